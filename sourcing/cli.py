@@ -1,0 +1,200 @@
+"""The one console command `crossmusim`: a table noun → verb → "module:command", loaded only when called.
+
+`--help` must stay under half a second, so nothing heavy is imported here; the one-line helps live in the table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sourcing import __version__
+from sourcing.commands.invocation import Invocation
+from sourcing.errors import CrossmusimError
+
+__all__ = ["TABLE", "cli", "main"]
+
+#: noun or verb → (target, one line of help); a noun's target is its own table of verbs.
+TABLE: dict[str, tuple[Any, str]] = {
+    "catalogue": (
+        {
+            "import": (
+                "sourcing.commands.catalogue:import_catalogue",
+                "Read CSV, JSONL, Parquet or a folder of audio files.",
+            ),
+            "show": ("sourcing.commands.catalogue:show", "Show what the workspace holds."),
+        },
+        "The owner's tracks.",
+    ),
+    "sources": (
+        {
+            "list": ("sourcing.commands.sources:list_sources", "List the sources with their terms."),
+            "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why."),
+        },
+        "The sites we may ask, and on what terms.",
+    ),
+    "crawl": (
+        {
+            "run": (
+                "sourcing.commands.crawl:run",
+                "Fetch what is pending, politely; take up where it stopped.",
+            ),
+            "status": ("sourcing.commands.crawl:status", "Count tasks by source and state."),
+            "replay": (
+                "sourcing.commands.crawl:replay",
+                "Rebuild the documents table from the WARC files alone.",
+            ),
+        },
+        "Pages and records about the tracks.",
+    ),
+    "match": (
+        {"run": ("sourcing.commands.match:run", "Decide which document is about which track.")},
+        "Documents held against tracks.",
+    ),
+    "generate": (
+        {
+            "plan": ("sourcing.commands.generate:plan", "Count the calls a run would make; send nothing."),
+            "run": (
+                "sourcing.commands.generate:run",
+                "Make the calls, journal every reply, write descriptions.",
+            ),
+            "status": ("sourcing.commands.generate:status", "Count the journal's calls by state."),
+            "describe": (
+                "sourcing.commands.generate:describe",
+                "Rebuild the descriptions table from logs and documents; free.",
+            ),
+        },
+        "Descriptions from models and documents.",
+    ),
+    "prompts": (
+        {
+            "list": ("sourcing.commands.prompts:list_packs", "List the prompt packs."),
+            "lint": ("sourcing.commands.prompts:lint", "Check packs for mistakes."),
+            "render": ("sourcing.commands.prompts:render", "Show the request a pack would send."),
+            "test": ("sourcing.commands.prompts:test", "Run a pack's cases against its recorded replies."),
+            "lock": ("sourcing.commands.prompts:lock", "Record the hash of each pack version."),
+        },
+        "Prompt packs: templates, cases and recorded replies.",
+    ),
+    "dataset": (
+        {
+            "publish": ("sourcing.commands.dataset:publish", "Publish the descriptions as a new version."),
+            "list": ("sourcing.commands.dataset:list_versions", "List published versions."),
+            "show": ("sourcing.commands.dataset:show", "Show one version: rows, licences, columns."),
+            "verify": (
+                "sourcing.commands.dataset:verify",
+                "Check every byte of a version against its manifest.",
+            ),
+        },
+        "Published, versioned datasets.",
+    ),
+    "train": ("training.commands:train", "Train the audio-text model on a dataset version."),
+    "evaluate": ("training.commands:evaluate", "Measure retrieval against chance, with intervals."),
+    "embed": ("training.commands:embed", "Embed the catalogue's audio into a searchable index."),
+    "search": ("training.commands:search", "Find tracks by words or by a track that sounds alike."),
+    "demo": ("sourcing.commands.demo:demo", "Run the whole mission on an invented catalogue, offline."),
+}
+
+
+class _TableGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def __init__(self, table: dict[str, tuple[Any, str]], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            return None
+        target, line = self.table[cmd_name]
+        if isinstance(target, dict):
+            return _TableGroup(target, name=cmd_name, help=line)
+        module, name = target.split(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+@click.pass_context
+def _open_invocation(ctx: click.Context, workspace: Path, as_json: bool) -> None:
+    ctx.obj = Invocation(workspace_dir=workspace, json=as_json)
+
+
+cli = _TableGroup(
+    TABLE,
+    name="crossmusim",
+    callback=_open_invocation,
+    params=[
+        click.Option(
+            ["--workspace"],
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path(),
+            envvar="CROSSMUSIM_WORKSPACE",
+            show_default="current folder",
+            help="Folder of settings, logs and tables.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print exactly one JSON object on stdout."),
+    ],
+    help="""From a music catalogue to a searchable audio-text model.
+
+    \b
+    Example:
+      crossmusim --workspace my catalogue import tracks.csv
+    """,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+click.version_option(__version__, prog_name="crossmusim")(cli)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a bug, 2 usage, 3 input refused, 4 upstream, 5 stopped short."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        cli.main(arguments, prog_name="crossmusim", standalone_mode=False)
+    except CrossmusimError as error:
+        _fail(
+            str(error),
+            error.exit_code,
+            as_json,
+            {"thing": error.thing, "found": error.found, "cure": error.cure},
+        )
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code, as_json, {})
+    except (KeyboardInterrupt, click.Abort):
+        _fail("stopped; the same command takes up where it ended", 5, as_json, {})
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(message: str, exit_code: int, as_json: bool, parts: dict[str, str]) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": {"message": message, "exit_code": exit_code, **parts}}, ensure_ascii=False))
+    sys.exit(exit_code)
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

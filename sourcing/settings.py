@@ -1,0 +1,134 @@
+"""Settings: `crossmusim.toml` in the workspace, overlaid by CROSSMUSIM_* variables, overlaid by flags.
+
+Secrets (API keys) are read from the environment where they are used and never stored here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from sourcing.errors import UsageError
+
+__all__ = [
+    "SETTINGS_FILE",
+    "CrawlSettings",
+    "GenerationSettings",
+    "Settings",
+    "SourceSettings",
+    "load_settings",
+]
+
+SETTINGS_FILE = "crossmusim.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(_Section):
+    """`[sources.<name>]`: overrides of a source's declaration; a field left out keeps the declared value."""
+
+    enabled: bool | None = None
+    base_url: str | None = Field(None, description="scheme and host to ask instead of the real ones")
+    rate_per_s: float | None = Field(None, gt=0, description="requests per second, at most")
+    concurrency: int | None = Field(None, ge=1, description="requests in flight, at most")
+    daily_cap: int | None = Field(None, ge=0, description="requests per UTC day, at most")
+
+
+class CrawlSettings(_Section):
+    """`[crawl]`: limits that hold for every source."""
+
+    contact: str | None = Field(
+        None, description="mail address or URL put into the User-Agent; crawls refuse to start without"
+    )
+    allow_private_hosts: bool = Field(False, description="let requests reach loopback and private networks")
+    max_body_mb: float = Field(10.0, gt=0, description="larger bodies are refused, unread")
+    timeout_s: float = Field(30.0, gt=0)
+    max_attempts: int = Field(3, ge=1, description="tries of one task before it is failed for good")
+    lease_s: float = Field(300.0, gt=0, description="how long a task may be out before another run takes it")
+    page_urls: list[str] = Field(
+        default_factory=list, description="schema.org pages to fetch, beside `crawl run --urls`"
+    )
+
+
+class GenerationSettings(_Section):
+    """`[generation]`: which model server answers, and how hard it may be asked."""
+
+    base_url: str | None = Field(
+        None, description="OpenAI-compatible endpoint, e.g. https://host/v1; OPENAI_BASE_URL when unset"
+    )
+    model: str | None = Field(None, description="model name as the endpoint knows it")
+    concurrency: int = Field(8, ge=1, description="calls in flight, at most")
+    timeout_s: float = Field(120.0, gt=0)
+    max_attempts: int = Field(4, ge=1, description="tries of one call before it is failed")
+
+
+class MatchSettings(_Section):
+    """`[match]`: where the bands of a match score lie."""
+
+    accept_score: float = Field(0.90, ge=0, le=1)
+    review_score: float = Field(0.75, ge=0, le=1)
+    max_duration_gap_s: float = Field(3.0, ge=0)
+
+
+class PublishSettings(_Section):
+    """`[publish]`: how a dataset version is split."""
+
+    split_salt: str = "crossmusim"
+    validation_fraction: float = Field(0.1, ge=0, lt=1)
+    test_fraction: float = Field(0.2, ge=0, lt=1)
+
+
+class Settings(BaseSettings):
+    """All settings of one workspace; unknown keys are refused."""
+
+    model_config = SettingsConfigDict(env_prefix="CROSSMUSIM_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    crawl: CrawlSettings = Field(default_factory=CrawlSettings)
+    generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    match: MatchSettings = Field(default_factory=MatchSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
+    prompts_dir: Path | None = Field(None, description="folder of prompt packs looked into before the built-in ones")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml_file = cls.model_config.get("toml_file")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file)
+
+
+def load_settings(workspace: Path, **flags: Any) -> Settings:
+    """Settings of the workspace folder; `flags` are nested dicts and win over file and environment."""
+    path = workspace / SETTINGS_FILE
+    bound = type("_WorkspaceSettings", (Settings,), {"model_config": {**Settings.model_config, "toml_file": path}})
+    try:
+        settings = bound(**flags)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(str(path), f"not TOML ({error})", "mend that line") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{SETTINGS_FILE} or CROSSMUSIM_* setting {where!r}",
+            f"{first['msg'].lower()} (found {first['input']!r})",
+            "correct or remove it; README.md lists the settings",
+        ) from None
+    assert isinstance(settings, Settings)
+    return settings

@@ -1,0 +1,81 @@
+"""A loopback HTTP server for tests: a handler function, and a log of what was asked and fully answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Asked:
+    """One request as the server saw it; `answered` turns true once the whole reply was written."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes = b""
+    at_s: float = 0.0
+    answered: bool = False
+
+
+@dataclass
+class Reply:
+    body: bytes | str = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Loopback:
+    """`with Loopback(lambda asked: Reply("hi")) as server: get(server.url + "/x")`; look at `server.log` after."""
+
+    def __init__(self, handle: Callable[[Asked], Reply]) -> None:
+        import time
+
+        self.log: list[Asked] = []
+        log, lock = self.log, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                asked = Asked(self.command, self.path, dict(self.headers), self.rfile.read(length), time.monotonic())
+                with lock:
+                    log.append(asked)
+                reply = handle(asked)
+                body = reply.body.encode() if isinstance(reply.body, str) else reply.body
+                try:
+                    self.send_response(reply.status)
+                    headers = {
+                        "Content-Type": "text/html; charset=utf-8",
+                        "Content-Length": str(len(body)),
+                        **reply.headers,
+                    }
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(body)
+                    self.wfile.flush()
+                    asked.answered = True
+                except OSError:
+                    self.close_connection = True  # the client went away; `answered` stays false
+
+            do_GET = do_POST = do_HEAD = _serve
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> Loopback:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
