@@ -30,7 +30,7 @@ import polars as pl
 from sourcing.errors import InputError, StoppedShort
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
-__all__ = ["Workspace", "atomic_path", "fsync_folder", "rejected_frame", "write_json", "write_parquet"]
+__all__ = ["Workspace", "atomic_path", "fsync_folder", "hold_lock", "rejected_frame", "write_json", "write_parquet"]
 
 S = TypeVar("S", bound=dy.Schema)
 
@@ -153,29 +153,31 @@ class Workspace:
         path = self.root / "catalogue.json"
         return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
-    @contextlib.contextmanager
-    def lock(self, what: str) -> Iterator[None]:
+    def lock(self, what: str) -> contextlib.AbstractContextManager[None]:
         """Hold the lock `what` (e.g. "crawl"); StoppedShort names the holder when it is taken. Freed by any death."""
-        from filelock import FileLock, Timeout
+        return hold_lock(self.root / "locks", what, f"workspace {self.root}")
 
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        holder = folder / f"{what}.json"
-        lock = FileLock(folder / f"{what}.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise StoppedShort(
-                f"workspace {self.root}",
-                f"{what} is being written by {_read_holder(holder)}",
-                "wait for it, or stop it",
-            ) from None
-        try:
-            holder.write_text(json.dumps(_describe_self()), encoding="utf-8")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+
+@contextlib.contextmanager
+def hold_lock(folder: Path, what: str, thing: str) -> Iterator[None]:
+    """Hold `folder/<what>.lock`; StoppedShort about `thing` names the holder when another process has it."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / f"{what}.json"
+    lock = FileLock(folder / f"{what}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoppedShort(
+            thing, f"{what} is being written by {_read_holder(holder)}", "wait for it, or stop it"
+        ) from None
+    try:
+        holder.write_text(json.dumps(_describe_self()), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
 def _describe_self() -> dict[str, Any]:

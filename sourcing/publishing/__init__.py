@@ -1,0 +1,1 @@
+"""Publishing: from workspace tables to a validated, split and sealed dataset version."""

@@ -1,0 +1,294 @@
+"""Publish: workspace tables in, one sealed dataset version out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from sourcing import __version__
+from sourcing.errors import DatasetError, InputError
+from sourcing.publishing.card import render_card
+from sourcing.publishing.splits import SPLIT_RULE, split_tracks
+from sourcing.publishing.validate import Checked, validate_tables, validation_report
+from sourcing.settings import PublishSettings
+from sourcing.store.schemas import Description, Document, Rejected, Track
+from sourcing.store.versions import CONFIGS, SPLITS, DatasetVersion, Shelf, file_sha256, hold_shelf, parse_version
+from sourcing.store.workspace import Workspace, write_json
+
+__all__ = ["STEPS", "PublishResult", "Tables", "logical_hash", "publish", "read_tables"]
+
+#: What `publish` tells of, each when it is done.
+STEPS = ("rows checked", "tracks split", "rows hashed", "version written")
+
+_ROWS_PER_SHARD = 500_000
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a version is made of; `inputs` names each workspace file it came from with its sha256."""
+
+    tracks: pl.DataFrame
+    descriptions: pl.DataFrame
+    documents: pl.DataFrame | None = None
+    rejected: pl.DataFrame = field(default_factory=Rejected.create_empty)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """The version; `created` is false when the latest one already held exactly this, and stands for it."""
+
+    version: DatasetVersion
+    created: bool
+    report: Mapping[str, Any]
+
+
+def read_tables(workspace: Workspace) -> Tables:
+    """The tables `publish` needs; documents may be absent, tracks and descriptions may not."""
+    tracks, descriptions = workspace.read(Track), workspace.read(Description)
+    documents = workspace.read(Document) if workspace.has(Document) else None
+    present = [schema for schema in (Track, Document, Description) if workspace.has(schema)]
+    inputs = {path.name: file_sha256(path) for path in map(workspace.table_path, present)}
+    return Tables(tracks, descriptions, documents, workspace.read_rejected(), inputs)
+
+
+def publish(
+    tables: Tables,
+    name: str,
+    *,
+    version: str | None = None,
+    why: str = "",
+    root: Path | str = "datasets",
+    settings: PublishSettings,
+    now: datetime,
+    rows_per_shard: int = _ROWS_PER_SHARD,
+    tell: Callable[[str], None] = lambda step: None,
+) -> PublishResult:
+    """Validate, split, write and seal a version under `root`.
+
+    Without `version` the number follows from the latest one: 0.1.0 for the first; patch when the keys are the same,
+    minor when rows or nullable columns came or went, major when a column is gone or retyped or the split rule
+    changed; and when nothing at all changed, the latest version is returned as it is. Equal inputs give Parquet
+    files equal byte by byte. DatasetError when the version exists or no description is fit to publish.
+    """
+    if version:
+        Shelf(Path(root), name).refuse_existing(version)  # said before the work, and held to once more when sealing
+    checked = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected)
+    if checked.descriptions.is_empty():
+        raise DatasetError(f"dataset {name}", *_nothing_to_publish(checked))
+    report = validation_report(checked)
+    tell(STEPS[0])
+    groups = split_tracks(
+        checked.tracks,
+        salt=settings.split_salt,
+        validation_fraction=settings.validation_fraction,
+        test_fraction=settings.test_fraction,
+    )
+    parts = _split_rows(checked, groups.select("track_id", "split"))
+    tell(STEPS[1])
+    facts = _facts(parts, groups, settings)
+    tell(STEPS[2])
+    with hold_shelf(root, name) as shelf:
+        parent = shelf.versions()[-1] if shelf.versions() else None
+        same = parent is not None and all(
+            parent.manifest.get(key) == facts[key] for key in ("logical_hash", "split_rule")
+        )
+        if version is None and parent is not None and same:
+            return PublishResult(parent, False, report)
+        number = version or _next_version(parent, facts, parts)
+        shelf.refuse_existing(number)
+        manifest = {
+            **facts,
+            "why": why,
+            "parent": parent.version if parent else None,
+            "created_at": now.astimezone(UTC).isoformat(timespec="seconds"),
+            "inputs": dict(tables.inputs),
+            "tools": {"crossmusim": __version__, "polars": pl.__version__, "python": platform.python_version()},
+        }
+        sealed = _write_and_seal(shelf, number, manifest, parts, checked, report, rows_per_shard)
+    tell(STEPS[3])
+    return PublishResult(sealed, True, report)
+
+
+def logical_hash(parts: Mapping[tuple[str, str], pl.DataFrame]) -> str:
+    """Identity of the rows of (config, split) → frame: neither the order of rows nor the sharding changes it."""
+    whole = hashlib.sha256()
+    for (config, split), frame in sorted(parts.items(), key=lambda part: part[0]):
+        digests = sorted(hashlib.sha256(_canonical(row)).digest() for row in frame.iter_rows(named=True))
+        whole.update(f"{config}/{split}/{len(digests)}\n".encode())
+        whole.update(b"".join(digests))
+    return whole.hexdigest()
+
+
+def _canonical(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_stamp).encode()
+
+
+def _stamp(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def _split_rows(checked: Checked, split_of: pl.DataFrame) -> dict[tuple[str, str], pl.DataFrame]:
+    """(config, split) → rows in key order, empty ones left out. A document goes where its first track goes."""
+    first_track = (
+        checked.descriptions.select(pl.col("doc_ids").alias("doc_id"), "track_id")
+        .explode("doc_id", empty_as_null=False)
+        .group_by("doc_id")
+        .agg(pl.col("track_id").min())
+    )
+    homes = {
+        "descriptions": (checked.descriptions, split_of, "track_id"),
+        "tracks": (checked.tracks, split_of, "track_id"),
+        "documents": (checked.documents, first_track.join(split_of, on="track_id").select("doc_id", "split"), "doc_id"),
+    }
+    parts: dict[tuple[str, str], pl.DataFrame] = {}
+    for config, (frame, home, key) in homes.items():
+        schema: type[dy.Schema] = CONFIGS[config]
+        placed = frame.join(home, on=key, how="left")
+        assert placed["split"].null_count() == 0, f"{config} without a split"
+        for split in SPLITS:
+            rows = placed.filter(pl.col("split") == split).select(schema.column_names()).sort(schema.primary_key())
+            if rows.height:
+                parts[config, split] = rows
+    return parts
+
+
+def _facts(
+    parts: Mapping[tuple[str, str], pl.DataFrame], groups: pl.DataFrame, settings: PublishSettings
+) -> dict[str, Any]:
+    """What the manifest says of the rows themselves."""
+    columns = {
+        config: {name: str(dtype) for name, dtype in schema.create_empty().schema.items()}
+        for config, schema in CONFIGS.items()
+    }
+    descriptions = pl.concat([frame for (config, _), frame in parts.items() if config == "descriptions"])
+    documents = [frame for (config, _), frame in parts.items() if config == "documents"]
+    prompted = (
+        descriptions.filter(pl.col("prompt").is_not_null())
+        .select("prompt", "prompt_hash")
+        .unique()
+        .sort("prompt", "prompt_hash")
+    )
+    prompts: dict[str, list[str]] = {}
+    for prompt, digest in prompted.iter_rows():
+        prompts.setdefault(prompt, []).append(digest)
+    return {
+        "format": 1,
+        "logical_hash": logical_hash(parts),
+        "columns": columns,
+        "schema_fingerprint": hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest(),
+        "rows": {config: sum(parts[part].height for part in parts if part[0] == config) for config in CONFIGS},
+        "splits": {split: _split_counts(split, parts, groups) for split in SPLITS},
+        "split_rule": {
+            "rule": SPLIT_RULE,
+            "salt": settings.split_salt,
+            "validation_fraction": settings.validation_fraction,
+            "test_fraction": settings.test_fraction,
+        },
+        "prompts": prompts,
+        "models": sorted(descriptions["model"].drop_nulls().unique().to_list()),
+        "licence_census": {
+            "descriptions": _count(each for licences in descriptions["licences"].to_list() for each in set(licences)),
+            "documents": _count(
+                each
+                for frame in documents
+                for row in frame["licences"].to_list()
+                for each in {entry["licence"] for entry in row}
+            ),
+        },
+    }
+
+
+def _count(values: Any) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _split_counts(split: str, parts: Mapping[tuple[str, str], pl.DataFrame], groups: pl.DataFrame) -> dict[str, int]:
+    counts = {config: parts[config, split].height if (config, split) in parts else 0 for config in CONFIGS}
+    return {**counts, "groups": groups.filter(pl.col("split") == split)["group"].n_unique()}
+
+
+def _next_version(
+    parent: DatasetVersion | None, facts: Mapping[str, Any], parts: Mapping[tuple[str, str], pl.DataFrame]
+) -> str:
+    if parent is None:
+        return "0.1.0"
+    major, minor, patch = parse_version(parent.version)
+    before, after = parent.manifest["columns"], facts["columns"]
+    kept = all(after.get(config, {}).get(name) == dtype for config in before for name, dtype in before[config].items())
+    if not kept or parent.manifest["split_rule"] != facts["split_rule"]:
+        return f"{major + 1}.0.0"
+    if before != after or any(_keys(parent.scan(config), config) != _keys_now(parts, config) for config in CONFIGS):
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}"
+
+
+def _keys(rows: pl.LazyFrame, config: str) -> set[str]:
+    return set(rows.select(CONFIGS[config].primary_key()[0]).collect().to_series().to_list())
+
+
+def _keys_now(parts: Mapping[tuple[str, str], pl.DataFrame], config: str) -> set[str]:
+    frames = [frame.lazy() for part, frame in parts.items() if part[0] == config]
+    return set().union(*(_keys(frame, config) for frame in frames))
+
+
+def _write_and_seal(
+    shelf: Shelf,
+    number: str,
+    manifest: dict[str, Any],
+    parts: Mapping[tuple[str, str], pl.DataFrame],
+    checked: Checked,
+    report: Mapping[str, Any],
+    rows_per_shard: int,
+) -> DatasetVersion:
+    def fill(folder: Path) -> dict[str, Any]:
+        files = [path for part, frame in parts.items() for path in _write_shards(folder, part, frame, rows_per_shard)]
+        checked.quarantine.write_parquet(folder / "quarantine.parquet", compression="zstd")
+        write_json(folder / "validation.json", report)
+        card = render_card(
+            name=shelf.name,
+            version=number,
+            manifest=manifest,
+            report=report,
+            examples=checked.descriptions,
+            files=files,
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return manifest
+
+    try:
+        return shelf.seal(number, fill)
+    except OSError as error:
+        raise InputError(
+            f"dataset {shelf.name}@{number}", f"could not be written ({error})", "free space or choose another --root"
+        ) from error
+
+
+def _write_shards(folder: Path, part: tuple[str, str], frame: pl.DataFrame, rows_per_shard: int) -> list[str]:
+    config, split = part
+    (folder / config).mkdir(exist_ok=True)
+    total = -(-frame.height // rows_per_shard)
+    names = [f"{config}/{split}-{index:05d}-of-{total:05d}.parquet" for index in range(total)]
+    for index, name in enumerate(names):
+        shard = frame.slice(index * rows_per_shard, rows_per_shard)
+        shard.write_parquet(folder / name, compression="zstd", statistics=True)
+    return names
+
+
+def _nothing_to_publish(checked: Checked) -> tuple[str, str]:
+    counts = Counter(f"{stage}/{reason}" for stage, reason in checked.quarantine.select("stage", "reason").iter_rows())
+    told = ", ".join(f"{reason} {count}" for reason, count in counts.most_common(3))
+    found = f"no description is fit to publish ({told})" if told else "there is no description"
+    return found, "run `crossmusim generate run` or `crossmusim generate describe`, and look at the rejected rows"

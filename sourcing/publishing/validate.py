@@ -1,0 +1,221 @@
+"""Validation: the rows fit to publish, every other row with its reason, and the counts a reader asks for first."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.store.schemas import FACETS, ORIGINS, Description, Document, Rejected, Track
+from sourcing.store.versions import PublishedDocument
+
+__all__ = ["Checked", "may_be_passed_on", "validate_tables", "validation_report"]
+
+#: Licences under which anyone may pass a text on, as patterns over SPDX ids; "owner" is the catalogue owner's own word.
+_OPEN_LICENCES = (
+    "owner",
+    "public[- ]domain",
+    r"CC0(-.*)?",
+    "CC-PDDC",
+    r"CC-BY(-NC)?(-SA)?(-\d.*)?",  # no ND: a description is a derivative
+    "(PDDL|ODC-By|ODbL)(-.*)?",
+    r"(Free-Art|LAL)-.*",
+    r"GFDL(-.*)?",
+    r"MIT|Expat|BSD.*|Apache-2\.0|Unlicense|WTFPL",
+)
+_OPEN = re.compile("|".join(_OPEN_LICENCES), re.IGNORECASE)
+_SAMPLE_CHARACTERS = 2000  # of a quarantined row, enough for a person to see what it was
+
+
+def may_be_passed_on(licence: str) -> bool:
+    """Whether text under this licence may be published. Unknown and no-derivatives licences may not."""
+    return _OPEN.fullmatch(licence.strip()) is not None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Rows fit to publish, in key order, and all that is not: earlier stages' rejected rows, then ours."""
+
+    tracks: dy.DataFrame[Track]
+    documents: dy.DataFrame[PublishedDocument]
+    descriptions: dy.DataFrame[Description]
+    quarantine: dy.DataFrame[Rejected]
+
+
+def validate_tables(
+    tracks: pl.DataFrame, documents: pl.DataFrame | None, descriptions: pl.DataFrame, rejected: pl.DataFrame
+) -> Checked:
+    """Hold every row against its schema, against the rows it points to, and against licence and consent.
+
+    Of duplicates the first in input order stays. Documents no published description draws on are left out: no track
+    says which split they would belong to.
+    """
+    bad: list[dict[str, Any]] = []
+    tracks = _sound(tracks, Track, "track", bad)
+    documents = _sound(Document.create_empty() if documents is None else documents, Document, "document", bad)
+    descriptions = _sound(descriptions, Description, "description", bad)
+
+    allowed = _part(documents, pl.col("consent") == "allow", "consent_denied", "the site or page denies this use", bad)
+    known = descriptions.join(tracks.select("track_id"), on="track_id", how="semi", maintain_order="left")
+    lost = descriptions.join(tracks.select("track_id"), on="track_id", how="anti", maintain_order="left")
+    for row in lost.to_dicts():
+        bad.append(_bad("description", row, "track_unknown", f"the catalogue has no track {row['track_id']!r}"))
+    good = _rows_with_sound_evidence(known, allowed, {row[0] for row in documents.select("doc_id").rows()}, bad)
+    good = _without_repeats(good, bad)
+
+    cited = {doc_id for ids in good["doc_ids"].to_list() for doc_id in ids}
+    published = _withhold(allowed.filter(pl.col("doc_id").is_in(list(cited))))
+    ours = pl.DataFrame(bad, schema=Rejected.create_empty().schema, orient="row")
+    # Samples of rows rejected earlier stay in the workspace: they may hold page text nobody allowed us to pass on.
+    earlier = rejected.with_columns(row=pl.lit(None, pl.String)).select(ours.columns)
+    quarantine = pl.concat([earlier, ours])
+    return Checked(
+        Track.validate(tracks.sort("track_id")),
+        PublishedDocument.validate(published.sort("doc_id")),
+        Description.validate(good.sort("description_id")),
+        Rejected.validate(quarantine.sort(quarantine.columns)),
+    )
+
+
+def _sound(frame: pl.DataFrame, schema: type[dy.Schema], what: str, bad: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows that keep the schema's rules; a repeated key is rejected from its second row on."""
+    key = schema.primary_key()[0]
+    frame = frame.select(schema.column_names())
+    first = frame.select(pl.col(key).is_first_distinct()).to_series() | frame[key].is_null()
+    for row in frame.filter(~first).to_dicts():
+        bad.append(_bad(what, row, f"{what}_duplicate", f"{key} {row[key]!r} is there already"))
+    good, failure = schema.filter(frame.filter(first), cast=True)
+    verdicts = failure.details().drop(schema.column_names())
+    for row, verdict in zip(failure.invalid().to_dicts(), verdicts.to_dicts(), strict=True):
+        rules = sorted(rule for rule, outcome in verdict.items() if outcome == "invalid")
+        bad.append(_bad(what, row, f"{what}_breaks_rule", f"breaks {', '.join(rules) or 'its column types'}"))
+    return good
+
+
+def _part(frame: pl.DataFrame, keep: pl.Expr, reason: str, finding: str, bad: list[dict[str, Any]]) -> pl.DataFrame:
+    for row in frame.filter(~keep).to_dicts():
+        bad.append(_bad("document", row, reason, finding))
+    return frame.filter(keep)
+
+
+def _rows_with_sound_evidence(
+    descriptions: pl.DataFrame, allowed: pl.DataFrame, all_doc_ids: set[str], bad: list[dict[str, Any]]
+) -> pl.DataFrame:
+    length = dict(allowed.select("doc_id", pl.col("text").str.len_chars().fill_null(0)).iter_rows())
+    keep = []
+    for row in descriptions.iter_rows(named=True):
+        fault = _fault(row, length, all_doc_ids)
+        keep.append(fault is None)
+        if fault:
+            bad.append(_bad("description", row, *fault))
+    return descriptions.filter(pl.Series(keep, dtype=pl.Boolean))
+
+
+def _fault(row: dict[str, Any], length: dict[str, int], all_doc_ids: set[str]) -> tuple[str, str] | None:
+    """Reason and finding for which a description may not be published; `length` holds the allowed documents."""
+    for doc_id in row["doc_ids"]:
+        if doc_id not in length:
+            if doc_id in all_doc_ids:
+                return "consent_denied", f"it draws on {doc_id}, whose site or page denies this use"
+            return "document_unknown", f"it draws on {doc_id}, which is not among the documents"
+    for aspect in row["aspects"]:
+        for quote in aspect["evidence"]:
+            doc_id, start, end = quote["doc_id"], quote["start"], quote["end"]
+            if doc_id not in row["doc_ids"] or not 0 <= start < end <= length[doc_id]:
+                return "evidence_outside_document", f"aspect {aspect['text']!r} points to {doc_id}[{start}:{end}]"
+    if row["origin"] == "scraped" and row["caption"] is not None:
+        closed = [licence for licence in row["licences"] if not may_be_passed_on(licence)]
+        if closed:
+            reason = "licence_unknown" if "unknown" in closed else "licence_closed"
+            return reason, f"its caption is a page's own words under {', '.join(closed)}"
+    return None
+
+
+def _without_repeats(descriptions: pl.DataFrame, bad: list[dict[str, Any]]) -> pl.DataFrame:
+    """Of descriptions that say the same about a track from the same origin and documents, the first."""
+    said = ["track_id", "origin", "language", "aspect_list", "caption", "aspects", "doc_ids"]
+    seen: dict[str, str] = {}
+    keep = []
+    for row in descriptions.iter_rows(named=True):
+        content = json.dumps([row[name] for name in said])
+        first = seen.setdefault(content, row["description_id"])
+        keep.append(first == row["description_id"])
+        if not keep[-1]:
+            bad.append(_bad("description", row, "description_repeated", f"it says what {first} says"))
+    return descriptions.filter(pl.Series(keep, dtype=pl.Boolean))
+
+
+def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
+    """Null `text` and `lead` where the licence of that field does not let anyone pass it on."""
+    texts, leads, withheld = [], [], []
+    for row in documents.iter_rows(named=True):
+        licence_of = {entry["field"]: entry["licence"] for entry in row["licences"]}
+        kept = {
+            name: row[name] if may_be_passed_on(licence_of.get(name, licence_of.get("*", "unknown"))) else None
+            for name in ("text", "lead")
+        }
+        texts.append(kept["text"])
+        leads.append(kept["lead"])
+        withheld.append(any(row[name] is not None and kept[name] is None for name in kept))
+    return documents.with_columns(
+        pl.Series("text", texts, dtype=pl.String),
+        pl.Series("lead", leads, dtype=pl.String),
+        pl.Series("text_withheld", withheld, dtype=pl.Boolean),
+    )
+
+
+def _bad(what: str, row: dict[str, Any], reason: str, finding: str) -> dict[str, Any]:
+    key = row.get({"track": "track_id", "document": "doc_id", "description": "description_id"}[what])
+    # a denied or closed text must not reach the published quarantine either: ids and facts suffice to find it
+    shown = {name: value for name, value in row.items() if name not in ("text", "lead", "caption", "aspects")}
+    sample = json.dumps(shown, ensure_ascii=False, default=str)[:_SAMPLE_CHARACTERS]
+    return {"stage": "publish", "key": str(key), "reason": reason, "finding": finding, "row": sample}
+
+
+def validation_report(checked: Checked) -> dict[str, Any]:
+    """Counts by reason, and what share of tracks has which fields, by origin, language and facet."""
+    descriptions, tracks = checked.descriptions, checked.tracks
+    reasons = checked.quarantine.group_by("stage", "reason").len().sort("stage", "reason")
+    per_track = descriptions.group_by("track_id").len()["len"]
+    facets = (
+        descriptions.select(pl.col("aspects").explode(empty_as_null=False, keep_nulls=False).struct.field("facet"))
+        if descriptions.height
+        else pl.DataFrame(schema={"facet": pl.String})
+    )
+    by_origin = {}
+    for origin in ORIGINS:
+        rows = descriptions.filter(pl.col("origin") == origin)
+        by_origin[origin] = {
+            "descriptions": rows.height,
+            "tracks": rows["track_id"].n_unique(),
+            "with_caption": rows["caption"].count(),
+            "with_aspects": rows.filter(pl.col("aspect_list").list.len() > 0).height,
+            "aspects": int(rows["aspect_list"].list.len().sum()),
+        }
+    facet_counts = dict(facets["facet"].value_counts().iter_rows())
+    return {
+        "rows": {
+            "descriptions": descriptions.height,
+            "tracks": tracks.height,
+            "documents": checked.documents.height,
+            "quarantined": checked.quarantine.height,
+        },
+        "quarantined": {f"{stage}/{reason}": count for stage, reason, count in reasons.iter_rows()},
+        "tracks_described": descriptions["track_id"].n_unique(),
+        "tracks_with": {
+            name: tracks[name].count()
+            for name in ("album", "year", "isrc", "mbid", "duration_s", "language", "audio", "text")
+        },
+        "descriptions_per_described_track": {
+            "least": int(per_track.min() or 0),  # type: ignore[arg-type]
+            "most": int(per_track.max() or 0),  # type: ignore[arg-type]
+        },
+        "origins": by_origin,
+        "languages": dict(sorted(descriptions["language"].value_counts().iter_rows())),
+        "facets": {facet: facet_counts.get(facet, 0) for facet in FACETS},
+        "documents_with_text_withheld": int(checked.documents["text_withheld"].sum()),
+    }

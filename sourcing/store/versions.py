@@ -1,0 +1,309 @@
+"""Dataset versions: open, scan and verify what was published, and seal a new one so that half of it is never seen.
+
+    <root>/<name>/<version>/manifest.json    every file with its sha256, bytes and rows; sealed by a hash of itself
+    <root>/<name>/<version>/<config>/<split>-00000-of-0000N.parquet
+    <root>/<name>/latest.json                pointer to the highest version, swapped atomically
+    <root>/<name>/.tmp-…                     a version being built, or left behind by a killed publish
+
+A version exists from the moment its finished folder is renamed into place; before that only a hidden temporary
+folder exists, which no reader looks at and the next publish removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.errors import DatasetError, UsageError
+from sourcing.store.schemas import Description, Document, Track
+from sourcing.store.workspace import fsync_folder, hold_lock, write_json
+
+__all__ = [
+    "CONFIGS",
+    "MANIFEST_FILE",
+    "SPLITS",
+    "DatasetVersion",
+    "PublishedDocument",
+    "Shelf",
+    "file_sha256",
+    "hold_shelf",
+    "list_versions",
+    "open_version",
+    "parse_version",
+]
+
+MANIFEST_FILE = "manifest.json"
+SPLITS = ("train", "validation", "test")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_ENTRY_KEYS = {"path", "sha256", "bytes", "rows"}
+_DAMAGED = "restore it from a copy, or publish the next version; a published version never changes"
+
+
+class PublishedDocument(Document):
+    """A document as published: its prose is there only where its licence lets anyone pass it on."""
+
+    text_withheld = dy.Bool(description="true when `text` or `lead` was left out because its licence does not allow it")
+
+
+#: The configs of a version, each a folder of Parquet shards.
+CONFIGS: dict[str, type[dy.Schema]] = {"descriptions": Description, "tracks": Track, "documents": PublishedDocument}
+
+
+def parse_version(text: str) -> tuple[int, int, int]:
+    """The three numbers of a semantic version; UsageError when `text` is not X.Y.Z."""
+    found = _VERSION.fullmatch(text)
+    if not found:
+        raise UsageError(f"dataset version {text!r}", "not three numbers", "write X.Y.Z, e.g. 0.1.0")
+    major, minor, patch = found.groups()
+    return int(major), int(minor), int(patch)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class DatasetVersion:
+    """One published version. Reading it costs nothing until `.scan` is collected or `.verify` is called."""
+
+    def __init__(self, name: str, version: str, path: Path) -> None:
+        self.name, self.version, self.path = name, version, path
+
+    def __repr__(self) -> str:
+        return f"DatasetVersion({str(self)!r}, path={str(self.path)!r})"
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.path / MANIFEST_FILE).read_text(encoding="utf-8"))
+            if not all(entry.keys() >= _ENTRY_KEYS for entry in found["files"]):
+                raise ValueError("an entry of its files lacks a field")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(f"dataset {self}", f"{MANIFEST_FILE} cannot be read ({error})", _DAMAGED) from None
+        return cast("dict[str, Any]", found)
+
+    @property
+    def latest(self) -> bool:
+        """Whether the bare name opens this version."""
+        return _latest(self.path.parent) == self.version
+
+    def files(self, config: str, split: str | None = None) -> list[Path]:
+        """Parquet files of a config as the manifest lists them: train, validation, test, shards in order."""
+        _require(config, CONFIGS, f"dataset {self}", "config")
+        if split is not None:
+            _require(split, SPLITS, f"dataset {self}", "split")
+        listed = sorted(entry["path"] for entry in self.manifest["files"])
+        wanted = [f"{config}/{name}-" for name in SPLITS if split in (None, name)]
+        return [self.path / path for prefix in wanted for path in listed if path.startswith(prefix)]
+
+    def scan(self, config: str, split: str | None = None) -> pl.LazyFrame:
+        """Rows of a config, all splits or one; no rows where the version has none. Sort by key if order matters."""
+        paths = self.files(config, split)
+        for path in paths:
+            if not path.is_file():
+                relative = path.relative_to(self.path).as_posix()
+                raise DatasetError(f"dataset {self}", f"{relative} is missing", _DAMAGED)
+        return pl.scan_parquet(paths) if paths else CONFIGS[config].create_empty().lazy()
+
+    def problems(self, advance: Callable[[], None] = lambda: None) -> list[str]:
+        """Everything in which the folder differs from its manifest, one line per file; empty when sound.
+
+        `advance` is called after each file.
+        """
+        found = []
+        try:
+            sealed = (self.path / MANIFEST_FILE).read_bytes() == _render(_seal(self.manifest))
+        except DatasetError as error:
+            return [error.found]
+        if not sealed:
+            found.append(f"{MANIFEST_FILE}: its own hash does not match, so it was changed after publishing")
+        listed = {entry["path"]: entry for entry in self.manifest["files"]}
+        present = {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()}
+        for name in sorted(listed.keys() | present - {MANIFEST_FILE}):
+            problem = _file_problem(self.path / name, listed.get(name))
+            if problem:
+                found.append(f"{name}: {problem}")
+            advance()
+        return found
+
+    def verify(self) -> None:
+        """Read every byte; DatasetError names the first file that differs from the manifest, and how."""
+        found = self.problems()
+        if found:
+            raise self.damage(found)
+
+    def damage(self, problems: list[str]) -> DatasetError:
+        """The error that tells of what `problems` found."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return DatasetError(f"dataset {self}", problems[0] + more, _DAMAGED)
+
+
+def open_version(spec: str, root: Path | str = "datasets") -> DatasetVersion:
+    """The version called `name@X.Y.Z`, or the latest of `name`. DatasetError names what exists when it does not."""
+    name, _, version = spec.partition("@")
+    folder = Path(root) / _checked_name(name)
+    existing = _versions(folder)
+    if not existing:
+        names = sorted({found.name for found in list_versions(root)})
+        cure = f"choose one of: {', '.join(names)}" if names else "publish one: `crossmusim dataset publish NAME`"
+        raise DatasetError(f"dataset {name}", f"there is none in {Path(root)}", cure)
+    if not version:
+        version = _latest(folder) or existing[-1]
+    if version not in existing:
+        cure = f"choose one of: {', '.join(f'{name}@{each}' for each in existing)}"
+        raise DatasetError(f"dataset {name}@{version}", f"there is no such version in {Path(root)}", cure)
+    return DatasetVersion(name, version, folder / version)
+
+
+def list_versions(root: Path | str = "datasets", name: str | None = None) -> list[DatasetVersion]:
+    """Published versions by name, then from the oldest version number to the newest."""
+    root = Path(root)
+    names = [_checked_name(name)] if name else sorted(path.name for path in root.glob("*") if path.is_dir())
+    return [
+        DatasetVersion(each, version, root / each / version) for each in names for version in _versions(root / each)
+    ]
+
+
+class Shelf:
+    """The folder of one dataset while this process alone may add versions to it; get it from `hold_shelf`."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.name, self.folder = root, _checked_name(name), root / name
+
+    def versions(self) -> list[DatasetVersion]:
+        return list_versions(self.root, self.name)
+
+    def refuse_existing(self, version: str) -> None:
+        """DatasetError when the version number is taken."""
+        major, minor, patch = parse_version(version)
+        if (self.folder / version).exists():
+            taken = set(_versions(self.folder))
+            while f"{major}.{minor}.{patch}" in taken | {version}:
+                patch += 1
+            raise DatasetError(
+                f"dataset {self.name}@{version}",
+                "already published",
+                f"a published version never changes; publish the next, e.g. {major}.{minor}.{patch}",
+            )
+
+    def seal(self, version: str, fill: Callable[[Path], dict[str, Any]]) -> DatasetVersion:
+        """Publish what `fill` writes into the empty folder it is given; it returns the manifest but for `files`.
+
+        Order, so that a kill at any moment leaves the version whole or unseen: files synced, manifest written last
+        and synced, folder renamed, pointer swapped.
+        """
+        self.refuse_existing(version)
+        building = Path(tempfile.mkdtemp(prefix=f".tmp-{version}-", dir=self.folder))
+        try:
+            building.chmod(0o755)
+            manifest = fill(building)
+            entries = [_entry(building, path) for path in sorted(building.rglob("*")) if path.is_file()]
+            manifest = _seal({**manifest, "name": self.name, "version": version, "files": entries})
+            (building / MANIFEST_FILE).write_bytes(_render(manifest))
+            _fsync_file(building / MANIFEST_FILE)
+            for folder in (*(path for path in building.rglob("*") if path.is_dir()), building):
+                fsync_folder(folder)
+            building.rename(self.folder / version)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        fsync_folder(self.folder)
+        self.point()
+        return DatasetVersion(self.name, version, self.folder / version)
+
+    def point(self) -> None:
+        """Let latest.json name the highest version, also after a publish was killed just before it did."""
+        versions = _versions(self.folder)
+        if versions and _latest(self.folder) != versions[-1]:
+            write_json(self.folder / "latest.json", {"version": versions[-1]})
+
+
+@contextlib.contextmanager
+def hold_shelf(root: Path | str, name: str) -> Iterator[Shelf]:
+    """Hold a dataset for writing, after clearing what killed publishes left; StoppedShort when another holds it."""
+    shelf = Shelf(Path(root), name)
+    with hold_lock(shelf.folder / ".locks", "publish", f"dataset {name}"):
+        for stale in (*shelf.folder.glob(".tmp-*"), *shelf.folder.glob(".latest.json.*.tmp")):
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        shelf.point()
+        yield shelf
+
+
+def _versions(folder: Path) -> list[str]:
+    found = [path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}") if _VERSION.fullmatch(path.parent.name)]
+    return sorted(found, key=parse_version)
+
+
+def _latest(folder: Path) -> str | None:
+    """What latest.json points to, if that is there."""
+    try:
+        version = json.loads((folder / "latest.json").read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return version if version in _versions(folder) else None
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"dataset name {name!r}", "not a plain name", "use letters, digits, . _ - and begin with neither"
+        )
+    return name
+
+
+def _require(value: str, known: Any, thing: str, what: str) -> None:
+    if value not in known:
+        raise DatasetError(thing, f"there is no {what} {value!r}", f"choose one of: {', '.join(known)}")
+
+
+def _file_problem(path: Path, entry: dict[str, Any] | None) -> str | None:
+    if entry is None:
+        return "is not in the manifest"
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if size != entry["bytes"]:
+        return f"has {size} bytes, the manifest says {entry['bytes']}"
+    digest = file_sha256(path)
+    if digest != entry["sha256"]:
+        return f"has sha256 {digest[:12]}…, the manifest says {entry['sha256'][:12]}…"
+    return None
+
+
+def _entry(building: Path, path: Path) -> dict[str, Any]:
+    _fsync_file(path)
+    rows = pl.scan_parquet(path).select(pl.len()).collect().item() if path.suffix == ".parquet" else None
+    relative = path.relative_to(building).as_posix()
+    return {"path": relative, "sha256": file_sha256(path), "bytes": path.stat().st_size, "rows": rows}
+
+
+def _fsync_file(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _seal(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with a hash of all its other fields, by which a change to the manifest itself is seen."""
+    body = {key: value for key, value in manifest.items() if key != "seal"}
+    return {**body, "seal": hashlib.sha256(_render(body)).hexdigest()}
+
+
+def _render(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

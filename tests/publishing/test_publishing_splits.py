@@ -1,0 +1,124 @@
+"""Splits: no artist, no group and no recording on two sides; the same rows give the same split."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import polars as pl
+import pytest
+from publishing_rows import frames, track
+
+from sourcing.errors import UsageError
+from sourcing.publishing.splits import artist_credits, cluster_tracks, split_tracks
+
+FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.2}
+
+
+def _tracks(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return frames(rows, [], [])["tracks"]
+
+
+@pytest.mark.parametrize(
+    ("artist", "title", "credits"),
+    [
+        ("Ada Loom feat. Björk", "", ["ada loom", "bjork"]),
+        ("ADA LOOM (ft. The Weavers)", "", ["ada loom", "weavers"]),
+        ("Ada Loom & Bo Reed, Cy Twill", "", ["ada loom", "bo reed", "cy twill"]),
+        ("Ada Loom", "Thread (feat. Bo Reed) [live]", ["ada loom", "bo reed"]),
+        ("Ada Loom x Bo Reed", "", ["ada loom", "bo reed"]),
+        ("unknown (FreeCol)", "", ["unknown freecol"]),
+        ("Sandy Feather", "With and Without", ["sandy feather"]),
+        ("!!!", "", ["!!!"]),
+        ("The The", "", ["the"]),
+        ("ケンイシイ", "", ["ケンイシイ"]),
+    ],
+)
+def test_credits_are_parted_and_folded(artist: str, title: str, credits: list[str]) -> None:
+    assert artist_credits(artist, title) == credits
+
+
+def test_a_guest_binds_two_artists_into_one_cluster() -> None:
+    rows = [track("a", "Ada"), track("b", "Bo"), track("c", "Ada feat. Bo"), track("d", "Cy")]
+    clusters = cluster_tracks(_tracks(rows))
+    assert clusters["a"] == clusters["b"] == clusters["c"] != clusters["d"]
+
+
+def test_one_recording_under_two_artists_is_one_cluster() -> None:
+    rows = [
+        track("a", "Ada", isrc="GBAYE0000001"),
+        track("b", "Bo", isrc="GBAYE0000001"),
+        track("c", "Cy", audio="x.ogg"),
+    ]
+    clusters = cluster_tracks(_tracks([*rows, track("d", "Di", audio="x.ogg")]))
+    assert clusters["a"] == clusters["b"]
+    assert clusters["c"] == clusters["d"] != clusters["a"]
+
+
+def test_a_given_group_holds_in_place_of_the_artist() -> None:
+    rows = [track("a", "Ada", group_id="1"), track("b", "Ada", group_id="2"), track("c", "Bo", group_id="1")]
+    clusters = cluster_tracks(_tracks(rows))
+    assert clusters["a"] == clusters["c"] != clusters["b"]
+
+
+def test_an_artist_binds_again_where_one_of_their_tracks_has_no_group() -> None:
+    rows = [track("a", "Ada", group_id="1"), track("b", "Ada", group_id="2"), track("c", "Ada")]
+    assert len(set(cluster_tracks(_tracks(rows)).values())) == 1
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_artist_and_no_recording_straddles_in_random_catalogues(seed: int) -> None:
+    chance = random.Random(seed)
+    names = [f"artist {index}" for index in range(chance.randint(2, 40))]
+    rows = []
+    for index in range(chance.randint(1, 120)):
+        artist = chance.choice([" feat. ", " & ", ", "]).join(chance.sample(names, chance.choice([1, 1, 1, 2])))
+        isrc = f"GBAYE{chance.randint(0, 300):07d}" if chance.random() < 0.2 else None
+        rows.append(track(f"t{index}", artist, isrc=isrc))
+    tracks = _tracks(rows)
+    split = split_tracks(tracks, salt="s", **FRACTIONS)
+    shuffled = split_tracks(tracks.sample(fraction=1, shuffle=True, seed=seed), salt="s", **FRACTIONS)
+    assert split.equals(shuffled)
+    assert split["track_id"].to_list() == sorted(row["track_id"] for row in rows)
+    side = dict(split.select("track_id", "split").iter_rows())
+    for part in ("artist", "isrc"):  # the plain quadratic look, with none of the clustering code
+        for one in rows:
+            for other in rows:
+                shared = (
+                    set(one["artist"].replace(" feat. ", ", ").replace(" & ", ", ").split(", "))
+                    & set(other["artist"].replace(" feat. ", ", ").replace(" & ", ", ").split(", "))
+                    if part == "artist"
+                    else one["isrc"] and one["isrc"] == other["isrc"]
+                )
+                assert not shared or side[one["track_id"]] == side[other["track_id"]]
+    groups = split["group"].n_unique()
+    expected = {1: 1, 2: 2}.get(groups, 3)
+    assert split["split"].n_unique() == expected
+
+
+def test_shares_come_out_near_the_fractions() -> None:
+    split = split_tracks(_tracks([track(f"t{i}", f"artist {i // 5}") for i in range(1000)]), salt="s", **FRACTIONS)
+    shares = {name: count / 1000 for name, count in split["split"].value_counts().iter_rows()}
+    assert shares == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.006)
+
+
+def test_one_huge_artist_stays_in_train() -> None:
+    rows = [track(f"h{i}", "Huge") for i in range(60)] + [track(f"t{i}", f"artist {i}") for i in range(40)]
+    for salt in "abcdefgh":
+        split = split_tracks(_tracks(rows), salt=salt, **FRACTIONS)
+        huge = split.filter(pl.col("track_id").str.starts_with("h"))
+        assert set(huge["split"]) == {"train"}
+
+
+def test_the_salt_moves_tracks_and_a_fraction_of_zero_makes_no_split() -> None:
+    tracks = _tracks([track(f"t{i}", f"artist {i}") for i in range(50)])
+    one = split_tracks(tracks, salt="a", **FRACTIONS)
+    other = split_tracks(tracks, salt="b", **FRACTIONS)
+    assert not one.equals(other)
+    none = split_tracks(tracks, salt="a", validation_fraction=0.0, test_fraction=0.2)
+    assert set(none["split"]) == {"train", "test"}
+
+
+def test_fractions_that_leave_no_train_are_refused() -> None:
+    with pytest.raises(UsageError, match="sum is below 1"):
+        split_tracks(_tracks([track("a")]), salt="a", validation_fraction=0.5, test_fraction=0.5)

@@ -1,0 +1,157 @@
+"""Validation at publishing: what may not go out is set aside with its reason, and what may goes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from publishing_rows import description, document, frames, track
+
+from sourcing.publishing.validate import Checked, may_be_passed_on, validate_tables, validation_report
+from sourcing.store.workspace import rejected_frame
+
+DRAWN = {"origin": "mined", "doc_ids": ["d"], "licences": ["CC-BY-SA-4.0"]}
+
+
+def _check(tracks: Any = (), documents: Any = (), descriptions: Any = (), rejected: Any = ()) -> Checked:
+    tables = frames(list(tracks), list(documents), list(descriptions))
+    return validate_tables(**tables, rejected=rejected_frame(list(rejected)))
+
+
+def _reasons(checked: Checked) -> dict[str, str]:
+    return dict(checked.quarantine.select("key", "reason").iter_rows())
+
+
+def test_sound_rows_pass_sorted_by_key() -> None:
+    checked = _check([track("b"), track("a")], [document("d")], [description("2", "b", **DRAWN), description("1", "a")])
+    assert checked.quarantine.is_empty()
+    assert checked.tracks["track_id"].to_list() == ["a", "b"]
+    assert checked.descriptions["description_id"].to_list() == ["1", "2"]
+    assert checked.documents["doc_id"].to_list() == ["d"]
+
+
+def test_a_description_of_an_unknown_track_is_set_aside() -> None:
+    checked = _check([track("a")], [], [description("1", "a"), description("2", "gone")])
+    assert _reasons(checked) == {"2": "track_unknown"}
+
+
+def test_a_denied_document_goes_and_takes_its_descriptions_along() -> None:
+    rows = [description("1", "a"), description("2", "a", **DRAWN)]
+    checked = _check([track("a")], [document("d", consent="deny", text="secret prose")], rows)
+    assert _reasons(checked) == {"d": "consent_denied", "2": "consent_denied"}
+    assert checked.documents.is_empty()
+    assert "secret prose" not in str(checked.quarantine.to_dicts())
+
+
+def test_a_description_whose_document_is_gone_is_set_aside() -> None:
+    assert _reasons(_check([track("a")], [], [description("2", "a", **DRAWN)])) == {"2": "document_unknown"}
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 99), (-1, 4), (5, 5)])
+def test_evidence_outside_its_document_is_set_aside(start: int, end: int) -> None:
+    row = description("2", "a", **DRAWN)
+    row["aspects"][0]["evidence"] = [{"doc_id": "d", "start": start, "end": end}]
+    assert _reasons(_check([track("a")], [document("d")], [row])) == {"2": "evidence_outside_document"}
+
+
+def test_duplicates_keep_the_first_row() -> None:
+    rows = [
+        description("1", "a"),
+        description("1", "a", text="loud drums"),
+        description("2", "a"),
+        description("3", "a", text="fiddle"),
+    ]
+    checked = _check(
+        [track("a"), track("a", "Bo")], [document("d"), document("d")], [*rows, description("4", "a", **DRAWN)]
+    )
+    assert checked.descriptions["description_id"].to_list() == ["1", "3", "4"]
+    assert checked.descriptions["caption"][0] == "slow piano, quietly played"
+    assert checked.tracks["artist"].to_list() == ["Ada Loom"]
+    assert _reasons(checked) == {
+        "a": "track_duplicate",
+        "d": "document_duplicate",
+        "1": "description_duplicate",
+        "2": "description_repeated",
+    }
+
+
+def test_rows_that_break_a_rule_name_it() -> None:
+    silent = description("2", "a", aspect_list=[], aspects=[], caption=None)
+    checked = _check([track("a"), track("b/c")], [], [description("1", "a"), silent])
+    findings = dict(checked.quarantine.select("key", "finding").iter_rows())
+    assert findings == {"2": "breaks says_something", "b/c": "breaks track_id|regex"}
+
+
+@pytest.mark.parametrize(
+    ("licence", "free"),
+    [
+        ("CC0-1.0", True),
+        ("CC-BY-4.0", True),
+        ("CC-BY-SA-3.0", True),
+        ("CC-BY-NC-SA-3.0", True),
+        ("owner", True),
+        ("Free-Art-License-1.2", True),
+        ("CC-BY-ND-4.0", False),
+        ("CC-BY-NC-ND-4.0", False),
+        ("unknown", False),
+        ("", False),
+        ("all rights reserved", False),
+        ("CC-BYE", False),
+    ],
+)
+def test_text_goes_out_only_where_its_licence_lets_it(licence: str, free: bool) -> None:
+    assert may_be_passed_on(licence) is free
+    checked = _check([track("a")], [document("d", licence=licence)], [description("1", "a", **DRAWN)])
+    row = checked.documents.to_dicts()[0]
+    assert (row["text"] is not None, row["lead"] is not None, row["text_withheld"]) == (free, free, not free)
+    assert row["url"] == "https://example.org/d"
+
+
+def test_a_field_of_its_own_licence_is_judged_by_that_one() -> None:
+    licences = [
+        {"field": "*", "licence": "CC0-1.0", "attribution": None},
+        {"field": "text", "licence": "unknown", "attribution": None},
+    ]
+    checked = _check([track("a")], [document("d", licences=licences)], [description("1", "a", **DRAWN)])
+    row = checked.documents.to_dicts()[0]
+    assert row["text"] is None
+    assert row["lead"] == "A slow piano piece."
+
+
+def test_a_scraped_caption_of_unknown_licence_is_set_aside() -> None:
+    scraped = {**DRAWN, "origin": "scraped", "licences": ["CC0-1.0", "unknown"]}
+    rows = [
+        description("1", "a", **scraped),
+        description("2", "a", text="drums", **{**scraped, "licences": ["CC-BY-ND-4.0"]}),
+    ]
+    checked = _check([track("a")], [document("d")], [*rows, description("3", "a", **{**scraped, "caption": None})])
+    assert _reasons(checked) == {"1": "licence_unknown", "2": "licence_closed"}
+
+
+def test_documents_nothing_draws_on_stay_out() -> None:
+    checked = _check([track("a")], [document("d"), document("e")], [description("1", "a", **DRAWN)])
+    assert checked.documents["doc_id"].to_list() == ["d"]
+
+
+def test_earlier_rejections_come_along_without_their_samples() -> None:
+    earlier = {"stage": "match", "key": "x", "reason": "far", "finding": "score 0.1", "row": "page text"}
+    checked = _check([track("a")], [], [description("1", "a"), description("2", "gone")], [earlier])
+    assert checked.quarantine.select("stage", "reason").rows() == [("match", "far"), ("publish", "track_unknown")]
+    assert checked.quarantine["row"][0] is None
+
+
+def test_the_report_counts_what_is_there() -> None:
+    rows = [description("1", "a"), description("2", "a", caption=None, **DRAWN), description("3", "gone")]
+    report = validation_report(_check([track("a"), track("b")], [document("d")], rows))
+    assert report["rows"] == {"descriptions": 2, "tracks": 2, "documents": 1, "quarantined": 1}
+    assert report["quarantined"] == {"publish/track_unknown": 1}
+    assert report["tracks_described"] == 1
+    assert report["origins"]["mined"] == {
+        "descriptions": 1,
+        "tracks": 1,
+        "with_caption": 0,
+        "with_aspects": 1,
+        "aspects": 1,
+    }
+    assert report["facets"]["instrument"] == 2
+    assert report["languages"] == {"en": 2}
