@@ -1,1 +1,22 @@
 """Training: from a dataset version to a model that knows which tracks sound alike and which words fit them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["load_model"]
+
+
+def load_model(path: Path | str) -> SentenceTransformer:
+    """The model of a folder that training saved; `.encode(["sad solo piano", "song.flac"])` gives unit vectors.
+
+    CheckpointError when the folder is missing or torn. Nothing is fetched.
+    """
+    from training.model.dual import DualEncoder  # torch and sentence-transformers take seconds to import
+    from training.model.sentence import as_sentence_transformer
+
+    return as_sentence_transformer(DualEncoder.load(path))

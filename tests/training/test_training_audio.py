@@ -1,0 +1,150 @@
+"""Sound files: what is read, what is refused, what is kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_models import write_tone
+
+from sourcing.errors import AudioError
+from training.audio.cache import PcmCache
+from training.audio.io import (
+    AudioRefused,
+    load_audio,
+    random_start,
+    stream_blocks,
+    stream_windows,
+    take,
+    to_float,
+    to_pcm,
+    windows,
+)
+
+
+def test_channels_are_averaged_and_the_rate_is_changed(tmp_path: Path) -> None:
+    path = write_tone(tmp_path / "tone.wav", duration_s=2.0, rate_hz=44_100)
+    waveform = load_audio(path)
+    assert waveform.dtype == np.float32
+    assert waveform.shape == (44_100,)
+    times_s = np.arange(44_100) / 22_050
+    expected = 0.25 * np.sin(2 * np.pi * 440 * times_s) + 0.125 * np.sin(3 * np.pi * 440 * times_s)
+    assert np.abs(waveform - expected)[500:-500].max() < 1e-3
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
+def test_the_common_formats_are_read(tmp_path: Path, suffix: str) -> None:
+    waveform = load_audio(write_tone(tmp_path / f"tone{suffix}", rate_hz=44_100))
+    assert abs(len(waveform) - 44_100) < 2_500  # mp3 pads
+    assert 0.2 < np.abs(waveform).max() < 0.6
+
+
+@pytest.mark.parametrize("block_s", [0.37, 1.0, 2.0, 10.0])
+def test_a_stream_gives_the_same_samples_as_the_whole_file(tmp_path: Path, block_s: float) -> None:
+    path = write_tone(tmp_path / "tone.wav", duration_s=3.0, rate_hz=32_000)
+    blocks = list(stream_blocks(path, block_s))
+    assert {len(block) for block in blocks[:-1]} <= {round(block_s * 22_050)}
+    assert np.array_equal(np.concatenate(blocks), load_audio(path))
+
+
+def _noise(path: Path, seconds: float, gain: float) -> Path:
+    samples = gain * np.random.default_rng(0).uniform(-1, 1, round(seconds * 22_050))
+    soundfile.write(path, samples, 22_050, subtype="FLOAT")
+    return path
+
+
+def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text.mp3").write_text("this is not music " * 50)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 22_050)
+    soundfile.write(tmp_path / "nan.wav", np.full(22_050, np.nan), 22_050, subtype="FLOAT")
+    cases = {
+        "audio_missing": (tmp_path / "nowhere.flac", "no such file"),
+        "audio_unreadable": (tmp_path / "text.mp3", "cannot be decoded"),
+        "audio_too_short": (_noise(tmp_path / "blip.wav", 0.2, 0.5), "only 0.2 s of sound; give at least 0.5 s"),
+        "audio_silent": (_noise(tmp_path / "silent.wav", 2.0, 9e-5), "silent"),
+        "audio_empty": (tmp_path / "none.wav", "no sound at all"),
+        "audio_not_finite": (tmp_path / "nan.wav", "not numbers"),
+    }
+    for reason, (path, words) in cases.items():
+        with pytest.raises(AudioRefused) as caught:
+            load_audio(path)
+        assert caught.value.reason == reason
+        assert words in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert isinstance(caught.value, AudioError)
+        assert caught.value.exit_code == 3
+    with pytest.raises(AudioRefused, match=r"empty\.wav"):
+        load_audio(tmp_path / "empty.wav")
+
+
+def test_a_file_just_loud_and_long_enough_is_taken(tmp_path: Path) -> None:
+    assert len(load_audio(_noise(tmp_path / "soft.wav", 0.5, 2e-4))) == 11_025
+
+
+@pytest.mark.parametrize("n", [1, 99, 100, 101, 199, 200, 201, 1_000, 1_050])
+def test_windows_cover_every_sample_up_to_the_end(n: int) -> None:
+    starts = windows(n, 100)
+    covered = np.zeros(n, dtype=bool)
+    for start in starts:
+        assert 0 <= start <= max(0, n - 100)
+        covered[start : start + 100] = True
+    assert covered.all()
+    assert len(starts) == max(1, -(-n // 100))
+
+
+def test_streamed_windows_are_those_that_windows_names(tmp_path: Path) -> None:
+    for duration_s in (0.7, 1.0, 2.0, 2.6):
+        path = write_tone(tmp_path / f"{duration_s}.wav", duration_s=duration_s)
+        whole = load_audio(path)
+        expected = [take(whole, start, 22_050) for start in windows(len(whole), 22_050)]
+        assert np.array_equal(np.stack(list(stream_windows(path, 22_050))), np.stack(expected))
+
+
+def test_a_short_track_is_repeated_to_fill_a_clip() -> None:
+    assert take(np.array([1, 2, 3]), 0, 8).tolist() == [1, 2, 3, 1, 2, 3, 1, 2]
+
+
+def test_a_clip_exactly_as_long_as_the_crop_has_one_start_and_the_last_start_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    assert {random_start(100, 100, rng) for _ in range(20)} == {0}
+    assert {random_start(60, 100, rng) for _ in range(20)} == {0}
+    assert {random_start(102, 100, rng) for _ in range(200)} == {0, 1, 2}
+
+
+def test_pcm_goes_back_to_itself_and_loud_samples_are_clipped() -> None:
+    pcm = np.arange(-32_768, 32_768).astype(np.int16)
+    assert np.array_equal(to_pcm(to_float(pcm)), pcm)
+    assert to_pcm(np.array([1.5, -1.5], dtype=np.float32)).tolist() == [32_767, -32_768]
+
+
+def test_the_cache_holds_what_was_decoded_and_an_edited_file_is_decoded_anew(tmp_path: Path) -> None:
+    path = write_tone(tmp_path / "tone.wav", duration_s=12.0)  # longer than one read
+    cache = PcmCache(tmp_path / "cache")
+    pcm = cache.get(path)
+    assert isinstance(pcm, np.memmap)
+    assert pcm.dtype == np.int16
+    assert np.array_equal(pcm, to_pcm(load_audio(path)))
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")}
+    assert np.array_equal(cache.get(path), pcm)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")} == written
+    write_tone(path, duration_s=3.0)
+    os.utime(path, ns=(1, 1))
+    assert len(cache.get(path)) == 66_150
+
+
+def test_filling_the_cache_keeps_the_good_and_names_the_bad(tmp_path: Path) -> None:
+    good = [write_tone(tmp_path / f"{i}.wav", pitch_hz=100.0 * (i + 1)) for i in range(3)]
+    bad = tmp_path / "missing.wav"
+    short = _noise(tmp_path / "short.wav", 0.2, 0.5)
+    ticks: list[int] = []
+    cache = PcmCache(tmp_path / "cache")
+    refused = cache.fill([good[0], bad, good[1], short, good[2]], on_progress=ticks.append)
+    assert [(path, error.reason) for path, error in refused] == [(bad, "audio_missing"), (short, "audio_too_short")]
+    assert sum(ticks) == 5
+    files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert len(files) == 3
+    assert all(file.suffix == ".npy" for file in files)

@@ -1,0 +1,46 @@
+"""An hour of audio in flat memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_models import make_dual, write_text_model
+
+_ENCODE = """
+import resource, sys, torch
+from training.model.dual import DualEncoder
+from training.model.sentence import as_sentence_transformer
+torch.set_num_threads(1)
+model = as_sentence_transformer(DualEncoder.load(sys.argv[1]))
+model.encode([sys.argv[2]])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+vector = model.encode([sys.argv[3]])[0]
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(before, after, float(vector @ vector))
+"""
+
+
+def _noise(path: Path, duration_s: int) -> Path:
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", samplerate=8_000, channels=1) as sound:
+        for _ in range(duration_s // 60):
+            sound.write(rng.uniform(-0.1, 0.1, 60 * 8_000).astype(np.float32))
+    return path
+
+
+@pytest.mark.e2e
+def test_an_hour_encodes_in_hardly_more_memory_than_two_minutes(tmp_path: Path) -> None:
+    dual = make_dual(write_text_model(tmp_path / "text"), conv_ndim=2, attention_ndim=8, clip_s=10.0)
+    dual.save(tmp_path / "model")
+    short, hour = _noise(tmp_path / "short.flac", 120), _noise(tmp_path / "hour.flac", 3_600)
+    arguments = [sys.executable, "-c", _ENCODE, *map(str, (tmp_path / "model", short, hour))]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    before, after, norm = map(float, done.stdout.split()[-3:])
+    grown_mib = (after - before) / (1024 if sys.platform != "darwin" else 1024**2)
+    assert grown_mib < 60  # the hour's samples alone are 303 MiB as float32
+    assert norm == pytest.approx(1.0, abs=1e-5)

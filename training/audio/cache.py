@@ -1,0 +1,90 @@
+"""Decoded audio kept as memory-mapped int16, so that an epoch reads crops and never decodes.
+
+    <folder>/<2 hex>/<key>.npy      (n,) int16 mono at the cache's sample rate
+
+The key is a hash of path, size, modification time and rate: an edited file is decoded anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from sourcing.store.workspace import atomic_path
+from training.audio.io import SAMPLE_RATE_HZ, AudioRefused, stream_blocks, to_pcm
+
+__all__ = ["PcmCache"]
+
+
+class PcmCache:
+    """Waveforms by source path, decoded once."""
+
+    def __init__(self, folder: Path | str, *, sample_rate_hz: int = SAMPLE_RATE_HZ, minimum_s: float = 0.5) -> None:
+        self.folder = Path(folder)
+        self.sample_rate_hz = sample_rate_hz
+        self.minimum_s = minimum_s
+
+    def get(self, path: Path | str) -> np.memmap[Any, np.dtype[np.int16]]:
+        """The file's samples (n,) int16, read-only; decoded first when needed. Raises AudioRefused."""
+        place = self._place(Path(path))
+        if not place.exists():
+            self._decode(Path(path), place)
+        return np.load(place, mmap_mode="r")
+
+    def fill(
+        self,
+        paths: Iterable[Path | str],
+        *,
+        workers: int = 2,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[tuple[Path, AudioRefused]]:
+        """Decode what is missing; returns the refused files with why, in the order given.
+
+        `on_progress` is called with 1 after each file, from the calling thread.
+        """
+        refused: list[tuple[Path, AudioRefused]] = []
+        with ThreadPoolExecutor(max_workers=workers) as pool:  # decoding and resampling leave the GIL
+            wanted = [Path(path) for path in paths]
+            for path, error in zip(wanted, pool.map(self._try, wanted), strict=True):
+                if error is not None:
+                    refused.append((path, error))
+                if on_progress is not None:
+                    on_progress(1)
+        return refused
+
+    def _try(self, path: Path) -> AudioRefused | None:
+        try:
+            self.get(path)
+        except AudioRefused as error:
+            return error
+        return None
+
+    def _place(self, path: Path) -> Path:
+        if not path.is_file():
+            raise AudioRefused("audio_missing", str(path), "no such file", "correct the path")
+        stat = path.stat()
+        name = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{self.sample_rate_hz}\0{self.minimum_s}"
+        key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+        return self.folder / key[:2] / f"{key}.npy"
+
+    def _decode(self, path: Path, place: Path) -> None:
+        with atomic_path(place) as temporary, temporary.open("wb") as stream:
+            n = 0
+            begin = _write_header(stream, n)
+            for block in stream_blocks(path, sample_rate_hz=self.sample_rate_hz, minimum_s=self.minimum_s):
+                stream.write(to_pcm(block).astype("<i2").tobytes())
+                n += len(block)
+            stream.seek(0)
+            # The length is known only at the end; numpy leaves room in the header for it to grow.
+            if _write_header(stream, n) != begin:
+                raise RuntimeError(f"{place}: numpy wrote a longer header than before")
+
+
+def _write_header(stream: BinaryIO, n: int) -> int:
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<i2", "fortran_order": False, "shape": (n,)})
+    return stream.tell()

@@ -1,0 +1,176 @@
+"""Sound files as mono waveforms: decode, resample, refuse what cannot be used, cut into clips.
+
+Everything reads through `stream_blocks`, so that a whole file, a cached file and an hour-long stream
+give the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from sourcing.errors import AudioError
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "SAMPLE_RATE_HZ",
+    "AudioRefused",
+    "load_audio",
+    "random_start",
+    "stream_blocks",
+    "stream_windows",
+    "take",
+    "to_float",
+    "to_pcm",
+    "windows",
+]
+
+SAMPLE_RATE_HZ = 22_050
+AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+
+_SILENCE_PEAK = 1e-4  # -80 dBFS
+_READ_S = 10.0
+
+Waveform = npt.NDArray[np.float32]
+
+
+class AudioRefused(AudioError):
+    """A sound file that cannot be used; `reason` is the short, countable name of why."""
+
+    def __init__(self, reason: str, thing: str, found: str, cure: str) -> None:
+        super().__init__(thing, found, cure)
+        self.reason = reason
+
+
+def load_audio(path: Path | str, *, sample_rate_hz: int = SAMPLE_RATE_HZ, minimum_s: float = 0.5) -> Waveform:
+    """The whole file as float32 mono (n,), channels averaged; raises as `stream_blocks` does."""
+    return np.concatenate(list(stream_blocks(path, sample_rate_hz=sample_rate_hz, minimum_s=minimum_s)))
+
+
+def stream_blocks(
+    path: Path | str,
+    block_s: float = _READ_S,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    *,
+    minimum_s: float = 0.5,
+) -> Iterator[Waveform]:
+    """Yield the file as float32 mono blocks of exactly `block_s`, the last one shorter; memory stays flat.
+
+    Raises AudioRefused for a file that is missing, unreadable, holds samples that are not numbers, is
+    shorter than `minimum_s`, or never rises above -80 dBFS; the last two when the end is reached.
+    """
+    size = max(1, round(block_s * sample_rate_hz))
+    held: list[Waveform] = []
+    n_held = n_total = 0
+    peak = 0.0
+    for piece in _resampled(Path(path), sample_rate_hz):
+        if not np.isfinite(piece).all():
+            raise AudioRefused("audio_not_finite", str(path), "holds samples that are not numbers", "export it again")
+        held.append(piece)
+        n_held += len(piece)
+        n_total += len(piece)
+        peak = max(peak, float(np.abs(piece).max(initial=0.0)))
+        # A full block is kept back until more arrives, so that the checks at the end come before the last one.
+        while n_held > size:
+            joined = np.concatenate(held)
+            yield joined[:size]
+            held = [joined[size:]]
+            n_held -= size
+    if n_total == 0:
+        raise AudioRefused("audio_empty", str(path), "holds no sound at all", "export it again, or remove it")
+    duration_s = n_total / sample_rate_hz
+    if duration_s < minimum_s:
+        found = f"only {duration_s:.2g} s of sound"
+        raise AudioRefused("audio_too_short", str(path), found, f"give at least {minimum_s:g} s, or remove it")
+    if peak < _SILENCE_PEAK:
+        found = "silent: no sample rises above -80 dBFS"
+        raise AudioRefused("audio_silent", str(path), found, "export it again, or remove it")
+    if n_held:
+        yield np.concatenate(held)
+
+
+def stream_windows(
+    path: Path | str, size: int, sample_rate_hz: int = SAMPLE_RATE_HZ, *, minimum_s: float = 0.5
+) -> Iterator[Waveform]:
+    """Yield the clips that `windows` names, each (size,), with no more than three of them in memory."""
+    previous: Waveform | None = None
+    for block in stream_blocks(path, size / sample_rate_hz, sample_rate_hz, minimum_s=minimum_s):
+        if len(block) == size:
+            yield block
+            previous = block
+        elif previous is None:
+            yield take(block, 0, size)
+        else:  # the last window ends with the track and overlaps the one before
+            yield np.concatenate([previous[len(block) :], block])
+
+
+def windows(n: int, size: int) -> list[int]:
+    """Start samples of clips of `size` that cover a track of `n` samples including its very end.
+
+    Clips lie end to end; the last is flush with the end and so overlaps its neighbour. A track shorter
+    than one clip gives one start, and `take` repeats the track to fill it.
+    """
+    if n <= size:
+        return [0]
+    starts = list(range(0, n - size + 1, size))
+    return starts if starts[-1] + size == n else [*starts, n - size]
+
+
+def take(waveform: npt.NDArray[Any], start: int, size: int) -> npt.NDArray[Any]:
+    """`size` samples from `start`, in the dtype given; a waveform shorter than `size` is repeated to fill it.
+
+    Repeating, not zeros: silence of -100 dB is nothing the encoder ever saw, a loop is.
+    """
+    if len(waveform) < size:
+        return np.resize(waveform, size)
+    return np.asarray(waveform[start : start + size])
+
+
+def random_start(n: int, size: int, rng: np.random.Generator) -> int:
+    """A start for `take`, every position equally likely, the last possible one included."""
+    return int(rng.integers(0, max(0, n - size), endpoint=True))
+
+
+def to_pcm(waveform: Waveform) -> npt.NDArray[np.int16]:
+    """float32 in [-1, 1) to int16; louder samples are clipped."""
+    return np.clip(np.rint(waveform * 32_768.0), -32_768, 32_767).astype(np.int16)
+
+
+def to_float(pcm: npt.NDArray[np.int16]) -> Waveform:
+    """int16 to float32 in [-1, 1): the inverse of `to_pcm`."""
+    return pcm.astype(np.float32) / np.float32(32_768.0)
+
+
+def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
+    for piece, rate_hz, last in _decoded(path):
+        if rate_hz == sample_rate_hz:
+            yield piece
+            continue
+        if last is None:  # the first piece: the rate is known now
+            resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, num_channels=1, dtype="float32")
+        yield resampler.resample_chunk(piece, last=bool(last))
+
+
+def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
+    """Mono pieces with the file's rate and where they stand: None first, True last (and empty), else False."""
+    if not path.is_file():
+        raise AudioRefused("audio_missing", str(path), "no such file", "correct the path")
+    try:
+        with soundfile.SoundFile(path) as sound:
+            rate_hz = sound.samplerate
+            place: bool | None = None
+            while len(block := sound.read(round(_READ_S * rate_hz), dtype="float32", always_2d=True)):
+                yield block.mean(axis=1, dtype=np.float32), rate_hz, place
+                place = False
+    except soundfile.LibsndfileError as error:
+        found = f"cannot be decoded ({error.error_string.strip().rstrip('.')})"
+        cure = "convert it to FLAC, WAV, OGG or MP3"
+        raise AudioRefused("audio_unreadable", str(path), found, cure) from None
+    if place is not None:
+        yield np.empty(0, dtype=np.float32), rate_hz, True

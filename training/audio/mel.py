@@ -1,0 +1,81 @@
+"""The mel spectrogram of the Music Tagging Transformer, in decibels, on whatever device the audio is.
+
+22,050 Hz; windows of 1,024 samples (periodic Hann) every 512, centred with reflect padding; power;
+128 HTK mel bands from 0 to 11,025 Hz without area normalisation; 10 log10(max(x, 1e-10)) with no
+further floor, so that a clip's values never depend on its batch mates and silence is exactly -100 dB.
+
+Buffer names and shapes are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["FFT_SIZE", "HOP_SIZE", "MEL_BANDS", "MelSpectrogram", "htk_filterbank", "n_frames"]
+
+FFT_SIZE = 1024
+HOP_SIZE = 512
+MEL_BANDS = 128
+_FLOOR = 1e-10
+
+
+class MelSpectrogram(nn.Module):
+    """Waveforms (B, N) in [-1, 1], or int16, to dB mels (B, 128, T) in fp32, T = N // 512 + 1."""
+
+    def __init__(self, sample_rate_hz: int = 22_050) -> None:
+        super().__init__()
+        self.spectrogram = _Spectrogram()
+        self.mel_scale = _MelScale(sample_rate_hz)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        if audio.shape[-1] <= FFT_SIZE // 2:
+            raise ValueError(f"{audio.shape[-1]} samples are too few for one spectrum of {FFT_SIZE}")
+        # bf16 has 8 bits of mantissa: a power spectrum spans 100 dB, so it is taken in fp32.
+        with torch.autocast(audio.device.type, enabled=False):
+            audio = audio.float() if audio.is_floating_point() else audio.float() / 32_768.0
+            power = self.spectrogram(audio)  # (B, 513, T)
+            mel = self.mel_scale(power)  # (B, 128, T)
+            return 10.0 * torch.log10(mel.clamp_min(_FLOOR))
+
+
+class _Spectrogram(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(FFT_SIZE, periodic=True))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        spectrum = torch.stft(
+            audio, FFT_SIZE, HOP_SIZE, window=self.window, center=True, pad_mode="reflect", return_complex=True
+        )
+        return spectrum.real.square() + spectrum.imag.square()
+
+
+class _MelScale(nn.Module):
+    def __init__(self, sample_rate_hz: int) -> None:
+        super().__init__()
+        self.register_buffer("fb", htk_filterbank(sample_rate_hz))
+
+    def forward(self, power: Tensor) -> Tensor:
+        return torch.matmul(power.transpose(-1, -2), self.fb).transpose(-1, -2)
+
+
+def htk_filterbank(sample_rate_hz: int) -> Tensor:
+    """Triangles (513, 128), equally wide on the HTK mel scale 2595 log10(1 + f / 700), peaks of height 1.
+
+    The lowest bands are narrower than the spacing of the spectrum, and some of them catch nothing.
+    """
+    nyquist_hz = sample_rate_hz / 2
+    top_mel = 2595.0 * torch.log10(torch.tensor(1.0 + nyquist_hz / 700.0, dtype=torch.float64))
+    mels = torch.linspace(0.0, float(top_mel), MEL_BANDS + 2, dtype=torch.float64)
+    edges_hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)  # (130,)
+    bins_hz = torch.linspace(0.0, nyquist_hz, FFT_SIZE // 2 + 1, dtype=torch.float64)[:, None]  # (513, 1)
+    lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
+    rising = (bins_hz - lower) / (centre - lower)
+    falling = (upper - bins_hz) / (upper - centre)
+    return torch.minimum(rising, falling).clamp_min(0.0).float()
+
+
+def n_frames(n_samples: int) -> int:
+    """Frames of a waveform of `n_samples`."""
+    return n_samples // HOP_SIZE + 1

@@ -1,0 +1,1 @@
+"""The towers, their projections and the dual encoder made of them."""

@@ -1,0 +1,98 @@
+"""The dual encoder as one SentenceTransformer: strings and sound files into one space, in one list.
+
+sentence-transformers' own Router sends a whole batch one way and refuses a mixed one, so a single input
+module holds both routes and looks at each input for itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import InputModule
+from torch import Tensor
+
+from sourcing.errors import InputError
+from training.audio.io import AUDIO_SUFFIXES
+from training.model.dual import DualEncoder
+
+__all__ = ["AudioTextModule", "as_sentence_transformer"]
+
+
+class AudioTextModule(InputModule):
+    """Routes each input: a string that ends like a sound file, or a waveform, is audio; other strings are text.
+
+    A sound file's whole track is embedded, from all its windows. A missing file is an AudioError, never a text.
+    """
+
+    def __init__(self, dual: DualEncoder) -> None:
+        super().__init__()
+        self.dual = dual
+
+    @property
+    def modalities(self) -> list[str]:
+        return ["text", "audio", "message"]  # "message" is what the library calls a mixed batch
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_options: Any) -> dict[str, Any]:
+        sources = [_audio_source(value, self.dual.config.sample_rate_hz) for value in inputs]
+        texts = [f"{prompt or ''}{text}" for text, source in zip(inputs, sources, strict=True) if source is None]
+        is_audio = torch.tensor([source is not None for source in sources])
+        features: dict[str, Any] = dict(self.dual.tokenize(texts)) if texts else {}
+        return {**features, "is_audio": is_audio, "audio": [source for source in sources if source is not None]}
+
+    def forward(self, features: dict[str, Any], **_options: Any) -> dict[str, Any]:
+        is_audio: Tensor = features["is_audio"]  # (B,)
+        device = self.dual.device
+        out = torch.empty(len(is_audio), self.dual.config.embedding_ndim, device=device)  # (B, E)
+        if features["audio"]:
+            tracks = torch.stack([self.dual.embed_track(source) for source in features["audio"]])
+            out[is_audio.to(device)] = tracks.to(device)
+        if not is_audio.all():
+            inputs = {name: features[name] for name in features.keys() - {"is_audio", "audio"}}
+            texts = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
+            out[~is_audio.to(device)] = self.dual.embed_text(texts)
+        return {**features, "sentence_embedding": out}
+
+    def get_embedding_dimension(self) -> int:
+        return self.dual.config.embedding_ndim
+
+    def save(self, output_path: str, *_args: Any, **_options: Any) -> None:
+        self.dual.write_parts(Path(output_path))
+
+    @classmethod
+    def load(cls, model_name_or_path: str, subfolder: str = "", **_options: Any) -> AudioTextModule:
+        return cls(DualEncoder.load(Path(model_name_or_path) / subfolder))
+
+
+def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
+    """`dual` itself, not a copy, as a SentenceTransformer on the device it is on.
+
+    `.encode` takes strings, paths of sound files as strings, waveforms (N,) at the model's rate, and
+    `{"array", "sampling_rate"}`, mixed as one likes, and returns unit vectors.
+    """
+    return SentenceTransformer(modules=[AudioTextModule(dual)], device=str(dual.device))
+
+
+def _audio_source(value: Any, sample_rate_hz: int) -> str | np.ndarray | None:
+    """A path or a mono waveform when `value` is audio, None when it is text."""
+    if isinstance(value, str | os.PathLike):
+        name = os.fspath(value)
+        is_path = not isinstance(value, str) or name.lower().endswith(AUDIO_SUFFIXES)
+        return name if is_path else None
+    rate_hz = sample_rate_hz
+    if isinstance(value, dict) and {"array", "sampling_rate"} <= value.keys():
+        value, rate_hz = value["array"], int(value["sampling_rate"])
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if not isinstance(value, np.ndarray) or value.ndim != 1 or not len(value):
+        found = f"a {type(value).__name__}" + (f" of shape {value.shape}" if isinstance(value, np.ndarray) else "")
+        raise InputError("an input of encode", found, "give a text, a sound file's path, or a waveform (n,)")
+    if rate_hz == sample_rate_hz:
+        return value if value.dtype == np.int16 else value.astype(np.float32)
+    return soxr.resample(value.astype(np.float32), rate_hz, sample_rate_hz)
