@@ -62,9 +62,14 @@ class Page:
 
     def __init__(self, captured: Captured, source: Source, base_url: str) -> None:
         self.captured, self.source, self.base_url = captured, source, base_url
+        self.refused: list[PageError] = []  # parts that could not be read, beside others that could
 
     def documents(self) -> list[dict[str, Any]]:
-        """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls."""
+        """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
+
+        Two keys are no columns: `record_id`, what names the record at its source (the URL when left out), and
+        `licences`, a mapping like the declaration's, for licences the page itself states.
+        """
         return []
 
     def follow(self) -> Iterable[TaskSpec]:
@@ -91,6 +96,9 @@ class Source:
     daily_cap: int | None = None
     key_env: str | None = None  # environment variable that holds its key
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Page that lets programs use these endpoints whatever robots.txt tells page crawlers (Wikipedia's disallows
+    #: /w/, where its API lives): Disallow is then noted, not obeyed; Crawl-delay and a 5xx robots.txt still are.
+    api_terms: str | None = None
 
     def page_for(self, kind: str) -> type[Page]:
         for page in self.pages:

@@ -1,0 +1,146 @@
+"""`crawl run | status | replay`: fetch pages about the tracks, politely, and read them into documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sourcing.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sourcing.commands.invocation import Invocation
+    from sourcing.crawling.sources import Source
+    from sourcing.settings import Settings
+
+__all__ = ["replay", "run", "status"]
+
+
+@click.command
+@click.option(
+    "--urls",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of schema.org pages to fetch as well: one URL a line, optionally a tab and a track_id.",
+)
+@click.option("--source", "names", multiple=True, metavar="NAME", help="Ask this source only; repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after this many requests (exit 5 if work is left).")
+@click.pass_obj
+def run(invocation: Invocation, urls: Path | None, names: tuple[str, ...], limit: int | None) -> None:
+    """Fetch what is pending, politely; take up where it stopped.
+
+    Every answer is stored in WARC files under crawl/ before it is read; the documents table is rebuilt at the end.
+
+    \b
+    Example:
+      crossmusim crawl run --urls pages.txt --limit 500
+    """
+    from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, read_url_list, run_crawl
+    from sourcing.store import Track
+
+    sources = _chosen(invocation.settings, names)
+    pages = read_url_list(urls) if urls else []
+    if pages and PAGE_SOURCE not in sources:
+        raise UsageError(f"--urls {urls}", f"source {PAGE_SOURCE} reads such pages and is not enabled", "enable it")
+    workspace = invocation.workspace
+    known = bool(pages or invocation.settings.crawl.page_urls) or (workspace.crawl_dir / LEDGER_FILE).exists()
+    tracks = workspace.read(Track) if workspace.has(Track) or not known else None
+    with invocation.progress("crawl") as advance:
+        result = run_crawl(
+            workspace,
+            invocation.settings,
+            sources,
+            tracks,
+            readers=_readers(invocation.settings),
+            urls=pages,
+            limit=limit,
+            on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
+        )
+    for note in result.notes:
+        invocation.note(note)
+    invocation.emit(
+        result.as_dict(),
+        [
+            f"{result.fetched} fetched, {result.failed} failed, {result.denied} denied, {result.pending} pending",
+            f"{result.documents} documents, {result.rejected} rejected rows, {result.seconds:.1f} s",
+        ],
+    )
+
+
+@click.command
+@click.pass_obj
+def status(invocation: Invocation) -> None:
+    """Count tasks by source and state.
+
+    \b
+    Example:
+      crossmusim --json crawl status
+    """
+    from sourcing.crawling.ledger import LEDGER_FILE, STATES, Ledger
+
+    path = invocation.workspace.crawl_dir / LEDGER_FILE
+    counts: dict[str, dict[str, int]] = {}
+    if path.exists():
+        ledger = Ledger(path)
+        try:
+            counts = ledger.counts()
+        finally:
+            ledger.close()
+    if not counts:
+        invocation.emit(
+            {"sources": {}, "total": dict.fromkeys(STATES, 0)}, ["No tasks yet: run `crossmusim crawl run`."]
+        )
+        return
+    from rich.table import Table
+
+    table = Table("source", *STATES)
+    for source, states in counts.items():
+        table.add_row(source, *(str(states[state]) for state in STATES))
+    total = {state: sum(states[state] for states in counts.values()) for state in STATES}
+    invocation.emit({"sources": counts, "total": total}, [table])
+
+
+@click.command
+@click.pass_obj
+def replay(invocation: Invocation) -> None:
+    """Rebuild the documents table from the WARC files alone; asks nothing.
+
+    The same files give the same table, byte for byte.
+
+    \b
+    Example:
+      crossmusim crawl replay
+    """
+    from sourcing.crawling.run import rebuild_documents
+
+    sources = _readers(invocation.settings)
+    with invocation.workspace.lock("crawl"), invocation.progress("replay") as advance:
+        documents, rejected = rebuild_documents(invocation.workspace, sources, on_page=advance)
+    invocation.emit(
+        {"documents": documents, "rejected": rejected}, [f"{documents} documents, {rejected} rejected rows"]
+    )
+
+
+def _readers(settings: Settings) -> Mapping[str, Source]:
+    """Every source with its settings applied, enabled or not: what was captured once can always be read."""
+    from sourcing.crawling.sources import SOURCES, effective
+
+    return {name: effective(source, settings.sources.get(name)) for name, source in SOURCES.items()}
+
+
+def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
+    """Enabled sources with their settings applied, or those named; UsageError where a name cannot be asked."""
+    from sourcing.crawling.sources import SOURCES, effective, enabled
+
+    unknown: list[Any] = [name for name in (*names, *settings.sources) if name not in SOURCES]
+    if unknown:
+        raise UsageError(f"source {unknown[0]!r}", "no such source", f"choose among {', '.join(SOURCES)}")
+    on = {name: s for name, s in SOURCES.items() if enabled(s, settings.sources.get(name))}
+    off = [name for name in names if name not in on]
+    if off:
+        needs = SOURCES[off[0]].key_env
+        cure = f"set {needs}" if needs else f"set [sources.{off[0]}] enabled = true"
+        raise UsageError(f"source {off[0]}", "it is not enabled", cure)
+    return {name: effective(s, settings.sources.get(name)) for name, s in on.items() if not names or name in names}

@@ -1,0 +1,217 @@
+"""What stands between the spider and the network: robots.txt, pauses, delays, and addresses that are refused.
+
+Scrapy's library defaults are impolite (no robots.txt, no delay, Crawl-delay parsed but not applied), so its
+robots and retry middlewares are off and `Politeness` takes their place; `GuardedHandler` connects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from scrapy import Request
+from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+    UnsupportedURLSchemeError,
+)
+
+from sourcing.crawling.politeness import (
+    ROBOTS_MAX_AGE_S,
+    Host,
+    RobotsVerdict,
+    forbidden_address,
+    read_robots,
+    unusable_url,
+)
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+    from sourcing.crawling.spider import LedgerSpider
+
+__all__ = ["Denied", "GuardedHandler", "Politeness", "Postponed", "Refused", "Unreachable", "drain", "name_failure"]
+
+
+class Refused(IgnoreRequest):
+    """We will not ask for this URL; `reason` is short and countable."""
+
+    def __init__(self, reason: str, finding: str) -> None:
+        self.reason, self.finding = reason, finding
+        super().__init__(f"{reason}: {finding}")
+
+
+class Denied(IgnoreRequest):
+    """robots.txt says no; `again` tells a passing 5xx from a rule."""
+
+    def __init__(self, signal: str, *, again: bool) -> None:
+        self.signal, self.again = signal, again
+        super().__init__(signal)
+
+
+class Postponed(IgnoreRequest):
+    """Not now, and not the task's fault: its host is paused until then, or the crawl is stopping."""
+
+    def __init__(self, until: float, why: str) -> None:
+        self.until, self.why = until, why
+        super().__init__(why)
+
+
+class Unreachable(IgnoreRequest):
+    """The host did not even give us its robots.txt."""
+
+
+class Politeness:
+    """Downloader middleware: every request, redirected ones too, passes here before it may reach a host."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self._verdicts: dict[str, RobotsVerdict] = {}
+        self._asking: dict[str, asyncio.Future[RobotsVerdict]] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Politeness:
+        return cls(crawler)
+
+    @property
+    def spider(self) -> LedgerSpider:
+        return cast("LedgerSpider", self.crawler.spider)
+
+    async def process_request(self, request: Request) -> None:
+        if why := unusable_url(request.url):
+            raise Refused("url_unusable", f"{request.url[:200]}: {why}")
+        parts = urlsplit(request.url)
+        if not self.spider.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
+            raise Refused("private_host", why)
+        host = self.spider.host(parts.netloc.lower(), request.meta["source"])
+        self._set_slot(request, host)
+        if request.meta.get("is_robots"):
+            return
+        self._check_pause(host)
+        verdict = await self._robots(f"{parts.scheme}://{parts.netloc}", host, request.meta["source"])
+        host.slow_down_to(verdict.delay_s)
+        self._set_slot(request, host)
+        self._check_pause(host)
+        line = verdict.evidence(request.url)
+        if not verdict.allowed(request.url):
+            terms = self.spider.api_terms(request.meta["source"], host.netloc)
+            if verdict.unavailable or not terms:
+                raise Denied(line, again=verdict.unavailable)
+            line += f", set aside by {terms}"
+        request.meta["robots_line"] = line
+
+    def _check_pause(self, host: Host) -> None:
+        if self.spider.stopping:
+            raise Postponed(0.0, "stopping")
+        if host.down:
+            raise Unreachable(host.down)
+        if host.paused_until > self.spider.now():
+            raise Postponed(host.paused_until, "host_paused")
+
+    def _set_slot(self, request: Request, host: Host) -> None:
+        # A redirected request still carries the slot of the host it came from, so it is always set anew.
+        request.meta["download_slot"] = host.netloc
+        downloader = self.crawler.engine.downloader
+        wanted = {"concurrency": host.concurrency, "delay": host.delay_s, "jitter": 0.0}
+        if downloader.per_slot_settings.get(host.netloc) != wanted:
+            downloader.per_slot_settings[host.netloc] = wanted
+            if slot := downloader.slots.get(host.netloc):
+                slot.delay, slot.concurrency, slot.jitter = host.delay_s, host.concurrency, 0.0
+
+    async def _robots(self, origin: str, host: Host, source: str) -> RobotsVerdict:
+        known = self._verdicts.get(origin)
+        if known is not None and self.spider.now() - known.fetched_at < ROBOTS_MAX_AGE_S:
+            return known
+        asking = self._asking.get(origin)
+        if asking is None:
+            asking = self._asking[origin] = asyncio.ensure_future(self._ask_robots(origin, host, source))
+            asking.add_done_callback(lambda _: self._asking.pop(origin, None))
+        return await asyncio.shield(asking)
+
+    async def _ask_robots(self, origin: str, host: Host, source: str) -> RobotsVerdict:
+        request = Request(f"{origin}/robots.txt", meta={"is_robots": True, "source": source})
+        spider = self.spider
+        try:
+            response: Response = await self.crawler.engine.download_async(request)
+        except (Refused, Postponed):
+            raise
+        except IgnoreRequest:
+            verdict = read_robots(404, b"", spider.now())  # more redirects than RFC 9309 makes us follow
+        except Exception as error:
+            why = f"{origin} cannot be reached ({str(error)[:200] or type(error).__name__})"
+            host.struck(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
+            raise Unreachable(why) from error
+        else:
+            verdict = read_robots(response.status, response.body, spider.now())
+        self._verdicts[origin] = verdict
+        return verdict
+
+
+class GuardedHandler(AiohttpDownloadHandler):
+    """Scrapy's asyncio download handler, connecting only to addresses that may be asked.
+
+    The check sits in the resolver, so it is the very address connected to that is checked: a name that resolves
+    to something else a moment later gains nothing. Literal addresses never reach a resolver; Politeness sees them.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        if not cast("LedgerSpider", crawler.spider).options.allow_private_hosts:
+            connector: Any = self._session.connector
+            connector._resolver = _GuardedResolver(connector._resolver)
+
+
+class _GuardedResolver(AbstractResolver):
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
+        # A configured proxy commonly lives on a private address; it was the user who named it.
+        self._proxies = {urlsplit(url).hostname for url in getproxies().values()}
+
+    async def resolve(self, host: str, *args: Any, **options: Any) -> list[ResolveResult]:
+        results = await self._inner.resolve(host, *args, **options)
+        if host not in self._proxies and (why := forbidden_address(result["host"] for result in results)):
+            raise Refused("private_host", f"{host}: {why}")
+        return results
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def drain(crawler: Crawler, reason: Postponed, netloc: str | None = None) -> None:
+    """Fail the requests still waiting for their turn in one host's download slot, or in all, with `reason`."""
+    slots = crawler.engine.downloader.slots
+    for key in list(slots) if netloc is None else [netloc]:
+        while key in slots and slots[key].queue:
+            _, waiting = slots[key].queue.popleft()
+            waiting.errback(reason)
+
+
+def name_failure(error: BaseException) -> tuple[str, bool]:
+    """A countable reason, and whether trying again may help."""
+    if isinstance(error, DownloadConnectionRefusedError | CannotResolveHostError):
+        return "connect_failed", True
+    if isinstance(error, DownloadTimeoutError):
+        return "timeout", True
+    if isinstance(error, ResponseDataLossError):
+        return "cut_short", True
+    if isinstance(error, DownloadFailedError):
+        return "connection_lost", True
+    if isinstance(error, DownloadCancelledError) or "DOWNLOAD_MAXSIZE" in str(error):
+        return "body_too_large", False
+    if isinstance(error, UnsupportedURLSchemeError):
+        return "url_unusable", False
+    if isinstance(error, IgnoreRequest):
+        return "too_many_redirects", False
+    if isinstance(error, OSError | EOFError):
+        return "body_undecodable", False
+    return "download_error", True

@@ -1,0 +1,221 @@
+"""Politeness: robots.txt, delays and pauses per host, Retry-After, the User-Agent, and which addresses we refuse.
+
+Nothing here touches the network; `downloader` asks, this module decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import math
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from protego import Protego
+
+from sourcing import __version__
+from sourcing.errors import UsageError
+
+if TYPE_CHECKING:
+    from sourcing.settings import CrawlSettings
+
+__all__ = [
+    "PRODUCT",
+    "ROBOTS_MAX_AGE_S",
+    "Host",
+    "RobotsVerdict",
+    "forbidden_address",
+    "read_robots",
+    "retry_at",
+    "retry_delay_s",
+    "unusable_url",
+    "user_agent",
+    "utc_day",
+]
+
+PRODUCT = "crossmusim"  # the product token robots.txt groups are matched with
+ROBOTS_BYTES = 512 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
+ROBOTS_MAX_AGE_S = 24 * 3600.0
+_LONGEST_RETRY_S = 7 * 24 * 3600.0
+
+
+def user_agent(crawl: CrawlSettings) -> str:
+    """`crossmusim/<version> (+contact)`; UsageError when no contact is set."""
+    contact = (crawl.contact or "").strip()
+    if not contact or any(character in contact for character in "\r\n()"):
+        raise UsageError(
+            "setting crawl.contact",
+            "no contact, and sites must be able to reach whoever crawls them"
+            if not contact
+            else f"{contact!r} does not fit into a User-Agent",
+            'set a mail address or URL: [crawl] contact = "me@example.org" in crossmusim.toml',
+        )
+    return f"{PRODUCT}/{__version__} (+{contact})"
+
+
+@dataclass(frozen=True)
+class RobotsVerdict:
+    """What a host's robots.txt says: `allowed(url)` and the delay between requests it asks for."""
+
+    status: int
+    rules: Protego | None  # None: the file says nothing (4xx) or could not be had (5xx)
+    fetched_at: float
+
+    @property
+    def unavailable(self) -> bool:
+        """A 5xx, or 429: RFC 9309 §2.3.1.4 has us assume a complete disallow."""
+        return self.rules is None and (self.status >= 500 or self.status == 429)
+
+    def allowed(self, url: str) -> bool:
+        if self.rules is None:
+            return not self.unavailable
+        return bool(self.rules.can_fetch(url, PRODUCT))
+
+    def evidence(self, url: str) -> str:
+        if self.unavailable:
+            return f"robots.txt unavailable: HTTP {self.status}"
+        if self.rules is None:
+            return f"robots.txt: none (HTTP {self.status})"
+        return f"robots.txt: {'allowed' if self.allowed(url) else 'disallowed'}"
+
+    @property
+    def delay_s(self) -> float:
+        if self.rules is None:
+            return 0.0
+        delay = float(self.rules.crawl_delay(PRODUCT) or 0.0)
+        rate = self.rules.request_rate(PRODUCT)
+        if rate is not None and rate.requests:
+            delay = max(delay, rate.seconds / rate.requests)
+        return delay if math.isfinite(delay) and delay > 0 else 0.0
+
+
+def read_robots(status: int, body: bytes, now: float) -> RobotsVerdict:
+    """The verdict of a robots.txt response by RFC 9309: 2xx is read, 4xx allows all, anything else denies all."""
+    if 200 <= status < 300:
+        text = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace")
+        return RobotsVerdict(status, Protego.parse(text), now)
+    if 300 <= status < 400:  # a redirect loop or one to nowhere counts as unavailable, i.e. absent (§2.3.1.2)
+        status = 404
+    return RobotsVerdict(status, None, now)
+
+
+@dataclass
+class Host:
+    """What we know of one host during a run: how far apart requests lie, and until when it is left alone."""
+
+    netloc: str
+    delay_s: float
+    concurrency: int
+    in_flight: int = 0
+    paused_until: float = 0.0
+    strikes: int = 0  # times in a row it could not be reached
+    down: str = ""  # why it is left alone for the rest of the run
+
+    def slow_down_to(self, delay_s: float) -> None:
+        """The slower of what we declared and what the site asks for wins."""
+        self.delay_s = max(self.delay_s, delay_s)
+
+    def pause(self, until: float) -> None:
+        self.paused_until = max(self.paused_until, until)
+
+    @property
+    def window(self) -> int:
+        """Requests worth having under way: those transferring, and a few queued if the host is fast."""
+        fast = min(32, int(1 / self.delay_s)) if self.delay_s > 0 else 32
+        return self.concurrency + max(1, fast)
+
+    def struck(self, why: str, now: float, *, backoff_s: float, limit: int) -> None:
+        """It could not be reached: leave it alone for a while, longer each time, then for good."""
+        self.strikes += 1
+        self.pause(now + retry_delay_s(self.strikes, backoff_s))
+        if self.strikes >= limit:
+            self.down = why
+
+
+def retry_delay_s(attempt: int, backoff_s: float) -> float:
+    """Seconds to wait after the `attempt`-th failure (1-based): doubling, an hour at most."""
+    return float(min(3600.0, backoff_s * 2.0 ** (attempt - 1)))
+
+
+def retry_at(header: str, now: float) -> float | None:
+    """When Retry-After allows asking again (seconds or HTTP date; a week ahead at most); None when it says nothing."""
+    header = header.strip()
+    if header.isdecimal():
+        return now + min(float(header), _LONGEST_RETRY_S)
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return min(max(date.timestamp(), now), now + _LONGEST_RETRY_S)
+
+
+def unusable_url(url: str) -> str:
+    """Why this URL cannot be asked for at all; empty when it can."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return f"not a URL ({error})"
+    if parts.scheme not in ("http", "https"):
+        return f"scheme {parts.scheme or 'missing'!r}; only http and https are asked"
+    if not parts.hostname:
+        return "no host in it"
+    if port == 0:
+        return "port 0"
+    return ""
+
+
+def forbidden_address(addresses: Iterable[str]) -> str:
+    """The first address that is not on the public internet, with its kind; empty when all are public."""
+    for text in addresses:
+        address = _address(text)
+        if address is None:
+            continue
+        for inner in _embedded(address):
+            if not inner.is_global or inner.is_multicast:
+                return f"{text} is {_kind(inner)}"
+    return ""
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address a literal stands for, also in the short, decimal and hexadecimal forms C libraries take."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(text.partition("%")[0])
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(text))
+    except OSError:
+        return None
+
+
+def _embedded(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The address, or the IPv4 address it carries (mapped, 6to4, Teredo, NAT64), which is where packets end."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address.sixtofour is not None:
+        return [address.sixtofour]
+    if address.teredo is not None:
+        return list(address.teredo)
+    if address in ipaddress.ip_network("64:ff9b::/96"):
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address]
+
+
+def _kind(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    for kind in ("loopback", "link_local", "multicast", "unspecified", "private"):
+        if getattr(address, f"is_{kind}"):
+            return f"a {kind.replace('_', '-')} address"
+    return "not a public address"
+
+
+def utc_day(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).date().isoformat()

@@ -1,0 +1,187 @@
+"""MusicBrainz: recordings by MBID, by ISRC, or found by title and artist, with their tags and annotation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.reading import as_int, as_list, clean, first_sentences, read_json, year_of
+
+__all__ = ["SOURCE", "IsrcPage", "RecordingPage", "SearchPage", "tasks"]
+
+NAME = "musicbrainz"
+MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MAX_HITS = 3
+MIN_HIT_SCORE = 80
+_SEARCH_LIMIT = 5
+_RECORDING_INC = "artist-credits+isrcs+tags+genres+annotation+url-rels+work-rels+releases"
+_ISRC_INC = "artist-credits+isrcs+tags+genres+releases"  # /isrc answers 400 to inc=annotation
+_LUCENE_SPECIAL = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
+_CREATIVE_COMMONS = "CC-BY-NC-SA-3.0"
+
+
+def tasks(track: Mapping[str, Any], base_url: str) -> Iterable[TaskSpec]:
+    """One seed per track: its recording when the MBID is known, else its ISRC, else a search."""
+    track_id = str(track["track_id"])
+    if track.get("mbid"):
+        yield _recording_task(str(track["mbid"]), base_url, track_id, None)
+    elif track.get("isrc"):
+        url = f"{base_url}/ws/2/isrc/{quote(str(track['isrc']), safe='')}?inc={_ISRC_INC}&fmt=json"
+        yield TaskSpec(NAME, url, IsrcPage.kind, track_id)
+    else:
+        query = f'recording:"{_lucene(track["title"])}" AND artist:"{_lucene(track["artist"])}"'
+        parameters = urlencode({"query": query, "limit": _SEARCH_LIMIT, "fmt": "json"}, quote_via=quote)
+        yield TaskSpec(NAME, f"{base_url}/ws/2/recording?{parameters}", SearchPage.kind, track_id)
+
+
+def _recording_task(mbid: str, base_url: str, track_id: str | None, parent_key: str | None) -> TaskSpec:
+    url = f"{base_url}/ws/2/recording/{quote(mbid, safe='')}?inc={_RECORDING_INC}&fmt=json"
+    return TaskSpec(NAME, url, RecordingPage.kind, track_id, parent_key, priority=1 if parent_key else 0)
+
+
+def _lucene(text: Any) -> str:
+    return _LUCENE_SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+class RecordingPage(Page):
+    kind = "recording"
+
+    def documents(self) -> list[dict[str, Any]]:
+        return [_document(_answer(self))]
+
+
+class IsrcPage(Page):
+    """An ISRC may name several recordings; each is a document."""
+
+    kind = "isrc"
+
+    def documents(self) -> list[dict[str, Any]]:
+        recordings = _answer(self).get("recordings")
+        if not isinstance(recordings, list):
+            raise PageError("recordings_missing", "an ISRC answer without a list of recordings")
+        documents = []
+        for recording in recordings:
+            try:
+                documents.append(_document(recording if isinstance(recording, dict) else {}))
+            except PageError as error:
+                self.refused.append(error)
+        if self.refused and not documents:
+            raise self.refused.pop(0)
+        return documents
+
+
+class SearchPage(Page):
+    """A list of hits, without tags: it only leads to lookups of the most plausible ones."""
+
+    kind = "search"
+
+    def documents(self) -> list[dict[str, Any]]:
+        _hits(self)
+        return []
+
+    def follow(self) -> Iterable[TaskSpec]:
+        hits = [hit for hit in _hits(self) if (as_int(hit.get("score")) or 0) >= MIN_HIT_SCORE]
+        # A disambiguation comment marks a variant ("live, 1997", "demo"): the plain recording goes first.
+        hits.sort(key=lambda hit: (-(as_int(hit.get("score")) or 0), bool(hit.get("disambiguation"))))
+        mbids = dict.fromkeys(str(hit.get("id")) for hit in hits if MBID.fullmatch(str(hit.get("id"))))
+        for mbid in list(mbids)[:MAX_HITS]:
+            yield _recording_task(mbid, self.base_url, self.captured.track_id, self.captured.task_key)
+
+
+def _answer(page: Page) -> dict[str, Any]:
+    answer = read_json(page.captured)
+    if isinstance(answer.get("error"), str):
+        raise PageError("api_error", answer["error"])
+    return answer
+
+
+def _hits(page: Page) -> list[dict[str, Any]]:
+    recordings = _answer(page).get("recordings")
+    if not isinstance(recordings, list):
+        raise PageError("recordings_missing", "a search answer without a list of recordings")
+    return [hit for hit in recordings if isinstance(hit, dict)]
+
+
+def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
+    mbid, title = str(recording.get("id")), clean(recording.get("title"))
+    if not MBID.fullmatch(mbid) or title is None:
+        raise PageError("not_a_recording", f"a record with id {mbid[:60]!r} and title {title!r}")
+    comment = clean(recording.get("disambiguation"))
+    length_ms = as_int(recording.get("length"))
+    text = _annotation(recording.get("annotation"))
+    return {
+        "record_id": mbid,
+        "permalink": f"https://musicbrainz.org/recording/{mbid}",
+        "granularity": "recording",
+        "title": title,
+        "title_raw": f"{title} ({comment})" if comment else title,  # as the site's pages show it
+        "artist": _artist_credit(recording.get("artist-credit")),
+        "album": _album(recording.get("releases")),
+        "year": year_of(recording.get("first-release-date")),
+        "duration_s": length_ms / 1000 if length_ms and length_ms > 0 else None,
+        "isrcs": sorted({isrc for isrc in as_list(recording.get("isrcs")) if isinstance(isrc, str)}),
+        "mbid": mbid,
+        "tags": _tags(recording),
+        "lead": first_sentences(text),
+        "text": text,
+    }
+
+
+def _artist_credit(credit: Any) -> str | None:
+    """Names as credited, with the join phrases between them: "Queen & David Bowie"."""
+    parts = [part for part in as_list(credit) if isinstance(part, dict)]
+    return clean("".join(f"{part.get('name') or ''}{part.get('joinphrase') or ''}" for part in parts))
+
+
+def _album(releases: Any) -> str | None:
+    """The title of the earliest dated release; undated ones come last."""
+    found = [
+        (str(release.get("date") or "9999"), str(release.get("id")), release["title"])
+        for release in as_list(releases)
+        if isinstance(release, dict) and isinstance(release.get("title"), str)
+    ]
+    return clean(min(found)[2]) if found else None
+
+
+def _tags(recording: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Genres and tags in one list: a genre is also a tag, so equal names are one, with the higher count."""
+    counts: dict[str, int] = {}
+    for tag in [*as_list(recording.get("genres")), *as_list(recording.get("tags"))]:
+        name = clean(tag.get("name")) if isinstance(tag, dict) else None
+        if name is None:
+            continue
+        counts[name] = max(counts.get(name, 0), as_int(tag.get("count")) or 0)
+    voted = [(name, count) for name, count in counts.items() if count > 0]  # 0 and less: voted down
+    return [{"name": name, "count": count} for name, count in sorted(voted, key=lambda tag: (-tag[1], tag[0]))]
+
+
+def _annotation(annotation: Any) -> str | None:
+    """Annotation text without its wiki marks: [url|label], ''italic'', '''bold''', = headings =, * bullets."""
+    if not isinstance(annotation, str):
+        return None
+    text = re.sub(r"\[([^\[\]|\n]+)\|([^\[\]\n]+)\]", r"\2", annotation)
+    text = re.sub(r"'{2,5}", "", text)
+    text = re.sub(r"(?m)^\s*=+\s*(.*?)\s*=+\s*$", r"\1", text)
+    text = clean(re.sub(r"(?m)^\s*\*\s+", "", text)) or ""
+    return "\n\n".join(line for line in text.split("\n") if line) or None
+
+
+SOURCE = Source(
+    name=NAME,
+    title="MusicBrainz",
+    ship_class="A",
+    base_url="https://musicbrainz.org",
+    rate_per_s=1.0,
+    licences={"*": "CC0-1.0", "tags": _CREATIVE_COMMONS, "lead": _CREATIVE_COMMONS, "text": _CREATIVE_COMMONS},
+    attribution="MusicBrainz, {permalink}",
+    terms_url="https://musicbrainz.org/doc/MusicBrainz_API/Rate_Limiting",
+    terms_reviewed=date(2026, 11, 1),
+    tasks=tasks,
+    pages=(RecordingPage, IsrcPage, SearchPage),
+    headers={"Accept": "application/json"},
+    api_terms="https://musicbrainz.org/doc/MusicBrainz_API",
+)

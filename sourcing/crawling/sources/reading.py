@@ -1,0 +1,173 @@
+"""What page objects share: bytes to text, text to sentences, and values of unknown shape to plain ones."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import unicodedata
+from typing import Any
+
+from sourcing.crawling.sources.base import Captured, PageError
+
+__all__ = [
+    "as_int",
+    "as_list",
+    "clean",
+    "decode",
+    "duration_s",
+    "first_sentences",
+    "licence_of",
+    "read_json",
+    "strip_html",
+    "year_of",
+]
+
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+#: C0 and C1 controls save tab and newline; NEL (U+0085) stays, because it may be half of a mojibake ellipsis.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
+_OPENING_CHARS = 4000
+_ABBREVIATIONS = re.compile(
+    "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
+    r"|e\.g|i\.e|u\.s|u\.k|d\.c|a\.k\.a|b\.w|p\.m|a\.m|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+)
+
+
+def decode(captured: Captured) -> str:
+    """The body as text: by its byte order mark, as UTF-8 if it is that, else as declared, else as Windows-1252.
+
+    UTF-8 is tried before the declared charset because text that decodes as UTF-8 by accident is rare, and
+    pages that declare ISO-8859-1 while sending UTF-8 are not.
+    """
+    body = captured.body
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return body.decode("utf-16", errors="replace")
+    head = body[:2048].decode("ascii", errors="ignore")
+    declared = [match[1] for text in (captured.header("content-type"), head) for match in _CHARSET.finditer(text)]
+    for charset in ("utf-8-sig", *declared, "windows-1252"):
+        try:
+            return body.decode(charset)
+        except (UnicodeDecodeError, LookupError):
+            continue  # the next charset; the last line always succeeds
+    return body.decode("utf-8", errors="replace")
+
+
+def read_json(captured: Captured) -> dict[str, Any]:
+    """The body as one JSON object; PageError `status_<n>`, `body_empty`, `body_not_json` otherwise."""
+    if captured.status != 200:
+        raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
+    if not captured.body.strip():
+        raise PageError("body_empty", "the answer has no body")
+    try:
+        value = json.loads(decode(captured), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise PageError("body_not_json", f"{type(error).__name__}: {error}") from None
+    if not isinstance(value, dict):
+        raise PageError("body_not_an_object", f"a JSON {type(value).__name__} where an object was expected")
+    return value
+
+
+def clean(text: Any) -> str | None:
+    """Text without control characters and mojibake, in NFC, lines trimmed; None when nothing is left."""
+    import ftfy
+
+    if not isinstance(text, str):
+        return None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = ftfy.fix_text(_surrogate_free(text), uncurl_quotes=False, fix_character_width=False)
+    text = unicodedata.normalize("NFC", _CONTROLS.sub("", text).replace("\x85", "…"))
+    text = "\n".join(re.sub(r"[^\S\n]+", " ", line).strip() for line in text.split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", text).strip() or None
+
+
+def _surrogate_free(text: str) -> str:
+    """JSON may hold half a surrogate pair, which no UTF-8 file can."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def strip_html(fragment: str) -> str:
+    """The text of an HTML fragment inside an API or JSON-LD field; plain text comes back as it is."""
+    if "<" not in fragment and "&" not in fragment:
+        return fragment
+    from bs4 import BeautifulSoup
+
+    return BeautifulSoup(fragment, "html.parser").get_text(" ")
+
+
+def first_sentences(text: str | None, count: int = 2) -> str | None:
+    """The first `count` sentences of the first paragraph; a full stop after an abbreviation or initial ends none."""
+    paragraph = (text or "")[:_OPENING_CHARS].strip().split("\n\n")[0].replace("\n", " ")
+    if not paragraph:
+        return None
+    seen = 0
+    for match in re.finditer(r"[.!?]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”]*", paragraph):
+        if match[0] == "." and _is_abbreviation(paragraph, match.start(), match.end()):
+            continue
+        seen += 1
+        if seen == count:
+            return paragraph[: match.end()].strip()
+    return paragraph
+
+
+def _is_abbreviation(text: str, stop: int, end: int) -> bool:
+    following = text[end:].lstrip()[:1]
+    if following and (following.islower() or following.isdigit()):
+        return True  # "approx. 4 minutes", "the band. who": no sentence starts so
+    word = re.search(r"[\w.&]*$", text[max(0, stop - 20) : stop])
+    last = word[0].casefold().lstrip(".") if word else ""
+    return bool(_ABBREVIATIONS.fullmatch(last)) or (len(last) == 1 and last.isalpha() and last != "i")
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value that a source writes bare when there is one, as a list when there are several, or not at all."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def as_int(value: Any) -> int | None:
+    """A whole number, also when it is written as text; None for anything else, and beyond 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = int(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 2**63 else None
+
+
+def year_of(value: Any) -> int | None:
+    """The year a date starts with ("1997", "1997-05-21"), when it is one a recording can have."""
+    match = re.match(r"\s*(\d{4})(?!\d)", value) if isinstance(value, str) else None
+    return int(match[1]) if match and 1000 <= int(match[1]) <= 2999 else None
+
+
+def duration_s(value: Any) -> float | None:
+    """Seconds of an ISO 8601 duration ("PT4M5S", also the common slip "T4M5S") or of "4:05"."""
+    text = value.strip() if isinstance(value, str) else ""
+    clock = re.fullmatch(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2})", text)
+    iso = re.fullmatch(r"P?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?", text, re.IGNORECASE)
+    if clock:
+        seconds = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + int(clock[3])
+        return float(seconds) if seconds else None
+    if not iso or not text:
+        return None
+    days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in iso.groups())
+    total = days * 86400 + hours * 3600 + minutes * 60 + rest
+    return total if 0 < total < 1e6 else None
+
+
+def licence_of(value: Any) -> str | None:
+    """SPDX id of a Creative Commons address, else the stated name or address; None when nothing is stated."""
+    value = as_list(value)[0] if as_list(value) else None
+    if isinstance(value, dict):
+        value = value.get("url") or value.get("@id") or value.get("name")
+    text = clean(value)
+    if text is None or len(text) > 300:
+        return None
+    creative_commons = re.search(r"creativecommons\.org/licenses/([a-z-]+)/(\d\.\d)", text)
+    if creative_commons:
+        return f"CC-{creative_commons[1].upper()}-{creative_commons[2]}"
+    if "creativecommons.org/publicdomain/zero" in text:
+        return "CC0-1.0"
+    return text

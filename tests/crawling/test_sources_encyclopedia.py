@@ -1,0 +1,97 @@
+"""Reading an encyclopedia's first sentence: who performs it, what it is, and silence when in doubt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sourcing.crawling.sources.encyclopedia import (
+    article_text,
+    artist_in_lead,
+    granularity_of,
+    split_title,
+    year_in_lead,
+)
+from sourcing.crawling.sources.reading import first_sentences
+
+#: First sentences in the phrasings encyclopedias use, with the performer they name; null where it is not plain.
+OPENINGS = [json.loads(line) for line in (Path(__file__).parent / "openings.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("example", OPENINGS, ids=lambda example: example["opening"][:30])
+def test_the_performer_is_read_from_the_first_sentence(example):
+    assert artist_in_lead(example["opening"]) == example["artist"]
+
+
+def test_the_bracket_names_the_performer_where_the_sentence_does_not():
+    assert artist_in_lead('"Yellow" is a song whose words are simple.', "Coldplay song") == "Coldplay"
+    assert artist_in_lead('"Yellow" is a song whose words are simple.', "2000 song") is None
+    assert artist_in_lead('"Yellow" is a song whose words are simple.', "song") is None
+
+
+@pytest.mark.parametrize(
+    ("title", "parts"),
+    [
+        ("Yellow (Coldplay song)", ("Yellow", "Coldplay song")),
+        ("Yellow (song)", ("Yellow", "song")),
+        ("Apache (instrumental)", ("Apache", "instrumental")),
+        ("Help! (album)", ("Help!", "album")),
+        ("Air (French band)", ("Air", "French band")),
+        ("(I Can't Get No) Satisfaction", ("(I Can't Get No) Satisfaction", None)),
+        ("Don't You (Forget About Me)", ("Don't You (Forget About Me)", None)),
+        ("Mercury (planet)", ("Mercury (planet)", None)),
+    ],
+)
+def test_only_a_qualifier_is_taken_off_a_title(title, parts):
+    assert split_title(title) == parts
+
+
+@pytest.mark.parametrize(
+    ("opening", "qualifier", "granularity"),
+    [
+        ('"Low Tide" is a song by Harbour & Kite.', None, "recording"),
+        ("Take Five is a jazz standard composed by Paul Desmond.", None, "recording"),
+        ("Slack Water is the second studio album by Harbour & Kite.", None, "release"),
+        ("Harbour & Kite were an English electronic duo.", None, "artist"),
+        ("Ana Cruz is a Spanish singer who wrote several songs.", None, "artist"),
+        ("Whitby is a seaside town in England.", None, "page"),
+        ("Anything at all.", "song", "recording"),
+        ("Anything at all.", "EP", "release"),
+        ("Anything at all.", "band", "artist"),
+    ],
+)
+def test_the_first_sentence_says_what_an_article_is_about(opening, qualifier, granularity):
+    assert granularity_of(opening, qualifier) == granularity
+
+
+def test_years_are_those_of_release_or_recording():
+    assert year_in_lead('"A" is a song by B, released on 7 March 2014 by C.') == 2014
+    assert year_in_lead('"A" is a 1981 song by B.') == 1981
+    assert year_in_lead('"A" is a song about the year 1917.') is None
+
+
+def test_listing_sections_go_and_prose_stays_in_order():
+    sections = ("Lead.", "== Charts ==\n1", "=== Weekly ===\n2", "== Reception ==\nGood.\nVery.", "=== Lyrics ===\nla")
+    extract = "\n\n\n".join([*sections, "== References ==\n"])
+    assert article_text(extract) == "Lead.\n\nGood.\n\nVery."
+    assert article_text("<p>Lead <b>bold</b>.</p>") == "Lead bold ."
+    assert article_text("") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two. Three.", "One. Two."),
+        ("By Dr. Dre feat. Ana. It is loud! Really.", "By Dr. Dre feat. Ana. It is loud!"),
+        ("Bars at approx. 62 bpm. J. S. Bach wrote it. Three.", "Bars at approx. 62 bpm. J. S. Bach wrote it."),
+        ("これは歌です。静かな曲。三。", "これは歌です。静かな曲。"),
+        ('He said "no." Then it ends. Three.', 'He said "no." Then it ends.'),
+        ("No full stop", "No full stop"),
+        ("First\n\nSecond.", "First"),
+        ("", None),
+    ],
+)
+def test_the_first_two_sentences(text, sentences):
+    assert first_sentences(text) == sentences
