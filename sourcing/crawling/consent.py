@@ -79,9 +79,7 @@ def decide(headers: Mapping[str, str], html: str = "", robots: str = "") -> Verd
     evidence = [robots] if robots else []
     denied_by = ""
     found = [(name, headers[name], denies) for name, denies in _SIGNALS.items() if name in headers]
-    found += [
-        (f'meta name="{name}"', content, _META_SIGNALS[name]) for name, content in _metas(html) if name in _META_SIGNALS
-    ]
+    found += [(f"meta {name}", content, _META_SIGNALS[name]) for name, content in _metas(html) if name in _META_SIGNALS]
     for signal, value, denies in found:
         line = f"{signal}: {value.strip()[:200]}"
         evidence.append(line)

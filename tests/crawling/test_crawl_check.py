@@ -37,7 +37,7 @@ def _site(robots: Reply, page: Reply) -> Loopback:
         (Reply("User-agent: *\nDisallow: /"), Reply("<p>"), "deny", "robots.txt: disallowed"),
         (Reply("", 500), Reply("<p>"), "deny", "robots.txt unavailable: HTTP 500"),
         (Reply("", 404), Reply("", headers={"TDM-Reservation": "1"}), "deny", "tdm-reservation: 1"),
-        (Reply("", 404), Reply('<meta name="robots" content="noai">'), "deny", 'meta name="robots": noai'),
+        (Reply("", 404), Reply('<meta name="robots" content="noai">'), "deny", "meta robots: noai"),
         (Reply("", 404), Reply("", 302, {"Location": "ftp://x/"}), "deny", "redirect to ftp://x/: url_unusable"),
     ],
 )

@@ -241,7 +241,7 @@ def test_a_page_that_says_no_is_kept_as_evidence_and_not_read(tmp_path: Path) ->
         result = crawl(tmp_path, server, "header", "meta", "fine")
     assert (result.fetched, result.denied, result.documents) == (1, 2, 1)
     reasons = pl.concat([Workspace(tmp_path).read_rejected()]).filter(pl.col("stage") == "crawl")
-    assert sorted(reasons["finding"]) == ['meta name="robots": noai', "tdm-reservation: 1"]
+    assert sorted(reasons["finding"]) == ["meta robots: noai", "tdm-reservation: 1"]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f.1"])
