@@ -1,0 +1,203 @@
+"""`crossmusim prompts list|lint|render|test|lock`: prompt packs looked at, checked, replayed and locked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sourcing.commands.invocation import Invocation
+    from sourcing.generation.pack import Pack
+    from sourcing.generation.plan import PlannedCall
+
+__all__ = ["lint", "list_packs", "lock", "render", "test"]
+
+
+@click.command("list")
+@click.pass_obj
+def list_packs(invocation: Invocation) -> None:
+    """List the prompt packs: the settings' folder, the workspace's, the built-in ones.
+
+    \b
+    Example:
+      crossmusim prompts list
+    """
+    from rich.table import Table
+
+    packs = _load(invocation, ())
+    result = {
+        "packs": [
+            {
+                "id": pack.id,
+                "version": pack.version,
+                "prompt_hash": pack.prompt_hash,
+                "inputs": list(pack.inputs),
+                "description": pack.description,
+                "path": str(pack.folder),
+            }
+            for pack in packs
+        ]
+    }
+    table = Table("pack", "hash", "inputs", "description")
+    for pack in packs:
+        table.add_row(pack.name, pack.prompt_hash[:12], ", ".join(pack.inputs), pack.description.partition(". ")[0])
+    invocation.emit(result, [table])
+
+
+@click.command
+@click.argument("pack_ids", metavar="[PACK]...", nargs=-1)
+@click.pass_obj
+def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
+    """Check packs for mistakes: names, inputs, schema, cases, lock.
+
+    \b
+    Example:
+      crossmusim prompts lint mine
+    """
+    from sourcing.errors import PromptError
+    from sourcing.generation.packcheck import lint as lint_pack
+
+    findings = {pack.name: lint_pack(pack) for pack in _load(invocation, pack_ids)}
+    said = [f"{name}: {finding}" for name, found in findings.items() for finding in found]
+    if said:
+        for line in said[1:]:
+            invocation.note(line)
+        name, _, finding = said[0].partition(": ")
+        more = f" (and {len(said) - 1} more above)" if len(said) > 1 else ""
+        raise PromptError(f"prompt pack {name}", f"{finding}{more}", "mend the pack and lint it again")
+    invocation.emit({"packs": findings}, [f"{name}: good" for name in findings])
+
+
+@click.command
+@click.argument("pack_id", metavar="PACK")
+@click.option("--track", "track_id", metavar="ID", help="Render for this track of the catalogue.")
+@click.option("--doc", "doc_id", metavar="ID", help="With --track: for this document instead of the best matched.")
+@click.option("--case", "case_name", metavar="NAME", help="Render for one of the pack's cases.")
+@click.pass_obj
+def render(
+    invocation: Invocation, pack_id: str, track_id: str | None, doc_id: str | None, case_name: str | None
+) -> None:
+    """Show the messages PACK would send for a track or a case; send nothing.
+
+    \b
+    Example:
+      crossmusim prompts render mine --track t-0001
+    """
+    from sourcing.errors import UsageError
+
+    if (track_id is None) == (case_name is None) or (doc_id and not track_id):
+        raise UsageError("prompts render", "it needs either --track or --case", "give one (--doc goes with --track)")
+    (pack,) = _load(invocation, (pack_id,))
+    if case_name is not None:
+        from sourcing.generation.pack import render as render_pack
+        from sourcing.generation.packcheck import load_cases
+
+        cases = {case.name: case for case in load_cases(pack)}
+        if case_name not in cases:
+            raise UsageError(
+                f"--case {case_name}", f"{pack.name} has the cases {', '.join(cases) or 'none'}", "name one"
+            )
+        messages = render_pack(pack, cases[case_name].inputs)
+        result: dict[str, Any] = {"pack": pack.name, "messages": messages}
+    else:
+        call = _call(invocation, pack, str(track_id), doc_id)
+        messages = list(call.body["messages"])
+        result = {"pack": pack.name, "track_id": call.track_id, "doc_id": call.doc_id, "messages": messages}
+    lines = [line for message in messages for line in (f"--- {message['role']} ---", message["content"])]
+    invocation.emit(result, lines)
+
+
+@click.command
+@click.argument("pack_ids", metavar="[PACK]...", nargs=-1)
+@click.pass_obj
+def test(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
+    """Replay each case's recorded reply through grounding and hold what it becomes against the case; asks nobody.
+
+    \b
+    Example:
+      crossmusim prompts test mine
+    """
+    from dataclasses import asdict
+
+    from sourcing.errors import PromptError
+    from sourcing.generation.casetest import run_case
+    from sourcing.generation.packcheck import load_cases
+
+    results = [(pack.name, run_case(pack, case)) for pack in _load(invocation, pack_ids) for case in load_cases(pack)]
+    failed = [(name, result) for name, result in results if result.problems]
+    for name, result in failed:
+        invocation.note(f"{name} case {result.name}: {'; '.join(result.problems)}")
+    if failed:
+        name, result = failed[0]
+        found = f"{len(failed)} of {len(results)} cases failed; the first, {result.name!r}: {result.problems[0]}"
+        raise PromptError(f"prompt pack {name}", found, "mend the pack, or the case if it asks for the wrong thing")
+    lines = [f"{name} case {result.name}: passed, {len(result.aspects)} aspects" for name, result in results]
+    cases = [{"pack": name, **asdict(result)} for name, result in results]
+    invocation.emit({"passed": len(results), "failed": 0, "cases": cases}, lines or ["no cases"])
+
+
+@click.command
+@click.argument("pack_ids", metavar="[PACK]...", nargs=-1)
+@click.pass_obj
+def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
+    """Record the hash of each pack version in prompts.lock; refuse a version that changed since it was locked.
+
+    \b
+    Example:
+      crossmusim prompts lock
+    """
+    from sourcing.generation.packcheck import lock_packs
+
+    packs = _load(invocation, pack_ids)
+    added: list[str] = []
+    for root in sorted({pack.folder.parent for pack in packs}):
+        added += lock_packs(root, only=[pack.id for pack in packs if pack.folder.parent == root])
+    invocation.emit(
+        {"locked": added}, [f"locked {name}" for name in added] or ["every pack version was locked already"]
+    )
+
+
+def _roots(invocation: Invocation) -> list[Path]:
+    from sourcing.generation.pack import pack_roots
+
+    return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
+
+
+def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
+    """The named packs, or all there are."""
+    from sourcing.generation.pack import find_pack, pack_folders
+
+    roots = _roots(invocation)
+    return [find_pack(pack_id, roots) for pack_id in pack_ids or pack_folders(roots)]
+
+
+def _call(invocation: Invocation, pack: Pack, track_id: str, doc_id: str | None) -> PlannedCall:
+    from sourcing.errors import UsageError
+    from sourcing.generation.endpoint import resolve_endpoint
+    from sourcing.generation.plan import plan_calls
+    from sourcing.store import Document, Match, Track
+
+    workspace = invocation.workspace
+    reads_documents = "document" in pack.inputs
+    matches = workspace.read(Match) if reads_documents else None
+    endpoint = resolve_endpoint(invocation.settings.generation, local=True, environment={})  # only names a model
+    made = plan_calls(
+        pack,
+        endpoint,
+        workspace.read(Track),
+        documents=workspace.read(Document) if reads_documents else None,
+        matches=matches,
+        track_ids=[track_id],
+    )
+    calls = [call for call in made.calls if doc_id is None or call.doc_id == doc_id]
+    if not calls:
+        found = made.rejected[0]["finding"] if made.rejected else "no call is planned for it"
+        raise UsageError(
+            f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else ""),
+            found,
+            "name a track of the catalogue" + (" with an accepted match" if reads_documents else ""),
+        )
+    return calls[0]

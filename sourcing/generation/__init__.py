@@ -1,0 +1,1 @@
+"""From prompt packs and documents to descriptions: plan, call, journal, ground, describe."""

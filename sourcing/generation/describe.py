@@ -1,0 +1,243 @@
+"""Descriptions from everything we hold: the catalogue, matched documents, and the models' replies."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.generation.grounding import Finding, Grounded, accept, ground, split_phrase, tidy_phrase
+from sourcing.generation.replies import Reply
+from sourcing.generation.scraped import describe_catalogue, describe_document, licence_of, rejected_row, track_names
+from sourcing.store.schemas import Description, Document, Match, Rejected, Track
+from sourcing.store.workspace import rejected_frame
+
+__all__ = ["describe", "describe_reply", "example_aspects"]
+
+Row = dict[str, Any]
+
+SHOWN_CHARS = 500  # of a reply that cannot be read, enough for a person to see why
+
+
+def describe(
+    tracks: dy.DataFrame[Track],
+    documents: dy.DataFrame[Document],
+    matches: dy.DataFrame[Match],
+    replies: Iterable[Reply],
+    *,
+    echoes: Mapping[str, Collection[str]] | None = None,
+) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
+    """All descriptions, sorted by description_id, and what was left out of each, with reasons.
+
+    A pure function: rows depend neither on the order of replies nor on the clock. `created_at` is the date of the
+    newest input, and 1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose
+    consent is "allow" are used, also for replies made before a match or a consent changed. `echoes` maps prompt ids to
+    the aspects of their worked examples (see `example_aspects`), so that copies of those are called by their name.
+    """
+    track_of = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
+    document_of = {row["doc_id"]: row for row in documents.iter_rows(named=True)}
+    pairs = [(row["track_id"], row["doc_id"]) for row in matches.iter_rows(named=True) if row["band"] == "accept"]
+    made: dict[str, Row] = {}
+    rejected: list[Row] = []
+
+    def keep(track_id: str, description: Row | None, left_out: list[Row]) -> None:
+        rejected.extend(left_out)
+        if description is not None:
+            row = _complete(track_id, description)
+            made[row["description_id"]] = row
+
+    for track_id, track in track_of.items():
+        keep(track_id, *describe_catalogue(track))
+    for track_id, doc_id in sorted(pairs):
+        found = track_of.get(track_id), document_of.get(doc_id)
+        problem = _pair_problem(*found, track_id, doc_id)
+        if problem is not None:
+            rejected.append(rejected_row(f"{track_id} {doc_id}", problem))
+        elif found[0] is not None and found[1] is not None:
+            keep(track_id, *describe_document(found[0], found[1]))
+    accepted = set(pairs)
+    for reply in sorted(replies, key=_reply_order):
+        found = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
+        problem = _reply_standing(reply, *found, accepted)
+        if problem is not None:
+            rejected.append(rejected_row(reply.request_key, problem))
+        elif found[0] is not None:
+            examples = (echoes or {}).get(reply.prompt_id, ())
+            keep(reply.track_id, *describe_reply(reply, found[0], found[1], echoes=examples))
+    frame = pl.DataFrame(list(made.values()), schema=Description.create_empty().schema, orient="row")
+    return Description.validate(frame.sort("description_id")), rejected_frame(_distinct(rejected))
+
+
+def describe_reply(
+    reply: Reply, track: Mapping[str, Any], document: Mapping[str, Any] | None, *, echoes: Collection[str] = ()
+) -> tuple[Row | None, list[Row]]:
+    """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
+
+    A reply about a document is grounded in that document's text; one without stands on the model's word alone.
+    """
+    payload, problem = _read_payload(reply)
+    if payload is None:
+        return None, [rejected_row(reply.request_key, problem or Finding("reply_empty", "the reply holds no message"))]
+    names = track_names(track)
+    if document is None:
+        if payload.get("known") is False:
+            finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
+            return None, [rejected_row(reply.request_key, finding)]
+        result = accept(payload, names=names)
+        origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
+    else:
+        text = document["text"] or ""
+        document_names = (document["title"], document["artist"], document["album"])
+        result = ground(
+            payload,
+            text,
+            doc_id=document["doc_id"],
+            language=reply.language,
+            names=(*names, *document_names),
+            echoes=echoes,
+        )
+        origin, doc_ids, licences = "mined", [document["doc_id"]], [licence_of(document, "text")]
+        created_at = max(reply.replied_at, document["retrieved_at"])
+    findings = list(result.findings)
+    if not result.aspects:
+        findings.append(_nothing(result, document))
+    rejected = [rejected_row(reply.request_key, finding) for finding in findings]
+    if not result.aspects:
+        return None, rejected
+    description = {
+        "origin": origin,
+        "language": reply.language,
+        "aspects": result.aspects,
+        "caption": result.caption,
+        "doc_ids": doc_ids,
+        "licences": licences,
+        "prompt": f"{reply.prompt_id}@{reply.prompt_version}",
+        "prompt_hash": reply.prompt_hash,
+        "model": reply.model,
+        "request_key": reply.request_key,
+        "sample_idx": reply.sample_idx,
+        "created_at": created_at,
+    }
+    return description, rejected
+
+
+def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
+    """Aspects in the worked examples of a pack: the JSON of its assistant messages, parted as replies are."""
+    aspects: list[str] = []
+    for role, content in messages:
+        if role != "assistant":
+            continue
+        payload = json.loads(content)
+        for aspect in payload.get("aspects", []):
+            text = aspect if isinstance(aspect, str) else aspect["text"]
+            aspects += [text, *split_phrase(tidy_phrase(text))]
+    return aspects
+
+
+def _read_payload(reply: Reply) -> tuple[dict[str, Any] | None, Finding | None]:
+    content = _whole_characters((reply.content or "").strip())
+    if reply.finish_reason == "length":
+        return None, Finding(
+            "reply_truncated", "the reply was cut by max_tokens; raise it in the pack", _shown(content)
+        )
+    if not content:
+        return None, Finding("reply_empty", "the reply holds no message")
+    try:
+        payload = json.loads(_whole_characters(json.dumps(json.loads(content), ensure_ascii=False)))
+    except (ValueError, RecursionError) as error:
+        return None, Finding("reply_not_json", f"the reply is not JSON ({error})", _shown(content))
+    if not _has_shape(payload, mined=reply.doc_id is not None):
+        wanted = "aspects and a caption"
+        return None, Finding("reply_wrong_shape", f"the reply is JSON without the shape of {wanted}", _shown(content))
+    return payload, None
+
+
+def _whole_characters(text: str) -> str:
+    """Lone surrogates, which a reply may hold and no table can, become question marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _shown(content: str) -> str:
+    return content if len(content) <= SHOWN_CHARS else content[:SHOWN_CHARS] + "…"
+
+
+def _has_shape(payload: object, *, mined: bool) -> bool:
+    if not isinstance(payload, dict) or not isinstance(payload.get("aspects"), list):
+        return False
+    if not isinstance(payload.get("caption", ""), str | None):
+        return False
+    needed = ("quote",) if mined else ("text",)
+    return all(
+        isinstance(aspect, str)
+        or (
+            isinstance(aspect, dict)
+            and all(isinstance(aspect.get(name), str) for name in needed)
+            and isinstance(aspect.get("text", ""), str)
+        )
+        for aspect in payload["aspects"]
+    )
+
+
+def _reply_standing(
+    reply: Reply, track: Row | None, document: Row | None, accepted: set[tuple[str, str]]
+) -> Finding | None:
+    if reply.doc_id is None:
+        return None if track is not None else _track_unknown(reply.track_id)
+    problem = _pair_problem(track, document, reply.track_id, reply.doc_id)
+    if problem is None and (reply.track_id, reply.doc_id) not in accepted:
+        return Finding(
+            "match_not_accepted", f"document {reply.doc_id} is no longer taken to be about track {reply.track_id}"
+        )
+    return problem
+
+
+def _pair_problem(track: Row | None, document: Row | None, track_id: str, doc_id: str) -> Finding | None:
+    if track is None:
+        return _track_unknown(track_id)
+    if document is None:
+        return Finding("document_unknown", f"document {doc_id} is no longer in the documents table")
+    if document["consent"] != "allow":
+        return Finding(
+            "consent_denied", f"document {doc_id} may not be used: {'; '.join(document['consent_evidence'])}"
+        )
+    return None
+
+
+def _track_unknown(track_id: str) -> Finding:
+    return Finding("track_unknown", f"track {track_id} is no longer in the catalogue")
+
+
+def _nothing(result: Grounded, document: Mapping[str, Any] | None) -> Finding:
+    if document is not None and not document["text"]:
+        return Finding("document_without_text", f"document {document['doc_id']} has no text to hold the reply against")
+    offered = len(result.findings)
+    return Finding("nothing_supported", f"no aspect of the reply was kept ({offered} findings)")
+
+
+def _complete(track_id: str, description: Row) -> Row:
+    """A whole `Description` row; its id hashes what it was made from, never what it says."""
+    request_key = description.get("request_key")
+    made_from = json.dumps([track_id, description["origin"], description["doc_ids"], request_key])
+    digest = hashlib.sha256(made_from.encode()).hexdigest()[:16]
+    lineage = dict.fromkeys(("prompt", "prompt_hash", "model", "request_key", "sample_idx"))
+    return {
+        **lineage,
+        **description,
+        "description_id": f"{description['origin']}:{digest}",
+        "track_id": track_id,
+        "aspect_list": [aspect["text"] for aspect in description["aspects"]],
+    }
+
+
+def _reply_order(reply: Reply) -> tuple[str, str, str, int, str]:
+    return reply.request_key, reply.track_id, reply.doc_id or "", reply.sample_idx, reply.replied_at.isoformat()
+
+
+def _distinct(rows: list[Row]) -> list[Row]:
+    """Rows without exact repeats, in an order of their own: a request shared by two tracks is refused once."""
+    unique = {json.dumps(row, sort_keys=True, default=str): row for row in rows}
+    return [unique[key] for key in sorted(unique)]

@@ -1,0 +1,227 @@
+"""Checks on prompt packs: lint findings, cases with their recorded replies, and the lock of hashes per version."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import jsonschema
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sourcing.errors import PromptError
+from sourcing.generation.pack import Pack, load_pack, pack_folders, render, template_environment
+from sourcing.store.workspace import atomic_path
+
+__all__ = [
+    "INPUTS",
+    "LOCK_FILE",
+    "Case",
+    "Expect",
+    "check_lock",
+    "golden_path",
+    "lint",
+    "load_cases",
+    "lock_packs",
+    "plain_examples",
+    "read_lock",
+]
+
+LOCK_FILE = "prompts.lock"
+
+#: What `plan` can give to a pack, and as what type.
+INPUTS = {
+    "title": "string",
+    "artist": "string",
+    "album": "string",
+    "year": "integer",
+    "tags": "list",
+    "language": "string",
+    "document": "string",
+    "document_title": "string",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Expect(_Strict):
+    """What a case asserts of the description its recorded reply becomes; what is left out is not looked at."""
+
+    aspects_include: list[str] = Field(default_factory=list)
+    aspects_exclude: list[str] = Field(default_factory=list)
+    caption_contains: list[str] = Field(default_factory=list)
+    caption_excludes: list[str] = Field(default_factory=list)
+    rejected_reasons: list[str] = Field(default_factory=list)
+
+
+class Case(_Strict):
+    """One case: inputs, the reply once recorded for them, and what must become of it."""
+
+    name: str = Field(min_length=1)
+    inputs: dict[str, Any]
+    golden: str
+    expect: Expect = Field(default_factory=Expect)
+
+
+def load_cases(pack: Pack) -> list[Case]:
+    """The pack's cases in file order; none when it has no `cases.yaml`."""
+    path = pack.folder / "cases.yaml"
+    if not path.exists():
+        return []
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        if not isinstance(values, list):
+            raise PromptError(str(path), "it is not a list of cases", "write each case as a list item")
+        cases = [Case.model_validate(value) for value in values]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PromptError(str(path), f"not YAML ({error})", "mend that line") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PromptError(str(path), f"{where}: {first['msg'].lower()}", "correct or remove it") from error
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PromptError(str(path), f"case {twice[0]!r} stands there twice", "give each case its own name")
+    return cases
+
+
+def golden_path(pack: Pack, case: Case) -> Path:
+    path = (pack.folder / "golden" / case.golden).resolve()
+    if not path.is_relative_to((pack.folder / "golden").resolve()) or not path.is_file():
+        raise PromptError(
+            f"prompt pack {pack.name} case {case.name!r}", f"there is no golden/{case.golden}", "record the reply there"
+        )
+    return path
+
+
+def plain_examples(pack: Pack) -> list[tuple[str, str]]:
+    """The pack's assistant messages that are worked examples: JSON as it stands, with nothing to render."""
+    return [(role, text) for role, text in pack.blocks if role == "assistant" and _is_json(text)]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
+    """Findings about a pack that loads, one sentence each; none is good. The lock is checked too."""
+    findings = [*_input_findings(pack, known_inputs), *_schema_findings(pack.output, "output")]
+    try:
+        jsonschema.Draft202012Validator.check_schema(dict(pack.output))
+    except jsonschema.SchemaError as error:
+        findings.append(f"output is not a JSON schema ({error.message})")
+    if pack.sampling.max_tokens is None:
+        findings.append("model.max_tokens is missing, so a reply has no end that could be planned for")
+    findings += _case_findings(pack)
+    try:
+        check_lock(pack)
+    except PromptError as error:
+        findings.append(f"{error.found}; {error.cure}")
+    return findings
+
+
+def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
+    for name, spec in pack.inputs.items():
+        if name not in known:
+            yield f"input {name!r} is not one a plan can give (those are {', '.join(known)})"
+        elif spec.type != known[name]:
+            yield f"input {name!r} is declared {spec.type} and given as {known[name]}"
+    environment = template_environment(pack.includes)
+    used: set[str] = set()
+    for source in [text for _, text in pack.blocks] + list(pack.includes.values()):
+        try:
+            used |= jinja2.meta.find_undeclared_variables(environment.parse(source))
+        except jinja2.TemplateSyntaxError as error:
+            yield f"an include is not a Jinja template ({error.message})"
+    for name in sorted(used - set(pack.inputs)):
+        yield f"the template uses {name!r}, which is not declared under inputs"
+    for name in sorted(set(pack.inputs) - used):
+        yield f"input {name!r} is declared and never used"
+
+
+def _schema_findings(schema: Any, where: str) -> Iterator[str]:
+    """What strict structured output asks of every object: closed, and every property required."""
+    if not isinstance(schema, dict):
+        return
+    if where == "output" and schema.get("type") != "object":
+        yield "output is not of type object"
+    if schema.get("type") == "object":
+        if schema.get("additionalProperties") is not False:
+            yield f"{where} does not say `additionalProperties: false`"
+        optional = sorted(set(schema.get("properties", {})) - set(schema.get("required", [])))
+        if optional:
+            yield f"{where} does not require its property {optional[0]!r}, as strict output must"
+    for name, part in schema.get("properties", {}).items():
+        yield from _schema_findings(part, f"{where}.{name}")
+    yield from _schema_findings(schema.get("items"), f"{where}[]")
+
+
+def _case_findings(pack: Pack) -> Iterator[str]:
+    try:
+        cases = load_cases(pack)
+    except PromptError as error:
+        yield f"{error.thing}: {error.found}"
+        return
+    for case in cases:
+        try:
+            render(pack, case.inputs)
+            json.loads(golden_path(pack, case).read_bytes())
+        except PromptError as error:
+            yield f"case {case.name!r}: {error.found}"
+        except ValueError:
+            yield f"case {case.name!r}: golden/{case.golden} is not JSON"
+
+
+def read_lock(root: Path) -> dict[str, str]:
+    """`id@version` → prompt hash, of one folder of packs; empty when it has no lock."""
+    path = root / LOCK_FILE
+    if not path.exists():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PromptError(str(path), f"not TOML ({error})", "restore it from version control") from error
+    return {name: str(value) for name, value in values.items()}
+
+
+def check_lock(pack: Pack) -> None:
+    """PromptError when the pack's version was locked with another hash; a version not yet locked passes."""
+    locked = read_lock(pack.folder.parent).get(pack.name)
+    if locked is not None and locked != pack.prompt_hash:
+        raise PromptError(
+            f"prompt pack {pack.name}",
+            "its templates, schema or sampling changed under a locked version",
+            "bump `version` in its front matter and run `crossmusim prompts lock`",
+        )
+
+
+def lock_packs(root: Path, *, only: Sequence[str] | None = None) -> list[str]:
+    """Add the versions not locked yet to the folder's lock, sorted; returns them. Locked lines never change."""
+    locked = read_lock(root)
+    added = []
+    for pack_id, folder in pack_folders([root]).items():
+        if only is not None and pack_id not in only:
+            continue
+        pack = load_pack(folder)
+        check_lock(pack)
+        if pack.name not in locked:
+            locked[pack.name] = pack.prompt_hash
+            added.append(pack.name)
+    if added:
+        lines = [f'"{name}" = "{value}"\n' for name, value in sorted(locked.items())]
+        head = "# Written by `crossmusim prompts lock`: the hash of each pack version; a line never changes.\n"
+        with atomic_path(root / LOCK_FILE) as temporary:
+            temporary.write_text(head + "".join(lines), encoding="utf-8")
+    return added

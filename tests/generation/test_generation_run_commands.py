@@ -1,0 +1,294 @@
+"""The generate and prompts commands as typed, against a loopback model server; also killed and taken up again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from chatserver import chat_server, completion, json_reply
+from genworld import PROSE, documents, matches, tracks, write_pack
+from loopback import Asked, Loopback, Reply
+
+from sourcing.cli import main
+from sourcing.store import Description, Document, Match, Track, Workspace
+
+CROSSMUSIM = str(Path(sys.executable).with_name("crossmusim"))
+SECRET = "sk-very-secret-0123456789"
+GOOD = json.dumps(
+    {
+        "aspects": ["The piece opens with slow solo piano and warm strings."],
+        "caption": "A calm piece with slow solo piano and warm strings.",
+    }
+)
+
+
+def fill(root: Path, count: int = 4) -> Workspace:
+    """A workspace with `count` tracks and one accepted document for each."""
+    workspace = Workspace(root)
+    workspace.write(Track, tracks(count))
+    workspace.write(Document, documents({f"d-{n:03}": f"Song {n} is described here. {PROSE}" for n in range(count)}))
+    workspace.write(Match, matches([(f"t-{n:03}", f"d-{n:03}") for n in range(count)]))
+    return workspace
+
+
+def good(body: dict[str, Any], asked: Asked) -> Reply:
+    return json_reply(completion(GOOD))
+
+
+def arguments(root: Path, server: Loopback | str, *more: str, verb: str = "run") -> list[str]:
+    url = server if isinstance(server, str) else f"{server.url}/v1"
+    return ["--workspace", str(root), "--json", "generate", verb, "mine", "--base-url", url, "--model", "m", *more]
+
+
+def crossmusim(capsys: pytest.CaptureFixture[str], typed: list[str]) -> tuple[int, dict[str, Any]]:
+    """Exit code and the one JSON object on stdout."""
+    before = signal.getsignal(signal.SIGTERM)
+    code = 0
+    try:
+        main(typed)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(autouse=True)
+def _no_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CROSSMUSIM_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_plan_counts_and_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path)
+    with chat_server(good) as server:
+        code, result = crossmusim(capsys, arguments(tmp_path, server, "--limit", "3", verb="plan"))
+        assert (code, server.log) == (0, [])
+    assert (result["planned"], result["cached"], result["to_send"]) == (3, 0, 3)
+    assert result["input_tokens"] > 3 * len(PROSE) // 4
+    assert not (tmp_path / "generation").exists()
+
+
+def test_a_run_writes_descriptions_and_a_second_one_asks_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = fill(tmp_path)
+    with chat_server(good) as server:
+        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        assert code == 0
+        assert {name: result[name] for name in ("planned", "cached", "replied", "failed", "unknown")} == {
+            "planned": 4, "cached": 0, "replied": 4, "failed": 0, "unknown": 0,
+        }  # fmt: skip
+        assert result["descriptions"]["mined"] == 4
+        before = workspace.table_path(Description).read_bytes()
+        code, again = crossmusim(capsys, arguments(tmp_path, server))
+        assert (code, again["cached"], again["replied"], len(server.log)) == (0, 4, 0, 4)
+        assert workspace.table_path(Description).read_bytes() == before
+    workspace.table_path(Description).unlink()
+    code, rebuilt = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "generate", "describe"])
+    assert (code, rebuilt["descriptions"]) == (0, result["descriptions"])
+    assert workspace.table_path(Description).read_bytes() == before
+    code, status = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "generate", "status"])
+    assert list(status["calls"].values()) == [{"replied": 4}]
+
+
+def test_cut_empty_and_meaningless_replies_become_rejected_rows_while_others_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = {
+        "Song 0": json_reply(completion(GOOD[:60], finish_reason="length")),
+        "Song 1": json_reply(completion("")),
+        "Song 2": json_reply(completion("I like this song!")),
+        "Song 3": json_reply(completion('{"mood": "sad"}')),
+        "Song 4": Reply("<html>gateway</html>"),
+    }
+
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        said = body["messages"][-1]["content"]
+        return next((reply for song, reply in broken.items() if f"{song} is" in said), good(body, asked))
+
+    workspace = fill(tmp_path, count=7)
+    with chat_server(answer) as server:
+        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        assert (code, result["replied"], result["failed"], len(server.log)) == (0, 7, 0, 7)
+        assert result["descriptions"]["mined"] == 2
+        rejected = workspace.read_rejected().filter(pl.col("reason").str.starts_with("reply"))
+        assert len(rejected) == 5
+        assert rejected["reason"].n_unique() >= 3
+        code, again = crossmusim(capsys, arguments(tmp_path, server))
+        assert (again["cached"], len(server.log)) == (7, 7)  # a bad reply is paid for once
+
+
+def test_failed_calls_are_rejected_rows_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        if "Song 0 is" in body["messages"][-1]["content"]:
+            return json_reply('{"error": {"message": "too long"}}', 400)
+        return good(body, asked)
+
+    workspace = fill(tmp_path)
+    with chat_server(answer) as server:
+        code, result = crossmusim(capsys, arguments(tmp_path, server))
+    assert (code, result["failed"], result["descriptions"]["mined"]) == (0, 1, 3)
+    (row,) = workspace.read_rejected().filter(pl.col("stage") == "generate").to_dicts()
+    assert row["reason"] == "call_failed"
+    assert row["finding"] == "t-000: HTTP 400: too long"
+
+
+def test_no_endpoint_is_a_usage_error_that_names_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path)
+    code, said = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "generate", "run", "mine"])
+    assert code == 2
+    assert "--endpoint local" in said["error"]["cure"]
+    assert "--base-url" in said["error"]["cure"]
+
+
+def test_a_server_that_is_not_there_ends_with_4_and_loses_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path)
+    with chat_server(good) as gone:
+        url = f"{gone.url}/v1"
+    code, said = crossmusim(capsys, arguments(tmp_path, url))
+    assert code == 4
+    assert said["error"]["message"] == f"model server {url}: connection refused; start it, or use --endpoint local"
+
+
+def test_a_call_ceiling_ends_with_5_and_keeps_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = fill(tmp_path)
+    with chat_server(good) as server:
+        code, said = crossmusim(capsys, arguments(tmp_path, server, "--max-calls", "1"))
+        assert (code, len(server.log)) == (5, 1)
+        assert "--max-calls 1 is reached" in said["error"]["message"]
+    assert workspace.read(Description).filter(pl.col("origin") == "mined").height == 1
+
+
+def test_a_second_run_beside_the_first_is_turned_away_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = fill(tmp_path)
+    with chat_server(good) as server, workspace.lock("generate"):
+        code, said = crossmusim(capsys, arguments(tmp_path, server))
+        assert (code, server.log) == (5, [])
+    assert f"process {os.getpid()}" in said["error"]["message"]
+
+
+def test_a_workspace_pack_lints_renders_and_locks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path)
+    folder = write_pack(tmp_path / "prompts", "own")
+    typed = ["--workspace", str(tmp_path), "--json", "prompts"]
+    code, listed = crossmusim(capsys, [*typed, "list"])
+    assert {"own", "mine", "recall"} <= {pack["id"] for pack in listed["packs"]}
+    assert crossmusim(capsys, [*typed, "lint", "own"]) == (0, {"packs": {"own@1.0.0": []}})
+    code, rendered = crossmusim(capsys, [*typed, "render", "own", "--track", "t-001"])
+    assert (code, rendered["doc_id"]) == (0, "d-001")
+    assert rendered["messages"][1]["content"].startswith("Song 1: Song 1 is described here.")
+    assert crossmusim(capsys, [*typed, "lock", "own"]) == (0, {"locked": ["own@1.0.0"]})
+    path = folder / "prompt.j2"
+    path.write_text(path.read_text(encoding="utf-8").replace("Name what", "Say what"), encoding="utf-8")
+    for verb in (["lint", "own"], ["lock", "own"]):
+        code, said = crossmusim(capsys, [*typed, *verb])
+        assert code == 3
+        assert "crossmusim prompts lock" in said["error"]["message"]
+
+
+def test_the_built_in_packs_pass_their_own_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, result = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "prompts", "test"])
+    assert code == 0
+    assert result["failed"] == 0
+    assert result["passed"] >= 2
+
+
+def start(root: Path, server: Loopback, *more: str) -> subprocess.Popen[str]:
+    command = [CROSSMUSIM, *arguments(root, server, *more)]
+    environment = {**os.environ, "OPENAI_API_KEY": SECRET}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def song_of(body: bytes) -> str:
+    """The track a request was about."""
+    said = json.loads(body)["messages"][-1]["content"]
+    return f"t-{int(said.split('Song ')[1].split(' is')[0]):03}"
+
+
+@pytest.mark.e2e
+def test_killed_at_any_moment_the_same_command_ends_where_an_undisturbed_run_would(tmp_path: Path) -> None:
+    count = 24
+    killing: dict[int, subprocess.Popen[str]] = {}  # number of the request → the process it kills
+
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        victim = killing.pop(len(server.log), None)
+        if victim is not None:
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+        return good(body, asked)
+
+    with chat_server(answer) as server:
+        undisturbed = fill(tmp_path / "undisturbed", count)
+        assert finish(start(undisturbed.root, server))[0] == 0
+        assert len(server.log) == count
+        expected = Counter(asked.body for asked in server.log)
+
+        server.log.clear()
+        workspace = fill(tmp_path / "killed place", count)  # with a space in its name
+        for at in (5, 14):
+            process = start(workspace.root, server, "--concurrency", "3")
+            killing[at] = process
+            assert finish(process)[0] == -signal.SIGKILL
+        code, out, _ = finish(start(workspace.root, server, "--concurrency", "3"))
+        assert code == 0
+        result = json.loads(out)
+        status = [CROSSMUSIM, "--workspace", str(workspace.root), "--json", "generate", "status"]
+        shown = json.loads(subprocess.run(status, capture_output=True, check=True, text=True).stdout)
+        unknown = shown["unknown"]
+        assert 2 <= len(unknown) == result["held"] <= 6
+        asked_once = Counter(asked.body for asked in server.log)
+        assert max(asked_once.values()) == 1  # nothing was repeated while unknown calls were held
+        assert result["replied"] + result["cached"] + result["held"] == count
+
+        code, out, _ = finish(start(workspace.root, server, "--on-unknown", "resend"))
+        assert (code, json.loads(out)["replied"]) == (0, len(unknown))
+        asked = Counter(asked.body for asked in server.log)
+        assert set(asked) == set(expected)
+        repeated = {song_of(body) for body, number in asked.items() if number > 1}
+        assert repeated <= {row["track_id"] for row in unknown}
+
+    tables = [w.read(Description).drop("created_at") for w in (undisturbed, workspace)]
+    assert tables[0].equals(tables[1])
+    assert tables[0].filter(pl.col("origin") == "mined").height == count
+    for path in workspace.root.rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()
+
+
+@pytest.mark.e2e
+def test_an_interrupted_command_says_so_and_is_taken_up(tmp_path: Path) -> None:
+    stopping: list[subprocess.Popen[str]] = []
+
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        if len(server.log) == 3:
+            stopping[0].send_signal(signal.SIGTERM)
+        return good(body, asked)
+
+    workspace = fill(tmp_path, 12)
+    with chat_server(answer) as server:
+        stopping.append(start(workspace.root, server, "--concurrency", "1"))
+        code, out, err = finish(stopping[0])
+        assert code == 5
+        assert "interrupted" in json.loads(out)["error"]["message"]
+        assert "error: generate run: interrupted" in err
+        answered = len(server.log)
+        assert answered < 12
+        code, out, _ = finish(start(workspace.root, server))
+        assert (code, json.loads(out)["cached"], len(server.log)) == (0, answered, 12)
