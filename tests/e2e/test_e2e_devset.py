@@ -34,7 +34,12 @@ def test_the_readme_takes_real_music_from_import_to_search(tmp_path: Path) -> No
     for command in readme_commands():
         program = [sys.executable, "-m", "sourcing.cli", "--json", *command[1:]]
         done = subprocess.run(
-            program, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=False
+            program,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            check=False,
         )
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr[-3000:]}"
         results[" ".join(word for word in command[3:5] if re.fullmatch("[a-z]+", word))] = json.loads(done.stdout)

@@ -1,0 +1,79 @@
+"""The demo's runner: real commands, their exit codes passed on, and no folder touched that is not its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sourcing.demo.run import DemoOptions, Mission, StepFailed, lay_out, prepare
+from sourcing.demo.web import build_web
+from sourcing.demo.world import build_world
+from sourcing.errors import InputError, UsageError
+from sourcing.settings import load_settings
+
+
+def test_an_earlier_demo_is_kept_unless_fresh(tmp_path: Path) -> None:
+    prepare(DemoOptions(tmp_path / "demo"))
+    (tmp_path / "demo" / "report.html").write_text("old")
+    with pytest.raises(InputError, match="--fresh"):
+        prepare(DemoOptions(tmp_path / "demo"))
+    prepare(DemoOptions(tmp_path / "demo", fresh=True))
+    assert not (tmp_path / "demo" / "report.html").exists()
+
+
+def test_a_folder_that_no_demo_made_is_never_emptied(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="no demo made"):
+        prepare(DemoOptions(tmp_path, fresh=True))
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_the_settings_point_each_source_at_its_part_of_the_site(tmp_path: Path) -> None:
+    lay_out(tmp_path / "a b", build_web(build_world(0, 30)), "http://127.0.0.1:7")
+    settings = load_settings(tmp_path / "a b")
+    assert settings.crawl.allow_private_hosts
+    assert {name: source.base_url for name, source in settings.sources.items()} == {
+        "musicbrainz": "http://127.0.0.1:7/musicbrainz",
+        "wikipedia": "http://127.0.0.1:7/wikipedia",
+        "schemaorg": "http://127.0.0.1:7/reviews",
+    }
+    urls = (tmp_path / "a b" / "review-urls.txt").read_text().splitlines()
+    assert all(url.startswith("http://127.0.0.1:7/reviews/") for url in urls)
+
+
+def test_a_step_is_a_real_command_and_its_answer_is_kept(tmp_path: Path) -> None:
+    said: list[str] = []
+    mission = Mission(DemoOptions(tmp_path / "out", typed="crossmusim"), said.append)
+    answer = mission.step("list", "Lists nothing.", ["dataset", "list", "--root", tmp_path / "none"])
+    assert answer == mission.answers["list"] == {"versions": []}
+    assert mission.typed["list"].startswith(f"crossmusim --workspace {tmp_path / 'out'} dataset list")
+    assert mission.typed["list"] in "\n".join(said)
+
+
+def test_a_failing_step_names_itself_and_passes_its_exit_code_on(tmp_path: Path) -> None:
+    mission = Mission(DemoOptions(tmp_path / "out"), lambda _line: None)
+    with pytest.raises(StepFailed, match="demo step 'verify'") as caught:
+        mission.step("verify", "Fails.", ["dataset", "verify", "absent", "--root", tmp_path])
+    assert caught.value.exit_code == 3
+    assert "absent" in str(caught.value)
+
+
+@pytest.mark.e2e
+def test_the_whole_mission_runs_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    out = tmp_path / "a demo"
+    arguments = ["--json", "demo", "--out", str(out), "--tracks", "60", "--documents", "2"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "sourcing.cli", *arguments], capture_output=True, text=True, timeout=580
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout)
+    expected = {"tracks", "documents", "matches", "descriptions", "rejected", "version", "model", "metrics", "report"}
+    assert expected <= set(result)
+    assert result["tracks"] == 60
+    assert result["descriptions"]["scraped"] > 30
+    assert result["rejected"]["catalogue: track_id_illegal"] == 1
+    assert "<mark>" in Path(result["report"]).read_text(encoding="utf-8")

@@ -1,0 +1,233 @@
+"""The commands train, evaluate, embed and search: one JSON object each, one sentence for each mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from tiny_models import write_text_model
+from training_rows import SMALL, publish_tones
+
+from sourcing.cli import main
+from sourcing.store import Track, Workspace
+from sourcing.store.versions import DatasetVersion
+from sourcing.store.workspace import write_json
+
+
+class Home(NamedTuple):
+    """A workspace with a catalogue, a published version and a trained, evaluated and indexed model."""
+
+    workspace: Path
+    root: Path
+    version: DatasetVersion
+    text_model: Path
+    told: dict[str, dict[str, Any]]
+
+    def words(self, *words: object) -> list[str]:
+        return ["--workspace", str(self.workspace), "--json", *map(str, words)]
+
+    def train_words(self, name: str = "tones", **settings: object) -> list[str]:
+        changed = {**SMALL, **settings}
+        flags = [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
+        return self.words("train", name, "--root", self.root, "--text-model", self.text_model, *flags)
+
+
+def ask(capsys: pytest.CaptureFixture[str], words: list[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    main(words)
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def ask_in_vain(capsys: pytest.CaptureFixture[str], words: list[str]) -> tuple[int, str]:
+    """Exit code, and the one sentence that was said."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    told = json.loads(capsys.readouterr().out)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, told["error"]["message"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("a home with spaces")
+    version, audio_root = publish_tones(folder)
+    workspace = Workspace(folder / "workspace")
+    workspace.write(Track, version.scan("tracks").collect())
+    write_json(workspace.root / "catalogue.json", {"audio_root": str(audio_root)})
+    made = Home(workspace.root, folder / "datasets", version, write_text_model(folder / "text"), {})
+    model = workspace.models_dir / "tones"
+    for name, words in {
+        "train": made.train_words(),
+        "evaluate": made.words("evaluate", model, "tones", "--root", made.root),
+        "embed": made.words("embed", model),
+    }.items():
+        command = [sys.executable, "-P", "-m", "sourcing.cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        made.told[name] = json.loads(done.stdout)
+    return made
+
+
+def test_train_tells_what_it_made(home: Home) -> None:
+    told = home.told["train"]
+    assert Path(told["model"]) == home.workspace / "models" / "tones"
+    assert (told["dataset"], told["steps"], told["rejected"]) == ("tones@0.1.0", -(-2 * told["tracks"] // 4), [])
+    assert {"epochs", "train_loss", "validation", "seconds", "tracks", "direction"} <= told.keys()
+    assert (home.workspace / "models" / "tones" / "metrics.jsonl").exists()
+
+
+def test_evaluate_puts_each_number_beside_its_chance_and_keeps_the_record(home: Home) -> None:
+    told = home.told["evaluate"]
+    assert (told["split"], told["dataset"]) == ("test", "tones@0.1.0")
+    assert told["tracks"] >= 2
+    for direction in ("text_to_audio", "audio_to_text"):
+        assert set(told["metrics"][direction]) == {"r_at_1", "r_at_5", "r_at_10", "mrr", "map_at_10", "median_rank"}
+        for found in told["metrics"][direction].values():
+            assert found["low"] <= found["high"]
+            assert found["chance_low"] - 1e-9 <= found["chance"] <= found["chance_high"] + 1e-9
+            assert isinstance(found["clear_of_chance"], bool)
+    assert told["verdict"] in ("good", "within chance")
+    assert json.loads((home.workspace / "models" / "tones" / "evaluation.json").read_text()) == told
+
+
+def test_evaluate_measures_the_labels_it_is_given(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = home.words("evaluate", home.told["train"]["model"], "tones", "--root", home.root, "--split", "train")
+    told = ask(capsys, [*words, "--label", "pitch", "--label", "colour"])
+    assert set(told["metrics"]["similarity"]["pitch"]) == {"precision_at_10", "map"}
+    assert told["skipped"] == ["colour"]
+
+
+def test_embed_covers_the_catalogue(home: Home) -> None:
+    assert home.told["embed"]["tracks"] == 24
+    assert home.told["embed"]["rejected"] == []
+
+
+def test_search_by_words_finds_the_model_by_itself(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    told = ask(capsys, home.words("search", "bright bells", "-k", 4))
+    assert told["query"] == "bright bells"
+    assert len(told["hits"]) == 4
+    assert set(told["hits"][0]) == {"track_id", "title", "artist", "score"}
+    scores = [hit["score"] for hit in told["hits"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_search_by_a_track_leaves_that_track_out(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    told = ask(capsys, home.words("search", "--like", "t03-1", "-k", 23))
+    assert told["like"] == "t03-1"
+    assert "t03-1" not in {hit["track_id"] for hit in told["hits"]}
+    assert len(told["hits"]) == 23
+
+
+def test_a_person_gets_tables(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    main([word for word in home.words("search", "--like", "t03-1", "-k", 2) if word != "--json"])
+    out = capsys.readouterr().out
+    assert "score" in out
+    assert "Artist" in out
+    model = home.told["train"]["model"]
+    main([word for word in home.words("evaluate", model, "tones", "--root", home.root) if word != "--json"])
+    out = capsys.readouterr().out
+    assert "median rank" in out
+    assert "verdict: " in out
+
+
+def test_the_same_command_again_trains_nothing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(capsys, home.train_words()) == home.told["train"]
+
+
+def test_a_checkpoint_from_another_dataset_is_refused_by_name(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    publish_tones(home.root.parent, name="others", note=", remastered")
+    words = [*home.train_words("others"), "--out", home.told["train"]["model"]]
+    code, said = ask_in_vain(capsys, words)
+    assert code == 3
+    assert "tones@0.1.0" in said
+    assert "others@0.1.0" in said
+    assert "--out" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["train", "nothing"], 3, "dataset nothing"),
+        (["train", "tones", "--recipe", "large"], 2, "demo, paper-start, small"),
+        (["train", "tones", "--set", "learning_rat=1"], 2, "no such key"),
+        (["train", "tones", "--recipe", "demo"], 3, "it was begun with model.conv_ndim = 4, now it is 8"),
+        (["train", "tones", "--text-model", "./nowhere", "--out", "elsewhere"], 2, "nowhere"),
+        (["train", "tones", "--resume", "--out", "elsewhere"], 2, "no unfinished run"),
+        (["evaluate", "nowhere", "tones"], 3, "no such model folder"),
+        (["embed", "nowhere"], 3, "no such model folder"),
+        (["search"], 2, "neither words nor --like"),
+        (["search", "a", "--like", "b"], 2, "both words and --like"),
+        (["search", "--like", "t03-9"], 3, "did you mean"),
+        (["search", " "], 3, "empty"),
+        (["search", "a", "--index", "nowhere"], 3, "no index in it"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence(
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = ["--root", home.root] if words[0] in ("train", "evaluate") else []
+    found, said = ask_in_vain(capsys, home.words(*words, *root))
+    assert found == code
+    assert says in said
+    assert "\n" not in said
+
+
+def test_a_tampered_version_is_not_trained_on(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    version, audio_root = publish_tones(tmp_path, artists=8)
+    path = version.files("descriptions", "train")[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    words = home.words("train", "tones", "--root", tmp_path / "datasets", "--audio-root", audio_root)
+    code, said = ask_in_vain(capsys, words)
+    assert code == 3
+    assert "tones@0.1.0" in said
+
+
+def test_without_a_catalogue_the_audio_folder_must_be_named(
+    home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["--workspace", str(tmp_path), "--json", "train", "tones", "--root", str(home.root)]
+    code, said = ask_in_vain(capsys, words)
+    assert code == 2
+    assert "--audio-root" in said
+
+
+@pytest.mark.e2e
+def test_training_killed_dead_ends_with_the_weights_of_an_undisturbed_run(home: Home) -> None:
+    from training.model.dual import DualEncoder
+
+    straight, killed = home.workspace / "models" / "straight", home.workspace / "models" / "killed"
+    command = [sys.executable, "-P", "-m", "sourcing.cli", *home.train_words(epochs=25, checkpoint_every_steps=7)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--out", straight], capture_output=True, check=True, env=env)
+
+    process = subprocess.Popen(
+        [*command, "--out", killed], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
+    )
+    checkpoints = killed.with_name("killed.run") / "checkpoints"
+    while process.poll() is None and not list(checkpoints.glob("step-*.json")):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not killed.exists()
+
+    subprocess.run([*command, "--out", killed], capture_output=True, check=True, env=env)
+    first, second = DualEncoder.load(straight).state_dict(), DualEncoder.load(killed).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)

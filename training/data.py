@@ -1,0 +1,238 @@
+"""Text–audio pairs from a dataset version: which tracks can be used, and batch number s of a run.
+
+Every draw (order, crop, text) comes from a generator keyed by (seed, what, epoch or track …), never from a running
+state: batch s is the same whether the run came from the start or from a checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sourcing.errors import DatasetError
+from sourcing.store.versions import DatasetVersion
+from training.audio.cache import PcmCache
+from training.audio.io import random_start, take
+from training.config import Recipe, TrainConfig
+
+__all__ = [
+    "Batch",
+    "PairedTrack",
+    "Pairs",
+    "SplitData",
+    "Wording",
+    "load_split",
+    "prefetch",
+    "require_tracks",
+    "usable_texts",
+]
+
+_ORDER, _ITEM, _VARIANT = range(3)  # the kinds of draw, so that no two share a key
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What one description offers as text, after the text mode took its part."""
+
+    aspects: tuple[str, ...]
+    caption: str | None
+
+    def texts(self) -> list[str]:
+        """Both forms in full, for asking: all aspects joined, and the caption."""
+        joined = [", ".join(self.aspects)] if self.aspects else []
+        return joined + ([self.caption] if self.caption else [])
+
+
+@dataclass(frozen=True)
+class PairedTrack:
+    """A track with sound and words."""
+
+    track_id: str
+    artist: str
+    pcm: npt.NDArray[np.int16]  # (n,) memory-mapped
+    wordings: tuple[Wording, ...]
+    labels: dict[str, frozenset[str]]  # facet → values, for evaluation only
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """The usable tracks of a split by track_id, and rejected rows (stage, key, reason, finding) for the rest."""
+
+    tracks: list[PairedTrack]
+    rejected: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs: crops (B, N) int16, their texts, and the position of each one's track."""
+
+    crops: npt.NDArray[np.int16]
+    texts: list[str]
+    tracks: npt.NDArray[np.int64]
+
+
+def load_split(
+    version: DatasetVersion,
+    split: str,
+    *,
+    audio_root: Path,
+    cache: PcmCache,
+    text_mode: str = "both",
+    origins: Sequence[str] = (),
+    on_progress: Callable[[int], None] | None = None,
+) -> SplitData:
+    """Tracks of the split that have both words and sound; the rest is rejected with reasons, nothing is raised."""
+    rows = version.scan("tracks", split).collect().sort("track_id").to_dicts()
+    wordings = _read_wordings(version, split, text_mode, origins)
+    rejected: list[dict[str, str]] = []
+
+    def reject(track_id: str, reason: str, finding: str) -> None:
+        rejected.append({"stage": "train", "key": track_id, "reason": reason, "finding": finding})
+
+    with_words: dict[str, tuple[dict[str, Any], Path]] = {}
+    for row in rows:
+        path = _audio_path(audio_root, row["audio"])
+        if not wordings.get(row["track_id"]):
+            kinds = f" of origin {', '.join(origins)}" if origins else ""
+            reject(row["track_id"], "no_description", f"{version} has no usable description{kinds} for it")
+        elif row["audio"] is None:
+            reject(row["track_id"], "audio_missing", "the catalogue names no sound file")
+        elif path is None:
+            reject(row["track_id"], "audio_outside", f"{row['audio']!r} leaves the folder {audio_root}")
+        else:
+            with_words[row["track_id"]] = row, path
+
+    refused = dict(cache.fill([path for _, path in with_words.values()], on_progress=on_progress))
+    tracks = []
+    for track_id, (row, path) in with_words.items():
+        if path in refused:
+            reject(track_id, refused[path].reason, str(refused[path]))
+            continue
+        labels: dict[str, set[str]] = {}
+        for label in row["labels"]:
+            labels.setdefault(label["facet"], set()).add(label["value"])
+        frozen = {facet: frozenset(values) for facet, values in labels.items()}
+        tracks.append(PairedTrack(track_id, row["artist"], cache.get(path), tuple(wordings[track_id]), frozen))
+    return SplitData(tracks, sorted(rejected, key=lambda row: row["key"]))
+
+
+def require_tracks(data: SplitData, version: DatasetVersion, split: str, audio_root: Path, *, minimum: int = 2) -> None:
+    """DatasetError, with the commonest reason, when a split has too few usable tracks to do anything with."""
+    if len(data.tracks) >= minimum:
+        return
+    reasons = [row["reason"] for row in data.rejected]
+    common = max(sorted(set(reasons)), key=reasons.count) if reasons else "it is empty"
+    count = len(data.tracks)
+    raise DatasetError(
+        f"split {split} of dataset {version}",
+        f"only {count} of {count + len(reasons)} tracks can be used ({common})",
+        f"publish a version with more tracks, or name the folder of the audio with --audio-root (now {audio_root})",
+    )
+
+
+def usable_texts(track: PairedTrack) -> list[str]:
+    """The texts a track is asked for with, in the order of its descriptions, each once."""
+    return list(dict.fromkeys(text for wording in track.wordings for text in wording.texts()))
+
+
+class Pairs:
+    """The training pairs of a run: `batch(step)` is a pure function of the tracks, the recipe and the step."""
+
+    def __init__(self, tracks: Sequence[PairedTrack], recipe: Recipe) -> None:
+        self.tracks = list(tracks)
+        self.config: TrainConfig = recipe.train
+        self.clip_samples = round(recipe.model.clip_s * recipe.model.sample_rate_hz)
+        self.batch_size = self.config.batch_of(len(self.tracks))
+        # Positions change when a track is added or lost; the key of a track's draws does not.
+        self.keys = [int.from_bytes(hashlib.sha256(track.track_id.encode()).digest()[:8]) for track in self.tracks]
+
+    def batch(self, step: int) -> Batch:
+        """Items step·B … (step+1)·B of the epochs laid end to end; a batch may reach into the next epoch."""
+        count = len(self.tracks)
+        items = [divmod(item, count) for item in range(step * self.batch_size, (step + 1) * self.batch_size)]
+        orders = {epoch: self._random(_ORDER, epoch).permutation(count) for epoch in {epoch for epoch, _ in items}}
+        positions = [int(orders[epoch][place]) for epoch, place in items]
+        drawn = [self._draw(epoch, position) for (epoch, _), position in zip(items, positions, strict=True)]
+        crops, texts = zip(*drawn, strict=True)
+        return Batch(np.stack(crops), list(texts), np.asarray(positions))
+
+    def all_texts(self) -> list[str] | None:
+        """Every text the run can meet, sorted; None when aspects are drawn afresh and cannot be listed."""
+        if not self.config.text_variants:
+            return None
+        listed = {
+            self._variant(position, which, variant)
+            for position, track in enumerate(self.tracks)
+            for which in range(len(track.wordings))
+            for variant in range(self.config.text_variants)
+        }
+        return sorted(listed)
+
+    def _draw(self, epoch: int, position: int) -> tuple[npt.NDArray[np.int16], str]:
+        track, random = self.tracks[position], self._random(_ITEM, epoch, self.keys[position])
+        start = random_start(len(track.pcm), self.clip_samples, random)
+        crop = take(track.pcm, start, self.clip_samples)
+        which = int(random.integers(len(track.wordings)))
+        if self.config.text_variants:
+            return crop, self._variant(position, which, int(random.integers(self.config.text_variants)))
+        return crop, _draw_text(track.wordings[which], self.config.aspects_probability, random)
+
+    def _variant(self, position: int, which: int, variant: int) -> str:
+        random = self._random(_VARIANT, self.keys[position], which, variant)
+        return _draw_text(self.tracks[position].wordings[which], self.config.aspects_probability, random)
+
+    def _random(self, *key: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.config.seed, *key])))
+
+
+def prefetch(make: Callable[[int], Batch], steps: Iterable[int], *, depth: int = 3) -> Iterator[Batch]:
+    """`make(step)` for each step in order, made ahead of time in one other thread."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairs") as pool:
+        waiting: deque[Any] = deque()
+        for step in steps:
+            waiting.append(pool.submit(make, step))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _draw_text(wording: Wording, aspects_probability: float, random: np.random.Generator) -> str:
+    """Some of the aspects in some order, or the caption; how many aspects is uniform over 1 … all."""
+    take_aspects = random.random() < aspects_probability
+    if wording.aspects and (take_aspects or not wording.caption):
+        count = int(random.integers(1, len(wording.aspects), endpoint=True))
+        return ", ".join(wording.aspects[i] for i in random.permutation(len(wording.aspects))[:count])
+    assert wording.caption
+    return wording.caption
+
+
+def _read_wordings(
+    version: DatasetVersion, split: str, text_mode: str, origins: Sequence[str]
+) -> dict[str, list[Wording]]:
+    columns = ("track_id", "description_id", "origin", "aspect_list", "caption")
+    rows = version.scan("descriptions", split).select(columns).collect().sort("track_id", "description_id")
+    found: dict[str, list[Wording]] = {}
+    for row in rows.iter_rows(named=True):
+        if origins and row["origin"] not in origins:
+            continue
+        aspects = tuple(aspect.strip() for aspect in row["aspect_list"] if aspect.strip())
+        caption = (row["caption"] or "").strip() or None
+        wording = Wording(aspects if text_mode != "caption" else (), caption if text_mode != "aspects" else None)
+        if wording.texts():
+            found.setdefault(row["track_id"], []).append(wording)
+    return found
+
+
+def _audio_path(audio_root: Path, audio: str | None) -> Path | None:
+    """The sound file's path; None when it would lie outside the folder it is said to lie in."""
+    path = audio_root / (audio or "")
+    return path if path.resolve().is_relative_to(audio_root.resolve()) else None

@@ -1,0 +1,115 @@
+"""Cross-modal retrieval: text→audio and audio→text R@1/5/10, MRR, mAP@10 and median rank, beside chance.
+
+Ranks start at 1, and a tie counts against the model. A query is one distinct text (case and spacing folded); every
+track that carries it is a right answer, so identical texts never punish each other, and it is resampled with the
+first of them. In the other direction a query is a track, and all of its texts are right answers.
+Letters: Q queries, N candidates, R the most right answers that any query has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from training.evaluation.bootstrap import REPLICATES, Floats, Ints, Measured, measure_all
+
+__all__ = ["Queries", "evaluate_retrieval", "first_ranks", "gather_queries", "metrics_of_ranks", "rank_all"]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Distinct texts in the order of first use, and for each the positions of the tracks that carry it."""
+
+    texts: list[str]
+    tracks: list[list[int]]
+
+
+def gather_queries(texts_by_track: Sequence[Sequence[str]]) -> Queries:
+    """Fold equal texts together; the first spelling is the one that is asked."""
+    found: dict[str, tuple[str, list[int]]] = {}
+    for track, texts in enumerate(texts_by_track):
+        for text in texts:
+            owners = found.setdefault(" ".join(text.casefold().split()), (text, []))[1]
+            if track not in owners:
+                owners.append(track)
+    return Queries([text for text, _ in found.values()], [owners for _, owners in found.values()])
+
+
+def rank_all(scores: Floats) -> Ints:
+    """(Q, N) scores → (Q, N) ranks from 1: how many candidates score at least as high, itself included."""
+    lower = [np.searchsorted(np.sort(row), row, side="left") for row in scores]
+    ranks: Ints = scores.shape[1] - np.stack(lower).astype(np.int64)
+    return ranks
+
+
+def metrics_of_ranks(ranks: Floats) -> dict[str, Floats]:
+    """(Q, R) ranks of the right answers, inf where a query has fewer → metric → (Q,) values.
+
+    R@k asks whether any right answer is among the first k, MRR and median rank look at the best of them, and
+    mAP@10 divides by the right answers there are, at most 10.
+    """
+    ranks = np.sort(ranks, axis=1)
+    first, answers = ranks[:, 0], np.isfinite(ranks).sum(axis=1)  # (Q,)
+    precision = np.where(ranks <= 10, np.arange(1, ranks.shape[1] + 1) / ranks, 0.0)  # (Q, R)
+    return {
+        "r_at_1": (first <= 1).astype(np.float64),
+        "r_at_5": (first <= 5).astype(np.float64),
+        "r_at_10": (first <= 10).astype(np.float64),
+        "mrr": 1.0 / first,
+        "map_at_10": precision.sum(axis=1) / np.minimum(answers, 10),
+        "median_rank": first,
+    }
+
+
+def first_ranks(scores: Floats, queries: Queries) -> tuple[Ints, Ints]:
+    """(Q, N) scores → each text's rank of its best track (Q,), and each track's rank of its best text."""
+    forth, back = rank_all(scores), rank_all(scores.T)
+    texts_of = _texts_of(queries, scores.shape[1])
+    best_tracks = [forth[query, owners].min() for query, owners in enumerate(queries.tracks)]
+    best_texts = [back[track, texts].min() for track, texts in enumerate(texts_of) if texts]
+    return np.asarray(best_tracks), np.asarray(best_texts)
+
+
+def evaluate_retrieval(
+    text: Floats, audio: Floats, queries: Queries, *, replicates: int = REPLICATES, seed: int = 0
+) -> dict[str, dict[str, Measured]]:
+    """Both directions from unit vectors: text (Q, E) in the order of `queries`, audio (N, E) in that of the tracks."""
+    scores = np.asarray(text, dtype=np.float64) @ np.asarray(audio, dtype=np.float64).T  # (Q, N)
+    texts_of = _texts_of(queries, len(audio))
+    asking = [track for track, texts in enumerate(texts_of) if texts]
+
+    forth_ranks, forth_right = rank_all(scores), _padded(queries.tracks)  # (Q, N), (Q, R)
+    text_rows = np.arange(len(scores))[:, None]
+
+    def forth(order: Ints | None) -> dict[str, Floats]:
+        columns = forth_right if order is None else order[forth_right]
+        return metrics_of_ranks(np.where(forth_right < 0, np.inf, forth_ranks[text_rows, columns]))
+
+    back_ranks, back_right = rank_all(scores.T), _padded([texts_of[track] for track in asking])
+    track_rows = np.asarray(asking)[:, None]
+
+    def back(order: Ints | None) -> dict[str, Floats]:
+        rows = track_rows if order is None else order[track_rows]
+        return metrics_of_ranks(np.where(back_right < 0, np.inf, back_ranks[rows, back_right]))
+
+    first_owners = [owners[0] for owners in queries.tracks]
+    how = partial(measure_all, tracks=len(audio), lower_is_better={"median_rank"}, replicates=replicates, seed=seed)
+    return {"text_to_audio": how(forth, first_owners), "audio_to_text": how(back, asking)}
+
+
+def _texts_of(queries: Queries, tracks: int) -> list[list[int]]:
+    """For each track the queries it is a right answer to."""
+    found: list[list[int]] = [[] for _ in range(tracks)]
+    for query, owners in enumerate(queries.tracks):
+        for track in owners:
+            found[track].append(query)
+    return found
+
+
+def _padded(lists: Sequence[Sequence[int]]) -> Ints:
+    """Lists of unequal length as one array (Q, R), filled up with -1."""
+    width = max(len(row) for row in lists)
+    return np.asarray([[*row, *[-1] * (width - len(row))] for row in lists], dtype=np.int64)

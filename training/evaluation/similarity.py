@@ -1,0 +1,61 @@
+"""Audio→audio similarity: do a track's nearest neighbours carry its label, when its own artist is left out?
+
+Tracks of one artist sound alike for reasons (the same studio, the same voice) that have nothing to do with the
+label, so they are never candidates. Chance is the same measurement with the audio shuffled among the tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+
+from training.evaluation.bootstrap import REPLICATES, Floats, Ints, Measured, measure_all
+
+__all__ = ["evaluate_similarity"]
+
+
+def evaluate_similarity(
+    audio: Floats,
+    labels: Sequence[Set[str]],
+    artists: Sequence[str],
+    *,
+    k: int = 10,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Measured] | None:
+    """Precision@k and mAP of unit vectors (N, E); a neighbour is right when it shares a value of the label.
+
+    Only labelled tracks take part. Precision divides by k, or by the candidates when they are fewer. None when
+    no track has both a right and a wrong candidate: then nothing can be told.
+    """
+    part = [position for position, values in enumerate(labels) if values]
+    if len(part) < 2:
+        return None
+    names = [artists[position].casefold().strip() for position in part]
+    allowed = np.asarray([[a != b for b in names] for a in names])  # (N, N); False on the diagonal
+    right = np.asarray([[bool(labels[a] & labels[b]) for b in part] for a in part]) & allowed  # (N, N)
+    asking = np.flatnonzero(right.any(axis=1) & (allowed & ~right).any(axis=1))  # (Q,)
+    if not len(asking):
+        return None
+    vectors = np.asarray(audio, dtype=np.float64)[part]
+    scores = vectors @ vectors.T  # (N, N)
+
+    def score(order: Ints | None) -> dict[str, Floats]:
+        seen = scores if order is None else scores[np.ix_(order, order)]
+        return _precisions(seen[asking], right[asking], allowed[asking], k)
+
+    return measure_all(score, asking.tolist(), len(part), replicates=replicates, seed=seed)
+
+
+def _precisions(scores: Floats, right: np.ndarray, allowed: np.ndarray, k: int) -> dict[str, Floats]:
+    """Scores, right answers and candidates, each (Q, N) → precision@k and average precision, each (Q,)."""
+    # Equal scores: wrong answers first, so that a tie counts against the model; what is not allowed comes last.
+    order = np.lexsort((right, np.where(allowed, -scores, np.inf)), axis=1)  # (Q, N)
+    hits = np.take_along_axis(right, order, axis=1)  # (Q, N)
+    found = hits.cumsum(axis=1)
+    candidates = allowed.sum(axis=1)
+    depth = np.minimum(k, candidates)
+    at_k = np.take_along_axis(found, depth[:, None] - 1, axis=1)[:, 0] / depth
+    average = (hits * found / np.arange(1, scores.shape[1] + 1)).sum(axis=1) / hits.sum(axis=1)
+    return {f"precision_at_{k}": at_k, "map": average}
