@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from training.evaluation.report import table_rows
@@ -27,24 +28,26 @@ def train_lines(record: dict[str, Any]) -> list[Any]:
 
 def evaluate_lines(result: dict[str, Any]) -> list[Any]:
     title = f"{result['dataset']}, {result['split']}: {result['tracks']} tracks, {result['queries']} texts"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for column in ("", "metric", "value", "95 % interval", "chance", "clear"):
-        table.add_column(column, justify="right" if column in ("value", "95 % interval", "chance") else "left")
+        numbers = column in ("value", "95 % interval", "chance")
+        table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
     for row in table_rows(result["metrics"]):
         table.add_row(*row)
     lines: list[Any] = [table]
     if result["skipped"]:
         lines.append(f"not measured, for nothing could be told: {', '.join(result['skipped'])}")
     lines += rejected_lines(result["rejected"])
-    why = "MRR and median rank of text → audio lie beyond chance's interval"
-    not_why = "MRR or median rank of text → audio does not lie clear of chance's interval"
+    why = "MRR and median rank of text→audio lie beyond chance's interval"
+    not_why = "MRR or median rank of text→audio does not lie clear of chance's interval"
     return [*lines, f"verdict: {result['verdict']} ({why if result['verdict'] == 'good' else not_why})"]
 
 
 def hits_table(rows: list[dict[str, Any]], asked: str) -> Any:
-    table = Table(title=f"nearest to {asked}", title_justify="left")
+    table = Table(title=f"nearest to {asked}", title_justify="left", box=box.SIMPLE)
     for column in ("", "track_id", "title", "artist", "score"):
-        table.add_column(column, justify="right" if column in ("", "score") else "left")
+        whole = column in ("track_id", "score")  # an id that is cut short is of no use
+        table.add_column(column, justify="right" if column in ("", "score") else "left", no_wrap=whole)
     for place, row in enumerate(rows, start=1):
         table.add_row(str(place), row["track_id"], row["title"], row["artist"], f"{row['score']:.3f}")
     return table

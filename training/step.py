@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -40,9 +41,19 @@ def choose_device() -> torch.device:
     """CUDA when there is one, else the CPU with one thread per usable core (OMP_NUM_THREADS wins)."""
     if torch.cuda.is_available():
         return torch.device("cuda")
+    _keep_freed_memory()
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     return torch.device("cpu")
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse large buffers: giving each back and faulting it in again was 40 % of a CPU step (2026-11)."""
+    m_trim_threshold, m_mmap_threshold, always = -1, -3, 2**31 - 1
+    with contextlib.suppress(OSError, AttributeError):  # another C library: nothing to set
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(m_trim_threshold, always)
+        mallopt(m_mmap_threshold, always)
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int, final_fraction: float) -> float:

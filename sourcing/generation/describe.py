@@ -10,7 +10,8 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from sourcing.generation.grounding import Finding, Grounded, accept, ground, split_phrase, tidy_phrase
+from sourcing.generation.grounding import Finding, Grounded, accept, ground
+from sourcing.generation.phrases import split_phrase, tidy_phrase
 from sourcing.generation.replies import Reply
 from sourcing.generation.scraped import describe_catalogue, describe_document, licence_of, rejected_row, track_names
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track

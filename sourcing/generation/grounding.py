@@ -6,47 +6,22 @@ A caption is kept when each of its sentences is made of the document's words. Th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sourcing.generation.folding import Folded, fold, fold_text, locate
-from sourcing.generation.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, is_term, says_nothing, too_long
+from sourcing.generation.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
+from sourcing.generation.phrases import sentences, split_phrase, tidy, tidy_phrase
 from sourcing.generation.words import compact, content_stems, negations, stem, words
 from sourcing.store.schemas import FACETS
 
-__all__ = [
-    "MIN_CAPTION_COVER",
-    "Finding",
-    "Grounded",
-    "accept",
-    "aspect_key",
-    "ground",
-    "sentences",
-    "split_phrase",
-    "tidy",
-    "tidy_phrase",
-    "vet_aspect",
-]
+__all__ = ["MIN_CAPTION_COVER", "Finding", "Grounded", "accept", "aspect_key", "ground", "vet_aspect"]
 
 _UNBORNE = ("quote_not_found", "aspect_unsupported")
 MIN_CAPTION_COVER = 0.8  # share of a sentence's content words that the document or the aspects must hold
 UNFINISHED_CHARS = 100  # a longer caption without a full stop was cut by the schema's maxLength
 _FULL_STOPS = tuple(".!?…。！？\"'”’)")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]*[^\W_a-z])|(?<=[。！？])")
-_MARKS = " .;:,()\"'-–—"
-_JOINTS = re.compile(
-    r"\s*[,;:()]\s*|\s+[–—-]\s+|\s+(?:and|or|but|yet|with|over|under|above|beneath|behind|before|after|while|as|that|which"
-    r"|where|when|it|to|from|by|at|on|in|into|through|like|plus|is|are|was|were|has|have|features?|featuring|feels?|plays?"
-    r"|playing|opens|begins|ends|made|built|driven|runs?|join|joins|throughout)(?=\s)",
-    re.IGNORECASE,
-)
-_EDGES = re.compile(
-    r"^(?:(?:a|an|the|its|his|her|their|it|this|is|are|was|has|and|with|by|in|on|of|both|very|some|features?|or|but)\s+)+"
-    r"|\s+(?:and|with|of|the|a|an|in|is|are|feels?)$",
-    re.IGNORECASE,
-)
 _NEGATION_REACH = 3  # words before the aspect's first word that may negate it
 
 
@@ -104,7 +79,7 @@ def ground(
                 seen.add(aspect_key(text))
                 evidence = [{"doc_id": doc_id, "start": result[0], "end": result[1]}]
                 grounded.aspects.append({"text": text, "facet": facet, "evidence": evidence})
-    _take_caption(grounded, payload, document_text)
+    _take_caption(grounded, payload, document_text, names)
     return grounded
 
 
@@ -122,7 +97,7 @@ def accept(payload: Mapping[str, Any], *, names: Iterable[str | None] = ()) -> G
             continue
         seen.add(aspect_key(text))
         grounded.aspects.append({"text": text, "facet": facet_given or facet_of(text), "evidence": []})
-    _take_caption(grounded, payload, None)
+    _take_caption(grounded, payload, None, names)
     return grounded
 
 
@@ -144,37 +119,6 @@ def vet_aspect(text: str, names: Iterable[str | None], seen: set[tuple[str, ...]
 def aspect_key(text: str) -> tuple[str, ...]:
     """Equal for phrases that say the same in other order or inflection."""
     return tuple(sorted(set(content_stems(text)))) or (compact(text),)
-
-
-def tidy(text: str) -> str:
-    """One line without stray spaces, outer quotation marks or a bullet."""
-    line = " ".join(text.split()).lstrip("-*• ").strip()
-    if len(line) > 1 and line[0] in "\"'“‘" and line[-1] in "\"'”’":
-        line = line[1:-1].strip()
-    return line
-
-
-def tidy_phrase(text: str) -> str:
-    """An aspect's wording: tidy, and without the stop at its end."""
-    return tidy(text).strip(" .,;:!?")
-
-
-def split_phrase(text: str) -> list[str]:
-    """The members of an enumeration or clause, bare of articles and verbs; those of no known facet are left out.
-
-    A phrase with nothing to part, or with no member the lexicon knows, comes back whole.
-    """
-    if is_term(text):
-        return [text]
-    parts = [bare for part in _JOINTS.split(text) if (bare := _EDGES.sub("", part.strip(_MARKS)).strip(_MARKS))]
-    if len(parts) <= 1:
-        return parts or [text]
-    return [part for part in parts if facet_of(part) != "other"] or [text]
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of a text, each as it stands."""
-    return [piece.strip() for piece in _SENTENCE_END.split(text) if piece and piece.strip()]
 
 
 def _pieces(aspect: str | Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -235,10 +179,17 @@ def _is_negated(text: str, document_text: str, span: tuple[int, int]) -> bool:
     )
 
 
-def _take_caption(grounded: Grounded, payload: Mapping[str, Any], document_text: str | None) -> None:
+def _take_caption(
+    grounded: Grounded, payload: Mapping[str, Any], document_text: str | None, names: tuple[str | None, ...]
+) -> None:
     """Keep the caption's whole sentences; with a document, only if it bears out each of them."""
     caption = tidy(payload.get("caption") or "")
     if not words(caption):
+        return
+    if {fold_text(caption).strip(" .!?")} & {fold_text(name).strip(" .!?") for name in names if name}:
+        grounded.findings.append(
+            Finding("caption_is_name", f"{caption!r} only names the artist, title or album", caption)
+        )
         return
     whole = sentences(caption)
     if len(caption) > UNFINISHED_CHARS and not caption.endswith(_FULL_STOPS):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sourcing.generation.grounding import Finding, aspect_key, sentences, tidy, tidy_phrase, vet_aspect
+from sourcing.generation.grounding import Finding, aspect_key, vet_aspect
 from sourcing.generation.lexicon import facet_of
+from sourcing.generation.phrases import sentences, tidy, tidy_phrase
 
 __all__ = [
     "EPOCH",

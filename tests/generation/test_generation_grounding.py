@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sourcing.generation.folding import fold, fold_text, locate
-from sourcing.generation.grounding import ground, sentences, split_phrase
+from sourcing.generation.grounding import ground
 from sourcing.generation.lexicon import facet_of, is_junk, is_name
+from sourcing.generation.phrases import sentences, split_phrase
 from sourcing.generation.words import stem
 from sourcing.store.schemas import FACETS
 
@@ -166,6 +167,7 @@ def test_a_copied_sentence_about_something_else_is_left_out():
 
 def test_a_known_term_is_not_parted():
     assert split_phrase("drum and bass") == ["drum and bass"]
+    assert split_phrase("Drummer Kay Ruiz plays a restless beat. Bells end it") == ["restless beat", "Bells"]
     assert split_phrase("calm and intimate") == ["calm", "intimate"]
     assert split_phrase("The bassline is thick, and drenched in reverb") == ["bassline", "thick", "reverb"]
 
@@ -190,6 +192,11 @@ def test_a_caption_that_the_schema_cut_loses_its_last_sentence():
     grounded = _ground(caption=caption)
     assert grounded.caption == "A slow waltz with a pump organ."
     assert _reasons(grounded) == ["caption_cut"]
+
+
+def test_a_caption_that_is_only_the_title_is_dropped():
+    grounded = _ground(caption="Saltwater hymn.", names=("The Dry Tide", "Saltwater Hymn", None))
+    assert (grounded.caption, _reasons(grounded)) == (None, ["caption_is_name"])
 
 
 def test_sentences_keep_their_wording():
@@ -262,7 +269,15 @@ def test_inflections_share_a_stem(one, other):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("bass", "based"), ("electric", "electronic"), ("string", "strong"), ("beat", "beauty")]
+    ("one", "other"),
+    [
+        ("bass", "based"),
+        ("electric", "electronic"),
+        ("string", "strong"),
+        ("beat", "beauty"),
+        ("live", "lively"),
+        ("long", "longing"),
+    ],
 )
 def test_unlike_words_do_not(one, other):
     assert stem(one) != stem(other)

@@ -184,6 +184,6 @@ def test_the_table_names_each_number_with_interval_and_chance() -> None:
     record = as_record(evaluate_retrieval(audio, audio, queries, replicates=20), {})
     rows = table_rows(record)
     assert len(rows) == 12
-    assert rows[3][:3] == ("text → audio", "MRR", "1.000")
+    assert rows[3][:3] == ("text→audio", "MRR", "1.000")
     assert "–" in rows[3][3]
     assert "(" in rows[3][4]

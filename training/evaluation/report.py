@@ -16,10 +16,10 @@ NAMES = {
     "mrr": "MRR",
     "map_at_10": "mAP@10",
     "median_rank": "median rank",
-    "precision_at_10": "precision@10",
+    "precision_at_10": "P@10",
     "map": "mAP",
 }
-_DIRECTIONS = {"text_to_audio": "text → audio", "audio_to_text": "audio → text"}
+_DIRECTIONS = {"text_to_audio": "text→audio", "audio_to_text": "audio→text"}
 
 Metrics = Mapping[str, Mapping[str, Measured]]
 
