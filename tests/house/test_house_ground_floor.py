@@ -24,7 +24,8 @@ def test_every_error_is_drawn_in_the_tree_and_exported() -> None:
     assert errors.__doc__ is not None
     for name in errors.__all__:
         assert name in errors.__doc__
-    defined = {node.name for node in ast.parse(Path(errors.__file__).read_text()).body if isinstance(node, ast.ClassDef)}
+    tree = ast.parse(Path(errors.__file__).read_text())
+    defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
     assert defined == set(errors.__all__)
 
 
