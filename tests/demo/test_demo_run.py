@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -60,20 +57,3 @@ def test_a_failing_step_names_itself_and_passes_its_exit_code_on(tmp_path: Path)
         mission.step("verify", "Fails.", ["dataset", "verify", "absent", "--root", tmp_path])
     assert caught.value.exit_code == 3
     assert "absent" in str(caught.value)
-
-
-@pytest.mark.e2e
-def test_the_whole_mission_runs_in_a_folder_with_a_space(tmp_path: Path) -> None:
-    out = tmp_path / "a demo"
-    arguments = ["--json", "demo", "--out", str(out), "--tracks", "60", "--documents", "2"]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "sourcing.cli", *arguments], capture_output=True, text=True, timeout=580
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads(done.stdout)
-    expected = {"tracks", "documents", "matches", "descriptions", "rejected", "version", "model", "metrics", "report"}
-    assert expected <= set(result)
-    assert result["tracks"] == 60
-    assert result["descriptions"]["scraped"] > 30
-    assert result["rejected"]["catalogue: track_id_illegal"] == 1
-    assert "<mark>" in Path(result["report"]).read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """One small demo in a folder whose name has a space; fewer documents are mined than `make demo` mines."""
     out = tmp_path_factory.mktemp("a demo") / "demo out"
     command = [sys.executable, "-m", "sourcing.cli", "--json", "demo", "--out", str(out), "--tracks", "240"]
-    done = subprocess.run([*command, "--documents", "4"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--documents", "6"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return out, json.loads(done.stdout)
 
