@@ -128,9 +128,9 @@ def test_the_cache_holds_what_was_decoded_and_an_edited_file_is_decoded_anew(tmp
     assert isinstance(pcm, np.memmap)
     assert pcm.dtype == np.int16
     assert np.array_equal(pcm, to_pcm(load_audio(path)))
-    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")}
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.s16")}
     assert np.array_equal(cache.get(path), pcm)
-    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")} == written
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.s16")} == written
     write_tone(path, duration_s=3.0)
     os.utime(path, ns=(1, 1))
     assert len(cache.get(path)) == 66_150
@@ -147,4 +147,4 @@ def test_filling_the_cache_keeps_the_good_and_names_the_bad(tmp_path: Path) -> N
     assert sum(ticks) == 5
     files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
     assert len(files) == 3
-    assert all(file.suffix == ".npy" for file in files)
+    assert all(file.suffix == ".s16" for file in files)

@@ -1,6 +1,6 @@
 """Decoded audio kept as memory-mapped int16, so that an epoch reads crops and never decodes.
 
-    <folder>/<2 hex>/<key>.npy      (n,) int16 mono at the cache's sample rate
+    <folder>/<2 hex>/<key>.s16      (n,) little-endian int16 mono at the cache's sample rate, no header
 
 The key is a hash of path, size, modification time and rate: an edited file is decoded anew.
 """
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class PcmCache:
         place = self._place(Path(path))
         if not place.exists():
             self._decode(Path(path), place)
-        return np.load(place, mmap_mode="r")
+        # No .npy: numpy parses its header with `ast`, which CPython 3.11 cannot do in two threads at once.
+        return np.memmap(place, dtype="<i2", mode="r")
 
     def fill(
         self,
@@ -70,21 +71,9 @@ class PcmCache:
         stat = path.stat()
         name = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{self.sample_rate_hz}\0{self.minimum_s}"
         key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:40]
-        return self.folder / key[:2] / f"{key}.npy"
+        return self.folder / key[:2] / f"{key}.s16"
 
     def _decode(self, path: Path, place: Path) -> None:
         with atomic_path(place) as temporary, temporary.open("wb") as stream:
-            n = 0
-            begin = _write_header(stream, n)
             for block in stream_blocks(path, sample_rate_hz=self.sample_rate_hz, minimum_s=self.minimum_s):
                 stream.write(to_pcm(block).astype("<i2").tobytes())
-                n += len(block)
-            stream.seek(0)
-            # The length is known only at the end; numpy leaves room in the header for it to grow.
-            if _write_header(stream, n) != begin:
-                raise RuntimeError(f"{place}: numpy wrote a longer header than before")
-
-
-def _write_header(stream: BinaryIO, n: int) -> int:
-    np.lib.format.write_array_header_1_0(stream, {"descr": "<i2", "fortran_order": False, "shape": (n,)})
-    return stream.tell()
