@@ -110,9 +110,12 @@ class CaptureWriter:
 
     def close(self) -> None:
         if self._stream is not None:
-            self.flush()
-            self._stream.close()
-            self._stream = self._writer = None
+            stream = self._stream
+            try:
+                self.flush()
+            finally:
+                self._stream = self._writer = None
+                stream.close()
 
     def _rotate(self) -> None:
         self.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -237,6 +238,8 @@ def _crawl(
     finally:
         scribe.close()
     if scribe.broken is not None:
+        if not isinstance(scribe.broken, OSError | sqlite3.Error):
+            raise scribe.broken
         raise StoppedShort(
             str(workspace.crawl_dir), f"the disk refused a write ({scribe.broken})", "make room and run again"
         ) from scribe.broken

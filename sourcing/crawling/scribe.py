@@ -66,7 +66,7 @@ class Scribe:
         self, ledger: Ledger, writer: CaptureWriter, sources: Mapping[str, Source], now: Callable[[], float]
     ) -> None:
         self.ledger, self.writer, self.sources, self.now = ledger, writer, sources, now
-        self.broken: OSError | None = None  # the disk refused us: nothing more may be asked
+        self.broken: Exception | None = None  # a group could not be written: nothing more may be asked
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
         self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -92,10 +92,10 @@ class Scribe:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                error: OSError | None = None
+                error: Exception | None = None
                 try:
                     await self.call(self._write_group, [entry for entry, _ in group])
-                except OSError as refused:
+                except Exception as refused:  # whoever waits must hear of it, else the crawl would hang
                     error = self.broken = refused
                 for _, done in group:
                     if not done.done():
@@ -139,8 +139,12 @@ class Scribe:
         ledger.count_requests(source, utc_day(now), 1)
 
     def close(self) -> None:
+        """A disk that refuses the last flush too is told of by `broken`; the next run reads up to the tear."""
         self._thread.shutdown(wait=True)
-        self.writer.close()
+        try:
+            self.writer.close()
+        except OSError as refused:
+            self.broken = self.broken or refused
 
 
 def settle_captured(ledger: Ledger, captured: Captured, sources: Mapping[str, Source], now: float) -> None:

@@ -286,9 +286,9 @@ class LedgerSpider(scrapy.Spider):
     async def _record(self, outcome: str, entry: Entry) -> None:
         try:
             await self.scribe.record(entry)
-        except OSError as error:
+        except Exception as error:  # `run` raises it: the scribe keeps it in `broken`
             self.stopping = True
-            raise CloseSpider("the disk refused a write") from error
+            raise CloseSpider("a group could not be written") from error
         finally:
             self._wake.set()
         if outcome:

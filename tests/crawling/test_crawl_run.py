@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,28 @@ def test_pages_become_documents_and_nothing_is_asked_twice(tmp_path: Path) -> No
         assert "(+me@example.org)" in server.log[0].headers["User-Agent"]
     assert (result.fetched, result.documents, result.pending, result.asked) == (12, 12, 0, 12)
     assert (again.fetched, again.documents, again.asked) == (12, 12, 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("sourcing.crawling.capture.CaptureWriter.flush", OSError(28, "No space left on device")),
+        ("sourcing.crawling.ledger.Ledger.mark_warc", sqlite3.OperationalError("database or disk is full")),
+    ],
+)
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise error
+
+    with site() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            with pytest.raises(StoppedShort, match="the disk refused a write"):
+                crawl(tmp_path, server, "a", "b", "c")
+        result = crawl(tmp_path, server, "a", "b", "c")
+    assert (result.fetched, result.documents, result.pending) == (3, 3, 0)
 
 
 def test_replay_gives_the_same_bytes(tmp_path: Path) -> None:
