@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dataframely as dy
@@ -13,7 +14,14 @@ import polars as pl
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
 from sourcing.generation.phrases import split_phrase, tidy_phrase
 from sourcing.generation.replies import Reply
-from sourcing.generation.scraped import describe_catalogue, describe_document, licence_of, rejected_row, track_names
+from sourcing.generation.scraped import (
+    UNKNOWN_LICENCE,
+    describe_catalogue,
+    describe_document,
+    licence_of,
+    rejected_row,
+    track_names,
+)
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 from sourcing.store.workspace import rejected_frame
 
@@ -101,7 +109,11 @@ def describe_reply(
             names=(*names, *document_names),
             echoes=echoes,
         )
-        origin, doc_ids, licences = "mined", [document["doc_id"]], [licence_of(document, "text")]
+        licence = licence_of(document, "text")
+        if result.caption and licence == UNKNOWN_LICENCE:
+            finding = Finding("caption_licence_unknown", "no licence is known for the text the caption was copied from")
+            result = replace(result, caption=None, findings=[*result.findings, finding])
+        origin, doc_ids, licences = "mined", [document["doc_id"]], [licence]
         created_at = max(reply.replied_at, document["retrieved_at"])
     findings = list(result.findings)
     if not result.aspects:

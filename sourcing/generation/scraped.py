@@ -14,6 +14,7 @@ from sourcing.generation.phrases import sentences, tidy, tidy_phrase
 __all__ = [
     "EPOCH",
     "MAX_TAG_ASPECTS",
+    "UNKNOWN_LICENCE",
     "describe_catalogue",
     "describe_document",
     "licence_of",

@@ -127,7 +127,7 @@ def _fault(row: dict[str, Any], length: dict[str, int], all_doc_ids: set[str]) -
             doc_id, start, end = quote["doc_id"], quote["start"], quote["end"]
             if doc_id not in row["doc_ids"] or not 0 <= start < end <= length[doc_id]:
                 return "evidence_outside_document", f"aspect {aspect['text']!r} points to {doc_id}[{start}:{end}]"
-    if row["origin"] == "scraped" and row["caption"] is not None:
+    if row["origin"] in ("scraped", "mined") and row["caption"] is not None:
         closed = [licence for licence in row["licences"] if not may_be_passed_on(licence)]
         if closed:
             reason = "licence_unknown" if "unknown" in closed else "licence_closed"

@@ -191,6 +191,15 @@ def test_a_lead_without_a_known_licence_is_not_quoted():
     assert list(rejected["reason"]) == ["caption_licence_unknown"]
 
 
+def test_a_caption_mined_from_text_without_a_known_licence_is_withheld_and_its_short_aspects_stay():
+    documents = _documents({"doc_id": "d1", "licences": [{"field": "tags", "licence": "CC0-1.0"}]})
+    descriptions, rejected = _one_document_run(_reply(GOOD), documents=documents)
+    (row,) = _of(descriptions, "mined")
+    assert (row["caption"], row["licences"]) == (None, ["unknown"])
+    assert "solo upright piano" in row["aspect_list"]
+    assert "caption_licence_unknown" in list(rejected["reason"])
+
+
 def test_a_document_whose_consent_is_denied_is_used_by_nobody():
     documents = _documents(
         {"doc_id": "d1", "consent": "deny", "lead": "A calm piece.", "consent_evidence": ["meta robots: noai"]}

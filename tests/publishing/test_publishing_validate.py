@@ -118,8 +118,9 @@ def test_a_field_of_its_own_licence_is_judged_by_that_one() -> None:
     assert row["lead"] == "A slow piano piece."
 
 
-def test_a_scraped_caption_of_unknown_licence_is_set_aside() -> None:
-    scraped = {**DRAWN, "origin": "scraped", "licences": ["CC0-1.0", "unknown"]}
+@pytest.mark.parametrize("origin", ["scraped", "mined"])
+def test_a_caption_copied_under_an_unknown_licence_is_set_aside(origin: str) -> None:
+    scraped = {**DRAWN, "origin": origin, "licences": ["CC0-1.0", "unknown"]}
     rows = [
         description("1", "a", **scraped),
         description("2", "a", text="drums", **{**scraped, "licences": ["CC-BY-ND-4.0"]}),
