@@ -108,7 +108,7 @@ def _document(inputs: dict[str, Any]) -> dict[str, Any]:
         "isrcs": [],
         "tags": [],
         "text": inputs["document"],
-        "licences": [],
+        "licences": [{"field": "*", "licence": "CC0-1.0"}],  # a case is about the words, not the terms
         "consent": "allow",
         "consent_evidence": [],
     }

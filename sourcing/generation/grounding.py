@@ -6,6 +6,7 @@ A caption is kept when each of its sentences is made of the document's words. Th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ _UNBORNE = ("quote_not_found", "aspect_unsupported")
 MIN_CAPTION_COVER = 0.8  # share of a sentence's content words that the document or the aspects must hold
 UNFINISHED_CHARS = 100  # a longer caption without a full stop was cut by the schema's maxLength
 _FULL_STOPS = tuple(".!?…。！？\"'”’)")
+_WORD, _DIGIT = re.compile(r"[^\W_]+"), re.compile(r"\d")
 _NEGATION_REACH = 3  # words before the aspect's first word that may negate it
 
 
@@ -215,13 +217,20 @@ def _uncovered_sentence(caption: str, document_text: str, aspects: list[str]) ->
     for sentence in sentences(caption):
         stated = content_stems(sentence)
         missing = [word for word in stated if word not in held]
-        if stated and 1 - len(missing) / len(stated) < MIN_CAPTION_COVER:
+        invented = [word for word in _names_and_numbers(sentence) if set(content_stems(word)) - held]
+        if invented or (stated and 1 - len(missing) / len(stated) < MIN_CAPTION_COVER):
             return Finding(
                 "caption_unsupported",
                 f"the document does not say {', '.join(dict.fromkeys(missing))}",
                 {"caption": caption},
             )
     return None
+
+
+def _names_and_numbers(sentence: str) -> list[str]:
+    """Capitalised words after the first, and whatever holds a digit: none of them may be the model's own."""
+    found = enumerate(_WORD.findall(sentence))
+    return [word for place, word in found if _DIGIT.search(word) or (place and word[0].isupper())]
 
 
 def _known(facet: object) -> str | None:

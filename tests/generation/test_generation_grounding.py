@@ -187,6 +187,20 @@ def test_a_caption_with_one_invented_sentence_is_dropped_and_the_aspects_stay():
     assert _reasons(grounded) == ["caption_unsupported"]
 
 
+@pytest.mark.parametrize(
+    ("invented", "word"),
+    [
+        ("A slow waltz with a lone trumpet, pump organ and raw guitar in Ostrava.", "Ostrava"),
+        ("A slow waltz with a lone trumpet, pump organ and raw guitar in 1974.", "1974"),
+    ],
+)
+def test_a_caption_may_stray_by_a_word_but_not_by_a_name_or_a_number(invented: str, word: str):
+    grounded = _ground(caption=invented)
+    assert (grounded.caption, _reasons(grounded)) == (None, ["caption_unsupported"])
+    strayed = invented.replace(word, "gloom")
+    assert _ground(caption=strayed).caption == strayed
+
+
 def test_a_caption_that_the_schema_cut_loses_its_last_sentence():
     caption = "A slow waltz with a pump organ. " + "It begins with a lone trumpet and a pump organ and " * 2
     grounded = _ground(caption=caption)
