@@ -16,7 +16,7 @@ import click
 
 from sourcing import __version__
 from sourcing.commands.invocation import Invocation
-from sourcing.errors import CrossmusimError
+from sourcing.errors import CrossmusimError, UsageError
 
 __all__ = ["TABLE", "cli", "main"]
 
@@ -102,6 +102,11 @@ TABLE: dict[str, tuple[Any, str]] = {
 }
 
 
+#: Packages of the extra `train`: `sourcing` does without them, and a command that cannot says how to get them.
+_TRAIN_EXTRA = ("torch", "sentence_transformers", "transformers", "safetensors", "numpy", "soundfile", "soxr")
+_INSTALL_TRAIN = "run `pip install 'crossmusim[train]'`"
+
+
 class _TableGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -166,13 +171,13 @@ def main(arguments: list[str] | None = None) -> None:
     as_json = "--json" in arguments
     try:
         cli.main(arguments, prog_name="crossmusim", standalone_mode=False)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _TRAIN_EXTRA:
+            raise
+        _refuse(UsageError("this command", f"needs {missing}, which is not installed", _INSTALL_TRAIN), as_json)
     except CrossmusimError as error:
-        _fail(
-            str(error),
-            error.exit_code,
-            as_json,
-            {"thing": error.thing, "found": error.found, "cure": error.cure},
-        )
+        _refuse(error, as_json)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         sys.exit(2)
@@ -183,6 +188,10 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _refuse(error: CrossmusimError, as_json: bool) -> None:
+    _fail(str(error), error.exit_code, as_json, {"thing": error.thing, "found": error.found, "cure": error.cure})
 
 
 def _fail(message: str, exit_code: int, as_json: bool, parts: dict[str, str]) -> None:

@@ -78,6 +78,15 @@ def test_under_json_an_error_is_one_object_that_names_thing_finding_and_cure(tmp
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["train", "x"], ["evaluate", "m", "x"], ["search", "calm"]])
+def test_training_commands_say_what_to_install_where_torch_is_not(arguments: list[str]) -> None:
+    code = f"import sys; sys.modules['torch'] = None\nfrom sourcing.cli import main; main({arguments!r})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "pip install 'crossmusim[train]'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_mistyped_setting_is_named(tmp_path: Path) -> None:
     (tmp_path / "crossmusim.toml").write_text("[crawl]\ncontcat = 'me@example.org'\n", encoding="utf-8")
     result = run("--workspace", str(tmp_path), "crawl", "run")
