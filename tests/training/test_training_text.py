@@ -97,6 +97,14 @@ def test_a_hub_that_fails_is_said_with_the_way_out(tmp_path: Path, monkeypatch: 
         load_text_tower("no-such-org/no-such-model")
 
 
+def test_a_hub_whose_name_is_not_known_is_said_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _hub_at("http://hub.invalid", tmp_path, monkeypatch)  # .invalid never resolves (RFC 2606)
+    with pytest.raises(UpstreamError, match="--text-model embedded"):
+        load_text_tower("no-such-org/no-such-model")
+
+
 def test_a_name_the_hub_does_not_know_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(asked: Asked) -> Reply:
         return Reply("{}", status=404, headers={"X-Error-Code": "RepoNotFound"})

@@ -87,6 +87,7 @@ def _load(folder: Path, name: str) -> TextTower:
 
 def _load_from_hub(name: str) -> TextTower:
     import httpx
+    import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
@@ -102,7 +103,7 @@ def _load_from_hub(name: str) -> TextTower:
     except RepositoryNotFoundError:
         found = "the hub has no such model, or it is private"
         raise UsageError(f"text model {name!r}", found, "correct the name, or take `--text-model embedded`") from None
-    except (OSError, httpx.HTTPError, HfHubHTTPError) as error:
+    except (OSError, httpx.HTTPError, httpx2.HTTPError, HfHubHTTPError) as error:  # huggingface_hub 1.x and 2.x
         raise UpstreamError(
             f"text model {name!r}", f"the hub does not serve it ({_first_line(error)})", cure
         ) from error
