@@ -31,13 +31,14 @@ def run(invocation: Invocation) -> None:
 
     workspace, settings = invocation.workspace, invocation.settings.match
     tracks, documents = workspace.read(Track), workspace.read(Document)
-    with workspace.lock("matches"):
+    with workspace.lock("matches"), invocation.progress("matching", documents.height) as advance:
         matches = match_documents(
             documents,
             tracks,
             accept_score=settings.accept_score,
             review_score=settings.review_score,
             max_duration_gap_s=settings.max_duration_gap_s,
+            on_document=advance,
         )
         workspace.write(Match, matches)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import dataframely as dy
 import polars as pl
@@ -25,13 +25,14 @@ def match_documents(
     accept_score: float,
     review_score: float,
     max_duration_gap_s: float,
+    on_document: Callable[[], object] = lambda: None,
 ) -> dy.DataFrame[Match]:
     """Matches in the bands accept, review and reject, sorted by track_id and doc_id.
 
     A shared MBID or ISRC scores 1.0. Else the score is title similarity times artist evidence. Version words on
     one side only, other numbers, and far-off durations reject whatever the score; pages about artists and
     releases, and prose that does not name the artist, stay in review. A document is accepted for several tracks
-    only where nothing in the catalogue tells them apart.
+    only where nothing in the catalogue tells them apart. `on_document` is called after each document.
     """
     known = [_track_side(row) for row in tracks.iter_rows(named=True)]
     blocks = Blocks(known)
@@ -48,6 +49,7 @@ def match_documents(
             and (pair := _scored(known[position], document, max_duration_gap_s)) is not None
         ]
         rows.extend(_banded(pairs, accept_score, review_score))
+        on_document()
     frame = pl.DataFrame(rows, schema=Match.create_empty().schema, orient="row")
     return Match.validate(frame.sort("track_id", "doc_id"))
 
