@@ -282,6 +282,29 @@ def test_a_step_reports_the_norm_before_clipping_and_moves_no_further_than_allow
     assert result.scale == pytest.approx(model.scale().item())
 
 
+def test_a_step_under_bf16_autocast_trains_both_towers_and_keeps_fp32_weights(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU does, on the CPU: the same operations are cast, only the device differs."""
+    monkeypatch.setattr("training.step._precision", lambda device: torch.autocast(device.type, dtype=torch.bfloat16))
+    model = make_dual(Path(world.recipe.model.text_model))
+    config = dataclasses.replace(world.recipe.train, freeze_text=False)
+    optimizer = make_optimizer(model, config)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    crops = np.random.default_rng(0).integers(-3000, 3000, (4, 22_050)).astype(np.int16)
+    batch = Batch(crops, ["a", "b", "c", "d"], np.arange(4))
+    result = train_step(model, optimizer, batch, config=config, step=9, total_steps=10, text_features=None)
+    assert math.isfinite(result.loss)
+    moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    assert {name.split(".")[0] for name in moved} >= {
+        "audio_tower",
+        "text_tower",
+        "audio_projection",
+        "text_projection",
+    }
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
 def test_masks_hide_runs_of_bands_and_frames_and_leave_the_rest() -> None:
     torch.manual_seed(0)
     mel = torch.randn(6, 1, 128, 40)
