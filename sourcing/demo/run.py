@@ -32,6 +32,7 @@ QUERIES = (
     ("a fast 8-bit square-wave melody", "lead", "chip"),
 )
 _MARKER = "demo.json"
+_PORT = 20_815  # below the range that systems hand out by themselves
 _TAIL_LINES = 12
 
 
@@ -105,7 +106,7 @@ def run_demo(
     web = build_web(world)
     shows = f"{len(world.tracks)} tracks by {len(world.artists)} invented artists, synthesised; same seed, same bytes"
     mission.timed("synthesise", shows, lambda: _write_world(out, world, progress))
-    with DemoSite(web, out / "site" / "requests.jsonl") as site:
+    with _site(web, out / "site" / "requests.jsonl") as site:
         lay_out(out, web, site.url)
         source(mission)
     learn(mission)
@@ -213,6 +214,14 @@ def finish(mission: Mission, result: dict[str, Any]) -> None:
     """Keep the result beside everything else, and mark the folder as a finished demo."""
     text = json.dumps({"finished": True, **result}, indent=2, ensure_ascii=False, default=str)
     (mission.options.out / _MARKER).write_text(text + "\n", encoding="utf-8")
+
+
+def _site(web: Web, log_path: Path) -> DemoSite:
+    """On the port of every demo, so that pages have the same addresses and a seed gives the same figures again."""
+    try:
+        return DemoSite(web, log_path, _PORT)
+    except OSError:  # another demo has it
+        return DemoSite(web, log_path)
 
 
 def _write_world(

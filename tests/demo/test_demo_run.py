@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sourcing.demo.run import DemoOptions, Mission, StepFailed, lay_out, prepare
+from sourcing.demo.run import DemoOptions, Mission, StepFailed, _site, lay_out, prepare
 from sourcing.demo.web import build_web
 from sourcing.demo.world import build_world
 from sourcing.errors import InputError, UsageError
@@ -40,6 +40,12 @@ def test_the_settings_point_each_source_at_its_part_of_the_site(tmp_path: Path) 
     }
     urls = (tmp_path / "a b" / "review-urls.txt").read_text().splitlines()
     assert all(url.startswith("http://127.0.0.1:7/reviews/") for url in urls)
+
+
+def test_a_second_demo_at_the_same_time_is_served_elsewhere(tmp_path: Path) -> None:
+    web = build_web(build_world(0, 30))
+    with _site(web, tmp_path / "one.jsonl") as one, _site(web, tmp_path / "two.jsonl") as two:
+        assert one.url != two.url
 
 
 def test_a_step_is_a_real_command_and_its_answer_is_kept(tmp_path: Path) -> None:
