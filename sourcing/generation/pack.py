@@ -11,6 +11,7 @@ import re
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +107,7 @@ class Pack:
     def name(self) -> str:
         return f"{self.id}@{self.version}"
 
-    @property
+    @cached_property
     def prompt_hash(self) -> str:
         """sha256 of templates with includes, output schema and sampling parameters; not of description or owners."""
         return sha256_hex(
@@ -119,6 +120,12 @@ class Pack:
                 }
             )
         )
+
+    @cached_property
+    def templates(self) -> tuple[tuple[str, jinja2.Template], ...]:
+        """(role, compiled template) of each block; compiled once, for that costs far more than a rendering."""
+        environment = template_environment(self.includes)
+        return tuple((role, environment.from_string(source)) for role, source in self.blocks)
 
 
 def pack_roots(prompts_dir: Path | None, workspace: Path) -> list[Path]:
@@ -196,12 +203,8 @@ def render(pack: Pack, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         raise PromptError(
             f"prompt pack {pack.name}", f"it declares no input {unknown[0]!r}", "declare it, or leave it out"
         )
-    environment = template_environment(pack.includes)
     try:
-        return [
-            {"role": role, "content": environment.from_string(source).render(values).strip()}
-            for role, source in pack.blocks
-        ]
+        return [{"role": role, "content": template.render(values).strip()} for role, template in pack.templates]
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise PromptError(f"prompt pack {pack.name}", f"it does not render ({error})", "mend the template") from error
 

@@ -16,9 +16,10 @@ _PEER = Path(__file__).with_name("bare_openai.py")
 def main() -> None:
     with serving(1) as base, tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        rows = [f"t{number},Song {number},Artist {number % 50},{'folk;' * 300}" for number in range(CALLS)]
+        album = "A long album title " * 80  # so that a request is about 4 kB
         catalogue = workspace / "catalogue.csv"
-        catalogue.write_text("track_id,title,artist,tags\n" + "\n".join(rows), encoding="utf-8")
+        rows = [f"t{number},Song {number},Artist {number % 50},{album}" for number in range(CALLS)]
+        catalogue.write_text("track_id,title,artist,album\n" + "\n".join(rows), encoding="utf-8")
         ours = [sys.executable, "-m", "sourcing.cli", "--workspace", str(workspace), "--json"]
         measure([*ours, "catalogue", "import", str(catalogue)])
         peer = measure([sys.executable, str(_PEER), base, str(CALLS), str(IN_FLIGHT)])
