@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sourcing.crawling.extract import document_id, extract_documents
 from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources.reading import clean
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -113,6 +116,13 @@ def test_order_of_captures_does_not_matter():
     backward, _ = extract(*reversed(captures))
     assert forward == backward == sorted(forward, key=lambda row: row["doc_id"])
     assert len(forward) == 9
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_text_is_left_alone_just_as_the_mender_would(text: str) -> None:
+    plain = text.replace("&", "").replace("\x1b", "")
+    by_ftfy = clean(f"é\n{plain}")  # one letter beyond ASCII sends the whole text through ftfy
+    assert by_ftfy == clean(f"e\n{plain}").replace("e", "é", 1)
 
 
 def test_mojibake_controls_and_decomposed_letters_are_mended():

@@ -69,15 +69,21 @@ def read_json(captured: Captured) -> dict[str, Any]:
 
 def clean(text: Any) -> str | None:
     """Text without control characters and mojibake, in NFC, lines trimmed; None when nothing is left."""
-    import ftfy
-
     if not isinstance(text, str):
         return None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = ftfy.fix_text(_surrogate_free(text), uncurl_quotes=False, fix_character_width=False)
+    if _may_be_garbled(text):
+        import ftfy
+
+        text = ftfy.fix_text(_surrogate_free(text), uncurl_quotes=False, fix_character_width=False)
     text = unicodedata.normalize("NFC", _CONTROLS.sub("", text).replace("\x85", "…"))
     text = "\n".join(re.sub(r"[^\S\n]+", " ", line).strip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip() or None
+
+
+def _may_be_garbled(text: str) -> bool:
+    """Whether ftfy could change the text: plain ASCII without entities or escapes is as it should be."""
+    return not text.isascii() or "&" in text or "\x1b" in text
 
 
 def _surrogate_free(text: str) -> str:
