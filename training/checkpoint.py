@@ -96,7 +96,7 @@ class Checkpoints:
 def require_fit(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """CheckpointError naming the first thing in which the run in `where` is not the one asked for.
 
-    Both sides hold `dataset` (name@version), `logical_hash`, `audio` (a hash of the tracks in use) and `recipe`.
+    Both sides hold `dataset` (name@version), `logical_hash`, `recipe`, and number and hash of the `tracks` in use.
     """
     cure = "train into another folder with --out, or begin anew with --fresh"
     thing = f"the run in {where}"

@@ -10,7 +10,6 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,13 +19,12 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from sourcing.crawling.capture import Exchange
-from sourcing.crawling.consent import SNIPPET_BYTES, decide
 from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, drain, name_failure
 from sourcing.crawling.ledger import Task
 from sourcing.crawling.politeness import Host, retry_at, retry_delay_s, utc_day
+from sourcing.crawling.responses import exchange_of, throttled
 from sourcing.crawling.scribe import Answered, DeniedTask, Entry, FailedTask, PostponedTask, Scribe
-from sourcing.crawling.sources.base import Captured, Source
+from sourcing.crawling.sources.base import Source
 from sourcing.crawling.spider_settings import Options
 
 __all__ = ["LedgerSpider"]
@@ -190,11 +188,11 @@ class LedgerSpider(scrapy.Spider):
         host = self.host(urlsplit(response.url).netloc.lower(), task.source)
         host.strikes = 0
         status = response.status
-        if throttled := _throttled(response):
+        if reason := throttled(response):
             wait = self._told_to_wait(response, task, now)
-            await self._fail(task, throttled, f"HTTP {status}, {throttled}", status=status, again_at=wait)
+            await self._fail(task, reason, f"HTTP {status}, {reason}", status=status, again_at=wait)
         elif 200 <= status < 300 and "Content-Encoding" not in response.headers:
-            await self._record("fetched", Answered(self._exchange(response, task, now)))
+            await self._record("fetched", Answered(exchange_of(response, task, now)))
         elif 200 <= status < 300:
             coding = (response.headers.get("Content-Encoding") or b"").decode("latin-1")
             await self._fail(task, "content_encoding", f"body is encoded as {coding!r}", status=status)
@@ -207,7 +205,7 @@ class LedgerSpider(scrapy.Spider):
     def _downloaded(self, response: Response, request: Request) -> None:
         """A host that says "too much" is left alone at once: this runs before its slot sends what is queued."""
         task: Task | None = request.meta.get("task")
-        if task is None or not _throttled(response):
+        if task is None or not throttled(response):
             return
         host = self.host(urlsplit(request.url).netloc.lower(), task.source)
         host.pause(self._told_to_wait(response, task, self.now()))
@@ -216,30 +214,6 @@ class LedgerSpider(scrapy.Spider):
     def _told_to_wait(self, response: Response, task: Task, now: float) -> float:
         until = retry_at((response.headers.get("Retry-After") or b"").decode("latin-1"), now)
         return until if until is not None else now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
-
-    def _exchange(self, response: Response, task: Task, now: float) -> Exchange:
-        response_headers, request_headers = _pairs(response.headers), _pairs(_request_of(response).headers)
-        headers: dict[str, str] = {}
-        for name, value in response_headers:
-            name = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        is_html = "html" in headers.get("content-type", "html")
-        snippet = response.body[:SNIPPET_BYTES].decode("utf-8", "replace") if is_html else ""
-        verdict = decide(headers, snippet, response.meta.get("robots_line", ""))
-        captured = Captured(
-            source=task.source,
-            kind=task.kind,
-            task_key=task.key,
-            url=response.url,
-            status=response.status,
-            headers=headers,
-            body=response.body,
-            retrieved_at=datetime.fromtimestamp(now, UTC),
-            track_id=task.track_id,
-            consent=verdict.decision,
-            consent_evidence=verdict.evidence,
-        )
-        return Exchange(captured, response_headers, request_headers)
 
     async def unanswered(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
@@ -294,23 +268,3 @@ class LedgerSpider(scrapy.Spider):
         if outcome:
             self.done[outcome] += 1
             self.on_done(outcome)
-
-
-def _throttled(response: Response) -> str:
-    """The reason when a host says "too much", else empty; MediaWiki says so with status 200 and a header."""
-    if response.status in (429, 503):
-        return f"http_{response.status}"
-    return "maxlag" if response.headers.get("MediaWiki-API-Error") == b"maxlag" else ""
-
-
-def _pairs(headers: Any) -> list[tuple[str, str]]:
-    return [
-        (name.decode("latin-1"), value.decode("utf-8", "replace"))
-        for name, values in headers.items()
-        for value in values
-    ]
-
-
-def _request_of(response: Response) -> Request:
-    assert response.request is not None
-    return response.request
