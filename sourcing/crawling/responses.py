@@ -23,7 +23,7 @@ def throttled(response: Response) -> str:
 
 
 def exchange_of(response: Response, task: Task, now: float) -> Exchange:
-    """Request and response of a fetched task, with what site and page say about our use of it; `now` in Unix seconds."""
+    """Request and response of a fetched task, with what site and page say of our use; `now` in Unix seconds."""
     assert response.request is not None
     response_headers, request_headers = _pairs(response.headers), _pairs(response.request.headers)
     headers: dict[str, str] = {}
