@@ -11,23 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_models import make_dual, write_text_model, write_tone
+from tiny_models import make_dual, write_tone
 
 from sourcing.errors import AudioError, CheckpointError, InputError, UsageError
 from training import load_model
 from training.audio.io import load_audio, take, windows
 from training.model.dual import DualEncoder
 from training.model.sentence import as_sentence_transformer
-
-
-@pytest.fixture(scope="module")
-def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_text_model(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def dual(text_model: Path) -> DualEncoder:
-    return make_dual(text_model)
 
 
 @pytest.fixture(scope="module")

@@ -8,22 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tiny_models import make_dual, write_text_model, write_tone
+from tiny_models import make_dual, write_tone
 
 from sourcing.errors import CheckpointError, InputError, UsageError
 from sourcing.store.workspace import rejected_frame
 from training.index import TrackIndex, embed_catalogue
 from training.model.dual import DualEncoder
-
-
-@pytest.fixture(scope="module")
-def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_text_model(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def dual(text_model: Path) -> DualEncoder:
-    return make_dual(text_model)
 
 
 def _catalogue(audio: dict[str, str | None]) -> pl.DataFrame:

@@ -6,17 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tiny_models import make_dual, write_text_model
 
 from sourcing.errors import CheckpointError, InputError
 from training.index import TrackIndex
 from training.model.dual import DualEncoder
 from training.search import search_like, search_text
-
-
-@pytest.fixture(scope="module")
-def dual(tmp_path_factory: pytest.TempPathFactory) -> DualEncoder:
-    return make_dual(write_text_model(tmp_path_factory.mktemp("text")))
 
 
 @pytest.fixture(scope="module")
