@@ -42,7 +42,13 @@ class SourceSettings(_Section):
     base_url: str | None = Field(None, description="scheme and host to ask instead of the real ones")
     rate_per_s: float | None = Field(None, gt=0, description="requests per second, at most")
     concurrency: int | None = Field(None, ge=1, description="requests in flight, at most")
+    burst: int | None = Field(None, ge=1, description="requests that may go out at once after a rest")
     daily_cap: int | None = Field(None, ge=0, description="requests per UTC day, at most")
+    storage_cap_mb: float | None = Field(None, ge=0, description="response bodies kept, at most")
+    languages: list[str] | None = Field(None, description="language editions to ask, e.g. en, zh, de")
+    acknowledged: str | None = Field(
+        None, min_length=3, description="class C: who takes the source's terms upon themselves, and when"
+    )
 
 
 class CrawlSettings(_Section):

@@ -132,7 +132,7 @@ def _readers(settings: Settings) -> Mapping[str, Source]:
 
 def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
     """Enabled sources with their settings applied, or those named; UsageError where a name cannot be asked."""
-    from sourcing.crawling.sources import SOURCES, effective, enabled
+    from sourcing.crawling.sources import SOURCES, effective, enabled, why_off
 
     unknown: list[Any] = [name for name in (*names, *settings.sources) if name not in SOURCES]
     if unknown:
@@ -140,7 +140,6 @@ def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
     on = {name: s for name, s in SOURCES.items() if enabled(s, settings.sources.get(name))}
     off = [name for name in names if name not in on]
     if off:
-        needs = SOURCES[off[0]].key_env
-        cure = f"set {needs}" if needs else f"set [sources.{off[0]}] enabled = true"
-        raise UsageError(f"source {off[0]}", "it is not enabled", cure)
+        why = why_off(SOURCES[off[0]], settings.sources.get(off[0]))
+        raise UsageError(f"source {off[0]}", "it is not enabled", why)
     return {name: effective(s, settings.sources.get(name)) for name, s in on.items() if not names or name in names}

@@ -39,7 +39,7 @@ def list_sources(invocation: Invocation) -> None:
                 "licences": dict(source.licences),
                 "terms_url": source.terms_url,
                 "terms_reviewed": source.terms_reviewed.isoformat(),
-                "key_env": source.key_env,
+                "key_env": source.key.env if source.key else None,
             }
         )
     invocation.emit({"sources": rows}, [line for row in rows for line in _describe(row)])

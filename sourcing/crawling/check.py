@@ -55,7 +55,7 @@ def check_url(url: str, sources: Mapping[str, Source], crawl: CrawlSettings) -> 
         line = robots.evidence(url)
         if not robots.allowed(url):
             source = sources.get(name)
-            terms = source.api_terms if source and urlsplit(source.base_url).netloc == parts.netloc else None
+            terms = source.api_terms if source and source.owns(parts.netloc) else None
             if robots.unavailable or not terms:
                 return Checked(strip_secrets(url), name, "deny", line, None, robots.delay_s, (line,))
             line += f", set aside by {terms}"
@@ -70,7 +70,7 @@ def source_of(url: str, sources: Mapping[str, Source]) -> str:
     """The source whose base URL this is; any other page is read as a schema.org page."""
     netloc = urlsplit(url).netloc.lower()
     for name, source in sources.items():
-        if source.base_url and urlsplit(source.base_url).netloc.lower() == netloc:
+        if source.owns(netloc):
             return name
     return _PAGE_SOURCE
 

@@ -107,7 +107,7 @@ def _documents(
     source = sources.get(capture.source)
     if source is None:
         raise PageError("source_unknown", f"there is no source called {capture.source!r}")
-    page = source.page_for(capture.kind)(capture, source, source.base_url)
+    page = source.page_for(capture.kind)(capture, source)
     rows = [_filled(row, capture, digest, source) for row in page.documents()]
     return rows, [_rejection(capture, error.reason, error.finding) for error in page.refused]
 

@@ -143,7 +143,7 @@ def seeds(
     yield from pages
     for row in tracks.iter_rows(named=True) if tracks is not None else ():
         for source in sources.values():
-            yield from source.tasks(row, source.base_url)
+            yield from source.tasks(row, source)
 
 
 def _setting_pages(settings: Settings, sources: Mapping[str, Source]) -> list[TaskSpec]:

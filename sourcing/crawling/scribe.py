@@ -17,6 +17,7 @@ from sourcing.crawling.capture import CaptureWriter, Exchange
 from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.politeness import utc_day
 from sourcing.crawling.replay import read_sealed, warc_files
+from sourcing.crawling.sources import resolved
 from sourcing.crawling.sources.base import Captured, PageError, Source, TaskSpec
 
 __all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "PostponedTask", "Scribe", "reconcile"]
@@ -157,10 +158,10 @@ def settle_captured(ledger: Ledger, captured: Captured, sources: Mapping[str, So
     reason = finding = None
     try:
         source = sources[captured.source]
-        page = source.page_for(captured.kind)(captured, source, source.base_url)
+        page = source.page_for(captured.kind)(captured, source)
         follow = [
             replace(spec, parent_key=captured.task_key, track_id=spec.track_id or captured.track_id)
-            for spec in page.follow()
+            for spec in resolved(page.follow(), sources)
         ]
     except PageError as error:
         reason, finding = error.reason, str(error)  # extract rejects the page with the same reason

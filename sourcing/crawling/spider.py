@@ -74,7 +74,7 @@ class LedgerSpider(scrapy.Spider):
     def api_terms(self, source: str, netloc: str) -> str:
         """The terms that let programs ask this source's own host, whatever robots.txt tells page crawlers."""
         declared = self.sources[source]
-        own = urlsplit(declared.base_url).netloc.lower() == netloc
+        own = declared.owns(netloc)
         return (declared.api_terms or "") if own else ""
 
     def capped(self) -> list[str]:

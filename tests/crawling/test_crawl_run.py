@@ -115,7 +115,7 @@ class _Leading(Page):
         if b"broken" in self.captured.body:
             raise ValueError("a page object with a bug")
         number = int(self.captured.url.rpartition("p")[2])
-        return [TaskSpec("schemaorg", f"{self.base_url}/p{number + 1}", "page")] if number < 5 else []
+        return [TaskSpec("schemaorg", f"{self.source.base_url}/p{number + 1}", "page")] if number < 5 else []
 
 
 def test_pages_lead_to_pages_in_the_same_run(tmp_path: Path) -> None:

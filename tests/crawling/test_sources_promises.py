@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from sourcing.crawling.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured, PageError, Source, effective, enabled
+from sourcing.crawling.sources import SOURCES, Captured, Key, PageError, Source, effective, enabled, resolved, why_off
+from sourcing.crawling.sources.base import SHIP_CLASSES
 from sourcing.settings import SourceSettings
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -43,9 +44,11 @@ def captured(case: Path) -> Captured:
 def reading(capture: Captured) -> dict[str, object]:
     source = SOURCES[capture.source]
     try:
-        page = source.page_for(capture.kind)(capture, source, source.base_url)
+        page = source.page_for(capture.kind)(capture, source)
         documents = page.documents()
-        follow = [{"kind": task.kind, "url": task.url} for task in page.follow()]
+        follow = [
+            {"source": task.source, "kind": task.kind, "url": task.url} for task in resolved(page.follow(), SOURCES)
+        ]
         return {"documents": documents, "follow": follow, "refused": [error.reason for error in page.refused]}
     except PageError as error:
         return {"rejected": error.reason}
@@ -78,8 +81,10 @@ def test_every_fixture_becomes_valid_documents_or_a_reason(case):
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
 def test_a_source_declares_its_terms(source: Source):
     assert source.name in SOURCES
-    assert source.ship_class in ("A", "B", "C")
-    assert source.ship_class != "B" or source.key_env
+    assert source.ship_class in SHIP_CLASSES
+    assert source.ship_class != "B" or source.key
+    assert (source.ship_class == "C") == bool(source.acknowledgement)
+    assert (source.ship_class == "import") <= bool(source.read_dump)
     assert 0 < source.rate_per_s <= 5
     assert source.concurrency >= 1
     assert "*" in source.licences or set(WORDS) <= set(source.licences)
@@ -105,18 +110,17 @@ def test_a_source_ships_fixtures_good_and_malformed(name):
 def test_seeds_and_follow_ups_stay_on_the_sources_host(source: Source):
     moved = effective(source, SourceSettings(base_url="http://127.0.0.1:9/"))
     track = {"track_id": "t1", "title": 'A "B" & C/D?', "artist": "É (x) \\ y", "mbid": None, "isrc": None}
-    seeds = list(moved.tasks(track, moved.base_url))
+    seeds = list(moved.tasks(track, moved))
     follow = []
     for case in CASES:
         if case.parent.name == source.name and not case.name.startswith("malformed"):
             capture = captured(case)
-            follow += moved.page_for(capture.kind)(capture, moved, moved.base_url).follow()
+            follow += resolved(moved.page_for(capture.kind)(capture, moved).follow(), {source.name: moved})
     for task in [*seeds, *follow]:
         assert task.url.startswith("http://127.0.0.1:9/")
         assert task.url.isascii() and " " not in task.url
         assert task.source == source.name
         assert moved.page_for(task.kind)
-    assert all(task.parent_key for task in follow)
 
 
 def test_settings_override_the_declaration_and_nothing_else():
@@ -129,12 +133,14 @@ def test_settings_override_the_declaration_and_nothing_else():
 
 def test_class_decides_who_is_asked_without_a_word(monkeypatch):
     a = SOURCES["wikipedia"]
-    b = dataclasses.replace(a, ship_class="B", key_env="CROSSMUSIM_TEST_KEY")
-    c = dataclasses.replace(a, ship_class="C")
+    b = dataclasses.replace(a, ship_class="B", key=Key("CROSSMUSIM_TEST_KEY", parameter="key"))
+    c = dataclasses.replace(a, ship_class="C", acknowledgement="its terms")
     on, off = SourceSettings(enabled=True), SourceSettings(enabled=False)
     monkeypatch.delenv("CROSSMUSIM_TEST_KEY", raising=False)
     assert [enabled(source, None) for source in (a, b, c)] == [True, False, False]
-    assert [enabled(source, on) for source in (a, b, c)] == [True, False, True]
+    assert [enabled(source, on) for source in (a, b, c)] == [True, False, False]
+    assert enabled(c, SourceSettings(enabled=True, acknowledged="J. Doe, 2026-11-22"))
+    assert "J. Doe" not in why_off(c, None) and "its terms" in why_off(c, None)
     assert [enabled(source, off) for source in (a, b, c)] == [False, False, False]
     monkeypatch.setenv("CROSSMUSIM_TEST_KEY", "k")
     assert enabled(b, None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 import pytest
 
-from sourcing.crawling.sources import musicbrainz, schemaorg, wikipedia
+from sourcing.crawling.sources import musicbrainz, resolved, schemaorg, wikipedia
 from sourcing.crawling.sources.base import Captured, PageError
 from sourcing.demo.site import DemoSite, answer
 from sourcing.demo.web import Web, build_web, review_urls
@@ -33,12 +34,13 @@ def read(module, web: Web, task, base: str):
     captured = Captured(
         module.NAME, task.kind, "key", task.url, status, {"content-type": kind}, text.encode(), datetime.now(UTC)
     )
-    page = module.SOURCE.page_for(task.kind)(captured, module.SOURCE, base)
-    return page.documents(), list(page.follow())
+    source = replace(module.SOURCE, base_url=base)
+    page = source.page_for(task.kind)(captured, source)
+    return page.documents(), list(resolved(page.follow(), {module.NAME: source}))
 
 
 def follow_all(module, web: Web, row: dict, base: str) -> list[dict]:
-    todo, documents = list(module.SOURCE.tasks(row, base)), []
+    todo, documents = list(module.SOURCE.tasks(row, replace(module.SOURCE, base_url=base))), []
     while todo:
         found, further = read(module, web, todo.pop(), base)
         documents += found

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sourcing.crawling.sources import musicbrainz, schemaorg, wikipedia
-from sourcing.crawling.sources.base import Captured, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Captured, DumpRecord, Key, Lead, Page, PageError, Source, TaskSpec
 
 if TYPE_CHECKING:
     from sourcing.settings import SourceSettings
 
-__all__ = ["SOURCES", "Captured", "Page", "PageError", "Source", "TaskSpec", "effective", "enabled"]
+__all__ = [
+    "SOURCES",
+    "Captured",
+    "DumpRecord",
+    "Key",
+    "Lead",
+    "Page",
+    "PageError",
+    "Source",
+    "TaskSpec",
+    "effective",
+    "enabled",
+    "resolved",
+    "why_off",
+]
 
-#: name → declaration, in the order they are asked.
-SOURCES: dict[str, Source] = {
-    source.name: source for source in (musicbrainz.SOURCE, wikipedia.SOURCE, schemaorg.SOURCE)
-}
+
+def _declared() -> dict[str, Source]:
+    """The `SOURCE` of every module in this folder that has one: adding a source is adding its file."""
+    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    sources = (module.SOURCE for module in modules if hasattr(module, "SOURCE"))
+    return {source.name: source for source in sorted(sources, key=lambda source: str(source.name))}
+
+
+#: name → declaration, sorted by name.
+SOURCES: dict[str, Source] = _declared()
 
 
 def effective(source: Source, settings: SourceSettings | None) -> Source:
@@ -28,17 +50,39 @@ def effective(source: Source, settings: SourceSettings | None) -> Source:
         "base_url": settings.base_url.rstrip("/") if settings.base_url else None,
         "rate_per_s": settings.rate_per_s,
         "concurrency": settings.concurrency,
+        "burst": settings.burst,
         "daily_cap": settings.daily_cap,
+        "storage_cap_mb": settings.storage_cap_mb,
+        "languages": None if settings.languages is None else tuple(settings.languages),
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     return replace(source, **given)  # type: ignore[arg-type]
 
 
 def enabled(source: Source, settings: SourceSettings | None) -> bool:
-    """Whether the source may be asked: A unless switched off, B once its key is set, C only when switched on."""
+    """Whether the source may be asked; `why_off` says what is missing."""
+    return not why_off(source, settings)
+
+
+def why_off(source: Source, settings: SourceSettings | None) -> str:
+    """What keeps the source from being asked, with the cure; empty when nothing does."""
+    section = f"[sources.{source.name}]"
     wish = settings.enabled if settings else None
+    if source.ship_class == "import":
+        return f"it reads published data: crossmusim crawl import {source.name} FILE"
     if wish is False:
-        return False
-    if source.key_env and not os.environ.get(source.key_env):
-        return False
-    return wish is True or source.ship_class in ("A", "B")
+        return f"switched off by {section} enabled = false"
+    if source.key and not os.environ.get(source.key.env):
+        return f"set {source.key.env}"
+    if source.ship_class == "C" and not (wish and settings and settings.acknowledged):
+        return f'set {section} enabled = true and acknowledged = "who, when": {source.acknowledgement}'
+    return ""
+
+
+def resolved(leads: Iterable[TaskSpec | Lead], sources: Mapping[str, Source]) -> Iterator[TaskSpec]:
+    """Tasks as they are, and those that leads come to; a lead to a source that is not there leads nowhere."""
+    for lead in leads:
+        if isinstance(lead, TaskSpec):
+            yield lead
+        elif lead.source in sources:
+            yield sources[lead.source].ask(lead.kind, lead.ref, priority=lead.priority)

@@ -1,4 +1,4 @@
-"""What a source is: its terms, how to ask it about a track, and the page object that reads its answers.
+"""What a source is: its terms, how to ask it about a track, and the page objects that read its answers.
 
 One file per source, all of one shape: a `SOURCE` declaration, a function from a track to `TaskSpec`s, and one
 `Page` subclass per kind of response. Page objects are pure: one captured response in, documents and further
@@ -7,12 +7,17 @@ tasks out, no network and no clock, so that a replay from WARC gives the same ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
 
-__all__ = ["Captured", "Page", "PageError", "Source", "TaskSpec"]
+__all__ = ["SHIP_CLASSES", "Captured", "DumpRecord", "Key", "Lead", "Page", "PageError", "Source", "TaskSpec"]
+
+SHIP_CLASSES = ("A", "B", "C", "import")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,16 @@ class TaskSpec:
     track_id: str | None = None  # the track that led here
     parent_key: str | None = None  # the task whose answer led here; None for a seed
     priority: int = 0  # higher goes first
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A reference to a record of any source, e.g. ("discogs", "master", "4242"): becomes a task by `Source.ask`."""
+
+    source: str
+    kind: str
+    ref: str
+    priority: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,16 @@ class Captured:
         return self.headers.get(name.lower(), "")
 
 
+@dataclass(frozen=True)
+class DumpRecord:
+    """One record of a published dump or data set, in the shape the page object of `kind` reads."""
+
+    kind: str
+    url: str  # lasting address of the record; names it in the WARC files
+    body: bytes
+    content_type: str = "application/json"
+
+
 class PageError(ValueError):
     """A response its page object cannot read; `reason` is short and countable, the message says what was found."""
 
@@ -60,8 +85,8 @@ class Page:
 
     kind: ClassVar[str]
 
-    def __init__(self, captured: Captured, source: Source, base_url: str) -> None:
-        self.captured, self.source, self.base_url = captured, source, base_url
+    def __init__(self, captured: Captured, source: Source) -> None:
+        self.captured, self.source = captured, source
         self.refused: list[PageError] = []  # parts that could not be read, beside others that could
 
     def documents(self) -> list[dict[str, Any]]:
@@ -72,9 +97,19 @@ class Page:
         """
         return []
 
-    def follow(self) -> Iterable[TaskSpec]:
-        """Further tasks this page leads to."""
+    def follow(self) -> Iterable[TaskSpec | Lead]:
+        """Further tasks this page leads to; track and parent are filled in by whoever asks."""
         return ()
+
+
+@dataclass(frozen=True)
+class Key:
+    """A secret from the environment, added when a request is sent and never written down."""
+
+    env: str  # name of the environment variable
+    parameter: str = ""  # query parameter that carries it, or
+    header: str = ""  # header that carries it
+    template: str = "{key}"  # the value, e.g. "Discogs token={key}"
 
 
 @dataclass(frozen=True)
@@ -83,25 +118,58 @@ class Source:
 
     name: str
     title: str
-    ship_class: str  # A on by default · B needs a key · C needs an acknowledgement
-    base_url: str  # scheme and host; `[sources.<name>] base_url` replaces it
+    ship_class: str  # A on by default · B needs a key · C needs an acknowledgement · import reads published data
+    base_url: str  # scheme and host, with {language} where each language has its own; settings may replace it
     rate_per_s: float
     licences: Mapping[str, str]  # Document column → SPDX id or 'unknown'; "*" is the rest
     attribution: str  # template over the document's columns, e.g. "{title}, {permalink}"
     terms_url: str
     terms_reviewed: date
-    tasks: Callable[[Mapping[str, Any], str], Iterable[TaskSpec]]  # (track row, base_url) → seeds
+    tasks: Callable[[Mapping[str, Any], Source], Iterable[TaskSpec]]  # a track's row → seeds
     pages: tuple[type[Page], ...]
+    #: page kind → address of the record a reference names; what `Lead`s of other sources are resolved by
+    asks: Mapping[str, Callable[[str, Source], str]] = field(default_factory=dict)
     concurrency: int = 1
-    daily_cap: int | None = None
-    key_env: str | None = None  # environment variable that holds its key
+    burst: int = 1  # requests that may go out at once after a rest
+    daily_cap: int | None = None  # requests per UTC day
+    storage_cap_mb: float | None = None  # of response bodies kept, in all
+    languages: tuple[str, ...] = ()  # editions to ask, for a source that has several
+    key: Key | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    acknowledgement: str | None = None  # class C: what the user takes upon themselves by `acknowledged = "who, when"`
     #: Page that lets programs use these endpoints whatever robots.txt tells page crawlers (Wikipedia's disallows
     #: /w/, where its API lives): Disallow is then noted, not obeyed; Crawl-delay and a 5xx robots.txt still are.
     api_terms: str | None = None
+    #: Records of a dump or data set on disk, streamed; the same page objects read them.
+    read_dump: Callable[[Path], Iterator[DumpRecord]] | None = None
 
     def page_for(self, kind: str) -> type[Page]:
         for page in self.pages:
             if page.kind == kind:
                 return page
         raise PageError("kind_unknown", f"{self.name} has no page object for {kind!r}")
+
+    def url_of(self, language: str = "") -> str:
+        """Scheme and host to ask, in one language's edition."""
+        return self.base_url.replace("{language}", language)
+
+    def ask(self, kind: str, ref: str, *, track_id: str | None = None, priority: int = 0) -> TaskSpec:
+        """The task for the record that `ref` names; KeyError for a kind that cannot be asked by reference."""
+        return TaskSpec(self.name, self.asks[kind](ref, self), kind, track_id, priority=priority)
+
+    def owns(self, netloc: str) -> bool:
+        """Whether this host is the source's own (of any language)."""
+        own = re.escape(urlsplit(self.base_url.replace("{language}", "LANGUAGE")).netloc.lower())
+        return bool(own) and re.fullmatch(own.replace("language", "[a-z-]+"), netloc.lower()) is not None
+
+    def signed(self, url: str, environment: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """The URL and headers to send: with the key where one is set and the host is the source's own."""
+        headers = dict(self.headers)
+        secret = environment.get(self.key.env) if self.key else None
+        if self.key and secret and self.owns(urlsplit(url).netloc):
+            value = self.key.template.format(key=secret)
+            if self.key.header:
+                headers[self.key.header] = value
+            else:
+                url += f"{'&' if '?' in url else '?'}{self.key.parameter}={quote(value, safe='')}"
+        return url, headers

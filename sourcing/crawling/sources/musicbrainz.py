@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import as_int, as_list, clean, first_sentences, read_json, year_of
 
 __all__ = ["SOURCE", "IsrcPage", "RecordingPage", "SearchPage", "tasks"]
@@ -24,23 +24,25 @@ _LUCENE_SPECIAL = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
 _CREATIVE_COMMONS = "CC-BY-NC-SA-3.0"
 
 
-def tasks(track: Mapping[str, Any], base_url: str) -> Iterable[TaskSpec]:
+def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
     """One seed per track: its recording when the MBID is known, else its ISRC, else a search."""
     track_id = str(track["track_id"])
     if track.get("mbid"):
-        yield _recording_task(str(track["mbid"]), base_url, track_id, None)
+        yield source.ask("recording", str(track["mbid"]), track_id=track_id)
     elif track.get("isrc"):
-        url = f"{base_url}/ws/2/isrc/{quote(str(track['isrc']), safe='')}?inc={_ISRC_INC}&fmt=json"
-        yield TaskSpec(NAME, url, IsrcPage.kind, track_id)
+        yield source.ask("isrc", str(track["isrc"]), track_id=track_id)
     else:
         query = f'recording:"{_lucene(track["title"])}" AND artist:"{_lucene(track["artist"])}"'
         parameters = urlencode({"query": query, "limit": _SEARCH_LIMIT, "fmt": "json"}, quote_via=quote)
-        yield TaskSpec(NAME, f"{base_url}/ws/2/recording?{parameters}", SearchPage.kind, track_id)
+        yield TaskSpec(NAME, f"{source.base_url}/ws/2/recording?{parameters}", SearchPage.kind, track_id)
 
 
-def _recording_task(mbid: str, base_url: str, track_id: str | None, parent_key: str | None) -> TaskSpec:
-    url = f"{base_url}/ws/2/recording/{quote(mbid, safe='')}?inc={_RECORDING_INC}&fmt=json"
-    return TaskSpec(NAME, url, RecordingPage.kind, track_id, parent_key, priority=1 if parent_key else 0)
+def _recording_url(mbid: str, source: Source) -> str:
+    return f"{source.base_url}/ws/2/recording/{quote(mbid, safe='')}?inc={_RECORDING_INC}&fmt=json"
+
+
+def _isrc_url(isrc: str, source: Source) -> str:
+    return f"{source.base_url}/ws/2/isrc/{quote(isrc, safe='')}?inc={_ISRC_INC}&fmt=json"
 
 
 def _lucene(text: Any) -> str:
@@ -83,13 +85,13 @@ class SearchPage(Page):
         _hits(self)
         return []
 
-    def follow(self) -> Iterable[TaskSpec]:
+    def follow(self) -> Iterable[Lead]:
         hits = [hit for hit in _hits(self) if (as_int(hit.get("score")) or 0) >= MIN_HIT_SCORE]
         # A disambiguation comment marks a variant ("live, 1997", "demo"): the plain recording goes first.
         hits.sort(key=lambda hit: (-(as_int(hit.get("score")) or 0), bool(hit.get("disambiguation"))))
         mbids = dict.fromkeys(str(hit.get("id")) for hit in hits if MBID.fullmatch(str(hit.get("id"))))
         for mbid in list(mbids)[:MAX_HITS]:
-            yield _recording_task(mbid, self.base_url, self.captured.track_id, self.captured.task_key)
+            yield Lead(NAME, RecordingPage.kind, mbid)
 
 
 def _answer(page: Page) -> dict[str, Any]:
@@ -181,6 +183,7 @@ SOURCE = Source(
     terms_url="https://musicbrainz.org/doc/MusicBrainz_API/Rate_Limiting",
     terms_reviewed=date(2026, 11, 1),
     tasks=tasks,
+    asks={"recording": _recording_url, "isrc": _isrc_url},
     pages=(RecordingPage, IsrcPage, SearchPage),
     headers={"Accept": "application/json"},
     api_terms="https://musicbrainz.org/doc/MusicBrainz_API",

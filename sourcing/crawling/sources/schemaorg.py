@@ -27,7 +27,7 @@ _MAX_TAG_CHARS = 60
 _MAX_TAGS = 100
 
 
-def tasks(track: Mapping[str, Any], base_url: str) -> Iterable[TaskSpec]:
+def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
     """None: the addresses of pages come from the user's list."""
     return ()
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.encyclopedia import (
     article_text,
     artist_in_lead,
@@ -25,7 +25,7 @@ _MAXLAG_S = 5  # asked to step back when the replicas lag more, as the API's eti
 _API = {"maxlag": _MAXLAG_S, "format": "json", "formatversion": 2}
 
 
-def tasks(track: Mapping[str, Any], base_url: str) -> Iterable[TaskSpec]:
+def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
     """One search per track, for both names as phrases."""
     phrases = [" ".join(str(track[column]).replace('"', " ").split()) for column in ("title", "artist")]
     query = {
@@ -34,11 +34,23 @@ def tasks(track: Mapping[str, Any], base_url: str) -> Iterable[TaskSpec]:
         "srsearch": " ".join(f'"{phrase}"' for phrase in phrases if phrase),
         "srlimit": MAX_HITS,
     }
-    yield TaskSpec(NAME, _url(base_url, query), SearchPage.kind, str(track["track_id"]))
+    yield TaskSpec(NAME, _url(source.base_url, query), SearchPage.kind, str(track["track_id"]))
 
 
 def _url(base_url: str, query: Mapping[str, Any]) -> str:
     return f"{base_url}/w/api.php?{urlencode({**query, **_API}, quote_via=quote)}"
+
+
+def _article_url(title: str, source: Source) -> str:
+    query = {
+        "action": "query",
+        "prop": "extracts|pageprops|info|revisions",
+        "explaintext": 1,
+        "rvprop": "ids|timestamp",
+        "titles": title,
+        "redirects": 1,
+    }
+    return _url(source.base_url, query)
 
 
 class SearchPage(Page):
@@ -50,18 +62,9 @@ class SearchPage(Page):
         self._titles()
         return []
 
-    def follow(self) -> Iterable[TaskSpec]:
+    def follow(self) -> Iterable[Lead]:
         for title in self._titles():
-            query = {
-                "action": "query",
-                "prop": "extracts|pageprops|info|revisions",
-                "explaintext": 1,
-                "rvprop": "ids|timestamp",
-                "titles": title,
-                "redirects": 1,
-            }
-            url = _url(self.base_url, query)
-            yield TaskSpec(NAME, url, ArticlePage.kind, self.captured.track_id, self.captured.task_key, priority=1)
+            yield Lead(NAME, ArticlePage.kind, title)
 
     def _titles(self) -> list[str]:
         hits = _query(self).get("search")
@@ -123,14 +126,14 @@ class ArticlePage(Page):
         stated = page.get("pagelanguagehtmlcode") or page.get("pagelanguage")
         if isinstance(stated, str) and stated:
             return stated
-        host = urlsplit(self.base_url).hostname or ""
+        host = urlsplit(self.source.base_url).hostname or ""
         return host.split(".")[0] if host.endswith(".wikipedia.org") else "en"
 
     def _permalink(self, title: str, page: Mapping[str, Any]) -> str:
         revisions = page.get("revisions")
         first = revisions[0] if isinstance(revisions, list) and revisions else {}
         revision = (first.get("revid") if isinstance(first, dict) else None) or page.get("lastrevid")
-        address = f"{self.base_url}/w/index.php?title={quote(title.replace(' ', '_'), safe='')}"
+        address = f"{self.source.base_url}/w/index.php?title={quote(title.replace(' ', '_'), safe='')}"
         return f"{address}&oldid={revision}" if isinstance(revision, int) else address
 
 
@@ -158,6 +161,7 @@ SOURCE = Source(
     terms_url="https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use",
     terms_reviewed=date(2026, 11, 1),
     tasks=tasks,
+    asks={"page": _article_url},
     pages=(SearchPage, ArticlePage),
     headers={"Accept": "application/json"},
     api_terms="https://www.mediawiki.org/wiki/API:Etiquette",
