@@ -1,0 +1,83 @@
+"""Song Describer: captions that volunteers wrote for Jamendo tracks, up to five of one track.
+
+Read: song_describer.csv - caption_id, track_id, caption, is_valid_subset, duration (of the whole track) - with
+titles, artists and albums by number from MTG-Jamendo's raw.meta.tsv. A caption its reviewers marked as not valid is
+rejected; one they could not agree on (empty) is kept. Its authors made it for evaluation alone. Not read: the
+annotators' familiarity, the audio, and song_describer.mtg-jamendo.tsv, whose tags `mtg_jamendo` imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sourcing.crawling.sources.base import DumpRecord, PageError, Source
+from sourcing.crawling.sources.mtg_jamendo import NAMES_LICENCE, jamendo_names, jamendo_number
+from sourcing.crawling.sources.reading import clean, first_sentences, year_of
+from sourcing.crawling.sources.table import (
+    RowPage,
+    Table,
+    needed,
+    nothing_to_ask,
+    positive,
+    read_rows,
+    records,
+)
+
+__all__ = ["SOURCE", "CaptionPage", "read_dump"]
+
+HOME = "https://zenodo.org/records/10072001"
+_CAPTIONS = Table(
+    required=("caption_id", "track_id", "caption"),
+    optional=("is_valid_subset", "duration"),
+    cure="give song_describer.csv",
+)
+
+
+def read_dump(path: Path) -> Iterator[DumpRecord]:
+    """A record per caption: a track with three captions is three documents."""
+    rows, names = read_rows(path, _CAPTIONS), jamendo_names(path)
+    named = ({**row, **names.get(jamendo_number(row.get("track_id")), {})} for row in rows)
+    return records(path, named, HOME, lambda row: f"caption-{row['caption_id']}" if row.get("caption_id") else "")
+
+
+class CaptionPage(RowPage):
+    def documents(self) -> list[dict[str, Any]]:
+        row = self.row()
+        caption_id, caption = needed(row, "caption_id"), needed(row, "caption")
+        if str(row.get("is_valid_subset")).strip().casefold() == "false":
+            raise PageError("caption_not_valid", f"its reviewers turned caption {caption_id} down")
+        return [
+            {
+                "record_id": caption_id,
+                "permalink": self.captured.url,
+                "granularity": "recording",
+                "title": clean(row.get("TRACK_NAME")),
+                "title_raw": clean(row.get("TRACK_NAME")),
+                "artist": clean(row.get("ARTIST_NAME")),
+                "album": clean(row.get("ALBUM_NAME")),
+                "year": year_of(row.get("RELEASEDATE")),
+                "duration_s": positive(row.get("duration")),
+                "language": "en",
+                "lead": first_sentences(caption),
+                "text": caption,
+            }
+        ]
+
+
+SOURCE = Source(
+    name="song_describer",
+    title="The Song Describer Dataset",
+    ship_class="import",
+    base_url=HOME,
+    rate_per_s=1.0,
+    licences={"*": "CC-BY-SA-4.0", "title": NAMES_LICENCE, "artist": NAMES_LICENCE, "album": NAMES_LICENCE},
+    attribution="The Song Describer Dataset (Manco et al., 2023), {permalink}",
+    terms_url="https://zenodo.org/records/10072001",
+    terms_reviewed=date(2026, 11, 1),
+    tasks=nothing_to_ask,
+    pages=(CaptionPage,),
+    read_dump=read_dump,
+)
