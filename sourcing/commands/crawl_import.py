@@ -1,0 +1,204 @@
+"""`crawl import`: records of a published dump or data set that may be about the catalogue's tracks."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sourcing.errors import StoppedShort, UsageError
+
+if TYPE_CHECKING:
+    import dataframely as dy
+
+    from sourcing.commands.invocation import Invocation
+    from sourcing.crawling.importing import Imported
+    from sourcing.crawling.sources import Source
+    from sourcing.store import Track, Workspace
+
+__all__ = ["import_dump", "wanted_by"]
+
+_PROGRESS_EVERY = 200  # a dump has tens of millions of records, and a bar need not move for each
+
+
+@click.command("import")
+@click.argument("name", metavar="SOURCE")
+@click.argument("path", metavar="FILE", type=click.Path(exists=True, path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="Keep every record, not only those about catalogue tracks.")
+@click.option("--limit", type=click.IntRange(min=1), help="Read this many records and no more.")
+@click.option("--again", is_flag=True, help="Read the file even though it was imported before.")
+@click.pass_obj
+def import_dump(
+    invocation: Invocation, name: str, path: Path, everything: bool, limit: int | None, again: bool
+) -> None:
+    """Read FILE, a dump or data set that SOURCE publishes, and keep the records that may be about a track.
+
+    A record is kept when it has a track's MBID or ISRC, or names a track's artist and title (or album). It is
+    written into the WARC files under crawl/, so `crawl replay` rebuilds its document without the dump. A file that
+    breaks off is kept up to there.
+
+    \b
+    Example:
+      crossmusim crawl import discogs discogs_20261101_releases.xml.gz
+    """
+    from sourcing.crawling.importing import import_records, imported_before
+    from sourcing.crawling.run import rebuild_documents
+    from sourcing.crawling.sources import SOURCES, effective
+    from sourcing.store import Track
+
+    settings, workspace = invocation.settings, invocation.workspace
+    readers = {known: effective(source, settings.sources.get(known)) for known, source in SOURCES.items()}
+    source = _with_reader(readers, name)
+    tracks = None if everything else workspace.read(Track)
+    selection = "all" if tracks is None else _selection(workspace)
+    if not again and (note := imported_before(workspace, source, path, selection)):
+        line = f"{path.name} was imported before: {note['kept']} of {note['read']} records kept; --again reads it again"
+        invocation.emit({"source": source.name, "file": str(path), "skipped": True, **_counts(note)}, [line])
+        return
+    with _interrupts() as received, invocation.progress("records read") as advance:
+        read = kept = 0
+
+        def on_record(is_kept: bool) -> None:
+            nonlocal read, kept
+            read, kept = read + 1, kept + is_kept
+            if read % _PROGRESS_EVERY == 0:
+                advance(_PROGRESS_EVERY, note=f"{kept} kept")
+
+        result = import_records(
+            workspace,
+            source,
+            path,
+            None if tracks is None else wanted_by(tracks),
+            selection=selection,
+            limit=limit,
+            stop=lambda: bool(received),
+            on_record=on_record,
+        )
+    if received:
+        raise StoppedShort(
+            str(path),
+            f"interrupted after {result.read} records, {result.kept} of them kept",
+            "the same command reads it again from its start; `crossmusim crawl replay` reads what is kept",
+        )
+    with workspace.lock("documents"), invocation.progress("replay") as advance:
+        documents, rejected = rebuild_documents(workspace, readers, on_page=advance)
+    if result.torn:
+        invocation.note(result.torn)
+    counts = {**_counts(vars(result)), "complete": result.complete, "examples": result.examples}
+    invocation.emit(
+        {
+            "source": source.name,
+            "file": str(path),
+            "skipped": False,
+            **counts,
+            "torn": result.torn,
+            "documents": documents,
+            "rejected_rows": rejected,
+        },
+        _lines(result, documents),
+    )
+
+
+def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a document's row may be about one of these tracks; matching has the last word.
+
+    Exact MBID or ISRC, or artist and title in folded form, brackets and guests aside. A release is wanted for its
+    own name as a track's album or title, and for any title in its row's `tracks`.
+    """
+    mbids: set[str] = set()
+    isrcs: set[str] = set()
+    titles: dict[str, set[str]] = {}  # artist → what the catalogue has by them
+    albums: dict[str, set[str]] = {}
+    for track in tracks.iter_rows(named=True):
+        mbids.update([track["mbid"]] if track["mbid"] else [])
+        isrcs.update([track["isrc"]] if track["isrc"] else [])
+        artist = _artist_key(track["artist"])
+        titles.setdefault(artist, set()).update(_title_keys(track["title"]))
+        albums.setdefault(artist, set()).update(_title_keys(track["album"] or ""))
+
+    def named(artist: str | None, title: str | None, *among: dict[str, set[str]]) -> bool:
+        key = _artist_key(artist or "")
+        return key in titles and any(not _title_keys(title or "").isdisjoint(names[key]) for names in among)
+
+    def wanted(row: Mapping[str, Any]) -> bool:
+        if row.get("mbid") in mbids or not isrcs.isdisjoint(row.get("isrcs") or ()):
+            return True
+        among = (titles, albums) if row.get("granularity") == "release" else (titles,)
+        if named(row.get("artist"), row.get("title"), *among):
+            return True
+        return any(named(track["artist"], track["title"], titles) for track in row.get("tracks") or ())
+
+    return wanted
+
+
+def _artist_key(artist: str) -> str:
+    from sourcing.matching.names import fold
+
+    main = re.split(r"[\s(\[]+(?:feat|ft|featuring)\b", artist, maxsplit=1, flags=re.IGNORECASE)[0]
+    return fold(main).removeprefix("the ") if main.strip() else ""
+
+
+def _title_keys(title: str) -> set[str]:
+    """The whole title, and the title without brackets and what follows a dash."""
+    from sourcing.matching.names import fold
+
+    bare = re.split(r"\s[-–—]\s", re.sub(r"[(\[][^()\[\]]*[)\]]", " ", title), maxsplit=1)[0]
+    return {fold(text) for text in (title, bare) if text.strip()}
+
+
+def _with_reader(readers: Mapping[str, Source], name: str) -> Source:
+    source = readers.get(name)
+    if source is None or source.read_dump is None:
+        can = ", ".join(known for known, reader in readers.items() if reader.read_dump)
+        found = "no such source" if source is None else "it publishes no dump or data set that can be read here"
+        raise UsageError(f"source {name!r}", found, f"choose among {can}")
+    return source
+
+
+def _selection(workspace: Workspace) -> str:
+    """Names the catalogue that chooses: another catalogue wants other records of the same file."""
+    from sourcing.store import Track
+
+    return "catalogue " + hashlib.sha256(workspace.table_path(Track).read_bytes()).hexdigest()[:16]
+
+
+def _counts(note: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: note[name] for name in ("read", "kept", "repeated", "rejected")}
+
+
+def _lines(result: Imported, documents: int) -> list[str]:
+    lines = [f"{result.read} records read, {result.kept} kept, {result.rejected.total()} unreadable"]
+    lines += [f"  {example}" for example in result.examples]
+    if result.repeated:
+        lines.append(f"{result.repeated} more were of records kept already")
+    if not result.complete:
+        lines.append("the file was not read to its end")
+    return [*lines, f"{documents} documents"]
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM as a list that fills: the record being written is finished; the second stops at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
