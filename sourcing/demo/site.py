@@ -144,6 +144,8 @@ def _starts(want: str, name: str) -> float:
 
 
 def _wikipedia(web: Web, query: dict[str, str]) -> dict[str, Any]:
+    if query.get("action") == "parse":
+        return _wikitext(web, query)
     if query.get("action") != "query":
         info = f'Unrecognized value for parameter "action": {query.get("action")}.'
         return {"error": {"code": "badvalue", "info": info}}
@@ -162,6 +164,16 @@ def _wikipedia(web: Web, query: dict[str, str]) -> dict[str, Any]:
     dropped = {name for prop, names in parts.items() if prop not in asked_for for name in names}
     result["pages"] = [{name: value for name, value in page.items() if name not in dropped} for page in pages]
     return {"batchcomplete": True, "query": result}
+
+
+def _wikitext(web: Web, query: dict[str, str]) -> dict[str, Any]:
+    """The wikitext of an article's opening: the demo's articles have no infobox."""
+    asked = query.get("page", "")
+    article = web.articles.get(web.redirects.get(asked, asked))
+    if article is None:
+        return {"error": {"code": "missingtitle", "info": "The page you specified doesn't exist."}}
+    wikitext = article["extract"].split("\n")[0]
+    return {"parse": {name: article[name] for name in ("title", "pageid")} | {"wikitext": wikitext}}
 
 
 def _search_articles(web: Web, wanted: str, limit: int) -> list[dict[str, Any]]:

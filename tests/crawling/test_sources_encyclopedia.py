@@ -11,6 +11,7 @@ from sourcing.crawling.sources.encyclopedia import (
     article_text,
     artist_in_lead,
     granularity_of,
+    read_opening,
     split_title,
     year_in_lead,
 )
@@ -18,11 +19,32 @@ from sourcing.crawling.sources.reading import first_sentences
 
 #: First sentences in the phrasings encyclopedias use, with the performer they name; null where it is not plain.
 OPENINGS = [json.loads(line) for line in (Path(__file__).parent / "openings.jsonl").read_text("utf-8").splitlines()]
+#: Chinese and German ones, with granularity, performer and year.
+OTHERS = [json.loads(line) for line in (Path(__file__).parent / "openings_zh_de.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("example", OPENINGS, ids=lambda example: example["opening"][:30])
 def test_the_performer_is_read_from_the_first_sentence(example):
     assert artist_in_lead(example["opening"]) == example["artist"]
+
+
+@pytest.mark.parametrize("example", OTHERS, ids=lambda example: example["opening"][:30])
+def test_a_chinese_or_german_first_sentence_is_read_in_its_own_language(example):
+    assert list(read_opening(example["opening"], example.get("qualifier"), example["language"])) == example["says"]
+
+
+def test_an_opening_in_another_language_says_only_what_its_title_does():
+    assert read_opening("Marée basse est une chanson de Harbour & Kite sortie en 2014.", None, "fr") == (
+        "page",
+        None,
+        None,
+    )
+    assert read_opening('"Low Tide" is a 2014 song by Harbour & Kite.', None, "en-GB") == (
+        "recording",
+        "Harbour & Kite",
+        2014,
+    )
+    assert read_opening("Harbour & Kite are an English band, recorded in 2014.", None, "en") == ("artist", None, None)
 
 
 def test_the_bracket_names_the_performer_where_the_sentence_does_not():
@@ -42,6 +64,10 @@ def test_the_bracket_names_the_performer_where_the_sentence_does_not():
         ("(I Can't Get No) Satisfaction", ("(I Can't Get No) Satisfaction", None)),
         ("Don't You (Forget About Me)", ("Don't You (Forget About Me)", None)),
         ("Mercury (planet)", ("Mercury (planet)", None)),
+        ("退潮 (林一帆歌曲)", ("退潮", "林一帆歌曲")),
+        ("燈塔（專輯）", ("燈塔", "專輯")),
+        ("Nachtfähre (Lied)", ("Nachtfähre", "Lied")),
+        ("Ebbe (Album)", ("Ebbe", "Album")),
     ],
 )
 def test_only_a_qualifier_is_taken_off_a_title(title, parts):
@@ -60,6 +86,9 @@ def test_only_a_qualifier_is_taken_off_a_title(title, parts):
         ("Anything at all.", "song", "recording"),
         ("Anything at all.", "EP", "release"),
         ("Anything at all.", "band", "artist"),
+        ("Anything at all.", "林一帆歌曲", "recording"),
+        ("Anything at all.", "Album", "release"),
+        ("Anything at all.", "樂團", "artist"),
     ],
 )
 def test_the_first_sentence_says_what_an_article_is_about(opening, qualifier, granularity):

@@ -1,5 +1,6 @@
-"""How an English encyclopedia opens an article about music: what it is about, who performs it, its prose.
+"""How an encyclopedia opens an article about music: what it is about, who performs it, its prose.
 
+English shapes are here, Chinese and German ones in `openings`; other languages are not read.
 Careful rather than complete: where a sentence is not of a known shape the answer is None, never a guess.
 """
 
@@ -7,9 +8,10 @@ from __future__ import annotations
 
 import re
 
+from sourcing.crawling.sources.openings import QUALIFIERS, Reading, chinese, german
 from sourcing.crawling.sources.reading import clean, strip_html
 
-__all__ = ["article_text", "artist_in_lead", "granularity_of", "split_title", "year_in_lead"]
+__all__ = ["article_text", "artist_in_lead", "granularity_of", "read_opening", "split_title", "year_in_lead"]
 
 
 def _set(separator: str, words: str) -> frozenset[str]:
@@ -75,15 +77,36 @@ _PARTICLES = _set(
 )
 
 
+def read_opening(opening: str, qualifier: str | None, language: str) -> Reading:
+    """Granularity, performer and year of a first sentence; performer and year only of recordings and releases."""
+    read = {"zh": chinese, "de": german}.get(language.split("-")[0].lower())
+    if read is None:
+        granularity = granularity_of(opening, qualifier)
+        artist, year = artist_in_lead(opening, qualifier), year_in_lead(opening)
+    else:
+        granularity, artist, year = read(opening, qualifier)
+        if qualifier is not None:
+            granularity = granularity_of(opening, qualifier)
+    return (granularity, artist, year) if granularity in ("recording", "release") else (granularity, None, None)
+
+
 def split_title(title: str) -> tuple[str, str | None]:
     """("Yellow", "Coldplay song") of "Yellow (Coldplay song)"; brackets that belong to a title stay in it."""
     match = _QUALIFIER.search(title)
+    if match is None and (other := re.search(r"\s*[(（]([^()（）]+)[)）]$", title)) and _foreign_kind(other[1]):
+        match = other
     return (title[: match.start()], match[1]) if match else (title, None)
+
+
+def _foreign_kind(qualifier: str) -> str | None:
+    return next((kind for kind, words in QUALIFIERS if words.search(qualifier)), None)
 
 
 def granularity_of(opening: str, qualifier: str | None) -> str:
     """recording, release, artist or page: by the bracket after the title, else by what the first sentence calls it."""
     if qualifier is not None:
+        if foreign := _foreign_kind(qualifier):
+            return foreign
         if re.search(rf"\b{_RECORDING}$", qualifier):
             return "recording"
         return "release" if re.search(rf"\b{_RELEASE}$", qualifier) else "artist"

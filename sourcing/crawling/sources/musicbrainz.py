@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
+from sourcing.crawling.dumps import read_musicbrainz_json
 from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import as_int, as_list, clean, first_sentences, read_json, year_of
 
@@ -16,11 +17,29 @@ __all__ = ["SOURCE", "IsrcPage", "RecordingPage", "SearchPage", "tasks"]
 NAME = "musicbrainz"
 MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MAX_HITS = 3
+MAX_WORKS = 3  # a medley performs many
 MIN_HIT_SCORE = 80
 _SEARCH_LIMIT = 5
-_RECORDING_INC = "artist-credits+isrcs+tags+genres+annotation+url-rels+work-rels+releases"
+#: work-level-rels brings the links of the works along, Wikidata's among them. Aliases are not asked for: a document
+#: has no column for them.
+_RECORDING_INC = "artist-credits+isrcs+tags+genres+annotation+url-rels+work-rels+work-level-rels+releases"
 _ISRC_INC = "artist-credits+isrcs+tags+genres+releases"  # /isrc answers 400 to inc=annotation
 _LUCENE_SPECIAL = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
+#: Addresses that name a record of a source, as MusicBrainz writes them → source, kind, and the reference they come to.
+_RECORDS = tuple(
+    (re.compile(rf"https?://(?:www\.)?{address}(?:[?#].*)?$"), source, kind, ref)
+    for address, source, kind, ref in (
+        (r"wikidata\.org/wiki/(Q[1-9]\d*)", "wikidata", "entity", "{0}"),
+        (r"([a-z]{2,3}(?:-[a-z]+)*)\.wikipedia\.org/wiki/([^?#]+)", "wikipedia", "page", "{0}:{1}"),
+        (r"discogs\.com/(?:[a-z]{2}/)?master/(\d+)[^/?#]*", "discogs", "master", "{0}"),
+        (r"discogs\.com/(?:[a-z]{2}/)?release/(\d+)[^/?#]*", "discogs", "release", "{0}"),
+        (r"last\.fm/music/([^/?#]+/_/[^/?#]+)", "lastfm", "track", "{0}"),
+        (r"([\w-]+\.bandcamp\.com/(?:track|album)/[\w%-]+)", "bandcamp", "page", "https://{0}"),
+        (r"jamendo\.com/track/(\d+)[^?#]*", "jamendo", "track", "{0}"),
+        (r"archive\.org/details/([^/?#]+)/?", "internetarchive", "item", "{0}"),
+        (r"ccmixter\.org/files/[^/?#]+/(\d+)/?", "ccmixter", "upload", "{0}"),
+    )
+)
 _CREATIVE_COMMONS = "CC-BY-NC-SA-3.0"
 
 
@@ -50,10 +69,20 @@ def _lucene(text: Any) -> str:
 
 
 class RecordingPage(Page):
+    """A recording, and where its links and those of the works it performs lead."""
+
     kind = "recording"
 
     def documents(self) -> list[dict[str, Any]]:
         return [_document(_answer(self))]
+
+    def follow(self) -> Iterator[Lead]:
+        recording = _answer(self)
+        mbid = str(recording.get("id"))
+        if MBID.fullmatch(mbid):
+            yield Lead("listenbrainz", "recording", mbid)
+            yield Lead("wikidata", "mbid", mbid)
+            yield from dict.fromkeys(_links(recording))
 
 
 class IsrcPage(Page):
@@ -92,6 +121,35 @@ class SearchPage(Page):
         mbids = dict.fromkeys(str(hit.get("id")) for hit in hits if MBID.fullmatch(str(hit.get("id"))))
         for mbid in list(mbids)[:MAX_HITS]:
             yield Lead(NAME, RecordingPage.kind, mbid)
+
+
+def _links(recording: Mapping[str, Any]) -> Iterator[Lead]:
+    relations = [relation for relation in as_list(recording.get("relations")) if isinstance(relation, dict)]
+    yield from _leads_of(relations)
+    works = [relation["work"] for relation in relations if isinstance(relation.get("work"), dict)]
+    for work in works[:MAX_WORKS]:
+        leads = list(_leads_of(as_list(work.get("relations"))))
+        yield from leads
+        if MBID.fullmatch(str(work.get("id"))) and not any(lead.source == "wikidata" for lead in leads):
+            yield Lead("wikidata", "work", str(work["id"]))
+
+
+def _leads_of(relations: Iterable[Any]) -> Iterator[Lead]:
+    """What the addresses of url relations name; an address of no known shape leads nowhere."""
+    for relation in relations:
+        url = relation.get("url") if isinstance(relation, dict) else None
+        resource = url.get("resource") if isinstance(url, dict) else None
+        lead = _lead_of(resource) if isinstance(resource, str) else None
+        if lead is not None and not relation.get("ended"):
+            yield lead
+
+
+def _lead_of(url: str) -> Lead | None:
+    for address, source, kind, ref in _RECORDS:
+        if match := address.match(url):
+            parts = [unquote(part).replace("_", " ") for part in match.groups()]
+            return Lead(source, kind, ref.format(*(parts if source == "wikipedia" else match.groups())))
+    return None
 
 
 def _answer(page: Page) -> dict[str, Any]:
@@ -187,4 +245,5 @@ SOURCE = Source(
     pages=(RecordingPage, IsrcPage, SearchPage),
     headers={"Accept": "application/json"},
     api_terms="https://musicbrainz.org/doc/MusicBrainz_API",
+    read_dump=read_musicbrainz_json,
 )

@@ -1,47 +1,58 @@
-"""Wikipedia: the articles a search for title and artist finds, as plain prose with the revision's permalink."""
+"""Wikipedia in any language: articles as plain prose with the revision's permalink, and the facts of their infoboxes.
+
+A language is an edition's host ("en", "de", "zh-yue"); the Chinese edition is one host with several ways of writing,
+asked for by `zh`, `zh-hans`, `zh-hant`, `zh-cn`, `zh-tw`, `zh-hk`; `zh` means `zh-hans`. That `variant=` changes an
+extract is read from TextExtracts' source (its cache is keyed by the preferred variant) and was not tried live.
+Wikitext is never converted, so an infobox is asked for once per edition.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.encyclopedia import (
-    article_text,
-    artist_in_lead,
-    granularity_of,
-    split_title,
-    year_in_lead,
-)
-from sourcing.crawling.sources.reading import clean, first_sentences, read_json
+from sourcing.crawling.sources.encyclopedia import article_text, read_opening, split_title
+from sourcing.crawling.sources.hits import words
+from sourcing.crawling.sources.infobox import read_infobox
+from sourcing.crawling.sources.mediawiki import API_ETIQUETTE, QID, VARIANTS, api_answer, api_url, edition_of
+from sourcing.crawling.sources.reading import clean, first_sentences
 
-__all__ = ["SOURCE", "ArticlePage", "SearchPage", "tasks"]
+__all__ = ["SOURCE", "ArticlePage", "SearchPage", "WikitextPage", "tasks"]
 
 NAME = "wikipedia"
 MAX_HITS = 3
-_MAXLAG_S = 5  # asked to step back when the replicas lag more, as the API's etiquette wants
-_API = {"maxlag": _MAXLAG_S, "format": "json", "formatversion": 2}
+_SEARCH_LIMIT = 6
+#: Editions a track's own language may add to those of the settings: a tag like "und" has no host.
+_EDITIONS = frozenset(
+    """af ar az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gl he hi hr hu hy id is it ja ka kk ko la lt lv
+    mk ml ms mt my nl nn no pl pt ro ru sk sl sq sr sv sw ta te th tl tr uk ur uz vi zh""".split()  # noqa: SIM905
+)
+_LANGUAGE_REF = re.compile(r"([a-z]{2,3}(?:-[a-z]+)*):(?=\S)")  # titles begin with a capital, so this is no part of one
 
 
 def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """One search per track, for both names as phrases."""
+    """One search per edition, for both names as phrases; the track's own language is asked as well."""
     phrases = [" ".join(str(track[column]).replace('"', " ").split()) for column in ("title", "artist")]
     query = {
         "action": "query",
         "list": "search",
         "srsearch": " ".join(f'"{phrase}"' for phrase in phrases if phrase),
-        "srlimit": MAX_HITS,
+        "srlimit": _SEARCH_LIMIT,
     }
-    yield TaskSpec(NAME, _url(source.base_url, query), SearchPage.kind, str(track["track_id"]))
+    own = str(track.get("language") or "").split("-")[0].lower()
+    editions = [edition_of(language) for language in source.languages] + ([own] if own in _EDITIONS else [])
+    urls = dict.fromkeys(api_url(source.url_of(edition), query) for edition in editions)
+    for url in urls:
+        yield TaskSpec(NAME, url, SearchPage.kind, str(track["track_id"]))
 
 
-def _url(base_url: str, query: Mapping[str, Any]) -> str:
-    return f"{base_url}/w/api.php?{urlencode({**query, **_API}, quote_via=quote)}"
-
-
-def _article_url(title: str, source: Source) -> str:
+def _article_url(ref: str, source: Source) -> str:
+    """Of "zh-hant:Title" or, in the first language, "Title"."""
+    language, title = _split_ref(ref, source)
     query = {
         "action": "query",
         "prop": "extracts|pageprops|info|revisions",
@@ -50,11 +61,44 @@ def _article_url(title: str, source: Source) -> str:
         "titles": title,
         "redirects": 1,
     }
-    return _url(source.base_url, query)
+    # A host of one's own has no languages to choose from: the same article stays one address there.
+    if edition_of(language) == "zh" and "{language}" in source.base_url:
+        query["variant"] = language if language in VARIANTS else "zh-hans"
+    return api_url(source.url_of(edition_of(language)), query)
 
 
-class SearchPage(Page):
-    """A list of hits: it only leads to their articles."""
+def _wikitext_url(ref: str, source: Source) -> str:
+    """The opening section alone: it holds the infobox, and whole articles are long."""
+    language, title = _split_ref(ref, source)
+    query = {"action": "parse", "page": title, "prop": "wikitext|revid", "section": 0, "redirects": 1}
+    return api_url(source.url_of(edition_of(language)), query)
+
+
+def _split_ref(ref: str, source: Source) -> tuple[str, str]:
+    named = _LANGUAGE_REF.match(ref)
+    return (named[1], ref[named.end() :]) if named else (source.languages[0] if source.languages else "en", ref)
+
+
+class _WikipediaPage(Page):
+    @property
+    def edition(self) -> str:
+        """By the host that was asked (de.wikipedia.org); on a host of one's own the first of the languages."""
+        named = re.fullmatch(r"([a-z-]+)\.wikipedia\.org", urlsplit(self.captured.url).hostname or "")
+        return named[1] if named else edition_of(self.source.languages[0] if self.source.languages else "en")
+
+    @property
+    def asked(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.captured.url).query).items()}
+
+    def permalink(self, title: str, revision: Any) -> str:
+        site, api, _ = self.captured.url.partition("/w/api.php")
+        address = f"{site if api else self.source.url_of(self.edition)}/w/index.php"
+        address += f"?title={quote(title.replace(' ', '_'), safe='')}"
+        return f"{address}&oldid={revision}" if isinstance(revision, int) else address
+
+
+class SearchPage(_WikipediaPage):
+    """A list of hits: it only leads to the articles of a few, those called like the track first."""
 
     kind = "search"
 
@@ -63,35 +107,58 @@ class SearchPage(Page):
         return []
 
     def follow(self) -> Iterable[Lead]:
+        languages = [language for language in self.source.languages if edition_of(language) == self.edition]
         for title in self._titles():
-            yield Lead(NAME, ArticlePage.kind, title)
+            for language in languages or [self.edition]:
+                yield Lead(NAME, ArticlePage.kind, f"{language}:{title}")
 
     def _titles(self) -> list[str]:
-        hits = _query(self).get("search")
+        hits = api_answer(self, "query").get("search")
         if not isinstance(hits, list):
             raise PageError("search_missing", "an answer without a list of search hits")
         titles = (hit.get("title") for hit in hits if isinstance(hit, dict))
-        return list(dict.fromkeys(title for title in titles if isinstance(title, str) and title))[:MAX_HITS]
+        found = list(dict.fromkeys(title for title in titles if isinstance(title, str) and title))
+        called = re.match(r'"([^"]*)"', self.asked.get("srsearch", ""))
+        wanted = words(called[1]) if called else []
+        found.sort(key=lambda title: words(split_title(title)[0]) != wanted)
+        return found[:MAX_HITS]
 
 
-class ArticlePage(Page):
+class ArticlePage(_WikipediaPage):
     """One article; several in one answer give several documents."""
 
     kind = "page"
 
     def documents(self) -> list[dict[str, Any]]:
-        pages = _query(self).get("pages")
-        if not isinstance(pages, list) or not pages:
-            raise PageError("page_missing", "an answer without pages")
         documents = []
-        for page in pages:
+        for page in self._pages():
             try:
-                documents.append(self._document(page if isinstance(page, dict) else {}))
+                documents.append(self._document(page))
             except PageError as error:
                 self.refused.append(error)
         if self.refused and not documents:
             raise self.refused.pop(0)
         return documents
+
+    def follow(self) -> Iterator[Lead]:
+        """From an article about a recording or release: its infobox, and its item, which knows the other editions."""
+        for page in self._pages():
+            try:
+                document = self._document(page)
+            except PageError:
+                continue  # refused by `documents`
+            if document["granularity"] in ("recording", "release"):
+                yield Lead(NAME, WikitextPage.kind, f"{self.edition}:{document['title_raw']}")
+                properties = page.get("pageprops")
+                item = properties.get("wikibase_item") if isinstance(properties, dict) else None
+                if isinstance(item, str) and QID.fullmatch(item):
+                    yield Lead("wikidata", "entity", item)
+
+    def _pages(self) -> list[dict[str, Any]]:
+        pages = api_answer(self, "query").get("pages")
+        if not isinstance(pages, list) or not pages:
+            raise PageError("page_missing", "an answer without pages")
+        return [page if isinstance(page, dict) else {} for page in pages]
 
     def _document(self, page: Mapping[str, Any]) -> dict[str, Any]:
         title_raw = clean(page.get("title"))
@@ -104,65 +171,75 @@ class ArticlePage(Page):
         if text is None:
             raise PageError("text_missing", f"the article {title_raw!r} came without an extract")
         title, qualifier = split_title(title_raw)
-        lead, opening = first_sentences(text), first_sentences(text, 1) or ""
-        granularity = granularity_of(opening, qualifier)
-        about_music = granularity in ("recording", "release")
         language = self._language(page)
+        granularity, artist, year = read_opening(first_sentences(text, 1) or "", qualifier, language)
+        revisions = page.get("revisions")
+        first = revisions[0] if isinstance(revisions, list) and revisions else {}
+        revision = (first.get("revid") if isinstance(first, dict) else None) or page.get("lastrevid")
         return {
             "record_id": f"{language}:{page['pageid']}",
-            "permalink": self._permalink(title_raw, page),
+            "permalink": self.permalink(title_raw, revision),
             "granularity": granularity,
             "title": title,
             "title_raw": title_raw,
-            "artist": title if granularity == "artist" else artist_in_lead(opening, qualifier) if about_music else None,
-            "year": year_in_lead(opening) if about_music else None,
+            "artist": title if granularity == "artist" else artist,
+            "year": year,
             "language": language,
-            "lead": lead,
+            "lead": first_sentences(text),
             "text": text,
         }
 
     def _language(self, page: Mapping[str, Any]) -> str:
-        """As the answer says, else by the host name (de.wikipedia.org)."""
+        """The way of writing that was asked for, else the language the answer states, else the edition's."""
+        variant = VARIANTS.get(self.asked.get("variant", ""))
         stated = page.get("pagelanguagehtmlcode") or page.get("pagelanguage")
-        if isinstance(stated, str) and stated:
-            return stated
-        host = urlsplit(self.source.base_url).hostname or ""
-        return host.split(".")[0] if host.endswith(".wikipedia.org") else "en"
-
-    def _permalink(self, title: str, page: Mapping[str, Any]) -> str:
-        revisions = page.get("revisions")
-        first = revisions[0] if isinstance(revisions, list) and revisions else {}
-        revision = (first.get("revid") if isinstance(first, dict) else None) or page.get("lastrevid")
-        address = f"{self.source.base_url}/w/index.php?title={quote(title.replace(' ', '_'), safe='')}"
-        return f"{address}&oldid={revision}" if isinstance(revision, int) else address
+        return variant or (stated if isinstance(stated, str) and stated else self.edition)
 
 
-def _query(page: Page) -> dict[str, Any]:
-    answer = read_json(page.captured)
-    error = answer.get("error")
-    if error is not None:
-        code = error.get("code") if isinstance(error, dict) else None
-        info = error.get("info") if isinstance(error, dict) else error
-        raise PageError("maxlag" if code == "maxlag" else "api_error", f"{code}: {str(info)[:200]}")
-    query = answer.get("query")
-    if not isinstance(query, dict):
-        raise PageError("query_missing", f"an answer with only {sorted(answer)[:6]}")
-    return query
+class WikitextPage(_WikipediaPage):
+    """The infobox of an article as a document of facts; none where the article has no infobox about music."""
+
+    kind = "wikitext"
+
+    def documents(self) -> list[dict[str, Any]]:
+        article = api_answer(self, "parse")
+        title_raw, wikitext = clean(article.get("title")), article.get("wikitext")
+        if title_raw is None or not isinstance(wikitext, str) or "pageid" not in article:
+            raise PageError("wikitext_missing", f"an answer with only {sorted(article)[:6]}")
+        infobox = read_infobox(wikitext)
+        if infobox is None:
+            return []
+        return [
+            {
+                "record_id": f"{self.edition}:{article['pageid']}:infobox",
+                "permalink": self.permalink(title_raw, article.get("revid")),
+                "granularity": infobox.granularity,
+                "title": infobox.title or split_title(title_raw)[0],
+                "title_raw": title_raw,
+                "artist": infobox.artist,
+                "album": infobox.album,
+                "year": infobox.year,
+                "duration_s": infobox.duration_s,
+                "language": self.edition,
+                "tags": [{"name": genre, "count": None} for genre in infobox.genres],
+            }
+        ]
 
 
 SOURCE = Source(
     name=NAME,
     title="Wikipedia",
     ship_class="A",
-    base_url="https://en.wikipedia.org",
+    base_url="https://{language}.wikipedia.org",
     rate_per_s=1.0,
     licences={"*": "CC-BY-SA-4.0"},
     attribution="“{title_raw}”, Wikipedia contributors, {permalink}",
     terms_url="https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use",
     terms_reviewed=date(2026, 11, 1),
     tasks=tasks,
-    asks={"page": _article_url},
-    pages=(SearchPage, ArticlePage),
+    asks={"page": _article_url, "wikitext": _wikitext_url},
+    pages=(SearchPage, ArticlePage, WikitextPage),
+    languages=("en", "zh"),
     headers={"Accept": "application/json"},
-    api_terms="https://www.mediawiki.org/wiki/API:Etiquette",
+    api_terms=API_ETIQUETTE,
 )

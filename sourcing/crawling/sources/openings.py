@@ -1,0 +1,159 @@
+"""How Chinese and German encyclopedias open an article about music: what it is about, who performs it, when.
+
+A few sentence shapes each; whatever is not plainly one of them is None.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["QUALIFIERS", "Reading", "chinese", "german"]
+
+_ZH_RECORDING = (
+    "歌曲|单曲|單曲|曲目|主题曲|主題曲|片头曲|片頭曲|片尾曲|插曲|舞曲|抒情曲|民谣|民謠|民歌|儿歌|兒歌|颂歌|頌歌|圣歌|聖歌|乐曲|樂曲"
+    "|协奏曲|協奏曲|交响曲|交響曲|奏鸣曲|奏鳴曲|练习曲|練習曲|夜曲"
+)
+_ZH_RELEASE = (
+    "专辑|專輯|大碟|EP|原声带|原聲帶|原声大碟|精选集|精選集|精选辑|精選輯|合辑|合輯|唱片|混音带|混音帶"  # also 迷你专辑
+)
+_ZH_ROLE = (
+    "歌手|唱作人|创作人|創作人|音乐人|音樂人|音乐家|音樂家|作曲家|钢琴家|鋼琴家|乐队|樂隊|乐团|樂團|组合|組合|团体|團體|女团|女團"
+    "|男团|男團|二人组|二人組|双人组|雙人組|艺人|藝人|演员|演員|偶像|饶舌者|饒舌者|制作人|製作人|合唱团|合唱團|管弦乐团|管弦樂團|DJ"
+)
+_ZH_COUNTRY = (
+    "中国大陆|中國大陸|中华人民共和国|中国|中國|台湾|臺灣|台灣|香港|澳门|澳門|日本|韩国|韓國|南韩|南韓|新加坡|马来西亚|馬來西亞"
+    "|美国|美國|英国|英國|爱尔兰|愛爾蘭|加拿大|澳大利亚|澳大利亞|澳洲|新西兰|紐西蘭|法国|法國|德国|德國|意大利|義大利|西班牙"
+    "|葡萄牙|瑞典|挪威|丹麦|丹麥|芬兰|芬蘭|冰岛|冰島|荷兰|荷蘭|比利时|比利時|俄罗斯|俄羅斯|乌克兰|烏克蘭|巴西|墨西哥|哥伦比亚"
+    "|哥倫比亞|印度|泰国|泰國|越南|菲律宾|菲律賓|印度尼西亚|印尼|巴巴多斯|牙买加|牙買加"
+)
+#: What stands where a name would and is none: languages, kinds of music, things that are no performer.
+_ZH_NO_NAME = re.compile(
+    r"[《》〈〉「」『』“”\"的]|\d{4}年|电视|電視|电影|電影|动画|動畫|游戏|遊戲|节目|節目|作词|作詞|作曲|编曲|編曲|创作|創作|收录|收錄"
+    rf"|^(?:{_ZH_COUNTRY}|国语|國語|华语|華語|粤语|粵語|中文|英文|英语|英語|日语|日語|韩语|韓語|流行|摇滚|搖滾|抒情|经典|經典|著名"
+    r"|首支|第.{1,3}[首张張支])*$"
+)
+_ZH_TITLE = re.compile(r"^\s*[《〈「『“\"].*?[》〉」』”\"]+")
+_ZH_CLAUSE = re.compile(r"(?:是|为|為)(?P<clause>[^。；;]*)")
+#: "由A演唱的歌曲", "A的一首歌曲", "A于2005年发行的专辑"
+_ZH_OF = re.compile(
+    r"^(?:一[首张張支])?由?(?P<who>[^，,]{1,60}?)(?:[于於在]\d{4}年[^，,的]{0,12})?"
+    r"(?:共同|合作)?(?:所)?(?:演唱|主唱|合唱|演奏|录制|錄製|录唱|錄唱|发行|發行|推出|发表|發表)?"
+    rf"的[^，,]{{0,24}}?(?:{_ZH_RECORDING}|{_ZH_RELEASE})"
+)
+_ZH_AND = re.compile(rf"(?:与|與|和|及|、|&)(?=(?:{_ZH_COUNTRY})|[^与與和及、&]{{0,12}}(?:{_ZH_ROLE}))")
+_ZH_YEAR = re.compile(
+    r"(1[89]\d\d|20\d\d)年[^，,。；]{0,16}?(?:发行|發行|推出|录制|錄製|发表|發表|发布|發布)"
+    r"|(?:发行|發行|推出|录制|錄製|发表|發表|发布|發布)[于於](1[89]\d\d|20\d\d)年"
+)
+
+_DE_RECORDING = r"\w*(?:[Ll]ied|[Ss]ong|[Ss]ingle|[Ss]tück|[Bb]allade|[Hh]ymne|[Tt]rack|[Mm]usiktitel|[Tt]itel)"
+_DE_COMPOSED = r"\w*(?:[Kk]omposition|[Ss]onate|[Kk]onzert|[Ss]infonie|[Aa]rie|[Jj]azzstandard)"
+_DE_RELEASE = r"(?:\w*[Aa]lbum|EP|Extended Play|\w*[Ss]oundtrack|[Mm]ixtape|\w*[Kk]ompilation)"
+_DE_ROLE = (
+    r"(?:[\w-]*(?:band|gruppe|sänger(?:in|s)?|rapper(?:in|s)?|musiker(?:in|s)?|duos?|trios?|quartetts?|quintetts?"
+    r"|künstler(?:in|s)?|produzent(?:in|en)?|projekts?|interpret(?:in|en)?|komponist(?:in|en)?|liedermacher(?:in|s)?"
+    r"|songwriter(?:in|s)?|formation|popstars?|schauspieler(?:in|s)?|orchesters?|ensembles?|kollektivs?)|DJs?)"
+)
+_DE_IS = r"\b(?:ist|war|sind|waren)\s+(?:ein|eine|das|die|der)\b"
+_DE_OF = re.compile(
+    rf"{_DE_IS}[^.;]{{0,90}}?\b(?:{_DE_RECORDING}|{_DE_RELEASE})\s+(?P<of>der|des|von)\s+(?P<rest>[^;]*)"
+)
+_DE_CUT = re.compile(
+    r"\s*(?:[,;:(–—]|\.(?:\s|$)|\s(?:aus|auf|im|in|für|mit|das|die|welche[srn]?|und\s+(?:wurde|erschien|gilt|gehört|ist|die|das)"
+    r"|zu[mr]?|nach|wurde|erschien|vo[nm]\s+\d+|von\s+(?:ihrem|ihrer|seinem|seiner|dem|deren|dessen))\b)"
+)
+_DE_AND = re.compile(r"\s+(?:und|feat\.|featuring|&)\s+")
+_DE_YEAR = re.compile(
+    r"\baus\s+de[mn]\s+Jahre?\s+(1[89]\d\d|20\d\d)\b|\b(?:veröffentlicht|erschien|erschienen)\w*\b[^.;]{0,60}?\b(1[89]\d\d|20\d\d)\b"
+    r"|\b(1[89]\d\d|20\d\d)\b[^.;,]{0,40}?\b(?:veröffentlicht|erschien)"
+)
+
+#: The bracket after a title in the two languages: "晴天 (周杰倫歌曲)", "Yellow (Lied)"; recording, release or artist.
+QUALIFIERS = (
+    ("recording", re.compile(rf"(?:{_ZH_RECORDING}|\b(?:Lied|Single|Stück))$")),
+    ("release", re.compile(rf"(?:{_ZH_RELEASE}|\b(?:Album|Musikalbum|Studioalbum|Livealbum|Soundtrack))$")),
+    ("artist", re.compile(rf"(?:{_ZH_ROLE}|\b(?:\w*[Ss]änger(?:in)?|Rapper(?:in)?|Musiker(?:in)?|Musikgruppe|Band))$")),
+)
+
+Reading = tuple[str, str | None, int | None]  # granularity, performer, year
+
+
+def chinese(opening: str, qualifier: str | None = None) -> Reading:
+    """What the first sentence says; the bracket ("周杰倫歌曲") names the performer where the sentence does not."""
+    said = _ZH_CLAUSE.search(_ZH_TITLE.sub("", _without_asides(opening)))
+    clause = said["clause"].strip() if said else ""
+    first = re.split("[，,]", clause)[0]
+    kinds = {"recording": _ZH_RECORDING, "release": _ZH_RELEASE, "artist": _ZH_ROLE}
+    found = [(match.end(), kind) for kind, words in kinds.items() for match in re.finditer(words, first)]
+    # The head of a Chinese noun phrase comes last, but "是一首收录于专辑…" is a song whatever follows.
+    kind = "recording" if "一首" in first else max(found)[1] if found else "page"
+    of = _ZH_OF.match(clause)
+    artist = _chinese_names(of["who"]) if of else None
+    if artist is None and qualifier:
+        name = re.sub(rf"(?:{_ZH_RECORDING}|{_ZH_RELEASE})$", "", qualifier).strip()
+        artist = name if name != qualifier and not _ZH_NO_NAME.search(name) else None
+    year = _ZH_YEAR.search(opening)
+    return kind, artist if kind != "artist" else None, int(year[1] or year[2]) if year else None
+
+
+def _chinese_names(who: str) -> str | None:
+    """The names in "台湾歌手A与美国歌手B", joined by commas; None when one of them is not plainly a name."""
+    names = [_chinese_name(part) for part in _ZH_AND.split(re.sub(r"[于於在]\d{4}年.*$", "", who))]
+    return ", ".join(name for name in names if name) if all(names) else None
+
+
+def _chinese_name(described: str) -> str | None:
+    roles = [match.end() for match in re.finditer(_ZH_ROLE, described)]
+    name = described[roles[-1] :].strip(" ·") if roles else described.strip()
+    if roles and not name:  # the last role belongs to the name: 英國搖滾樂團|酷玩樂團; alone it describes: 英国乐队
+        name = described[roles[-2] :].strip() if len(roles) > 1 else described.strip()
+        if len(roles) == 1 and re.match(_ZH_COUNTRY, name):
+            return None
+    return name if 0 < len(name) <= 40 and not _ZH_NO_NAME.search(name) else None
+
+
+def german(opening: str, qualifier: str | None = None) -> Reading:
+    """What the first sentence says. "Komposition von" names a writer: only songs, singles and albums are read."""
+    opening = _without_asides(opening)
+    said = re.search(rf"{_DE_IS}(?P<what>[^;]{{0,160}})", opening)
+    kinds = {"recording": f"(?:{_DE_RECORDING}|{_DE_COMPOSED})", "release": _DE_RELEASE, "artist": _DE_ROLE}
+    what = said["what"] if said else ""
+    firsts = ((kind, re.search(rf"\b{words}\b", what, re.IGNORECASE)) for kind, words in kinds.items())
+    found = [(first.start(), kind) for kind, first in firsts if first]
+    kind = min(found)[1] if found else "page"
+    of = _DE_OF.search(opening) if kind in ("recording", "release") else None
+    artist = _german_names(of["rest"], described=of["of"] != "von") if of else None
+    year = _DE_YEAR.search(opening)
+    return kind, artist, next((int(group) for group in year.groups() if group), None) if year else None
+
+
+def _german_names(rest: str, *, described: bool) -> str | None:
+    """The names in "deutschen Sängerin A und des Rappers B"; after der/des a name needs the word for what it is."""
+    names: list[str] = []
+    for part in _DE_AND.split(_german_up_to_cut(rest)):
+        part, article = re.subn(r"^(?:der|des|dem|von)\s+", "", part.strip())
+        roles = list(re.finditer(rf"(?<![\w-]){_DE_ROLE}(?![\w-])", part, re.IGNORECASE))
+        name = part[roles[-1].end() :].strip(' ,"„“”') if roles else part.strip(' ,"„“”')
+        if (described or article) and not roles and not names:
+            return None
+        if roles and not name:
+            continue  # half of a description: "britischen DJs [und Produzenten A]"
+        words = name.split()
+        small = [word for word in words if word[0].islower() and word not in ("von", "der", "die", "und", "van", "de")]
+        if not words or len(words) > 6 or small or re.fullmatch(r"[\d\s]+", name):
+            return None
+        names.append(name)
+    return ", ".join(names) or None
+
+
+def _german_up_to_cut(rest: str) -> str:
+    for cut in _DE_CUT.finditer(rest):
+        before = re.search(r"[\w.-]*$", rest[: cut.start()])
+        initial = before and (len(before[0]) == 1 or before[0] in ("Dr", "St", "Mr", "feat"))
+        if not (cut[0].strip() == "." and initial and cut.end() < len(rest)):
+            return rest[: cut.start()]
+    return rest
+
+
+def _without_asides(opening: str) -> str:
+    return re.sub(r"\s*[（(][^（()）]*[)）]", "", opening)
