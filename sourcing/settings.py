@@ -85,14 +85,16 @@ class MatchSettings(_Section):
     accept_score: float = Field(0.90, ge=0, le=1)
     review_score: float = Field(0.75, ge=0, le=1)
     max_duration_gap_s: float = Field(3.0, ge=0)
+    workers: int | None = Field(None, ge=1, description="processes that match; one for each core when unset")
 
 
 class PublishSettings(_Section):
-    """`[publish]`: how a dataset version is split."""
+    """`[publish]`: how a dataset version is split, and how old the consent of its documents may be."""
 
     split_salt: str = "crossmusim"
     validation_fraction: float = Field(0.1, ge=0, lt=1)
     test_fraction: float = Field(0.2, ge=0, lt=1)
+    consent_max_age_days: int = Field(30, ge=0, description="publishing warns of documents asked for longer ago")
 
 
 class Settings(BaseSettings):

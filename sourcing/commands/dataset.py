@@ -63,6 +63,8 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
             for split, counts in manifest["splits"].items()
         },
         "quarantined": done.report["rows"]["quarantined"],
+        "withdrawn": len(done.changes["withdrawn"]),
+        "consent": dict(done.consent),
         "logical_hash": manifest["logical_hash"],
     }
     verb = "published" if done.created else "nothing changed since"
@@ -70,6 +72,16 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
     if done.report["rows"]["quarantined"]:
         invocation.note(
             f"{done.report['rows']['quarantined']} rejected rows, counted in {done.version.path}/validation.json"
+        )
+    if done.changes["withdrawn"]:
+        taken = len(done.changes["withdrawn"])
+        invocation.note(f"documents taken back by their sites: {taken}, named in {done.version.path}/CHANGES.json")
+    if done.consent["documents_older"]:
+        days = done.consent["max_age_days"]
+        invocation.note(
+            f"documents asked for more than {days} days ago: {done.consent['documents_older']} (the oldest"
+            f" {done.consent['oldest_days']} days); their sites may have said no since, `crossmusim crawl run"
+            f" --again-after {days}` asks again"
         )
     for split, counts in manifest["splits"].items():
         if not counts["descriptions"]:

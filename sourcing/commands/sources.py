@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sourcing.commands.invocation import Invocation
 
 __all__ = ["check", "list_sources"]
@@ -65,19 +67,34 @@ def _describe(row: dict[str, Any]) -> list[str]:
 def check(invocation: Invocation, url: str) -> None:
     """Say whether a URL may be fetched, and why.
 
-    Asks the host for its robots.txt and, where that allows it, for the page, to read its consent signals.
+    Asks the host for its robots.txt and, where that allows it, for its tdmrep.json and ai.txt and for the page. Shows
+    every consent signal, which one decided, and the licence that each field of a document would carry.
 
     \b
     Example:
       crossmusim sources check https://example.org/songs/1
     """
-    from sourcing.crawling.check import check_url
+    from sourcing.crawling.check import REQUESTS, check_url
     from sourcing.crawling.sources import SOURCES, effective
 
     settings = invocation.settings
     sources = {name: effective(source, settings.sources.get(name)) for name, source in SOURCES.items()}
-    found = check_url(url, sources, settings.crawl)
-    invocation.emit(
-        found.as_dict(),
-        [f"{found.decision}: {found.why}", f"source {found.source}", *(f"  {line}" for line in found.evidence)],
-    )
+    with invocation.progress("asking", REQUESTS) as advance:
+        found = check_url(url, sources, settings.crawl, tell=lambda asked: advance(1, asked))
+    grant = f", whose records are under {found.grant}" if found.grant else ", which grants no licence"
+    lines = [f"{found.decision}: {found.why}", f"source {found.source}{grant}"]
+    lines += [f"  {_MARKS[each.says]:<10} {each.signal}: {each.found}" for each in found.signals]
+    if found.licences:
+        lines.append("licence of each field of a document from there")
+        lines += _by_licence(found.licences)
+    invocation.emit(found.as_dict(), lines)
+
+
+_MARKS = {"no": "no", "set aside": "set aside", "nothing against it": "-", "not asked": "not asked"}
+
+
+def _by_licence(licences: Mapping[str, str]) -> list[str]:
+    columns: dict[str, list[str]] = {}
+    for column, licence in licences.items():
+        columns.setdefault(licence, []).append("facts" if column == "*" else column)
+    return [f"  {licence}: {', '.join(names)}" for licence, names in columns.items()]

@@ -61,8 +61,10 @@ def render_card(
         "## Columns",
         *(_columns(config) for config in CONFIGS if any(path.startswith(f"{config}/") for path in files)),
         "## Not in it",
+        _withdrawn(manifest),
         f"{report['rows']['quarantined']} rejected rows with their reasons are in `quarantine.parquet`, counted in "
-        "`validation.json`. `manifest.json` lists every file with its sha256.",
+        "`validation.json`. `CHANGES.json` counts what differs from the version before. `manifest.json` lists "
+        "every file with its sha256.",
     ]
     return f"---\n{_front_matter(name, version, report, files)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
 
@@ -139,6 +141,15 @@ def _withheld(count: int) -> str:
     if not count:
         return ""
     return f"The text of {count:,} documents is left out (`text_withheld`): its licence does not let it be passed on."
+
+
+def _withdrawn(manifest: Mapping[str, Any]) -> str:
+    if not manifest["withdrawn_documents"]:
+        return ""
+    return (
+        f"Documents of {manifest['parent']} that their sites took back: {manifest['withdrawn_documents']:,}, left out"
+        " with every description that drew on one. `CHANGES.json` names them."
+    )
 
 
 def _making(manifest: Mapping[str, Any]) -> str:

@@ -18,11 +18,13 @@ import polars as pl
 from sourcing import __version__
 from sourcing.errors import DatasetError, InputError
 from sourcing.publishing.card import render_card
+from sourcing.publishing.numbering import next_version
 from sourcing.publishing.splits import SPLIT_RULE, split_tracks
 from sourcing.publishing.validate import Checked, validate_tables, validation_report
+from sourcing.publishing.withdrawals import changes_since, consent_age, lost_documents
 from sourcing.settings import PublishSettings
 from sourcing.store.schemas import Description, Document, Rejected, Track
-from sourcing.store.versions import CONFIGS, SPLITS, DatasetVersion, Shelf, file_sha256, hold_shelf, parse_version
+from sourcing.store.versions import CONFIGS, SPLITS, DatasetVersion, Shelf, file_sha256, hold_shelf
 from sourcing.store.workspace import Workspace, write_json
 
 __all__ = ["STEPS", "PublishResult", "Tables", "logical_hash", "publish", "read_tables"]
@@ -46,11 +48,16 @@ class Tables:
 
 @dataclass(frozen=True)
 class PublishResult:
-    """The version; `created` is false when the latest one already held exactly this, and stands for it."""
+    """The version; `created` is false when the latest one already held exactly this, and stands for it.
+
+    `changes` is what CHANGES.json says, `consent` how long ago its documents were asked for.
+    """
 
     version: DatasetVersion
     created: bool
     report: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    consent: Mapping[str, Any]
 
 
 def read_tables(workspace: Workspace) -> Tables:
@@ -79,11 +86,15 @@ def publish(
     Without `version` the number follows from the latest one: 0.1.0 for the first; patch when the keys are the same,
     minor when rows or nullable columns came or went, major when a column is gone or retyped or the split rule
     changed; and when nothing at all changed, the latest version is returned as it is. Equal inputs give Parquet
-    files equal byte by byte. DatasetError when the version exists or no description is fit to publish.
+    files equal byte by byte. What draws on a document whose site or page says no by now, or which is gone, is left
+    out, whatever earlier versions hold; those never change. DatasetError when the version exists or no description
+    is fit to publish.
     """
+    shelf = Shelf(Path(root), name)
     if version:
-        Shelf(Path(root), name).refuse_existing(version)  # said before the work, and held to once more when sealing
-    checked = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected)
+        shelf.refuse_existing(version)  # said before the work, and held to once more when sealing
+    lost = lost_documents(shelf.versions(), tables.documents, tables.descriptions, tables.rejected)
+    checked = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected, lost)
     if checked.descriptions.is_empty():
         raise DatasetError(f"dataset {name}", *_nothing_to_publish(checked))
     report = validation_report(checked)
@@ -97,6 +108,7 @@ def publish(
     parts = _split_rows(checked, groups.select("track_id", "split"))
     tell(STEPS[1])
     facts = _facts(parts, groups, settings)
+    consent = consent_age(checked.documents["retrieved_at"], now, settings.consent_max_age_days)
     tell(STEPS[2])
     with hold_shelf(root, name) as shelf:
         parent = shelf.versions()[-1] if shelf.versions() else None
@@ -104,20 +116,22 @@ def publish(
             parent.manifest.get(key) == facts[key] for key in ("logical_hash", "split_rule")
         )
         if version is None and parent is not None and same:
-            return PublishResult(parent, False, report)
-        number = version or _next_version(parent, facts, parts)
+            return PublishResult(parent, False, report, changes_since(parent, parts, {}), consent)
+        number = version or next_version(parent, facts, parts)
         shelf.refuse_existing(number)
+        changes = changes_since(parent, parts, lost)
         manifest = {
             **facts,
             "why": why,
             "parent": parent.version if parent else None,
+            "withdrawn_documents": len(changes["withdrawn"]),
             "created_at": now.astimezone(UTC).isoformat(timespec="seconds"),
             "inputs": dict(tables.inputs),
             "tools": {"crossmusim": __version__, "polars": pl.__version__, "python": platform.python_version()},
         }
-        sealed = _write_and_seal(shelf, number, manifest, parts, checked, report, rows_per_shard)
+        sealed = _write_and_seal(shelf, number, manifest, parts, checked, report, changes, rows_per_shard)
     tell(STEPS[3])
-    return PublishResult(sealed, True, report)
+    return PublishResult(sealed, True, report, changes, consent)
 
 
 def logical_hash(parts: Mapping[tuple[str, str], pl.DataFrame]) -> str:
@@ -220,30 +234,6 @@ def _split_counts(split: str, parts: Mapping[tuple[str, str], pl.DataFrame], gro
     return {**counts, "groups": groups.filter(pl.col("split") == split)["group"].n_unique()}
 
 
-def _next_version(
-    parent: DatasetVersion | None, facts: Mapping[str, Any], parts: Mapping[tuple[str, str], pl.DataFrame]
-) -> str:
-    if parent is None:
-        return "0.1.0"
-    major, minor, patch = parse_version(parent.version)
-    before, after = parent.manifest["columns"], facts["columns"]
-    kept = all(after.get(config, {}).get(name) == dtype for config in before for name, dtype in before[config].items())
-    if not kept or parent.manifest["split_rule"] != facts["split_rule"]:
-        return f"{major + 1}.0.0"
-    if before != after or any(_keys(parent.scan(config), config) != _keys_now(parts, config) for config in CONFIGS):
-        return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}"
-
-
-def _keys(rows: pl.LazyFrame, config: str) -> set[str]:
-    return set(rows.select(CONFIGS[config].primary_key()[0]).collect().to_series().to_list())
-
-
-def _keys_now(parts: Mapping[tuple[str, str], pl.DataFrame], config: str) -> set[str]:
-    frames = [frame.lazy() for part, frame in parts.items() if part[0] == config]
-    return set().union(*(_keys(frame, config) for frame in frames))
-
-
 def _write_and_seal(
     shelf: Shelf,
     number: str,
@@ -251,12 +241,14 @@ def _write_and_seal(
     parts: Mapping[tuple[str, str], pl.DataFrame],
     checked: Checked,
     report: Mapping[str, Any],
+    changes: Mapping[str, Any],
     rows_per_shard: int,
 ) -> DatasetVersion:
     def fill(folder: Path) -> dict[str, Any]:
         files = [path for part, frame in parts.items() for path in _write_shards(folder, part, frame, rows_per_shard)]
         checked.quarantine.write_parquet(folder / "quarantine.parquet", compression="zstd")
         write_json(folder / "validation.json", report)
+        write_json(folder / "CHANGES.json", changes)
         card = render_card(
             name=shelf.name,
             version=number,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import dataframely as dy
 import polars as pl
 
+from sourcing.publishing.withdrawals import WITHDRAWN, Lost
 from sourcing.store.schemas import FACETS, ORIGINS, Description, Document, Rejected, Track
 from sourcing.store.versions import PublishedDocument
 
@@ -28,6 +30,8 @@ _OPEN_LICENCES = (
     r"MIT|Expat|BSD.*|Apache-2\.0|Unlicense|WTFPL",
 )
 _OPEN = re.compile("|".join(_OPEN_LICENCES), re.IGNORECASE)
+_WORDS = ("text", "lead", "tags", "caption", "aspects", "aspect_list")
+_NO = ("consent_denied", "the site or page denies this use")
 _SAMPLE_CHARACTERS = 2000  # of a quarantined row, enough for a person to see what it was
 
 
@@ -47,24 +51,30 @@ class Checked:
 
 
 def validate_tables(
-    tracks: pl.DataFrame, documents: pl.DataFrame | None, descriptions: pl.DataFrame, rejected: pl.DataFrame
+    tracks: pl.DataFrame,
+    documents: pl.DataFrame | None,
+    descriptions: pl.DataFrame,
+    rejected: pl.DataFrame,
+    lost: Mapping[str, Lost] | None = None,
 ) -> Checked:
     """Hold every row against its schema, against the rows it points to, and against licence and consent.
 
     Of duplicates the first in input order stays. Documents no published description draws on are left out: no track
-    says which split they would belong to.
+    says which split they would belong to. `lost` tells of documents published before what became of them.
     """
+    lost = lost or {}
     bad: list[dict[str, Any]] = []
     tracks = _sound(tracks, Track, "track", bad)
     documents = _sound(Document.create_empty() if documents is None else documents, Document, "document", bad)
     descriptions = _sound(descriptions, Description, "description", bad)
 
-    allowed = _part(documents, pl.col("consent") == "allow", "consent_denied", "the site or page denies this use", bad)
+    allowed = _allowed(documents, lost, bad)
     known = descriptions.join(tracks.select("track_id"), on="track_id", how="semi", maintain_order="left")
-    lost = descriptions.join(tracks.select("track_id"), on="track_id", how="anti", maintain_order="left")
-    for row in lost.to_dicts():
+    strangers = descriptions.join(tracks.select("track_id"), on="track_id", how="anti", maintain_order="left")
+    for row in strangers.to_dicts():
         bad.append(_bad("description", row, "track_unknown", f"the catalogue has no track {row['track_id']!r}"))
-    good = _rows_with_sound_evidence(known, allowed, {row[0] for row in documents.select("doc_id").rows()}, bad)
+    reasons = dict.fromkeys(documents["doc_id"].to_list(), _NO) | {key: each[:2] for key, each in lost.items()}
+    good = _rows_with_sound_evidence(known, allowed, reasons, bad)
     good = _without_repeats(good, bad)
 
     cited = {doc_id for ids in good["doc_ids"].to_list() for doc_id in ids}
@@ -96,32 +106,44 @@ def _sound(frame: pl.DataFrame, schema: type[dy.Schema], what: str, bad: list[di
     return good
 
 
-def _part(frame: pl.DataFrame, keep: pl.Expr, reason: str, finding: str, bad: list[dict[str, Any]]) -> pl.DataFrame:
-    for row in frame.filter(~keep).to_dicts():
-        bad.append(_bad("document", row, reason, finding))
-    return frame.filter(keep)
+def _allowed(documents: pl.DataFrame, lost: Mapping[str, Lost], bad: list[dict[str, Any]]) -> pl.DataFrame:
+    """Documents whose site and page allow our use. Those taken back are told of even where no row is left of them."""
+    allowed = documents.filter(pl.col("consent") == "allow")
+    denied = {row["doc_id"]: row for row in documents.filter(pl.col("consent") != "allow").to_dicts()}
+    withdrawn = {doc_id for doc_id, each in lost.items() if each.reason == WITHDRAWN}
+    for doc_id in sorted(denied.keys() | withdrawn):
+        row = denied.get(doc_id) or {"doc_id": doc_id, "url": lost[doc_id].url}
+        bad.append(_bad("document", row, *(lost[doc_id][:2] if doc_id in lost else _NO)))
+    return allowed
 
 
 def _rows_with_sound_evidence(
-    descriptions: pl.DataFrame, allowed: pl.DataFrame, all_doc_ids: set[str], bad: list[dict[str, Any]]
+    descriptions: pl.DataFrame,
+    allowed: pl.DataFrame,
+    reasons: Mapping[str, tuple[str, str]],
+    bad: list[dict[str, Any]],
 ) -> pl.DataFrame:
     length = dict(allowed.select("doc_id", pl.col("text").str.len_chars().fill_null(0)).iter_rows())
     keep = []
     for row in descriptions.iter_rows(named=True):
-        fault = _fault(row, length, all_doc_ids)
+        fault = _fault(row, length, reasons)
         keep.append(fault is None)
         if fault:
             bad.append(_bad("description", row, *fault))
     return descriptions.filter(pl.Series(keep, dtype=pl.Boolean))
 
 
-def _fault(row: dict[str, Any], length: dict[str, int], all_doc_ids: set[str]) -> tuple[str, str] | None:
-    """Reason and finding for which a description may not be published; `length` holds the allowed documents."""
+def _fault(
+    row: dict[str, Any], length: dict[str, int], reasons: Mapping[str, tuple[str, str]]
+) -> tuple[str, str] | None:
+    """Reason and finding for which a description may not be published; `length` holds the allowed documents.
+
+    `reasons` tells of documents that were once there why they are not allowed.
+    """
     for doc_id in row["doc_ids"]:
         if doc_id not in length:
-            if doc_id in all_doc_ids:
-                return "consent_denied", f"it draws on {doc_id}, whose site or page denies this use"
-            return "document_unknown", f"it draws on {doc_id}, which is not among the documents"
+            reason, finding = reasons.get(doc_id, ("document_unknown", "it is not among the documents"))
+            return reason, f"it draws on {doc_id}: {finding}"
     for aspect in row["aspects"]:
         for quote in aspect["evidence"]:
             doc_id, start, end = quote["doc_id"], quote["start"], quote["end"]
@@ -171,7 +193,7 @@ def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
 def _bad(what: str, row: dict[str, Any], reason: str, finding: str) -> dict[str, Any]:
     key = row.get({"track": "track_id", "document": "doc_id", "description": "description_id"}[what])
     # a denied or closed text must not reach the published quarantine either: ids and facts suffice to find it
-    shown = {name: value for name, value in row.items() if name not in ("text", "lead", "caption", "aspects")}
+    shown = {name: value for name, value in row.items() if name not in _WORDS}
     sample = json.dumps(shown, ensure_ascii=False, default=str)[:_SAMPLE_CHARACTERS]
     return {"stage": "publish", "key": str(key), "reason": reason, "finding": finding, "row": sample}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sourcing.crawling.consent import decide
+from sourcing.crawling.consent import decide, granted_by
 from sourcing.crawling.politeness import (
     forbidden_address,
     read_robots,
@@ -13,6 +15,8 @@ from sourcing.crawling.politeness import (
     unusable_url,
     user_agent,
 )
+from sourcing.crawling.sources import SOURCES
+from sourcing.crawling.wellknown import read_site_signals
 from sourcing.errors import UsageError
 from sourcing.settings import CrawlSettings
 
@@ -31,10 +35,22 @@ from sourcing.settings import CrawlSettings
         ({"content-usage": "train-ai=n, search=y"}, "", "deny"),
         ({"content-usage": "train-ai=y"}, "", "allow"),
         ({"content-usage": "something-new=n"}, "", "allow"),
+        ({"content-usage": "search=n"}, "", "allow"),
+        ({"content-usage": 'note="x, train-ai=n", other=(a train-ai=n)'}, "", "allow"),
+        ({"content-usage": 'note="x, y", Train-AI=N;because="z"'}, "", "deny"),
+        ({"content-usage": "train-ai=n, train-ai=y"}, "", "allow"),
+        ({"content-usage": "train-ai=n, =broken"}, "", "deny"),
         ({}, '<meta name="robots" content="index, noai">', "deny"),
         ({}, "<META CONTENT=noai NAME=ROBOTS />", "deny"),
         ({}, '<meta name="tdm-reservation" content="1">', "deny"),
+        ({}, '<meta http-equiv="X-Robots-Tag" content="noai">', "deny"),
+        ({}, '<meta name="robots" content="index"><p><meta\nname=Robots\ncontent="NOAI"/>', "deny"),
+        ({}, '<meta name="crossmusim" content="noai">', "deny"),
+        ({}, '<meta name="robots" content="noimageai">', "allow"),
         ({}, '<!-- <meta name="robots" content="noai"> -->', "allow"),
+        ({}, '<script>s = "<!--"</script><meta name="robots" content="noai"><!-- end -->', "deny"),
+        ({}, '<!-- a --><meta name="robots" content="noai">', "deny"),
+        ({}, 'İİİ<meta name="robots" content="noai">', "deny"),
         ({}, '<meta name="description" content="noai">', "allow"),
     ],
 )
@@ -53,6 +69,53 @@ def test_every_signal_read_is_evidence_and_the_denying_one_comes_last() -> None:
         "tdm-policy: https://a.test/policy",
         "tdm-reservation: 1",
     )
+
+
+SITE = read_site_signals(b"User-agent: GPTBot\nDisallow: /", b'[{"location": "/", "tdm-reservation": 1}]', None)
+
+
+def test_what_the_site_says_of_the_url_counts_like_what_the_page_says() -> None:
+    verdict = decide({"x-robots-tag": "noai"}, "", "robots.txt: allowed", site=SITE, url="https://a.test/x")
+    tdmrep = "tdmrep.json: / tdm-reservation 1 (entry 1)"
+    assert (verdict.decision, verdict.denied_by) == ("deny", tdmrep)
+    assert verdict.evidence == (
+        "robots.txt: allowed",
+        "robots.txt named agents: GPTBot may not ask for this page (noted)",
+        "x-robots-tag: noai",
+        tdmrep,
+    )
+
+
+def test_a_licence_grant_sets_every_no_aside_and_says_so() -> None:
+    headers, page = {"tdm-reservation": "1"}, '<meta name="robots" content="noai">'
+    verdict = decide(headers, page, "robots.txt: allowed", site=SITE, url="https://a.test/x", granted="CC0-1.0")
+    assert (verdict.decision, verdict.denied_by) == ("allow", "")
+    assert verdict.set_aside == verdict.evidence[-3:]
+    assert verdict.evidence[-1] == "meta robots: noai, set aside by CC0-1.0"
+
+
+@pytest.mark.parametrize(
+    ("licences", "ship_class", "url", "grant"),
+    [
+        ({"*": "CC0-1.0", "tags": "CC-BY-NC-SA-3.0"}, "A", "https://api.a.test/1", "CC0-1.0"),
+        ({"*": "CC-BY-SA-4.0"}, "A", "https://elsewhere.test/1", None),
+        ({"*": "CC0-1.0", "text": "unknown"}, "B", "https://api.a.test/1", None),
+        ({"*": "CC-BY-ND-4.0"}, "A", "https://api.a.test/1", None),
+        ({"*": "unknown"}, "A", "https://api.a.test/1", None),
+        ({"*": "LicenseRef-a-terms"}, "B", "https://api.a.test/1", None),
+        ({"tags": "CC0-1.0"}, "A", "https://api.a.test/1", None),
+        ({"*": "CC-BY-4.0"}, "import", "https://api.a.test/1", None),
+    ],
+)
+def test_only_a_source_all_under_open_licences_grants_and_only_on_its_own_host(
+    licences: dict[str, str], ship_class: str, url: str, grant: str | None
+) -> None:
+    source = replace(SOURCES["schemaorg"], base_url="https://api.a.test", licences=licences, ship_class=ship_class)
+    assert granted_by(source, url) == grant
+
+
+def test_a_page_full_of_metas_is_looked_into_only_so_far() -> None:
+    assert len(decide({}, '<meta name="robots" content="index">' * 5000).evidence) == 100
 
 
 @pytest.mark.parametrize(("status", "allowed"), [(200, False), (404, True), (403, True), (429, False), (503, False)])

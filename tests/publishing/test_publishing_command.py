@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from publishing_rows import small_tables
 
@@ -63,6 +64,24 @@ def test_the_same_commands_speak_to_people(work: Path, capsys: pytest.CaptureFix
         code, out, _ = _run(work, *verb, capsys=capsys, as_json=False)
         assert code == 0
         assert "0.1.0" in out
+
+
+def test_old_consent_and_withdrawals_are_said_but_fail_nothing(
+    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, published, err = _run(work, "publish", "mine", capsys=capsys)
+    assert published["consent"]["documents_older"] == 36
+    assert "documents asked for more than 30 days ago: 36" in err
+    assert "`crossmusim crawl run --again-after 30`" in err
+    monkeypatch.setenv("CROSSMUSIM_PUBLISH__CONSENT_MAX_AGE_DAYS", "100000")
+    workspace = Workspace(work / "work")
+    denied = pl.col("doc_id") == "doc:t00-0"
+    consent = pl.when(denied).then(pl.lit("deny")).otherwise(pl.col("consent"))
+    workspace.write(Document, workspace.read(Document).with_columns(consent=consent))
+    code, published, err = _run(work, "publish", "mine", capsys=capsys)
+    assert (code, published["version"], published["withdrawn"]) == (0, "0.2.0", 1)
+    assert "taken back by their sites: 1, named in" in err
+    assert "--again-after" not in err
 
 
 def test_a_taken_version_exits_3_in_one_sentence(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

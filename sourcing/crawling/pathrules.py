@@ -1,0 +1,122 @@
+"""Path rules as robots.txt writes them (RFC 9309): groups of rules by agent, and which rules speak of a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
+
+__all__ = ["Group", "Rule", "best", "matches", "path_of", "pattern_of", "read_groups", "rules_for"]
+
+_MAX_BYTES = 512 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+#: Fields that belong to a group: a User-agent line after one of them opens the next group.
+_PATHS = ("allow", "disallow")
+_USAGE = ("content-usage", "content-signal")
+_OTHERS = ("crawl-delay", "request-rate")
+
+
+class Rule(NamedTuple):
+    """One line of a group: `field` in lower case, the paths it speaks of, and what it says of them."""
+
+    field: str
+    pattern: str  # empty: every path
+    value: str
+    line: int
+
+
+class Group(NamedTuple):
+    agents: tuple[str, ...]  # as written, without version
+    rules: tuple[Rule, ...]
+
+
+def read_groups(body: bytes) -> list[Group]:
+    """Groups in file order. A usage rule above the first User-agent line is meant for everyone, so it is put so."""
+    groups: list[tuple[list[str], list[Rule]]] = [(["*"], [])]
+    naming = False
+    text = body[:_MAX_BYTES].decode("utf-8-sig", "replace")
+    for number, line in enumerate(_LINE_END.split(text), 1):
+        field, colon, value = line.partition("#")[0].partition(":")
+        field, value = field.strip().lower(), value.strip()
+        if not colon:
+            continue
+        if field == "user-agent":
+            if not naming:
+                groups.append(([], []))
+            groups[-1][0].append(value.partition("/")[0].strip())
+            naming = True
+            continue
+        if field in _PATHS and value and len(groups) > 1:
+            groups[-1][1].append(Rule(field, pattern_of(value), "", number))
+        elif field in _USAGE and value:
+            path, says = "", value
+            if field == "content-usage" and value.startswith("/"):
+                path, _, says = value.replace("\t", " ").partition(" ")
+            groups[-1][1].append(Rule(field, pattern_of(path), says.strip(), number))
+        if field in _PATHS or field in _USAGE or field in _OTHERS:
+            naming = False
+    return [Group(tuple(agents), tuple(rules)) for agents, rules in groups if rules]
+
+
+def rules_for(groups: Iterable[Group], agent: str) -> tuple[Rule, ...]:
+    """The rules of all groups that name the agent, or else of those for everyone."""
+    groups = list(groups)
+    for name in (agent.lower(), "*"):
+        named = [group for group in groups if name in (each.lower() for each in group.agents)]
+        if named:
+            return tuple(rule for group in named for rule in group.rules)
+    return ()
+
+
+def best(rules: Sequence[Rule], path: str) -> list[Rule]:
+    """The rules with the longest pattern that matches: several only where lines have patterns of one length."""
+    found: list[Rule] = []
+    for rule in rules:
+        if (not found or len(rule.pattern) >= len(found[0].pattern)) and matches(rule.pattern, path):
+            if found and len(rule.pattern) > len(found[0].pattern):
+                found = []
+            found.append(rule)
+    return found
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether the pattern matches from the path's beginning; `*` is any run of characters, a last `$` the end.
+
+    Takes time proportional to the path for each `*`: a site cannot make it run long, as it could a regex.
+    """
+    anchored = pattern.endswith("$")
+    first, *rest = (pattern[:-1] if anchored else pattern).split("*")
+    if not path.startswith(first):
+        return False
+    at = len(first)
+    if not rest:
+        return not anchored or at == len(path)
+    *middle, last = rest
+    for piece in middle:
+        found = path.find(piece, at)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return path.endswith(last) and len(path) - len(last) >= at if anchored else path.find(last, at) >= 0
+
+
+def path_of(url: str) -> str:
+    """The part of a URL that patterns are held against, in the form they are compared in."""
+    parts = urlsplit(url)
+    return pattern_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def pattern_of(text: str) -> str:
+    """The form in which paths are compared (RFC 9309 §2.2.2): non-ASCII escaped, unreserved characters not."""
+    if "%" not in text and text.isascii():
+        return text
+    return _ESCAPE.sub(_escape, quote(text, safe=_ASCII))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    return character if character in _UNRESERVED else found[0].upper()

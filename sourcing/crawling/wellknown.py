@@ -1,0 +1,220 @@
+"""What a site says of machine use for all its pages: Content-Usage rules and named agents, tdmrep.json, ai.txt.
+
+Content-Usage follows draft-ietf-aipref-attach-05 §3: a rule of a robots.txt group with an optional path, of which
+the longest that matches counts; of equal ones the strictest. tdmrep.json follows the TDMRep report §6.1: the first
+entry whose location matches. ai.txt is robots.txt grammar over media types and paths: see `_ai_txt_finding`.
+A file that cannot be read is noted and decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sourcing.crawling.consent import AGENT, Finding, forbids_training
+from sourcing.crawling.pathrules import Group, Rule, best, matches, path_of, pattern_of, read_groups, rules_for
+
+__all__ = ["AI_AGENTS", "WELL_KNOWN", "SiteSignals", "read_site_signals"]
+
+#: Files beside robots.txt that speak for a whole origin.
+WELL_KNOWN = ("/.well-known/tdmrep.json", "/ai.txt")
+
+#: Crawlers that collect for language models, by the names sites block them by; a block tells of the owner's mind.
+AI_AGENTS = frozenset(
+    [
+        *("ai2bot", "amazonbot", "anthropic-ai", "applebot-extended", "bytespider", "ccbot", "chatgpt-user"),
+        *("claude-web", "claudebot", "cohere-ai", "cohere-training-data-crawler", "diffbot", "facebookbot"),
+        *("google-extended", "gptbot", "imagesiftbot", "meta-externalagent", "meta-externalfetcher"),
+        *("mistralai-user", "oai-searchbot", "omgili", "omgilibot", "pangubot", "perplexity-user", "perplexitybot"),
+        *("timpibot", "webzio-extended", "youbot"),
+    ]
+)
+
+#: What ai.txt means by text: its generator's list of file types, close kin, and the bare word.
+_TEXT_TYPES = frozenset(
+    ["doc", "docx", "htm", "html", "md", "odt", "pdf", "rtf", "tex", "text", "txt", "wks", "wpd", "wps", "xhtml"]
+)
+_TYPE = re.compile(r"/?\*?\.?[a-z]+\$?")  # *.txt, .txt, text
+_SHOWN_AGENTS = 8
+_SHOWN_CHARS = 120
+
+
+@dataclass(frozen=True)
+class SiteSignals:
+    """One origin's word on machine use, as plain data; `findings(url)` says what of it concerns a page."""
+
+    usage: tuple[Rule, ...] = ()  # Content-Usage and Content-Signal of the robots.txt group that is for us
+    named: tuple[Group, ...] = ()  # robots.txt groups for AI crawlers: their names, Allow and Disallow
+    tdmrep: tuple[Rule, ...] = ()  # value: reservation, then the policy's address
+    ai_txt: tuple[Rule, ...] = ()
+    notes: tuple[Finding, ...] = ()  # files there were but which could not be read
+
+    def findings(self, url: str) -> list[Finding]:
+        """What concerns this page, Content-Usage first; the notes come with every page."""
+        if not (self.usage or self.named or self.tdmrep or self.ai_txt):
+            return list(self.notes)
+        path = path_of(url)
+        found = [_usage_finding(rule) for rule in _in_force(self.usage, path)]
+        blocked = [agent for group in self.named if _disallowed(group.rules, path) for agent in group.agents]
+        if blocked:
+            more = f" and {len(blocked) - _SHOWN_AGENTS} more" if len(blocked) > _SHOWN_AGENTS else ""
+            names = ", ".join(blocked[:_SHOWN_AGENTS]) + more
+            found.append(Finding("robots.txt named agents", f"{names} may not ask for this page (noted)"))
+        first = next((rule for rule in self.tdmrep if matches(rule.pattern, path)), None)
+        if first is not None:
+            found.append(_tdmrep_finding(first))
+        if self.ai_txt and (rule := _ai_txt_rule(self.ai_txt, path)) is not None:
+            value = f"{rule.field.capitalize()}: {rule.pattern[:_SHOWN_CHARS]} (line {rule.line})"
+            found.append(Finding("ai.txt", value, rule.field == "disallow"))
+        return found + list(self.notes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Lists and strings only; `from_dict` reads it back, also after JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> SiteSignals:
+        def rules(rows: Sequence[Any]) -> tuple[Rule, ...]:
+            return tuple(Rule(*row) for row in rows)
+
+        return cls(
+            usage=rules(stored["usage"]),
+            named=tuple(Group(tuple(agents), rules(rows)) for agents, rows in stored["named"]),
+            tdmrep=rules(stored["tdmrep"]),
+            ai_txt=rules(stored["ai_txt"]),
+            notes=tuple(Finding(*note) for note in stored["notes"]),
+        )
+
+
+def read_site_signals(
+    robots_body: bytes | None, tdmrep: bytes | None, ai_txt: bytes | None, *, agent: str = AGENT
+) -> SiteSignals:
+    """Read the bodies of an origin's files; None for one that is not there (any status but 2xx)."""
+    notes: list[Finding] = []
+    groups = read_groups(robots_body) if robots_body else []
+    named = []
+    for group in groups:
+        agents = tuple(name for name in group.agents if name.lower() in AI_AGENTS)
+        rules = tuple(rule for rule in group.rules if rule.field in ("allow", "disallow"))
+        if agents and rules:
+            named.append(Group(agents, rules))
+    return SiteSignals(
+        usage=tuple(rule for rule in rules_for(groups, agent) if rule.field in ("content-usage", "content-signal")),
+        named=tuple(named),
+        tdmrep=_read_tdmrep(tdmrep, notes) if tdmrep is not None else (),
+        ai_txt=_read_ai_txt(ai_txt, agent, notes) if ai_txt is not None else (),
+        notes=tuple(notes),
+    )
+
+
+# --- robots.txt ---
+
+
+def _in_force(rules: Sequence[Rule], path: str) -> list[Rule]:
+    """One rule of each kind: the longest match, and of equal ones the one that says no."""
+    kinds = [[rule for rule in rules if rule.field == field] for field in ("content-usage", "content-signal")]
+    tied = [best(kind, path) for kind in kinds]
+    return [max(rules, key=lambda rule: forbids_training(rule.value)) for rules in tied if rules]
+
+
+def _usage_finding(rule: Rule) -> Finding:
+    field = "-".join(part.capitalize() for part in rule.field.split("-"))
+    path = f"{rule.pattern[:_SHOWN_CHARS]} " if rule.pattern else ""
+    value = f"{path}{rule.value[:_SHOWN_CHARS]} (line {rule.line})"
+    return Finding(f"robots.txt {field}", value, forbids_training(rule.value))
+
+
+def _disallowed(rules: Sequence[Rule], path: str) -> bool:
+    tied = best(rules, path)
+    return bool(tied) and all(rule.field == "disallow" for rule in tied)  # of equal rules Allow counts
+
+
+# --- tdmrep.json ---
+
+
+def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
+    try:
+        entries = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        found = "an HTML page" if body.lstrip()[:1] == b"<" else f"{error}"[:_SHOWN_CHARS]
+        notes.append(Finding("tdmrep.json", f"not JSON ({found})"))
+        return ()
+    entries = [entries] if isinstance(entries, dict) else entries  # a single entry without its list is met with
+    if not isinstance(entries, list):
+        notes.append(Finding("tdmrep.json", f"no list of entries, but {type(entries).__name__}"))
+        return ()
+    rules, broken = [], []
+    for number, entry in enumerate(entries, 1):
+        rule = _tdmrep_rule(entry, number)
+        rules.append(rule) if isinstance(rule, Rule) else broken.append(rule)
+    if broken:
+        notes.append(Finding("tdmrep.json", f"{broken[0]}; {len(broken)} of {len(entries)} entries not read"))
+    return tuple(rules)
+
+
+def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
+    """The entry as a rule, or what is wrong with it."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
+        return f"entry {number} has no location"
+    reservation = entry.get("tdm-reservation")
+    if str(reservation).strip() not in ("0", "1"):
+        return f"entry {number} has tdm-reservation {str(reservation)[:20]!r}, neither 0 nor 1"
+    location = entry["location"].strip()
+    if location.startswith(("http://", "https://")):
+        try:
+            location = urlsplit(location).path or "/"
+        except ValueError:
+            return f"entry {number} has a location that is no URL"
+    if not location.startswith(("/", "*")):
+        location = "/" + location
+    value = str(reservation).strip()
+    if isinstance(entry.get("tdm-policy"), str):
+        value += f", policy {entry['tdm-policy'][:_SHOWN_CHARS]}"
+    return Rule("tdm-reservation", pattern_of(location), value, number)
+
+
+def _tdmrep_finding(rule: Rule) -> Finding:
+    value = f"{rule.pattern[:_SHOWN_CHARS]} tdm-reservation {rule.value} (entry {rule.line})"
+    return Finding("tdmrep.json", value, rule.value.startswith("1"))
+
+
+# --- ai.txt ---
+
+
+def _read_ai_txt(body: bytes, agent: str, notes: list[Finding]) -> tuple[Rule, ...]:
+    if body.lstrip()[:1] == b"<":
+        notes.append(Finding("ai.txt", "an HTML page, no rules"))
+        return ()
+    groups = read_groups(body)
+    if not groups:
+        notes.append(Finding("ai.txt", "no rules in it"))
+    return tuple(rule for rule in rules_for(groups, agent) if rule.field in ("allow", "disallow"))
+
+
+def _ai_txt_rule(rules: Sequence[Rule], path: str) -> Rule | None:
+    """The rule of ai.txt that concerns a page we would read as text.
+
+    In this order: a path, or a type that is this URL's own ending, the longest first; a text type (`*.txt`, `*.html`,
+    `text`), whatever the URL ends with, since what we take from any page is its text; `/` and `*`. Of equal rules
+    Disallow counts: ai.txt has no specification that says otherwise.
+    """
+    ranked = []
+    for rule in rules:
+        named = rule.pattern.strip("*/$")  # empty for a rule about everything
+        refuses = rule.field == "disallow"
+        if named and matches(_whole_ending(rule.pattern), path):
+            ranked.append(((2, len(rule.pattern), refuses), rule))
+        elif _TYPE.fullmatch(rule.pattern.lower()) and named.lower().lstrip(".") in _TEXT_TYPES:
+            ranked.append(((1, 0, refuses), rule))
+        elif not named:
+            ranked.append(((0, 0, refuses), rule))
+    return max(ranked, key=lambda item: item[0])[1] if ranked else None
+
+
+def _whole_ending(pattern: str) -> str:
+    """`*.txt` means files that end so: it does not match `/a.txt.html`."""
+    return f"{pattern}$" if pattern.startswith("*.") and not pattern.endswith("$") else pattern
