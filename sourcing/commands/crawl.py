@@ -1,4 +1,4 @@
-"""`crawl run | status | replay`: fetch pages about the tracks, politely, and read them into documents."""
+"""`crawl run | replay`: fetch pages about the tracks, politely, and read them into documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sourcing.crawling.sources import Source
     from sourcing.settings import Settings
 
-__all__ = ["replay", "run", "status"]
+__all__ = ["replay", "run"]
 
 
 @click.command
@@ -25,10 +25,30 @@ __all__ = ["replay", "run", "status"]
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of schema.org pages to fetch as well: one URL a line, optionally a tab and a track_id.",
 )
+@click.option(
+    "--sitemap", "sitemaps", multiple=True, metavar="URL", help="Fetch the pages a sitemap lists; repeatable."
+)
 @click.option("--source", "names", multiple=True, metavar="NAME", help="Ask this source only; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many requests (exit 5 if work is left).")
+@click.option(
+    "--shard", metavar="I/N", help="Take the I-th of N parts of the seeds: one part per machine, each its workspace."
+)
+@click.option(
+    "--again-after",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Ask pages fetched longer ago again: only changes are stored, and a site's new no is heard.",
+)
 @click.pass_obj
-def run(invocation: Invocation, urls: Path | None, names: tuple[str, ...], limit: int | None) -> None:
+def run(
+    invocation: Invocation,
+    urls: Path | None,
+    sitemaps: tuple[str, ...],
+    names: tuple[str, ...],
+    limit: int | None,
+    shard: str | None,
+    again_after: float | None,
+) -> None:
     """Fetch what is pending, politely; take up where it stopped.
 
     Every answer is stored in WARC files under crawl/ before it is read; the documents table is rebuilt at the end.
@@ -37,24 +57,34 @@ def run(invocation: Invocation, urls: Path | None, names: tuple[str, ...], limit
     Example:
       crossmusim crawl run --urls pages.txt --limit 500
     """
-    from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, read_url_list, run_crawl
+    from sourcing.crawling.politeness import unusable_url
+    from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
+    from sourcing.crawling.seeding import Shard
+    from sourcing.crawling.sources import TaskSpec
     from sourcing.store import Track
 
     sources = _chosen(invocation.settings, names)
-    pages = read_url_list(urls) if urls else []
-    if pages and PAGE_SOURCE not in sources:
-        raise UsageError(f"--urls {urls}", f"source {PAGE_SOURCE} reads such pages and is not enabled", "enable it")
+    if (urls or sitemaps) and PAGE_SOURCE not in sources:
+        thing = f"--urls {urls}" if urls else f"--sitemap {sitemaps[0]}"
+        raise UsageError(thing, f"source {PAGE_SOURCE} reads such pages and is not enabled", "enable it")
+    for url in sitemaps:
+        if why := unusable_url(url):
+            raise UsageError(f"--sitemap {url}", why, "give an http or https address")
     workspace = invocation.workspace
-    known = bool(pages or invocation.settings.crawl.page_urls) or (workspace.crawl_dir / LEDGER_FILE).exists()
-    tracks = workspace.read(Track) if workspace.has(Track) or not known else None
+    listed = bool(urls or sitemaps or invocation.settings.crawl.page_urls)
+    if not listed and not workspace.has(Track) and not (workspace.crawl_dir / LEDGER_FILE).exists():
+        workspace.read(Track)  # says how to get one
     with invocation.progress("crawl") as advance:
         result = run_crawl(
             workspace,
             invocation.settings,
             sources,
-            tracks,
+            workspace.table_path(Track) if workspace.has(Track) else None,
             readers=_readers(invocation.settings),
-            urls=pages,
+            urls=[TaskSpec(PAGE_SOURCE, url, "sitemap") for url in sitemaps],
+            lists=[urls] if urls else [],
+            shard=Shard.parse(shard) if shard else None,
+            again_after_s=None if again_after is None else again_after * 86_400,
             limit=limit,
             on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
         )
@@ -71,39 +101,6 @@ def run(invocation: Invocation, urls: Path | None, names: tuple[str, ...], limit
 
 @click.command
 @click.pass_obj
-def status(invocation: Invocation) -> None:
-    """Count tasks by source and state.
-
-    \b
-    Example:
-      crossmusim --json crawl status
-    """
-    from sourcing.crawling.ledger import LEDGER_FILE, STATES, Ledger
-
-    path = invocation.workspace.crawl_dir / LEDGER_FILE
-    counts: dict[str, dict[str, int]] = {}
-    if path.exists():
-        ledger = Ledger(path)
-        try:
-            counts = ledger.counts()
-        finally:
-            ledger.close()
-    if not counts:
-        invocation.emit(
-            {"sources": {}, "total": dict.fromkeys(STATES, 0)}, ["No tasks yet: run `crossmusim crawl run`."]
-        )
-        return
-    from rich.table import Table
-
-    table = Table("source", *STATES)
-    for source, states in counts.items():
-        table.add_row(source, *(str(states[state]) for state in STATES))
-    total = {state: sum(states[state] for states in counts.values()) for state in STATES}
-    invocation.emit({"sources": counts, "total": total}, [table])
-
-
-@click.command
-@click.pass_obj
 def replay(invocation: Invocation) -> None:
     """Rebuild the documents table from the WARC files alone; asks nothing.
 
@@ -113,10 +110,10 @@ def replay(invocation: Invocation) -> None:
     Example:
       crossmusim crawl replay
     """
-    from sourcing.crawling.run import rebuild_documents
+    from sourcing.crawling.rebuild import rebuild_documents
 
     sources = _readers(invocation.settings)
-    with invocation.workspace.lock("crawl"), invocation.progress("replay") as advance:
+    with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
         documents, rejected = rebuild_documents(invocation.workspace, sources, on_page=advance)
     invocation.emit(
         {"documents": documents, "rejected": rejected}, [f"{documents} documents, {rejected} rejected rows"]

@@ -7,6 +7,8 @@ robots and retry middlewares are off and `Politeness` takes their place; `Guarde
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -25,14 +27,17 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 
+from sourcing.crawling.consent import granted_by
+from sourcing.crawling.hosts import Host
 from sourcing.crawling.politeness import (
     ROBOTS_MAX_AGE_S,
-    Host,
     RobotsVerdict,
     forbidden_address,
     read_robots,
     unusable_url,
 )
+from sourcing.crawling.slots import PacedSlot
+from sourcing.crawling.wellknown import WELL_KNOWN, SiteSignals, read_site_signals
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -40,7 +45,9 @@ if TYPE_CHECKING:
 
     from sourcing.crawling.spider import LedgerSpider
 
-__all__ = ["Denied", "GuardedHandler", "Politeness", "Postponed", "Refused", "Unreachable", "drain", "name_failure"]
+_KNOWN_ORIGINS = 10_000  # what their site files say is kept in memory
+
+__all__ = ["Denied", "GuardedHandler", "Politeness", "Postponed", "Refused", "Unreachable", "name_failure"]
 
 
 class Refused(IgnoreRequest):
@@ -71,13 +78,21 @@ class Unreachable(IgnoreRequest):
     """The host did not even give us its robots.txt."""
 
 
+@dataclass(frozen=True)
+class Site:
+    """What one origin says for all its pages."""
+
+    robots: RobotsVerdict
+    signals: SiteSignals
+
+
 class Politeness:
     """Downloader middleware: every request, redirected ones too, passes here before it may reach a host."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
-        self._verdicts: dict[str, RobotsVerdict] = {}
-        self._asking: dict[str, asyncio.Future[RobotsVerdict]] = {}
+        self._sites: OrderedDict[str, Site] = OrderedDict()  # least recently used first
+        self._asking: dict[str, asyncio.Future[Site]] = {}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Politeness:
@@ -95,10 +110,11 @@ class Politeness:
             raise Refused("private_host", why)
         host = self.spider.host(parts.netloc.lower(), request.meta["source"])
         self._set_slot(request, host)
-        if request.meta.get("is_robots"):
+        if request.meta.get("is_site_file"):
             return
         self._check_pause(host)
-        verdict = await self._robots(f"{parts.scheme}://{parts.netloc}", host, request.meta["source"])
+        site = await self._site(f"{parts.scheme}://{parts.netloc}", host, request.meta["source"])
+        verdict = site.robots
         host.slow_down_to(verdict.delay_s)
         self._set_slot(request, host)
         self._check_pause(host)
@@ -108,7 +124,7 @@ class Politeness:
             if verdict.unavailable or not terms:
                 raise Denied(line, again=verdict.unavailable)
             line += f", set aside by {terms}"
-        request.meta["robots_line"] = line
+        request.meta["robots_line"], request.meta["site"] = line, site.signals
 
     def _check_pause(self, host: Host) -> None:
         if self.spider.stopping:
@@ -122,39 +138,63 @@ class Politeness:
         # A redirected request still carries the slot of the host it came from, so it is always set anew.
         request.meta["download_slot"] = host.netloc
         downloader = self.crawler.engine.downloader
-        wanted = {"concurrency": host.concurrency, "delay": host.delay_s, "jitter": 0.0}
-        if downloader.per_slot_settings.get(host.netloc) != wanted:
-            downloader.per_slot_settings[host.netloc] = wanted
-            if slot := downloader.slots.get(host.netloc):
-                slot.delay, slot.concurrency, slot.jitter = host.delay_s, host.concurrency, 0.0
+        slot = downloader.slots.get(host.netloc)
+        if slot is None:
+            slot = downloader.slots[host.netloc] = PacedSlot(host, self.spider.now)
+            downloader._start_slot_gc()
+        slot.concurrency = host.concurrency
 
-    async def _robots(self, origin: str, host: Host, source: str) -> RobotsVerdict:
-        known = self._verdicts.get(origin)
-        if known is not None and self.spider.now() - known.fetched_at < ROBOTS_MAX_AGE_S:
+    async def _site(self, origin: str, host: Host, source: str) -> Site:
+        known = self._sites.get(origin)
+        if known is not None and self.spider.now() - known.robots.fetched_at < ROBOTS_MAX_AGE_S:
+            self._sites.move_to_end(origin)
             return known
         asking = self._asking.get(origin)
         if asking is None:
-            asking = self._asking[origin] = asyncio.ensure_future(self._ask_robots(origin, host, source))
+            asking = self._asking[origin] = asyncio.ensure_future(self._ask_site(origin, host, source))
             asking.add_done_callback(lambda _: self._asking.pop(origin, None))
         return await asyncio.shield(asking)
 
-    async def _ask_robots(self, origin: str, host: Host, source: str) -> RobotsVerdict:
-        request = Request(f"{origin}/robots.txt", meta={"is_robots": True, "source": source})
+    async def _ask_site(self, origin: str, host: Host, source: str) -> Site:
+        robots, body = await self._ask_robots(origin, host, source)
+        host.slow_down_to(robots.delay_s)
+        found: dict[str, bytes | None] = dict.fromkeys(WELL_KNOWN)
+        if not granted_by(self.spider.sources[source], origin):
+            for path in WELL_KNOWN:
+                if robots.allowed(origin + path) and not self.spider.stopping:
+                    found[path] = await self._ask_well_known(origin + path, source)
+        site = Site(robots, read_site_signals(body, *(found[path] for path in WELL_KNOWN)))
+        self._sites[origin] = site
+        if len(self._sites) > _KNOWN_ORIGINS:
+            self._sites.popitem(last=False)
+        return site
+
+    async def _ask_robots(self, origin: str, host: Host, source: str) -> tuple[RobotsVerdict, bytes | None]:
+        request = Request(f"{origin}/robots.txt", meta={"is_site_file": True, "source": source})
         spider = self.spider
         try:
             response: Response = await self.crawler.engine.download_async(request)
         except (Refused, Postponed):
             raise
         except IgnoreRequest:
-            verdict = read_robots(404, b"", spider.now())  # more redirects than RFC 9309 makes us follow
+            return read_robots(404, b"", spider.now()), None  # more redirects than RFC 9309 makes us follow
         except Exception as error:
             why = f"{origin} cannot be reached ({str(error)[:200] or type(error).__name__})"
-            host.struck(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
+            host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
             raise Unreachable(why) from error
-        else:
-            verdict = read_robots(response.status, response.body, spider.now())
-        self._verdicts[origin] = verdict
-        return verdict
+        body = response.body if 200 <= response.status < 300 else None
+        return read_robots(response.status, response.body, spider.now()), body
+
+    async def _ask_well_known(self, url: str, source: str) -> bytes | None:
+        """A file in which a site may speak of machine use; None where there is none to be had."""
+        request = Request(url, meta={"is_site_file": True, "source": source})
+        try:
+            response: Response = await self.crawler.engine.download_async(request)
+        except Postponed:
+            raise
+        except Exception:
+            return None  # these files are optional, and one that cannot be had says nothing
+        return response.body if 200 <= response.status < 300 else None
 
 
 class GuardedHandler(AiohttpDownloadHandler):
@@ -185,15 +225,6 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
-
-
-def drain(crawler: Crawler, reason: Postponed, netloc: str | None = None) -> None:
-    """Fail the requests still waiting for their turn in one host's download slot, or in all, with `reason`."""
-    slots = crawler.engine.downloader.slots
-    for key in list(slots) if netloc is None else [netloc]:
-        while key in slots and slots[key].queue:
-            _, waiting = slots[key].queue.popleft()
-            waiting.errback(reason)
 
 
 def name_failure(error: BaseException) -> tuple[str, bool]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "PRODUCT",
     "ROBOTS_MAX_AGE_S",
-    "Host",
     "RobotsVerdict",
     "forbidden_address",
     "read_robots",
@@ -102,39 +101,6 @@ def read_robots(status: int, body: bytes, now: float) -> RobotsVerdict:
     if 300 <= status < 400:  # a redirect loop or one to nowhere counts as unavailable, i.e. absent (§2.3.1.2)
         status = 404
     return RobotsVerdict(status, None, now)
-
-
-@dataclass
-class Host:
-    """What we know of one host during a run: how far apart requests lie, and until when it is left alone."""
-
-    netloc: str
-    delay_s: float
-    concurrency: int
-    in_flight: int = 0
-    paused_until: float = 0.0
-    strikes: int = 0  # times in a row it could not be reached
-    down: str = ""  # why it is left alone for the rest of the run
-
-    def slow_down_to(self, delay_s: float) -> None:
-        """The slower of what we declared and what the site asks for wins."""
-        self.delay_s = max(self.delay_s, delay_s)
-
-    def pause(self, until: float) -> None:
-        self.paused_until = max(self.paused_until, until)
-
-    @property
-    def window(self) -> int:
-        """Requests worth having under way: those transferring, and a few queued if the host is fast."""
-        fast = min(32, int(1 / self.delay_s)) if self.delay_s > 0 else 32
-        return self.concurrency + max(1, fast)
-
-    def struck(self, why: str, now: float, *, backoff_s: float, limit: int) -> None:
-        """It could not be reached: leave it alone for a while, longer each time, then for good."""
-        self.strikes += 1
-        self.pause(now + retry_delay_s(self.strikes, backoff_s))
-        if self.strikes >= limit:
-            self.down = why
 
 
 def retry_delay_s(attempt: int, backoff_s: float) -> float:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from scrapy.http import Response
+from w3lib.url import url_query_cleaner
 
 from sourcing.crawling.capture import Exchange
-from sourcing.crawling.consent import SNIPPET_BYTES, decide
-from sourcing.crawling.ledger import Task
-from sourcing.crawling.sources.base import Captured
+from sourcing.crawling.consent import SNIPPET_BYTES, decide, granted_by
+from sourcing.crawling.ledger import Task, Validators
+from sourcing.crawling.redaction import strip_secrets
+from sourcing.crawling.sources.base import Captured, Source
 
-__all__ = ["exchange_of", "throttled"]
+__all__ = ["conditional_headers", "exchange_of", "throttled", "tombstone"]
+
+_BLOT = "REDACTED"
 
 
 def throttled(response: Response) -> str:
@@ -22,36 +28,87 @@ def throttled(response: Response) -> str:
     return "maxlag" if response.headers.get("MediaWiki-API-Error") == b"maxlag" else ""
 
 
-def exchange_of(response: Response, task: Task, now: float) -> Exchange:
-    """Request and response of a fetched task, with what site and page say of our use; `now` in Unix seconds."""
+def conditional_headers(known: Validators) -> dict[str, str]:
+    """Headers that ask for the page only if it changed since the answer these come from (RFC 9110 §13)."""
+    headers = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
+    return {name: value for name, value in headers.items() if value and known.body_sha256}
+
+
+def exchange_of(response: Response, task: Task, source: Source, now: float, *, secret: str = "") -> Exchange:
+    """Request and response of a fetched task, with what site and page say of our use; `now` in Unix seconds.
+
+    A page that is as it was, by its status or by its bytes, becomes a revisit without body. `secret`, the key the
+    source was asked with, is blotted out wherever it stands: APIs echo it in headers and bodies.
+    """
     assert response.request is not None
-    response_headers, request_headers = _pairs(response.headers), _pairs(response.request.headers)
-    headers: dict[str, str] = {}
-    for name, value in response_headers:
-        name = name.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    response_headers = _pairs(response.headers, secret)
+    request_headers = _pairs(response.request.headers, secret)
+    headers = _folded(response_headers)
+    body: bytes = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
+    url = strip_secrets(response.url)
+    if source.key and source.key.parameter:
+        url = url_query_cleaner(url, [source.key.parameter], remove=True, keep_fragments=True)
     is_html = "html" in headers.get("content-type", "html")
-    snippet = response.body[:SNIPPET_BYTES].decode("utf-8", "replace") if is_html else ""
-    verdict = decide(headers, snippet, response.meta.get("robots_line", ""))
+    snippet = body[:SNIPPET_BYTES].decode("utf-8", "replace") if is_html else ""
+    verdict = decide(
+        headers,
+        snippet,
+        response.meta.get("robots_line", ""),
+        site=response.meta.get("site"),
+        url=response.url,
+        granted=granted_by(source, response.url),
+    )
+    unchanged = response.status == 304 or (
+        task.known.body_sha256 is not None and hashlib.sha256(body).hexdigest() == task.known.body_sha256
+    )
     captured = Captured(
         source=task.source,
         kind=task.kind,
         task_key=task.key,
-        url=response.url,
+        url=url,
         status=response.status,
         headers=headers,
-        body=response.body,
+        body=b"" if unchanged else body,
         retrieved_at=datetime.fromtimestamp(now, UTC),
         track_id=task.track_id,
         consent=verdict.decision,
         consent_evidence=verdict.evidence,
+        form="revisit" if unchanged else "response",
+        body_sha256=task.known.body_sha256 if unchanged else None,
     )
     return Exchange(captured, response_headers, request_headers)
 
 
-def _pairs(headers: Any) -> list[tuple[str, str]]:
-    return [
+def tombstone(task: Task, signal: str, now: float) -> Captured:
+    """The no that a page fetched earlier gets now, before it was asked again."""
+    return Captured(
+        source=task.source,
+        kind=task.kind,
+        task_key=task.key,
+        url=task.known.found_at or task.url,
+        status=0,
+        headers={},
+        body=b"",
+        retrieved_at=datetime.fromtimestamp(now, UTC),
+        track_id=task.track_id,
+        consent="deny",
+        consent_evidence=(signal,),
+        form="denial",
+    )
+
+
+def _folded(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _pairs(headers: Any, secret: str) -> list[tuple[str, str]]:
+    pairs = [
         (name.decode("latin-1"), value.decode("utf-8", "replace"))
         for name, values in headers.items()
         for value in values
     ]
+    return [(name, value.replace(secret, _BLOT)) for name, value in pairs] if secret else pairs

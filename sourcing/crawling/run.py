@@ -1,4 +1,4 @@
-"""A crawl run from seeds to the documents table, and the table rebuilt from the WARC files alone."""
+"""A crawl run from seeds to the documents table."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import dataframely as dy
-import polars as pl
-
 from sourcing import __version__
+from sourcing.crawling.budget import capped
 from sourcing.crawling.capture import CaptureWriter
-from sourcing.crawling.extract import extract_documents
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.politeness import unusable_url, user_agent
-from sourcing.crawling.replay import Tear, read_captured
-from sourcing.crawling.scribe import Scribe, reconcile
-from sourcing.crawling.sources.base import Captured, Source, TaskSpec
+from sourcing.crawling.rebuild import rebuild_documents
+from sourcing.crawling.scribe import Scribe, bury_dead
+from sourcing.crawling.seeding import (
+    PAGE_KIND,
+    PAGE_SOURCE,
+    Feed,
+    Seeding,
+    Shard,
+    catalogue_feeds,
+    list_feed,
+    plain_feed,
+)
+from sourcing.crawling.sources.base import Source, TaskSpec
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.settings import Settings
-from sourcing.store import Document, Track, Workspace
-from sourcing.store.workspace import rejected_frame
+from sourcing.store import Workspace
 
-__all__ = ["LEDGER_FILE", "PAGE_SOURCE", "CrawlResult", "read_url_list", "rebuild_documents", "run_crawl"]
+__all__ = ["LEDGER_FILE", "PAGE_SOURCE", "CrawlResult", "run_crawl"]
 
-PAGE_SOURCE = "schemaorg"  # reads the pages a user lists by URL
-_PAGE_KIND = "page"
+_LOCK_WAIT_S = 3600.0  # another process is reading what a dead one left, or writing the documents table
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,25 @@ def run_crawl(
     workspace: Workspace,
     settings: Settings,
     sources: Mapping[str, Source],
-    tracks: dy.DataFrame[Track] | None,
+    catalogue: Path | None = None,
     *,
     readers: Mapping[str, Source] | None = None,
     urls: Iterable[TaskSpec] = (),
+    lists: Iterable[Path] = (),
+    shard: Shard | None = None,
+    again_after_s: float | None = None,
     limit: int | None = None,
     on_progress: Callable[[str], None] = lambda _outcome: None,
     now: Callable[[], float] = time.time,
     backoff_s: float = 1.0,
     patience_s: float = 120.0,
 ) -> CrawlResult:
-    """Seed the ledger, ask what is pending, write documents and rejected rows.
+    """Ask what is pending, seeds of the tracks table at `catalogue`, of `urls` and of `lists` among it; write tables.
 
     `sources` are asked; `readers` (default: the same) are all that read what lies in the WARC files, so that asking
-    one source only takes no other's documents away. Both have their settings applied.
+    one source only takes no other's documents away. Both have their settings applied. With `again_after_s`, pages
+    fetched longer ago are asked again, by conditional requests where the site offers them. Several processes may
+    run this on one workspace.
 
     UsageError without a contact; UpstreamError when hosts were asked and not one page came back; StoppedShort at
     `limit` with work left, on an interrupt, or on a full disk.
@@ -92,28 +102,30 @@ def run_crawl(
         limit=limit,
     )
     started = time.monotonic()
-    with workspace.lock("crawl"):
-        ledger = Ledger(workspace.crawl_dir / LEDGER_FILE)
-        try:
-            ledger.release_own()
+    feeds = _feeds(workspace, settings, sources, catalogue, urls, lists, shard)
+    ledger = Ledger(workspace.crawl_dir / LEDGER_FILE)
+    try:
+        with ledger.run.entered(now()):
+            with workspace.lock("crawl-start", wait_s=_LOCK_WAIT_S):
+                bury_dead(ledger, workspace.crawl_dir, readers, now())
             ledger.reopen(now(), reasons=("private_host",) if crawl.allow_private_hosts else ())
-            reconcile(ledger, workspace.crawl_dir, readers, now())
-            ledger.add(seeds(sources, tracks, [*_setting_pages(settings, sources), *urls]))
+            if again_after_s is not None:
+                ledger.ask_again(now() - again_after_s, sources)
             done, notes, unreachable, interrupted = _crawl(
-                workspace, ledger, options, sources, now=now, on_progress=on_progress
+                workspace, ledger, options, sources, readers, Seeding(ledger, feeds, shard), now, on_progress
             )
-            ledger.release_own()
-            totals = ledger.totals()
-            waiting = totals["pending"]
-            if interrupted:
-                raise StoppedShort(
-                    "crawl",
-                    f"interrupted with {waiting} tasks pending",
-                    "the same command takes it up; `crossmusim crawl replay` reads what is there",
-                )
-            documents, rejected = rebuild_documents(workspace, readers, ledger=ledger)
-        finally:
-            ledger.close()
+        totals = ledger.census.totals(sources)
+        waiting = totals["pending"]
+        if interrupted:
+            raise StoppedShort(
+                "crawl",
+                f"interrupted with {waiting} tasks pending",
+                "the same command takes it up; `crossmusim crawl replay` reads what is there",
+            )
+        with workspace.lock("documents", wait_s=_LOCK_WAIT_S):
+            documents, rejected = rebuild_documents(workspace, readers, ledger=ledger, live=ledger.run.others())
+    finally:
+        ledger.close()
     asked = sum(done.values())
     if unreachable and not done.get("fetched"):
         raise UpstreamError(
@@ -136,14 +148,19 @@ def run_crawl(
     )
 
 
-def seeds(
-    sources: Mapping[str, Source], tracks: dy.DataFrame[Track] | None, pages: Iterable[TaskSpec]
-) -> Iterator[TaskSpec]:
-    """Listed pages first, then every source's tasks for every track; made as they are read."""
-    yield from pages
-    for row in tracks.iter_rows(named=True) if tracks is not None else ():
-        for source in sources.values():
-            yield from source.tasks(row, source)
+def _feeds(
+    workspace: Workspace,
+    settings: Settings,
+    sources: Mapping[str, Source],
+    catalogue: Path | None,
+    urls: Iterable[TaskSpec],
+    lists: Iterable[Path],
+    shard: Shard | None,
+) -> list[Feed]:
+    pages = [*_setting_pages(settings, sources), *urls]
+    feeds = [plain_feed(pages)] if pages else []
+    feeds += [list_feed(path, shard) for path in lists]
+    return feeds + (catalogue_feeds(catalogue, sources, shard) if catalogue else [])
 
 
 def _setting_pages(settings: Settings, sources: Mapping[str, Source]) -> list[TaskSpec]:
@@ -152,62 +169,7 @@ def _setting_pages(settings: Settings, sources: Mapping[str, Source]) -> list[Ta
     for url in settings.crawl.page_urls:
         if why := unusable_url(url):
             raise UsageError(f"setting crawl.page_urls, {url!r}", why, "list http or https pages")
-    return [TaskSpec(PAGE_SOURCE, url, _PAGE_KIND) for url in settings.crawl.page_urls]
-
-
-def read_url_list(path: Path) -> list[TaskSpec]:
-    """Page tasks from a text file: one URL a line, optionally a tab and a track_id; # starts a comment line.
-
-    UsageError names the first line that cannot be used.
-    """
-    specs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        url, _, track_id = line.strip().partition("\t")
-        if not url or url.startswith("#"):
-            continue
-        if why := unusable_url(url.strip()):
-            raise UsageError(f"{path} line {number}", why, "write one http or https URL a line")
-        specs.append(TaskSpec(PAGE_SOURCE, url.strip(), _PAGE_KIND, track_id.strip() or None))
-    return specs
-
-
-def rebuild_documents(
-    workspace: Workspace,
-    sources: Mapping[str, Source],
-    *,
-    ledger: Ledger | None = None,
-    on_page: Callable[[], None] = lambda: None,
-) -> tuple[int, int]:
-    """Write the documents table from the WARC files; returns its rows and how many rows are rejected.
-
-    Rejected rows of stage extract come from the files alone; those of stage crawl are the ledger's failed and
-    denied tasks, and are left as they lie when no ledger is given.
-    """
-    tears: list[Tear] = []
-
-    def pages() -> Iterator[Captured]:
-        for captured in read_captured(workspace.crawl_dir, tears.append):
-            on_page()
-            yield captured
-
-    documents, rejected = extract_documents(pages(), sources)
-    workspace.write(Document, documents)
-    torn = rejected_frame(
-        [{"stage": "extract", "key": tear.path.name, "reason": "warc_torn", "finding": tear.found} for tear in tears]
-    )
-    rejected_rows: pl.DataFrame = pl.concat([rejected, torn])
-    workspace.write_rejected("extract", rejected_rows)
-    total = rejected_rows.height
-    if ledger is not None:
-        lost = rejected_frame(
-            [
-                {"stage": "crawl", "key": item.url, "reason": item.reason, "finding": item.finding or item.state}
-                for item in ledger.outcomes()
-            ]
-        )
-        workspace.write_rejected("crawl", lost)
-        total += lost.height
-    return documents.height, total
+    return [TaskSpec(PAGE_SOURCE, url, PAGE_KIND) for url in settings.crawl.page_urls]
 
 
 def _crawl(
@@ -215,7 +177,8 @@ def _crawl(
     ledger: Ledger,
     options: Any,
     sources: Mapping[str, Source],
-    *,
+    readers: Mapping[str, Source],
+    seeding: Seeding,
     now: Callable[[], float],
     on_progress: Callable[[str], None],
 ) -> tuple[Mapping[str, int], list[str], list[str], bool]:
@@ -225,13 +188,15 @@ def _crawl(
     from sourcing.crawling.spider import LedgerSpider
     from sourcing.crawling.spider_settings import scrapy_settings
 
-    writer = CaptureWriter(workspace.crawl_dir, f"crossmusim/{__version__}")
-    scribe = Scribe(ledger, writer, sources, now)
+    writer = CaptureWriter(workspace.crawl_dir, f"crossmusim/{__version__}", label=ledger.run.owner)
+    scribe = Scribe(ledger, writer, readers, now)
     process = AsyncCrawlerProcess(scrapy_settings(options, sources))
     for name in ("scrapy", "py.warnings", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # outcomes are told by ledger and tables
     crawler = process.create_crawler(LedgerSpider)
-    running = process.crawl(crawler, options=options, sources=sources, scribe=scribe, now=now, on_done=on_progress)
+    running = process.crawl(
+        crawler, options=options, sources=sources, scribe=scribe, seeding=seeding, now=now, on_done=on_progress
+    )
     try:
         with _graceful_signals(lambda: crawler.spider) as interrupts:
             process.start(install_signal_handlers=False)
@@ -248,8 +213,8 @@ def _crawl(
     spider = crawler.spider
     assert isinstance(spider, LedgerSpider)
     unreachable = [host.down for host in spider.hosts.values() if host.down]
-    capped = [f"{name}: the daily cap of {sources[name].daily_cap} requests is used up" for name in spider.capped()]
-    return spider.done, [*spider.notes, *capped], unreachable, bool(interrupts)
+    notes = [*spider.notes, *capped(ledger, sources, now())]
+    return spider.done, notes, unreachable, bool(interrupts)
 
 
 @contextmanager

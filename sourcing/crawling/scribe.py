@@ -7,20 +7,21 @@ of `record` resumes only after that, so a crawl never holds more than Scrapy's o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from sourcing.crawling.capture import CaptureWriter, Exchange
-from sourcing.crawling.ledger import Ledger
-from sourcing.crawling.politeness import utc_day
+from sourcing.crawling.ledger import Ledger, Validators
 from sourcing.crawling.replay import read_sealed, warc_files
 from sourcing.crawling.sources import resolved
 from sourcing.crawling.sources.base import Captured, PageError, Source, TaskSpec
 
-__all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "PostponedTask", "Scribe", "reconcile"]
+__all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "PausedHost", "PostponedTask", "Scribe", "bury_dead"]
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Answered:
     """A response to keep; its consent decides between fetched and denied."""
 
     exchange: Exchange
+    source: str
 
 
 @dataclass(frozen=True)
@@ -40,33 +42,48 @@ class FailedTask:
     finding: str
     http_status: int | None = None
     retry_at: float | None = None
+    throttled: bool = False
 
 
 @dataclass(frozen=True)
 class DeniedTask:
+    """A no met before asking; `tombstone` is kept in the WARC files where a page was fetched earlier."""
+
     key: str
     source: str
     signal: str
     again_at: float = 0.0
+    tombstone: Captured | None = None
 
 
 @dataclass(frozen=True)
 class PostponedTask:
     key: str
+    source: str
     until: float
     why: str
 
 
-Entry = Answered | FailedTask | DeniedTask | PostponedTask
+@dataclass(frozen=True)
+class PausedHost:
+    host: str
+    until: float
+
+
+Unanswered = FailedTask | DeniedTask | PostponedTask | PausedHost
+Entry = Answered | Unanswered
 
 
 class Scribe:
-    """Owns the ledger and the WARC writer of one crawl process; everything touches them through its one thread."""
+    """Owns the ledger and the WARC writer of one crawl process; everything touches them through its one thread.
+
+    `readers` are all sources, also those not asked in this run: pages may lead to them.
+    """
 
     def __init__(
-        self, ledger: Ledger, writer: CaptureWriter, sources: Mapping[str, Source], now: Callable[[], float]
+        self, ledger: Ledger, writer: CaptureWriter, readers: Mapping[str, Source], now: Callable[[], float]
     ) -> None:
-        self.ledger, self.writer, self.sources, self.now = ledger, writer, sources, now
+        self.ledger, self.writer, self.readers, self.now = ledger, writer, readers, now
         self.broken: Exception | None = None  # a group could not be written: nothing more may be asked
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
         self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
@@ -83,11 +100,15 @@ class Scribe:
 
     async def record(self, entry: Entry) -> None:
         """Resumes once the entry is durable. What arrives while a group is being written makes up the next one."""
+        await self.note(entry)
+
+    def note(self, entry: Entry) -> asyncio.Future[None]:
+        """Record without waiting; the future is done once the entry is durable."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        await done
+        return done
 
     async def _write(self) -> None:
         try:
@@ -105,39 +126,68 @@ class Scribe:
             self._writing = None
 
     def _write_group(self, entries: list[Entry]) -> None:
+        entries = self._within_storage_caps(entries)
         for entry in entries:
             if isinstance(entry, Answered):
                 self.writer.write(entry.exchange)
+            elif isinstance(entry, DeniedTask) and entry.tombstone is not None:
+                self.writer.write(Exchange(entry.tombstone, (), ()))
         offset = self.writer.flush()
         now = self.now()
+        read = [
+            read_page(entry.exchange.captured, self.readers) if isinstance(entry, Answered) else None
+            for entry in entries
+        ]
+        tally: Counter[tuple[str, str]] = Counter()
+        size: Counter[str] = Counter()
         with self.ledger.group():
-            for entry in entries:
-                self._settle(entry, now)
+            for entry, page in zip(entries, read, strict=True):
+                if isinstance(entry, Answered):
+                    outcome = settle(self.ledger, entry.exchange.captured, page, now)
+                    size[entry.source] += len(entry.exchange.captured.body)
+                    tally[entry.source, outcome] += 1
+                else:
+                    self._settle(entry, tally)
+            for (source, outcome), n in tally.items():
+                stored = size.pop(source, 0)
+                self.ledger.tallies.count(source, outcome, now, n, stored)
             if offset:
                 self.ledger.mark_warc(self.writer.file, offset)
 
-    def _settle(self, entry: Entry, now: float) -> None:
+    def _settle(self, entry: Unanswered, tally: Counter[tuple[str, str]]) -> None:
         ledger = self.ledger
-        if isinstance(entry, PostponedTask):
-            ledger.postpone([entry.key], entry.until, entry.why, now=now)
-            return
-        if isinstance(entry, Answered):
-            source = entry.exchange.captured.source
-            settle_captured(ledger, entry.exchange.captured, self.sources, now)
+        if isinstance(entry, PausedHost):
+            ledger.run.pause(entry.host, entry.until)
+        elif isinstance(entry, PostponedTask):
+            ledger.postpone(entry.key, entry.until, entry.why)
+            tally[entry.source, "asked"] -= 1  # a lease counts as asked, and we never got to
         elif isinstance(entry, FailedTask):
-            source = entry.source
-            ledger.failed(
-                entry.key,
-                entry.reason,
-                entry.retry_at,
-                now=now,
-                finding=entry.finding,
-                http_status=entry.http_status,
-            )
+            ledger.failed(entry.key, entry.reason, entry.retry_at, finding=entry.finding, http_status=entry.http_status)
+            tally[entry.source, "failed" if entry.retry_at is None else "retried"] += 1
+            tally[entry.source, "throttled"] += entry.throttled
         else:
-            source = entry.source
-            ledger.denied(entry.key, entry.signal, now=now, again_at=entry.again_at)
-        ledger.count_requests(source, utc_day(now), 1)
+            ledger.denied(entry.key, entry.signal, again_at=entry.again_at)
+            tally[entry.source, "denied"] += 1
+
+    def _within_storage_caps(self, entries: list[Entry]) -> list[Entry]:
+        """Answers that would take a source beyond its storage cap are not kept, and said so."""
+        left: dict[str, float] = {}
+        kept: list[Entry] = []
+        for entry in entries:
+            cap = self.readers[entry.source].storage_cap_mb if isinstance(entry, Answered) else None
+            if cap is None or not isinstance(entry, Answered):
+                kept.append(entry)
+                continue
+            captured = entry.exchange.captured
+            if entry.source not in left:
+                left[entry.source] = cap * 1e6 - self.ledger.tallies.stored_bytes(entry.source)
+            left[entry.source] -= len(captured.body)
+            if left[entry.source] >= 0:
+                kept.append(entry)
+            else:
+                finding = f"{entry.source} may keep {cap:g} MB, and this answer would pass that"
+                kept.append(FailedTask(captured.task_key, entry.source, "storage_cap", finding))
+        return kept
 
     def close(self) -> None:
         """A disk that refuses the last flush too is told of by `broken`; the next run reads up to the tear."""
@@ -148,44 +198,79 @@ class Scribe:
             self.broken = self.broken or refused
 
 
-def settle_captured(ledger: Ledger, captured: Captured, sources: Mapping[str, Source], now: float) -> None:
-    """Enter a durable response into the ledger, with the tasks it leads to."""
-    if captured.consent == "deny":
-        signal = next(iter(captured.consent_evidence[-1:]), "consent: denied")
-        ledger.denied(captured.task_key, signal, now=now, http_status=captured.status)
-        return
-    follow: list[TaskSpec] = []
-    reason = finding = None
+@dataclass(frozen=True)
+class PageRead:
+    """What the page object said when it was asked where the page leads."""
+
+    follow: list[TaskSpec]
+    reason: str | None = None
+    finding: str | None = None
+
+
+def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
+    """Tasks a captured page leads to; none where consent is denied or the page is as it was."""
+    if captured.consent == "deny" or captured.form == "revisit":
+        return PageRead([])
     try:
-        source = sources[captured.source]
-        page = source.page_for(captured.kind)(captured, source)
+        page = readers[captured.source].page_for(captured.kind)(captured, readers[captured.source])
         follow = [
             replace(spec, parent_key=captured.task_key, track_id=spec.track_id or captured.track_id)
-            for spec in resolved(page.follow(), sources)
+            for spec in resolved(page.follow(), readers)
         ]
     except PageError as error:
-        reason, finding = error.reason, str(error)  # extract rejects the page with the same reason
+        return PageRead([], error.reason, str(error))  # extract rejects the page with the same reason
     except Exception as error:
         # A page must not stop a crawl of days; the response is safe, and a mended page object reads it again.
-        reason, finding = "page_object_broke", f"{type(error).__name__}: {error}"
-    ledger.fetched(captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding)
-    ledger.add(follow)
+        return PageRead([], "page_object_broke", f"{type(error).__name__}: {error}")
+    return PageRead(follow)
 
 
-def reconcile(ledger: Ledger, folder: Path, sources: Mapping[str, Source], now: float) -> int:
-    """Enter what lies in the WARC files beyond the ledger's marks: answers a killed run had no time to note.
+def settle(ledger: Ledger, captured: Captured, read: PageRead | None, now: float) -> str:
+    """Enter a durable capture into the ledger, with the tasks it leads to; returns the outcome's name."""
+    if captured.consent == "deny":
+        signal = next(iter(captured.consent_evidence[-1:]), "consent: denied")
+        ledger.denied(captured.task_key, signal, http_status=captured.status)
+        return "denied"
+    if captured.form == "resource":
+        return "imported"  # a dump's record was never a task
+    known = Validators(
+        captured.header("etag") or None,
+        captured.header("last-modified") or None,
+        captured.body_sha256 if captured.form == "revisit" else hashlib.sha256(captured.body).hexdigest(),
+        captured.url,
+    )
+    reason, finding = (read.reason, read.finding) if read else (None, None)
+    ledger.fetched(captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding, known=known)
+    ledger.add(read.follow if read else ())
+    return "unchanged" if captured.form == "revisit" else "fetched"
 
-    Returns how many there were. Starts where the ledger left off, so it costs nothing when nothing is missing.
+
+def bury_dead(ledger: Ledger, folder: Path, readers: Mapping[str, Source], now: float) -> int:
+    """Take over what killed processes left: answers they had no time to note, then their leases and hosts.
+
+    Returns how many answers there were. Costs nothing when nothing is missing.
     """
+    dead = ledger.run.dead()
+    alive = [owner for owner in ledger.run.others() if owner not in dead]
+    found = _reconcile(ledger, folder, readers, now, alive=alive)
+    for owner in dead:
+        ledger.run.forget(owner)
+    return found
+
+
+def _reconcile(
+    ledger: Ledger, folder: Path, readers: Mapping[str, Source], now: float, *, alive: Collection[str]
+) -> int:
+    """Enter what lies in the WARC files beyond the ledger's marks, from where the ledger left off."""
     found = 0
     for path in warc_files(folder):
         start = ledger.warc_mark(path.name)
-        if path.stat().st_size <= start:
+        if path.stat().st_size <= start or any(f"-{owner}-" in path.name for owner in alive):
             continue
         with ledger.group():
             end = start
             for sealed in read_sealed(path, start=start):
-                settle_captured(ledger, sealed.captured, sources, now)
+                settle(ledger, sealed.captured, read_page(sealed.captured, readers), now)
                 end, found = sealed.end, found + 1
             ledger.mark_warc(path.name, end)
     return found

@@ -7,7 +7,7 @@ Retries, pauses and follow-ups all go through the ledger; Scrapy keeps nothing t
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -19,18 +19,33 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, drain, name_failure
-from sourcing.crawling.ledger import Task
-from sourcing.crawling.politeness import Host, retry_at, retry_delay_s, utc_day
-from sourcing.crawling.responses import exchange_of, throttled
-from sourcing.crawling.scribe import Answered, DeniedTask, Entry, FailedTask, PostponedTask, Scribe
+from sourcing.crawling.budget import Budget, capped
+from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, name_failure
+from sourcing.crawling.hosts import Host
+from sourcing.crawling.ledger import ASKED, Task
+from sourcing.crawling.politeness import retry_at, retry_delay_s
+from sourcing.crawling.responses import conditional_headers, exchange_of, throttled, tombstone
+from sourcing.crawling.scribe import (
+    Answered,
+    DeniedTask,
+    Entry,
+    FailedTask,
+    PausedHost,
+    PostponedTask,
+    Scribe,
+    bury_dead,
+)
+from sourcing.crawling.seeding import Seeding
+from sourcing.crawling.slots import drain
 from sourcing.crawling.sources.base import Source
-from sourcing.crawling.spider_settings import Options
+from sourcing.crawling.spider_settings import MAX_OUT, Options
 
 __all__ = ["LedgerSpider"]
 
 _ROBOTS_AGAIN_S = 24 * 3600.0
-_BATCH = 32
+_BATCH = 64
+_POLL_S = 1.0  # while another process asks what is left
+_HOSTS_KEPT = 20_000
 
 
 class LedgerSpider(scrapy.Spider):
@@ -44,21 +59,22 @@ class LedgerSpider(scrapy.Spider):
         options: Options,
         sources: Mapping[str, Source],
         scribe: Scribe,
+        seeding: Seeding,
         now: Callable[[], float],
         on_done: Callable[[str], None],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.options, self.sources, self.scribe, self.now, self.on_done = options, sources, scribe, now, on_done
+        self.options, self.sources, self.scribe, self.seeding = options, sources, scribe, seeding
+        self.now, self.on_done = now, on_done
         self.hosts: dict[str, Host] = {}
         self.done: Counter[str] = Counter()  # outcomes of this run: fetched, failed, denied, retried
         self.stopping = False
         self.notes: list[str] = []
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._asked: Counter[tuple[str, str]] = Counter()  # by source and UTC day, this run
-        today = utc_day(now())
-        self._asked_before = {(name, today): scribe.ledger.requests_on(name, today) for name in sources}
-        self._in_flight: Counter[str] = Counter()  # by source
+        self._asked = 0  # this run, to hold its limit
+        self._out: Counter[str] = Counter()  # tasks under way, by host
+        self._released_at = 0.0
         self._wake = asyncio.Event()
 
     def host(self, netloc: str, source: str) -> Host:
@@ -66,20 +82,26 @@ class LedgerSpider(scrapy.Spider):
         declared = self.sources[source]
         host = self.hosts.get(netloc)
         if host is None:
-            host = self.hosts[netloc] = Host(netloc, 1 / declared.rate_per_s, declared.concurrency)
+            self._forget_idle_hosts()
+            host = self.hosts[netloc] = Host(netloc, 1 / declared.rate_per_s, declared.concurrency, declared.burst)
         host.slow_down_to(1 / declared.rate_per_s)
         host.concurrency = min(host.concurrency, declared.concurrency)
+        host.burst = min(host.burst, declared.burst)
         return host
+
+    def _forget_idle_hosts(self) -> None:
+        """A list of a million sites must not become a million hosts in memory."""
+        if len(self.hosts) < _HOSTS_KEPT:
+            return
+        now = self.now()
+        idle = [h.netloc for h in self.hosts.values() if not h.in_flight and not h.down and h.paused_until < now - 60]
+        for netloc in idle[: _HOSTS_KEPT // 2]:
+            del self.hosts[netloc]
 
     def api_terms(self, source: str, netloc: str) -> str:
         """The terms that let programs ask this source's own host, whatever robots.txt tells page crawlers."""
         declared = self.sources[source]
-        own = declared.owns(netloc)
-        return (declared.api_terms or "") if own else ""
-
-    def capped(self) -> list[str]:
-        """Sources whose daily cap is used up."""
-        return [name for name in self.sources if self._left_today(name, self.now()) <= 0]
+        return (declared.api_terms or "") if declared.owns(netloc) else ""
 
     def stop(self) -> None:
         """End soon: what is being transferred is finished and written, the rest stays pending."""
@@ -98,42 +120,50 @@ class LedgerSpider(scrapy.Spider):
             for task in tasks:
                 self._enter(task)
             for task in tasks:
-                yield Request(
-                    task.url,
-                    headers=dict(self.sources[task.source].headers),
-                    callback=self.answered,
-                    errback=self.unanswered,
-                    dont_filter=True,
-                    meta={"task": task, "source": task.source, "verbatim_url": True},
-                )
+                yield self._request(task)
             if not tasks and not await self._worth_waiting():
-                return
+                break
+        await self.scribe.call(self._rest)
+
+    def _request(self, task: Task) -> Request:
+        url, headers = self.sources[task.source].signed(task.url, os.environ)
+        return Request(
+            url,
+            headers={**headers, **conditional_headers(task.known)},
+            callback=self.answered,
+            errback=self.unanswered,
+            dont_filter=True,
+            meta={"task": task, "source": task.source, "verbatim_url": True},
+        )
 
     def _lease(self) -> list[Task]:
-        now = self.now()
-        full = [host.netloc for host in self.hosts.values() if self._closed(host, now)]
-        tasks: list[Task] = []
-        for name, source in self.sources.items():
-            free = sum(max(0, host.window - host.in_flight) for host in self.hosts.values())
-            fresh = Host("", 1 / source.rate_per_s, source.concurrency).window  # room to meet a new host
-            room = min(_BATCH, free + fresh, 2 * _BATCH + fresh - self._in_flight[name])
-            room = min(room, self._left_today(name, now))
-            if self.options.limit is not None:
-                room = min(room, self.options.limit - self._asked.total() - len(tasks))
-            if room > 0:
-                tasks += self.scribe.ledger.lease(room, now, self.options.lease_s, [name], not_hosts=full)
+        now, ledger = self.now(), self.scribe.ledger
+        self.seeding.feed()
+        n = min(_BATCH, MAX_OUT - self._out.total())
+        if self.options.limit is not None:
+            n = min(n, self.options.limit - self._asked)
+        with ledger.group():
+            if now - self._released_at > 60:
+                ledger.release_expired(now)
+                self._released_at = now
+            ledger.run.keep([netloc for netloc, out in list(self._out.items()) if out], now)
+            if n <= 0:
+                return []
+            budget = Budget(ledger, self.sources, self.hosts, now)
+            tasks = ledger.lease(n, now, self.options.lease_s, self.sources, room=budget.room)
+            for source, asked in Counter(task.source for task in tasks).items():
+                ledger.tallies.count(source, ASKED, now, asked)
         return tasks
 
-    def _closed(self, host: Host, now: float) -> bool:
-        return bool(host.down) or host.paused_until > now or host.in_flight >= host.window
-
     def _enter(self, task: Task) -> None:
-        self._asked[task.source, utc_day(self.now())] += 1
-        self._in_flight[task.source] += 1
+        self._asked += 1
+        self._out[task.host] += 1
         self.host(task.host, task.source).in_flight += 1
 
     def _leave(self, task: Task) -> None:
-        self._in_flight[task.source] -= 1
+        self._out[task.host] -= 1
+        if not self._out[task.host]:
+            del self._out[task.host]
         self.hosts[task.host].in_flight -= 1
         self._wake.set()
 
@@ -142,36 +172,53 @@ class LedgerSpider(scrapy.Spider):
         now = self.now()
         if self.scribe.broken:
             return False
-        if sum(self._in_flight.values()) or self._busy():
+        if self._out.total() or self.scribe.writing:
             paused = [host.paused_until - now for host in self.hosts.values() if host.paused_until > now]
             await self._sleep(min([self.options.patience_s, *paused]))
             return True
-        if self.options.limit is not None and self._asked.total() >= self.options.limit:
+        if self.options.limit is not None and self._asked >= self.options.limit:
             return False
-        down = [host.netloc for host in self.hosts.values() if host.down]
-        open_ = [name for name in self.sources if self._left_today(name, now) > 0]
-        soonest = await self.scribe.call(lambda: self.scribe.ledger.soonest(open_, not_hosts=down))
-        if soonest is None:
+        wait_s = await self.scribe.call(self._next_in_s)
+        if wait_s is None:
             return False
-        paused = [h.paused_until for h in self.hosts.values() if h.paused_until > now and not h.down]
-        wait_s = (min([soonest, *paused]) if soonest > now else min(paused, default=now + 1.0)) - now
         if wait_s > self.options.patience_s:
             self.notes.append(f"the next task may be asked in {wait_s:.0f} s; run again then")
             return False
         await self._sleep(max(wait_s, 0.001))
         return True
 
-    def _busy(self) -> bool:
-        """Responses are on their way to the disk, and may lead to further tasks."""
-        return self.scribe.writing
+    def _next_in_s(self) -> float | None:
+        """Seconds until something may be asked, with nothing under way; None when there is nothing left for us."""
+        self._rest()
+        now, ledger = self.now(), self.scribe.ledger
+        if not self.seeding.done:
+            return 0.0
+        folder = self.scribe.writer.folder
+        others = bool(ledger.run.others())
+        if others:
+            bury_dead(ledger, folder, self.scribe.readers, now)
+        full = {line.partition(":")[0] for line in capped(ledger, self.sources, now)}
+        open_ = [name for name in self.sources if name not in full]
+        later = ledger.census.soonest(open_)
+        times = [] if later is None else [later]
+        for netloc, paused_until in ledger.census.waiting_hosts(open_).items():
+            host = self.hosts.get(netloc)
+            if host is None or not host.down:
+                times.append(max(paused_until, host.paused_until if host else 0.0, now + 0.001))
+        if others and ledger.run.others() and ledger.census.totals(open_)["leased"]:
+            times = [now + _POLL_S]  # another process is at it, and may leave us something
+        return min(times) - now if times else None
 
-    def _left_today(self, name: str, now: float) -> int:
-        """Requests the source's daily cap leaves; counted when asked, so that none slips past it in flight."""
-        cap = self.sources[name].daily_cap
-        if cap is None:
-            return sys.maxsize
-        today = (name, utc_day(now))
-        return cap - self._asked_before.get(today, 0) - self._asked[today]
+    def _rest(self) -> None:
+        """Nothing is in flight: give the hosts back, with the time they are due to be asked again."""
+        ledger = self.scribe.ledger
+        if not ledger.run.holds_hosts:
+            return
+        with ledger.group():
+            for host in list(self.hosts.values()):
+                if host.paced and host.asked_at and not host.in_flight:
+                    ledger.run.pause(host.netloc, host.asked_at + host.interval_s)
+            ledger.run.rest()
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -186,21 +233,30 @@ class LedgerSpider(scrapy.Spider):
         self._leave(task)
         now = self.now()
         host = self.host(urlsplit(response.url).netloc.lower(), task.source)
-        host.strikes = 0
         status = response.status
+        again_at = now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
+        if status < 500 and not throttled(response):
+            host.answered(float(response.meta.get("download_latency") or 0.0))
+        readable = 200 <= status < 300 and "Content-Encoding" not in response.headers
         if reason := throttled(response):
             wait = self._told_to_wait(response, task, now)
-            await self._fail(task, reason, f"HTTP {status}, {reason}", status=status, again_at=wait)
-        elif 200 <= status < 300 and "Content-Encoding" not in response.headers:
-            await self._record("fetched", Answered(exchange_of(response, task, now)))
+            await self._fail(task, reason, f"HTTP {status}, {reason}", status=status, again_at=wait, throttled=True)
+        elif readable or (status == 304 and task.known.body_sha256):
+            exchange = exchange_of(response, task, self.sources[task.source], now, secret=self._secret(task))
+            await self._record("fetched", Answered(exchange, task.source))
         elif 200 <= status < 300:
             coding = (response.headers.get("Content-Encoding") or b"").decode("latin-1")
             await self._fail(task, "content_encoding", f"body is encoded as {coding!r}", status=status)
         elif status >= 500:
+            host.failed(f"HTTP {status}", now, backoff_s=self.options.backoff_s)
             wait = self._told_to_wait(response, task, now)
-            await self._fail(task, f"http_{status}", f"HTTP {status}", status=status, again_at=wait)
+            await self._fail(task, f"http_{status}", f"HTTP {status}", status=status, again_at=max(wait, again_at))
         else:
             await self._fail(task, f"http_{status}", f"HTTP {status} from {response.url[:300]}", status=status)
+
+    def _secret(self, task: Task) -> str:
+        key = self.sources[task.source].key
+        return os.environ.get(key.env, "") if key else ""
 
     def _downloaded(self, response: Response, request: Request) -> None:
         """A host that says "too much" is left alone at once: this runs before its slot sends what is queued."""
@@ -208,8 +264,10 @@ class LedgerSpider(scrapy.Spider):
         if task is None or not throttled(response):
             return
         host = self.host(urlsplit(request.url).netloc.lower(), task.source)
-        host.pause(self._told_to_wait(response, task, self.now()))
+        now = self.now()
+        host.throttled(self._told_to_wait(response, task, now), now)
         drain(self.crawler, Postponed(host.paused_until, "host_paused"), host.netloc)
+        self.scribe.note(PausedHost(host.netloc, host.paused_until))
 
     def _told_to_wait(self, response: Response, task: Task, now: float) -> float:
         until = retry_at((response.headers.get("Retry-After") or b"").decode("latin-1"), now)
@@ -229,33 +287,42 @@ class LedgerSpider(scrapy.Spider):
             await self._postpone(task, host.paused_until, "connect_failed")
         elif isinstance(error, Denied):
             again_at = now + _ROBOTS_AGAIN_S if error.again else 0.0
-            await self._record("denied", DeniedTask(task.key, task.source, error.signal, again_at))
+            stone = tombstone(task, error.signal, now) if task.known.body_sha256 and not error.again else None
+            await self._record("denied", DeniedTask(task.key, task.source, error.signal, again_at, stone))
         elif isinstance(error, Refused):
             await self._fail(task, error.reason, error.finding)
         else:
             reason, passing = name_failure(error)
+            finding = f"{type(error).__name__}: {error}"[:500]
             if reason == "connect_failed":
                 why = f"{host.netloc} cannot be reached ({str(error)[:200]})"
-                host.struck(why, now, backoff_s=self.options.backoff_s, limit=self.options.max_attempts)
-            again_at = now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
-            finding = f"{type(error).__name__}: {error}"[:500]
-            if reason == "body_too_large":
+                host.unreachable(why, now, backoff_s=self.options.backoff_s, limit=self.options.max_attempts)
+            elif passing:
+                host.failed(reason, now, backoff_s=self.options.backoff_s)
+            elif reason == "body_too_large":
                 finding = f"body is larger than {self.options.max_body_bytes / 1e6:g} MB"
+            again_at = now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
             await self._fail(task, reason, finding, again_at=again_at if passing else None)
 
     async def _postpone(self, task: Task, until: float, why: str) -> None:
-        self._asked[task.source, utc_day(self.now())] -= 1
-        await self._record("", PostponedTask(task.key, until, why))
+        self._asked -= 1
+        await self._record("", PostponedTask(task.key, task.source, until, why))
 
     async def _fail(
-        self, task: Task, reason: str, finding: str, *, status: int | None = None, again_at: float | None = None
+        self,
+        task: Task,
+        reason: str,
+        finding: str,
+        *,
+        status: int | None = None,
+        again_at: float | None = None,
+        throttled: bool = False,
     ) -> None:
         if task.attempts + 1 >= self.options.max_attempts:
             again_at = None
         outcome = "failed" if again_at is None else "retried"
-        await self._record(
-            outcome, FailedTask(task.key, task.source, reason, finding, http_status=status, retry_at=again_at)
-        )
+        entry = FailedTask(task.key, task.source, reason, finding, status, again_at, throttled)
+        await self._record(outcome, entry)
 
     async def _record(self, outcome: str, entry: Entry) -> None:
         try:

@@ -10,7 +10,9 @@ from scrapy.settings import default_settings
 
 from sourcing.crawling.sources.base import Source
 
-__all__ = ["Options", "scrapy_settings"]
+__all__ = ["MAX_OUT", "Options", "scrapy_settings"]
+
+MAX_OUT = 1000  # tasks under way in one process; most of them wait for the turn of their host
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def scrapy_settings(options: Options, sources: Mapping[str, Source]) -> dict[str
         "DOWNLOAD_TIMEOUT": options.timeout_s,
         "DOWNLOAD_MAXSIZE": options.max_body_bytes,
         "DOWNLOAD_WARNSIZE": 0,
-        "CONCURRENT_REQUESTS": 256,  # the ledger's windows decide, per host
+        "CONCURRENT_REQUESTS": MAX_OUT,  # the ledger's windows decide, per host
         "CONCURRENT_REQUESTS_PER_DOMAIN": max([1, *(source.concurrency for source in sources.values())]),
         "DOWNLOAD_DELAY_JITTER": 0.0,
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": max(5_000_000, 2 * options.max_body_bytes),

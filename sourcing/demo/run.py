@@ -131,12 +131,15 @@ def prepare(options: DemoOptions) -> None:
 
 
 def lay_out(out: Path, web: Web, url: str) -> None:
-    """Write the settings that point the three sources at the site, and the list of review pages."""
+    """Write the settings that point three sources at the site and leave out the others, and the review pages."""
+    from sourcing.crawling.sources import SOURCES
+
     sources = {"musicbrainz": "musicbrainz", "wikipedia": "wikipedia", "schemaorg": "reviews"}
     tables = [
         f'[sources.{name}]\nbase_url = "{url}/{path}"\nrate_per_s = 200\nconcurrency = 8\n'
         for name, path in sources.items()
     ]
+    tables += [f"[sources.{name}]\nenabled = false\n" for name in SOURCES if name not in sources]
     crawl = '[crawl]\ncontact = "demo@example.org"\nallow_private_hosts = true   # the site is on loopback\n'
     out.mkdir(parents=True, exist_ok=True)
     (out / "crossmusim.toml").write_text("\n".join([crawl, *tables]), encoding="utf-8")

@@ -153,19 +153,19 @@ class Workspace:
         path = self.root / "catalogue.json"
         return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
-    def lock(self, what: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the lock `what` (e.g. "crawl"); StoppedShort names the holder when it is taken. Freed by any death."""
-        return hold_lock(self.root / "locks", what, f"workspace {self.root}")
+    def lock(self, what: str, *, wait_s: float = 0.0) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock `what` (e.g. "matches"); StoppedShort names the holder when it is taken. Freed by any death."""
+        return hold_lock(self.root / "locks", what, f"workspace {self.root}", wait_s=wait_s)
 
 
 @contextlib.contextmanager
-def hold_lock(folder: Path, what: str, thing: str) -> Iterator[None]:
+def hold_lock(folder: Path, what: str, thing: str, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold `folder/<what>.lock`; StoppedShort about `thing` names the holder when another process has it."""
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
     holder = folder / f"{what}.json"
-    lock = FileLock(folder / f"{what}.lock", timeout=0)
+    lock = FileLock(folder / f"{what}.lock", timeout=wait_s)
     try:
         lock.acquire()
     except Timeout:

@@ -16,14 +16,18 @@ import pytest
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.ledger import Ledger
-from sourcing.crawling.run import CrawlResult, rebuild_documents, run_crawl
+from sourcing.crawling.rebuild import rebuild_documents
+from sourcing.crawling.run import CrawlResult, run_crawl
+from sourcing.crawling.seeding import Shard, list_feed
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.sources.base import Page, TaskSpec
+from sourcing.crawling.sources.base import Key, Page, TaskSpec
+from sourcing.crawling.wellknown import WELL_KNOWN
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Document, Workspace
 
 CRAWL: dict[str, Any] = {"contact": "me@example.org", "allow_private_hosts": True}
+SITE_FILES = ("/robots.txt", *WELL_KNOWN)
 FAST = replace(SOURCES["schemaorg"], rate_per_s=10_000.0, concurrency=4)
 
 
@@ -37,8 +41,9 @@ def site(**pages: Reply | Callable[[Asked], Reply]) -> Loopback:
     """A site with a song on every path, but for `pages`; `robots` is its robots.txt."""
 
     def handle(asked: Asked) -> Reply:
-        name = asked.path.strip("/").partition("?")[0].replace("robots.txt", "robots")
-        page = pages.get(name, Reply("", 404) if name == "robots" else Reply(song(asked.path)))
+        names = {"/robots.txt": "robots", "/ai.txt": "ai", "/.well-known/tdmrep.json": "tdmrep"}
+        name = names.get(asked.path, asked.path.strip("/").partition("?")[0])
+        page = pages.get(name, Reply("", 404) if asked.path in names else Reply(song(asked.path)))
         return page(asked) if callable(page) else page
 
     return Loopback(handle)
@@ -52,7 +57,8 @@ def crawl(folder: Path, server: Loopback, *paths: str, source: Any = FAST, **opt
 
 
 def asked(server: Loopback) -> list[str]:
-    return [request.path for request in server.log if request.path != "/robots.txt"]
+    """Paths of pages, without the files in which a site speaks for itself."""
+    return [request.path for request in server.log if request.path not in SITE_FILES]
 
 
 def rejected(folder: Path) -> dict[str, str]:
@@ -125,7 +131,7 @@ def test_pages_lead_to_pages_in_the_same_run(tmp_path: Path) -> None:
         assert asked(server) == [f"/p{n}" for n in range(1, 6)]
     assert (result.fetched, result.pending) == (5, 0)
     ledger = Ledger(Workspace(tmp_path).crawl_dir / "ledger.sqlite")
-    parents = ledger._db.execute("SELECT count(*) FROM tasks WHERE parent_key IS NOT NULL").fetchone()[0]
+    parents = ledger._db.execute("SELECT count(*) FROM tasks WHERE parent IS NOT NULL").fetchone()[0]
     assert parents == 4
 
 
@@ -188,7 +194,7 @@ def test_retry_after_is_honoured_by_the_whole_host(tmp_path: Path) -> None:
     with site(busy=busy) as server:
         source = replace(FAST, concurrency=1)
         result = crawl(tmp_path, server, "busy", "a", "b", "c", source=source)
-        pages = [request for request in server.log if request.path != "/robots.txt"]
+        pages = [request for request in server.log if request.path not in SITE_FILES]
         refused_at = next(request.at_s for request in pages if request.path == "/busy")
         later = [request.at_s - refused_at for request in pages if request.at_s > refused_at]
         assert min(later) >= 0.95
@@ -217,22 +223,11 @@ def test_a_retry_after_too_far_away_ends_the_run_and_says_so(tmp_path: Path) -> 
     assert "run again" in result.notes[0]
 
 
-def test_crawl_delay_becomes_the_delay_of_the_hosts_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sourcing.crawling.downloader import Politeness
-
-    slots: dict[str, dict[str, float]] = {}
-    set_slot = Politeness._set_slot
-
-    def spy(self: Politeness, request: Any, host: Any) -> None:
-        set_slot(self, request, host)
-        slots.update(self.crawler.engine.downloader.per_slot_settings)
-
-    monkeypatch.setattr(Politeness, "_set_slot", spy)
+def test_a_crawl_delay_holds_requests_apart(tmp_path: Path) -> None:
     with site(robots=Reply("User-agent: *\nCrawl-delay: 0.3")) as server:
         crawl(tmp_path, server, "a", "b", "c")
         times = [request.at_s for request in server.log]
         assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.28
-        assert slots[server.url.rpartition("/")[2]] == {"concurrency": 4, "delay": 0.3, "jitter": 0.0}
 
 
 def test_robots_txt_is_obeyed_and_a_5xx_one_denies_everything(tmp_path: Path) -> None:
@@ -335,3 +330,101 @@ def test_consoles_are_off_and_certificates_are_checked() -> None:
     assert settings["TELNETCONSOLE_ENABLED"] is settings["REMOTE_CONTROL_ENABLED"] is False
     assert settings["DOWNLOAD_VERIFY_CERTIFICATES"] is True
     assert all(order is None for order in settings["EXTENSIONS"].values())
+
+
+def test_what_a_site_says_for_all_its_pages_is_heard(tmp_path: Path) -> None:
+    reserved = json.dumps([{"location": "/private/*", "tdm-reservation": 1}])
+    with site(tdmrep=Reply(reserved, headers={"Content-Type": "application/json"})) as server:
+        result = crawl(tmp_path, server, "private/a", "b")
+        files = [request.path for request in server.log if request.path in SITE_FILES]
+    assert files == list(SITE_FILES)
+    assert (result.fetched, result.denied, result.documents) == (1, 1, 1)
+    denied = Workspace(tmp_path).read_rejected().filter(pl.col("stage") == "crawl")
+    assert "tdmrep.json" in denied["finding"].item()
+
+
+def test_an_unchanged_page_is_asked_for_by_its_validators_and_kept_once(tmp_path: Path) -> None:
+    def versioned(asked: Asked) -> Reply:
+        tag = {"ETag": '"v1"'}
+        return Reply("", 304, tag) if asked.headers.get("If-None-Match") == '"v1"' else Reply(song("a"), headers=tag)
+
+    clock = iter(itertools.count(1_000_000.0, 0.01))
+    with site(a=versioned) as server:
+        crawl(tmp_path, server, "a", "b", now=lambda: next(clock))
+        before = Workspace(tmp_path).read(Document)
+        result = crawl(tmp_path, server, again_after_s=0.0, now=lambda: next(clock) + 100.0)
+        assert sorted(asked(server)) == ["/a", "/a", "/b", "/b"]
+    assert (result.fetched, result.asked) == (2, 2)
+    after = Workspace(tmp_path).read(Document)
+    assert after.drop("consent_at", strict=False).equals(before.drop("consent_at", strict=False))
+    ledger = Ledger(Workspace(tmp_path).crawl_dir / "ledger.sqlite")
+    assert ledger.tallies.totals()["schemaorg"]["unchanged"] == 2
+
+
+def test_a_later_opt_out_takes_the_document_away(tmp_path: Path) -> None:
+    rules = {"text": ""}
+    with site(robots=lambda _asked: Reply(rules["text"])) as server:
+        assert crawl(tmp_path, server, "a", "b").documents == 2
+        rules["text"] = "User-agent: *\nDisallow: /a"
+        result = crawl(tmp_path, server, again_after_s=0.0)
+    assert (result.documents, result.denied) == (1, 1)
+    gone = Workspace(tmp_path).read_rejected().filter(pl.col("stage") == "extract")
+    assert gone["reason"].to_list() == ["consent_denied"]
+    assert gone["key"].item() == f"{server.url}/a"
+    assert rebuild_documents(Workspace(tmp_path), {"schemaorg": FAST})[0] == 1
+
+
+def test_a_key_is_sent_and_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSMUSIM_TEST_KEY", "TOPSECRET")
+    with site(a=lambda asked: Reply(song("a") + f"<p>you asked {asked.path} &amp; we answer</p>")) as server:
+        source = replace(FAST, base_url=server.url, key=Key("CROSSMUSIM_TEST_KEY", parameter="client"))
+        assert crawl(tmp_path, server, "a?q=1", source=source).fetched == 1
+        assert asked(server) == ["/a?q=1&client=TOPSECRET"]
+    for path in sorted((tmp_path / "crawl").glob("*")):
+        if path.is_file():
+            data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            assert b"TOPSECRET" not in data, path
+
+
+def test_a_storage_cap_is_never_passed(tmp_path: Path) -> None:
+    size = len(song("/a"))
+    with site() as server:
+        source = replace(FAST, storage_cap_mb=3.5 * size / 1e6)
+        result = crawl(tmp_path, server, *"abcdefgh", source=source)
+    assert 1 <= result.fetched <= 3
+    ledger = Ledger(Workspace(tmp_path).crawl_dir / "ledger.sqlite")
+    assert ledger.tallies.stored_bytes("schemaorg") <= 3.5 * size
+    assert "storage cap" in " ".join(result.notes) or result.fetched == 3
+    assert result.fetched + result.failed + result.pending == 8
+
+
+def test_a_url_list_is_fed_once_and_its_bad_lines_are_rows(tmp_path: Path) -> None:
+    with site() as server:
+        urls = tmp_path / "urls.txt"
+        lines = [f"{server.url}/{n}\tt{n}" for n in range(1200)]
+        lines[1100] = "ftp://x.test/a"
+        urls.write_text("# a comment\n" + "\n".join(lines), encoding="utf-8")
+        with pytest.raises(StoppedShort):
+            crawl(tmp_path / "w", server, lists=[urls], limit=3)
+        feed = list_feed(urls)
+        ledger = Ledger(Workspace(tmp_path / "w").crawl_dir / "ledger.sqlite")
+        assert ledger.cursor(feed.name) > 0
+        result = crawl(tmp_path / "w", server, lists=[urls])
+    assert (result.fetched, result.failed, result.pending) == (1199, 1, 0)
+    assert len(asked(server)) == 1199
+    bad = Workspace(tmp_path / "w").read_rejected()
+    assert bad["reason"].to_list() == ["url_unusable"]
+    assert "line 1102: scheme 'ftp'" in bad["finding"].item()
+
+
+def test_shards_part_the_seeds_and_lose_none(tmp_path: Path) -> None:
+    specs = [TaskSpec("schemaorg", f"http://a.test/{n}", "page", f"t{n // 2}") for n in range(200)]
+    parts = [[spec for spec in specs if Shard(index, 3).holds(spec)] for index in (1, 2, 3)]
+    assert sorted(spec.url for part in parts for spec in part) == sorted(spec.url for spec in specs)
+    assert all(len(part) > 40 for part in parts)
+    tracks = [{spec.track_id for spec in part} for part in parts]
+    assert not tracks[0] & tracks[1]
+    assert not tracks[1] & tracks[2]
+    for wrong in ("0/3", "4/3", "x", "1/"):
+        with pytest.raises(UsageError, match="i/n"):
+            Shard.parse(wrong)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sourcing.crawling.sources import SOURCES, enabled
 from sourcing.demo.run import DemoOptions, Mission, StepFailed, _site, lay_out, prepare
 from sourcing.demo.web import build_web
 from sourcing.demo.world import build_world
@@ -33,11 +34,13 @@ def test_the_settings_point_each_source_at_its_part_of_the_site(tmp_path: Path) 
     lay_out(tmp_path / "a b", build_web(build_world(0, 30)), "http://127.0.0.1:7")
     settings = load_settings(tmp_path / "a b")
     assert settings.crawl.allow_private_hosts
-    assert {name: source.base_url for name, source in settings.sources.items()} == {
+    assert {name: source.base_url for name, source in settings.sources.items() if source.enabled is not False} == {
         "musicbrainz": "http://127.0.0.1:7/musicbrainz",
         "wikipedia": "http://127.0.0.1:7/wikipedia",
         "schemaorg": "http://127.0.0.1:7/reviews",
     }
+    asked = [name for name, source in SOURCES.items() if enabled(source, settings.sources.get(name))]
+    assert asked == ["musicbrainz", "schemaorg", "wikipedia"]
     urls = (tmp_path / "a b" / "review-urls.txt").read_text().splitlines()
     assert all(url.startswith("http://127.0.0.1:7/reviews/") for url in urls)
 

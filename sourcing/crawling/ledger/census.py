@@ -1,0 +1,73 @@
+"""Census: how many tasks are in which state, which wait for what, and what became of those that were lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+
+from sourcing.crawling.ledger.schema import CODES, STATES, Outcome
+
+__all__ = ["Census"]
+
+
+class Census:
+    """Looks at the ledger and changes nothing; costs the number of queues, not of tasks."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def ready(self, source: str, enough: int) -> int:
+        """Tasks of a source that could be asked now, counted no further than about `enough`."""
+        found = 0
+        for (n,) in self._db.execute(
+            "SELECT c.n FROM queues q JOIN counts c ON c.queue = q.id AND c.state = 0 WHERE q.source = ?", (source,)
+        ):
+            found += n
+            if found >= enough:
+                break
+        return found
+
+    def soonest(self, sources: Collection[str]) -> float | None:
+        """When the next task of these sources that waits for its time may be asked; None when none waits."""
+        row = self._db.execute(
+            "SELECT t.next_at FROM tasks t JOIN queues q ON q.id = t.queue WHERE t.state = 5"
+            f" AND q.source IN ({','.join('?' * len(sources))}) ORDER BY t.next_at LIMIT 1",
+            (*sources,),
+        ).fetchone()
+        return None if row is None else float(row[0])
+
+    def waiting_hosts(self, sources: Collection[str]) -> dict[str, float]:
+        """Hosts with something to ask → until when they are paused; a thousand at most."""
+        rows = self._db.execute(
+            "SELECT DISTINCT q.host, coalesce(h.paused_until, 0) FROM counts c JOIN queues q ON q.id = c.queue"
+            " LEFT JOIN hosts h ON h.host = q.host WHERE c.state = 0"
+            f" AND q.source IN ({','.join('?' * len(sources))}) LIMIT 1000",
+            (*sources,),
+        )
+        return {host: float(until) for host, until in rows}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Source → state → number of tasks; every state is there."""
+        table: dict[str, dict[str, int]] = {}
+        for source, state, n in self._db.execute(
+            "SELECT q.source, c.state, sum(c.n) FROM counts c JOIN queues q ON q.id = c.queue"
+            " GROUP BY q.source, c.state ORDER BY q.source, c.state"
+        ):
+            table.setdefault(source, dict.fromkeys(STATES, 0))[CODES[state]] += n
+        return table
+
+    def totals(self, sources: Collection[str] | None = None) -> dict[str, int]:
+        """State → number of tasks over all sources, or those named."""
+        total = dict.fromkeys(STATES, 0)
+        for source, states in self.counts().items():
+            for state, n in states.items():
+                total[state] += n if sources is None or source in sources else 0
+        return total
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Failed and denied tasks, in the order they were added."""
+        for key, source, url, state, reason, finding in self._db.execute(
+            "SELECT hex(t.key), q.source, t.url, t.state, coalesce(t.reason, ''), coalesce(t.finding, '')"
+            " FROM tasks t JOIN queues q ON q.id = t.queue WHERE t.state IN (3, 4) ORDER BY t.seq"
+        ):
+            yield Outcome(key.lower(), source, url, CODES[state], reason, finding)

@@ -1,0 +1,108 @@
+"""Runs: the crawl processes that share a ledger, which hosts each of them asks, and what a dead one leaves behind.
+
+A host belongs to one process at a time, so that its rate, its pauses and its robots file are one process's
+business. Every process holds a lock file of its own that any death frees; who can take it may bury the dead.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+__all__ = ["CLAIM_S", "Run"]
+
+CLAIM_S = 30.0  # a host that its process has not renewed for so long may be taken by another
+
+
+class Run:
+    """One process at work on a ledger; `owner` names it, also in its WARC files."""
+
+    def __init__(self, db: sqlite3.Connection, folder: Path) -> None:
+        self._db, self._folder = db, folder
+        self.owner = f"{os.getpid()}-{secrets.token_hex(3)}"
+        self._claims: dict[str, float] = {}
+
+    @contextmanager
+    def entered(self, now: float) -> Iterator[None]:
+        """Be alive to the others; at the end, hosts are given back."""
+        lock = self._lock(self.owner)
+        lock.acquire()
+        try:
+            self._db.execute("INSERT INTO runs VALUES (?, ?)", (self.owner, now))
+            yield
+            self.forget(self.owner)
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def others(self) -> list[str]:
+        """Processes entered and not yet gone, alive or dead, but for this one."""
+        return [row[0] for row in self._db.execute("SELECT owner FROM runs WHERE owner <> ?", (self.owner,))]
+
+    def dead(self) -> list[str]:
+        """Those among the others whose process is gone: their lock is free."""
+        found = []
+        for owner in self.others():
+            lock = self._lock(owner)
+            try:
+                with lock:
+                    found.append(owner)
+            except Timeout:
+                continue  # alive
+        return found
+
+    def forget(self, owner: str) -> None:
+        """Release what a process held: leased tasks are pending again, its hosts free."""
+        self._db.execute(
+            "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND owner = ?", (owner,)
+        )
+        self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (owner,))
+        self._db.execute("DELETE FROM runs WHERE owner = ?", (owner,))
+        if owner != self.owner:
+            Path(self._lock(owner).lock_file).unlink(missing_ok=True)
+
+    def claim(self, host: str, now: float) -> None:
+        """Make the host this process's own for a while; the caller has seen that it is free."""
+        if self._claims.get(host, 0.0) > now + CLAIM_S / 2:
+            return
+        self._claims[host] = now + CLAIM_S
+        self._db.execute(
+            "INSERT INTO hosts (host, owner, claimed_until) VALUES (?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET owner = excluded.owner, claimed_until = excluded.claimed_until",
+            (host, self.owner, now + CLAIM_S),
+        )
+
+    @property
+    def holds_hosts(self) -> bool:
+        return bool(self._claims)
+
+    def keep(self, active: Collection[str], now: float) -> None:
+        """Renew the claims of `active` hosts; the others run out by themselves."""
+        for host, until in list(self._claims.items()):
+            if host in active:
+                self.claim(host, now)
+            elif until < now:
+                del self._claims[host]
+
+    def rest(self) -> None:
+        """Give back every host: nothing is in flight, and others may have work there."""
+        if self._claims:
+            self._claims.clear()
+            self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (self.owner,))
+
+    def pause(self, host: str, until: float) -> None:
+        """Nobody asks this host before `until`, in this run or the next."""
+        self._db.execute(
+            "INSERT INTO hosts (host, paused_until) VALUES (?, ?)"
+            " ON CONFLICT DO UPDATE SET paused_until = max(paused_until, excluded.paused_until)",
+            (host, until),
+        )
+
+    def _lock(self, owner: str) -> FileLock:
+        return FileLock(self._folder / f"run-{owner}.lock", timeout=0)
