@@ -1,37 +1,26 @@
-"""Captured responses → documents: runs each source's page object and fills in what every document carries."""
+"""Captured answers → documents: of all captures of an address, the one that counts gives its documents."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import dataframely as dy
 import polars as pl
 
-from sourcing.crawling.sources.base import Captured, PageError, Source
+from sourcing.crawling.readings import EXCERPT_CHARS, LIGHT, document_id, empty_readings, read_captures
+from sourcing.crawling.sources.base import Captured, Source
 from sourcing.crawling.sources.reading import clean
 from sourcing.store.schemas import Document, Rejected
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["document_id", "extract_documents"]
+__all__ = ["Readings", "document_id", "extract_documents", "settle_readings"]
 
-_WORDS = ("title", "artist", "album", "tags", "lead", "text")  # columns that carry someone's words
-_MAX_TEXT_CHARS = 400_000  # longer prose is cut at a paragraph: no page about a recording is longer
-_EXCERPT_CHARS = 200
+#: A table of readings wherever it lies: hands out the columns asked for, rows in the order of capture.
+Readings = Callable[[Sequence[str]], pl.DataFrame]
 
-_Rank = tuple[datetime, str]  # when it was retrieved, then the body's hash, so that ties have an order
-
-
-@dataclass
-class _Address:
-    """What the captures of one address came to."""
-
-    newest: tuple[_Rank, Captured] | None = None
-    sound: tuple[_Rank, list[dict[str, Any]], list[dict[str, Any]]] | None = None  # documents, rejections
-    failed: tuple[_Rank, dict[str, Any]] | None = None
+_ADDRESS = ("source", "url")
+_ROW = ("part", "n")  # which table of readings, and which row of it
 
 
 def extract_documents(
@@ -39,143 +28,92 @@ def extract_documents(
 ) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
     """Documents sorted by doc_id, and a rejected row per address that gave none although it should have.
 
-    An address captured several times counts once: its newest readable capture gives the documents, its newest
-    capture says whether its site consents. One doc_id from several addresses: the newest stays. `sources` are
-    the effective declarations; bodies are read one at a time and not kept.
+    An address captured several times counts once. Its newest capture, whatever its form, says whether its site
+    consents. Its documents come from the newest capture with a body that could be read; where a later revisit
+    found another body than that one, from the capture of that body. One doc_id from several addresses: the newest
+    stays. `sources` are the effective declarations; bodies are read one at a time and not kept.
     """
-    addresses: dict[tuple[str, str], _Address] = {}
-    for capture in captured:
-        _read(capture, sources, addresses.setdefault((capture.source, capture.url), _Address()))
+    frame = pl.concat([empty_readings(), *read_captures(captured, sources)])
+    return settle_readings([frame.select])
 
-    documents: dict[str, tuple[_Rank, dict[str, Any]]] = {}
+
+def settle_readings(parts: Sequence[Readings]) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
+    """`extract_documents` of what was read before; `parts` are in the order of capture and are read one at a time."""
+    light = pl.concat(
+        [pl.DataFrame(schema={"part": pl.UInt32, "n": pl.UInt32, **LIGHT})]
+        + [
+            part(list(LIGHT)).with_row_index("n").select(pl.lit(number, dtype=pl.UInt32).alias("part"), "n", *LIGHT)
+            for number, part in enumerate(parts)
+        ]
+    )
+    newest = _newest(light)
+    allowed = newest.filter(~pl.col("denies")).select(*_ADDRESS, "form")
+    chosen = _chosen(light).join(allowed, on=_ADDRESS, how="semi")
+    failed = _newest(light.filter(pl.col("outcome") == "failed")).join(allowed, on=_ADDRESS, how="semi")
+    failed = failed.join(chosen, on=_ADDRESS, how="anti")
+    empty = allowed.join(chosen, on=_ADDRESS, how="anti").join(failed, on=_ADDRESS, how="anti")
+
     rejected: list[dict[str, Any]] = []
-    for _, address in sorted(addresses.items()):
-        assert address.newest is not None
-        newest = address.newest[1]
-        if newest.consent != "allow":
-            signals = ", ".join(newest.consent_evidence) or "no signal recorded"
-            rejected.append(_rejection(newest, "consent_denied", f"the site or page says no: {signals}"))
-        elif address.sound is not None:
-            rank, rows, refused = address.sound
-            rejected.extend(refused)
-            for row in rows:
-                known = documents.get(row["doc_id"])
-                if known is None or (rank, row["url"]) > (known[0], known[1]["url"]):
-                    documents[row["doc_id"]] = (rank, row)
-        elif address.failed is not None:
-            rejected.append(address.failed[1])
+    for row in _rows(parts, newest.filter("denies"), "evidence").iter_rows(named=True):
+        signals = ", ".join(row["evidence"]) or "no signal recorded"
+        finding = clean(f"the site or page says no: {signals}")
+        rejected.append(_rejection(row["url"], reason="consent_denied", finding=finding, row=None))
+    for row in _rows(parts, failed, "failure").iter_rows(named=True):
+        rejected.append(_rejection(row["url"], **row["failure"]))
+    for row in _rows(parts, chosen, "refused").filter(pl.col("refused").list.len() > 0).iter_rows(named=True):
+        rejected.extend(_rejection(row["url"], **refusal) for refusal in row["refused"])
+    for url in empty.get_column("url"):
+        finding = "it was found unchanged, and no capture of it could be read before"
+        rejected.append(_rejection(url, reason="revisit_without_body", finding=finding, row=None))
 
-    rows = [documents[doc_id][1] for doc_id in sorted(documents)]
-    good, failure = Document.filter(pl.DataFrame(rows, schema=Document.create_empty().schema, orient="row"))
-    for row in failure.invalid().to_dicts():
-        finding = f"a document titled {str(row['title_raw'])[:_EXCERPT_CHARS]!r} breaks a rule of the schema"
-        rejected.append({"stage": "extract", "key": row["url"], "reason": "document_invalid", "finding": finding})
+    good, failure = Document.filter(_documents(parts, chosen))
+    for row in failure.invalid().iter_rows(named=True):
+        finding = f"a document titled {str(row['title_raw'])[:EXCERPT_CHARS]!r} breaks a rule of the schema"
+        rejected.append(_rejection(row["url"], reason="document_invalid", finding=finding, row=None))
+    rejected.sort(key=lambda row: [row[key] or "" for key in ("key", "reason", "finding", "row")])
     return Document.validate(good.sort("doc_id")), rejected_frame(rejected)
 
 
-def document_id(source: str, record_id: str) -> str:
-    """`source:` and 16 hex digits of the record's own id or canonical address."""
-    return f"{source}:{hashlib.sha256(record_id.encode('utf-8', 'replace')).hexdigest()[:16]}"
+def _newest(captures: pl.DataFrame) -> pl.DataFrame:
+    """The newest capture of each address, in the order of addresses.
+
+    Ties of one moment have an order too: a no before a yes, then by the body's hash, then what was written first.
+    """
+    order = [*_ADDRESS, "at", "denies", "sha256", *_ROW]
+    down = [False, False, True, True, True, False, False]
+    return captures.sort(order, descending=down).unique(_ADDRESS, keep="first", maintain_order=True)
 
 
-def _read(capture: Captured, sources: Mapping[str, Source], address: _Address) -> None:
-    digest = hashlib.sha256(capture.body).hexdigest()
-    rank = (capture.retrieved_at, digest)
-    if address.newest is None or rank > address.newest[0]:
-        address.newest = rank, _without_body(capture)
-    if capture.consent != "allow":
-        return  # words of a page that says no are not even read
-    try:
-        rows, refused = _documents(capture, digest, sources)
-    except PageError as error:
-        rejection = _rejection(capture, error.reason, error.finding)
-    except Exception as error:
-        # A page object met something its author did not think of: the page is set aside, with the kind of
-        # mistake for us to mend, and every other page is still read.
-        rejection = _rejection(capture, "page_object_failed", f"{type(error).__name__}: {str(error)[:_EXCERPT_CHARS]}")
-    else:
-        if address.sound is None or rank > address.sound[0]:
-            address.sound = rank, rows, refused
-        return
-    if address.failed is None or rank > address.failed[0]:
-        address.failed = rank, rejection
+def _chosen(light: pl.DataFrame) -> pl.DataFrame:
+    """For each address with a sound capture, the one whose documents count."""
+    sound = light.filter(pl.col("outcome") == "sound")
+    revisits = _newest(light.filter(pl.col("form") == "revisit")).select(*_ADDRESS, "at", "sha256")
+    latest = _newest(sound)
+    later = latest.join(revisits, on=_ADDRESS, suffix="_found").filter(pl.col("at_found") > pl.col("at"))
+    found = later.select(*_ADDRESS, pl.col("sha256_found").alias("sha256"))
+    again = _newest(sound.join(found, on=[*_ADDRESS, "sha256"], how="semi"))
+    return pl.concat([again, latest.join(again, on=_ADDRESS, how="anti")])
 
 
-def _documents(
-    capture: Captured, digest: str, sources: Mapping[str, Source]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    source = sources.get(capture.source)
-    if source is None:
-        raise PageError("source_unknown", f"there is no source called {capture.source!r}")
-    page = source.page_for(capture.kind)(capture, source)
-    rows = [_filled(row, capture, digest, source) for row in page.documents()]
-    return rows, [_rejection(capture, error.reason, error.finding) for error in page.refused]
-
-
-def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Source) -> dict[str, Any]:
-    """The page's columns with everything else a document carries."""
-    row = {**row, **{key: clean(row.get(key)) for key in ("title", "title_raw", "artist", "album", "lead", "text")}}
-    row["text"] = _shortened(row["text"])
-    document: dict[str, Any] = {
-        "doc_id": document_id(source.name, str(row.get("record_id") or capture.url)),
-        "source": source.name,
-        "url": capture.url,
-        "retrieved_at": capture.retrieved_at,
-        "content_sha256": digest,
-        "granularity": row["granularity"],
-        "lead_track_id": capture.track_id,
-        "isrcs": list(row.get("isrcs") or []),
-        "tags": [tag for tag in row.get("tags") or [] if tag.get("name")],
-        "consent": capture.consent,
-        "consent_evidence": list(capture.consent_evidence),
-    }
-    nullable = (
-        "permalink",
-        "title",
-        "title_raw",
-        "artist",
-        "album",
-        "year",
-        "duration_s",
-        "mbid",
-        "language",
-        "lead",
-        "text",
+def _documents(parts: Sequence[Readings], chosen: pl.DataFrame) -> pl.DataFrame:
+    """The documents of the chosen captures, one per doc_id: the newest, then by hash, address and place in the page."""
+    rows = _rows(parts, chosen, "documents").filter(pl.col("documents").list.len() > 0)
+    documents = rows.select(pl.col("documents").explode()).unnest("documents")
+    rank = documents.select("doc_id", "retrieved_at", "content_sha256", "url").with_row_index("n")
+    rank = rank.sort(
+        "doc_id", "retrieved_at", "content_sha256", "url", "n", descending=[False, True, True, True, False]
     )
-    document.update({key: row.get(key) for key in nullable})
-    document["licences"] = _licences(document, source.licences, row.get("licences") or {}, source.attribution)
-    return document
+    return documents[rank.unique("doc_id", keep="first", maintain_order=True).get_column("n")]
 
 
-def _licences(
-    document: Mapping[str, Any], declared: Mapping[str, str], stated: Mapping[str, str], template: str
-) -> list[dict[str, Any]]:
-    """An entry per column of words it has, and "*" for its facts; what a page states goes before what is declared."""
-    columns = [column for column in _WORDS if document.get(column)]
-    attribution = template.format_map({key: "" if value is None else value for key, value in document.items()})
-    entries = []
-    for column in [*columns, "*"]:
-        licence = stated.get(column) or stated.get("*") or declared.get(column) or declared.get("*") or "unknown"
-        entries.append({"field": column, "licence": licence, "attribution": attribution or None})
-    return entries
+def _rows(parts: Sequence[Readings], wanted: pl.DataFrame, column: str) -> pl.DataFrame:
+    """`url` and `column` of the wanted rows, in the order of capture; one part in memory at a time."""
+    found = [empty_readings().select("url", column)]
+    for number, rows in wanted.sort(*_ROW).partition_by("part", as_dict=True, maintain_order=True).items():
+        (part,) = number
+        found.append(parts[part](["url", column])[rows.get_column("n")])
+    return pl.concat(found)
 
 
-def _shortened(text: str | None) -> str | None:
-    if text is None or len(text) <= _MAX_TEXT_CHARS:
-        return text
-    return text[:_MAX_TEXT_CHARS].rpartition("\n\n")[0] or text[:_MAX_TEXT_CHARS]
-
-
-def _rejection(capture: Captured, reason: str, finding: str) -> dict[str, Any]:
-    excerpt = clean(capture.body[: 4 * _EXCERPT_CHARS].decode("utf-8", "replace"))
-    return {
-        "stage": "extract",
-        "key": capture.url,
-        "reason": reason,
-        "finding": clean(finding) or reason,
-        "row": excerpt[:_EXCERPT_CHARS] if excerpt else None,
-    }
-
-
-def _without_body(capture: Captured) -> Captured:
-    return replace(capture, body=b"")
+def _rejection(url: str, *, reason: str, finding: str | None, row: str | None) -> dict[str, Any]:
+    return {"stage": "extract", "key": url, "reason": reason, "finding": finding or reason, "row": row}

@@ -17,7 +17,7 @@ from matching_rows import tracks_of
 from sourcing.commands.crawl_import import import_dump, wanted_by
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.importing import import_records
-from sourcing.crawling.run import rebuild_documents
+from sourcing.crawling.rebuild import rebuild_documents
 from sourcing.crawling.sources import SOURCES
 from sourcing.errors import InputError, StoppedShort, UsageError
 from sourcing.store.schemas import Document, Track

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import permutations
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sourcing.crawling.extract import document_id, extract_documents
@@ -107,6 +110,126 @@ def test_a_site_that_says_no_gives_no_document_also_when_it_said_yes_before():
     assert documents == []
     assert rejected[0]["reason"] == "consent_denied"
     assert "tdm-reservation: 1" in rejected[0]["finding"]
+
+
+def later(days, **changes):
+    return replace(recording(), retrieved_at=NOON + timedelta(days), **changes)
+
+
+def revisit_of(capture, days):
+    return later(days, form="revisit", status=304, body=b"", body_sha256=sha256(capture.body).hexdigest())
+
+
+def denial(days):
+    return later(days, form="denial", status=0, body=b"", consent="deny", consent_evidence=("robots.txt: Disallow",))
+
+
+def test_a_page_found_unchanged_keeps_its_document():
+    for order in permutations([recording(), revisit_of(recording(), 1), revisit_of(recording(), 2)]):
+        (document,), rejected = extract(*order)
+        assert (document["title"], rejected) == ("Low Tide", [])
+        assert document["retrieved_at"] == NOON, "the words are those of the capture with a body"
+
+
+def test_a_page_that_went_back_to_an_older_body_gives_the_older_document():
+    old, new = recording(title="Low Tid"), replace(recording(), retrieved_at=NOON + timedelta(1))
+    for order in permutations([old, new, revisit_of(old, 2)]):
+        assert extract(*order)[0][0]["title"] == "Low Tid"
+    for order in permutations([old, new, revisit_of(old, 2), revisit_of(new, 3)]):
+        assert extract(*order)[0][0]["title"] == "Low Tide"
+    lost = recording(title="never kept")
+    assert extract(old, new, revisit_of(lost, 2))[0][0]["title"] == "Low Tide"
+
+
+def test_a_page_fetched_after_a_revisit_counts_by_its_own_body():
+    old, newer = recording(title="Low Tid"), later(3)
+    assert extract(old, revisit_of(old, 2), newer)[0][0]["title"] == "Low Tide"
+
+
+def test_a_later_no_without_an_answer_takes_the_document_away_and_a_later_yes_brings_it_back():
+    for order in permutations([recording(), revisit_of(recording(), 1), denial(2)]):
+        documents, (refused,) = extract(*order)
+        assert documents == []
+        assert (refused["reason"], refused["key"]) == ("consent_denied", recording().url)
+        assert "robots.txt: Disallow" in refused["finding"]
+    (document,), rejected = extract(recording(), denial(1), revisit_of(recording(), 2))
+    assert (document["title"], rejected) == ("Low Tide", [])
+
+
+def test_a_no_wins_over_a_yes_of_the_same_moment():
+    for order in permutations([recording(), denial(0)]):
+        assert extract(*order)[0] == []
+
+
+def test_an_unchanged_page_that_was_never_read_is_told_of():
+    _, (refused,) = extract(revisit_of(recording(), 1))
+    assert refused["reason"] == "revisit_without_body"
+    _, (refused,) = extract(recording(id=None), revisit_of(recording(id=None), 1))
+    assert refused["reason"] == "not_a_recording"
+
+
+def test_a_record_of_a_dump_is_read_by_the_page_object_of_its_kind():
+    dumped = replace(recording(), form="resource", headers={"content-type": "application/json"})
+    (document,), rejected = extract(dumped)
+    assert (document["title"], rejected) == ("Low Tide", [])
+
+
+def test_a_value_no_column_can_hold_costs_its_document_alone():
+    class Careless(SOURCES["schemaorg"].pages[0]):
+        def documents(self):
+            good = {"record_id": "1", "granularity": "page", "title": "Sound"}
+            return [good, {**good, "record_id": "2", "year": "MMIX"}, {**good, "record_id": "3", "mbid": "\ud83d"}]
+
+    sources = {**SOURCES, "schemaorg": replace(SOURCES["schemaorg"], pages=(Careless,))}
+    documents, rejected = extract_documents([page("<p>x</p>"), recording()], sources)
+    assert sorted(documents["title"]) == ["Low Tide", "Sound"]
+    assert rejected["reason"].to_list() == ["document_invalid"] * 2
+
+
+def stupid_choice(captures):
+    """What the docstring of `extract_documents` says, capture by capture: title by address, or why there is none."""
+    outcome = {}
+    for url in {capture.url for capture in captures}:
+        mine = [capture for capture in captures if capture.url == url]
+        newest = max(mine, key=lambda capture: (capture.retrieved_at, capture.consent != "allow"))
+        sound = [capture for capture in mine if capture.body.startswith(b'{"id"') and capture.consent == "allow"]
+        revisits = [capture for capture in mine if capture.form == "revisit"]
+        by_time = attrgetter("retrieved_at")
+        if newest.consent != "allow":
+            outcome[url] = "consent_denied"
+        elif not sound:
+            tried = any(one.form == "response" and one.consent == "allow" for one in mine)
+            outcome[url] = "body_empty" if tried else "revisit_without_body"
+        else:
+            chosen = max(sound, key=by_time)
+            found = max(revisits, key=by_time, default=None)
+            if found is not None and found.retrieved_at > chosen.retrieved_at:
+                again = [one for one in sound if sha256(one.body).hexdigest() == found.body_sha256]
+                chosen = max(again, key=by_time, default=chosen)
+            outcome[url] = json.loads(chosen.body)["title"]
+    return outcome
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from("rrrvvedn"), st.integers(0, 2)), max_size=12))
+def test_the_capture_that_counts_is_the_one_a_stupid_loop_finds(steps):
+    captures = []
+    for day, (address, what, version) in enumerate(steps):
+        url = f"https://m/{address}"
+        body = recording(id=f"{address:08x}-1a2b-4c3d-8e4f-5a6b7c8d9e0f", title=f"{address} {version}").body
+        capture = later(day, url=url, body=body)
+        if what == "v":
+            capture = replace(revisit_of(capture, day), url=url)
+        elif what == "n":
+            capture = replace(denial(day), url=url)
+        elif what == "e":
+            capture = replace(capture, body=b"")
+        elif what == "d":
+            capture = replace(capture, consent="deny")
+        captures.append(capture)
+    documents, rejected = extract(*captures)
+    found = {row["url"]: row["title"] for row in documents} | {row["key"]: row["reason"] for row in rejected}
+    assert found == stupid_choice(captures)
 
 
 def test_order_of_captures_does_not_matter():

@@ -44,7 +44,12 @@ class Lead:
 
 @dataclass(frozen=True)
 class Captured:
-    """One response as it lies in the WARC files, with what the crawl knew when it asked."""
+    """One answer as it lies in the WARC files, with what the crawl knew when it asked.
+
+    `form` says what kind: a "response"; a "revisit", which found the page as it was (304, or the same body again)
+    and holds no body, only the digest of the one stored earlier; a "resource", a record of a published dump; a
+    "denial", no answer at all but a no, by robots.txt or a later opt-out, that was met before asking (status 0).
+    """
 
     source: str
     kind: str
@@ -57,6 +62,8 @@ class Captured:
     track_id: str | None = None
     consent: str = "allow"
     consent_evidence: tuple[str, ...] = ()
+    form: str = "response"
+    body_sha256: str | None = None  # of a revisit: hex digest of the body stored earlier at this address
 
     def header(self, name: str) -> str:
         return self.headers.get(name.lower(), "")

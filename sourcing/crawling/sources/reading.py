@@ -1,14 +1,15 @@
-"""What page objects share: bytes to text, text to sentences, and values of unknown shape to plain ones."""
+"""What page objects share: text to clean sentences, and values of unknown shape to plain ones."""
 
 from __future__ import annotations
 
-import codecs
+import html
 import json
 import re
 import unicodedata
 from typing import Any
 
 from sourcing.crawling.sources.base import Captured, PageError
+from sourcing.crawling.sources.charsets import decode
 
 __all__ = [
     "as_int",
@@ -23,33 +24,23 @@ __all__ = [
     "year_of",
 ]
 
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
-#: C0 and C1 controls save tab and newline; NEL (U+0085) stays, because it may be half of a mojibake ellipsis.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
+#: C0 and C1 controls save tab and newline, soft hyphens, and what no reader sees but a model does: overrides of
+#: direction, zero-width spaces, Unicode tags. NEL (U+0085) stays, because it may be half of a mojibake ellipsis.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff"
+    "\U000e0000-\U000e007f]"
+)
+_SPACES = re.compile(r"[^\S\n ][^\S\n]*| [^\S\n]+")
+_ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
+_MAX_FRAGMENT_CHARS, _MAX_FRAGMENT_TAGS = 400_000, 5_000  # beyond these tags are cut out without building a tree
+_TAG = re.compile(r"<[^<>]*>")
 _OPENING_CHARS = 4000
+_MAX_DURATION_CHARS = 40
+_MAX_LICENCE_CHARS = 2000
 _ABBREVIATIONS = re.compile(
     "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
     r"|e\.g|i\.e|u\.s|u\.k|d\.c|a\.k\.a|b\.w|p\.m|a\.m|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
 )
-
-
-def decode(captured: Captured) -> str:
-    """The body as text: by its byte order mark, as UTF-8 if it is that, else as declared, else as Windows-1252.
-
-    UTF-8 is tried before the declared charset because text that decodes as UTF-8 by accident is rare, and
-    pages that declare ISO-8859-1 while sending UTF-8 are not.
-    """
-    body = captured.body
-    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return body.decode("utf-16", errors="replace")
-    head = body[:2048].decode("ascii", errors="ignore")
-    declared = [match[1] for text in (captured.header("content-type"), head) for match in _CHARSET.finditer(text)]
-    for charset in ("utf-8-sig", *declared, "windows-1252"):
-        try:
-            return body.decode(charset)
-        except (UnicodeDecodeError, LookupError):
-            continue  # the next charset; the last line always succeeds
-    return body.decode("utf-8", errors="replace")
 
 
 def read_json(captured: Captured) -> dict[str, Any]:
@@ -71,19 +62,42 @@ def clean(text: Any) -> str | None:
     """Text without control characters and mojibake, in NFC, lines trimmed; None when nothing is left."""
     if not isinstance(text, str):
         return None
+    if _is_clean(text):
+        return text or None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _may_be_garbled(text):
-        import ftfy
-
-        text = ftfy.fix_text(_surrogate_free(text), uncurl_quotes=False, fix_character_width=False)
+        text = _mended(_surrogate_free(text))
     text = unicodedata.normalize("NFC", _CONTROLS.sub("", text).replace("\x85", "…"))
-    text = "\n".join(re.sub(r"[^\S\n]+", " ", line).strip() for line in text.split("\n"))
+    text = _SPACES.sub(" ", text).replace(" \n", "\n").replace("\n ", "\n")
     return re.sub(r"\n{3,}", "\n\n", text).strip() or None
+
+
+def _is_clean(text: str) -> bool:
+    """Whether cleaning would change nothing, for plain ASCII, where a few searches can tell."""
+    return (
+        text.isascii()
+        and "&" not in text
+        and "  " not in text
+        and text.replace("\n", "").isprintable()
+        and not any(gap in text for gap in (" \n", "\n ", "\n\n\n"))
+        and text == text.strip()
+    )
 
 
 def _may_be_garbled(text: str) -> bool:
     """Whether ftfy could change the text: plain ASCII without entities or escapes is as it should be."""
     return not text.isascii() or "&" in text or "\x1b" in text
+
+
+def _mended(text: str) -> str:
+    """By ftfy, save that it unescapes until nothing changes: a flood of "&amp;amp;amp;" would take hours."""
+    import ftfy
+
+    for _ in range(_ENTITY_LAYERS):
+        if "<" in text or "&" not in text:
+            break
+        text = ftfy.fixes.unescape_html(text)
+    return ftfy.fix_text(text, unescape_html=False, uncurl_quotes=False, fix_character_width=False)
 
 
 def _surrogate_free(text: str) -> str:
@@ -95,6 +109,8 @@ def strip_html(fragment: str) -> str:
     """The text of an HTML fragment inside an API or JSON-LD field; plain text comes back as it is."""
     if "<" not in fragment and "&" not in fragment:
         return fragment
+    if len(fragment) > _MAX_FRAGMENT_CHARS or fragment.count("<") > _MAX_FRAGMENT_TAGS:
+        return html.unescape(_TAG.sub(" ", fragment))
     from bs4 import BeautifulSoup
 
     return BeautifulSoup(fragment, "html.parser").get_text(" ")
@@ -106,7 +122,7 @@ def first_sentences(text: str | None, count: int = 2) -> str | None:
     if not paragraph:
         return None
     seen = 0
-    for match in re.finditer(r"[.!?]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”]*", paragraph):
+    for match in re.finditer(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*", paragraph):
         if match[0] == "." and _is_abbreviation(paragraph, match.start(), match.end()):
             continue
         seen += 1
@@ -150,7 +166,7 @@ def year_of(value: Any) -> int | None:
 
 def duration_s(value: Any) -> float | None:
     """Seconds of an ISO 8601 duration ("PT4M5S", also the common slip "T4M5S") or of "4:05"."""
-    text = value.strip() if isinstance(value, str) else ""
+    text = value.strip() if isinstance(value, str) and len(value) <= _MAX_DURATION_CHARS else ""
     clock = re.fullmatch(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2})", text)
     iso = re.fullmatch(r"P?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?", text, re.IGNORECASE)
     if clock:
@@ -168,7 +184,7 @@ def licence_of(value: Any) -> str | None:
     value = as_list(value)[0] if as_list(value) else None
     if isinstance(value, dict):
         value = value.get("url") or value.get("@id") or value.get("name")
-    text = clean(value)
+    text = clean(value) if isinstance(value, str) and len(value) <= _MAX_LICENCE_CHARS else None
     if text is None or len(text) > 300:
         return None
     creative_commons = re.search(r"creativecommons\.org/licenses/([a-z-]+)/(\d\.\d)", text)

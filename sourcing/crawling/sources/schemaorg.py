@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urljoin
 
 from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import as_list, clean, decode, duration_s, first_sentences, licence_of, year_of
-from sourcing.crawling.sources.structured import (
-    Html,
-    MusicItem,
-    items_about_music,
-    name_of,
-    read_html,
-)
+from sourcing.crawling.sources.sitemaps import read_sitemap
+from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
+from sourcing.crawling.sources.webpage import Html, read_html
 
-__all__ = ["SOURCE", "MusicPage", "tasks"]
+__all__ = ["SOURCE", "MusicPage", "SitemapPage", "tasks"]
 
 NAME = "schemaorg"
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 _MBID = re.compile(r"musicbrainz\.org/recording/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_ISRC_NAMES = ("ISRC", "isrc")
 _MAX_TAG_CHARS = 60
+_MAX_KEYWORD_CHARS = 20_000
 _MAX_TAGS = 100
+_MAX_LINKS = 1000
 
 
 def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """None: the addresses of pages come from the user's list."""
+    """None: the addresses of pages come from the user's list or a site's sitemap."""
     return ()
 
 
@@ -72,14 +71,7 @@ def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | N
         "title_raw": facts["name"],
         "artist": item.artist,
         "album": item.album,
-        "year": next(
-            (
-                year
-                for key in ("datePublished", "dateCreated", "copyrightYear")
-                if (year := year_of(str(facts.get(key) or "")))
-            ),
-            None,
-        ),
+        "year": _year(facts),
         "duration_s": duration_s(facts.get("duration")),
         "isrcs": _isrcs(facts),
         "mbid": _mbid(facts),
@@ -95,6 +87,8 @@ def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | N
 def _prose_alone(html: Html) -> dict[str, Any]:
     text = html.prose()
     if text is None:
+        if html.too_large:
+            raise PageError("page_too_large", f"{html.too_large}, and no JSON-LD about music")
         if html.broken:
             raise PageError("json_ld_broken", f"no prose, and {'; '.join(html.broken[:3])}")
         raise PageError("nothing_to_read", "neither structured data about music nor readable prose")
@@ -112,26 +106,79 @@ def _prose_alone(html: Html) -> dict[str, Any]:
     return {**row, "licences": {"*": licence}} if licence else row
 
 
+def _year(facts: Mapping[str, Any]) -> int | None:
+    dates = (facts.get(key) for key in ("datePublished", "dateCreated", "copyrightYear"))
+    stated = (str(date) if isinstance(date, int) else date for value in dates for date in as_list(value)[:3])
+    return next((year for date in stated if (year := year_of(date))), None)
+
+
 def _isrcs(facts: Mapping[str, Any]) -> list[str]:
-    codes = (re.sub(r"[\s-]", "", code).upper() for code in as_list(facts.get("isrcCode")) if isinstance(code, str))
-    return sorted({code for code in codes if _ISRC.fullmatch(code)})
+    """Of `isrcCode`, and of identifiers that say they are an ISRC: {"propertyID": "ISRC", "value": …}."""
+    codes = as_list(facts.get("isrcCode"))[:_MAX_LINKS]
+    for identifier in as_list(facts.get("identifier"))[:_MAX_LINKS]:
+        if isinstance(identifier, dict) and str(identifier.get("propertyID") or identifier.get("name")) in _ISRC_NAMES:
+            codes = [*codes, identifier.get("value")]
+    plain = (re.sub(r"[\s-]", "", code[:40]).upper() for code in codes if isinstance(code, str))
+    return sorted({code for code in plain if _ISRC.fullmatch(code)})
 
 
 def _mbid(facts: Mapping[str, Any]) -> str | None:
     links = [facts.get("@id"), *as_list(facts.get("sameAs")), *as_list(facts.get("identifier"))]
-    found = (_MBID.search(link) for link in links if isinstance(link, str))
+    found = (_MBID.search(link) for link in links[:_MAX_LINKS] if isinstance(link, str))
     return next((match[1] for match in found if match), None)
 
 
 def _tags(facts: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
     """Genres, then keywords, in the page's order; addresses and whole sentences are no tags."""
     names: dict[str, str] = {}
-    for value in [*as_list(facts.get("genre")), *as_list(facts.get("keywords"))]:
-        for part in re.split(r"[,;|]", name_of(value, html) or ""):
+    for value in [*as_list(facts.get("genre"))[:_MAX_LINKS], *as_list(facts.get("keywords"))[:_MAX_LINKS]]:
+        parts = value[:_MAX_KEYWORD_CHARS].split(",") if isinstance(value, str) else [value]
+        for part in (part for whole in parts for part in re.split("[;|,]", name_of(whole, html) or "")):
             name = part.strip()
             if name and len(name) <= _MAX_TAG_CHARS and "://" not in name:
                 names.setdefault(name.casefold(), name)
     return [{"name": name, "count": None} for name in list(names.values())[:_MAX_TAGS]]
+
+
+class SitemapPage(Page):
+    """A site's list of its own pages, each a task for `MusicPage`, or an index of such lists."""
+
+    kind = "sitemap"
+    below: ClassVar[str] = "sitemap_in_index"  # kind of the lists an index names; "" where there may be none
+
+    def documents(self) -> list[dict[str, Any]]:
+        """None; entries that are not followed are counted by reason."""
+        sitemap = read_sitemap(self.captured)
+        if sitemap.is_index and not self.below:
+            raise PageError("sitemaps_too_deep", "an index of sitemaps in an index in an index")
+        found = sum(1 for _ in sitemap.addresses(self.captured.url))
+        self.refused = sitemap.refused()
+        if not found and self.refused:
+            raise self.refused.pop(0)
+        return []
+
+    def follow(self) -> Iterator[TaskSpec]:
+        """A task for each address, yielded as the list is read."""
+        sitemap = read_sitemap(self.captured)
+        kind = self.below if sitemap.is_index else MusicPage.kind
+        if not kind:
+            return
+        for url in sitemap.addresses(self.captured.url):
+            yield TaskSpec(NAME, url, kind)
+
+
+class IndexedSitemap(SitemapPage):
+    """A sitemap that an index named."""
+
+    kind = "sitemap_in_index"
+    below = "sitemap_in_nested_index"
+
+
+class DeeplyIndexedSitemap(SitemapPage):
+    """One that an index in an index named; deeper ones are refused, for a hostile site could nest them forever."""
+
+    kind = "sitemap_in_nested_index"
+    below = ""
 
 
 SOURCE = Source(
@@ -145,5 +192,5 @@ SOURCE = Source(
     terms_url="https://schema.org/docs/gs.html",
     terms_reviewed=date(2026, 11, 1),
     tasks=tasks,
-    pages=(MusicPage,),
+    pages=(MusicPage, SitemapPage, IndexedSitemap, DeeplyIndexedSitemap),
 )

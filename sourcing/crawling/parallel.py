@@ -1,0 +1,234 @@
+"""Readings of WARC files made on every core: spans of files go to worker processes and come back in order.
+
+Workers know the registered declarations and are told only what settings changed in them; page objects that are
+registered nowhere (a test's, a notebook's) are read in this process alone.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, fields, replace
+from multiprocessing.connection import wait as wait_for_process
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sourcing.crawling.readings import empty_readings, read_captures
+from sourcing.crawling.replay import Span, Tear, read_span, split_file
+from sourcing.crawling.sources import SOURCES
+from sourcing.crawling.sources.base import Captured, Source
+
+__all__ = ["FileReadings", "cores", "overrides_of", "read_files"]
+
+_MIN_SPAN_BYTES, _MAX_SPAN_BYTES = 1 << 16, 1 << 22  # compressed: some dozen to some thousand pages
+_SPANS_PER_WORKER = 16  # so that the last ones end at about the same time
+_WAITING_PER_WORKER = 2  # spans handed to a worker ahead of time
+
+#: source → field → what settings changed
+Overrides = Mapping[str, Mapping[str, Any]]
+_OnPages = Callable[[int], None]
+_Read = tuple[Span, pl.DataFrame]
+
+
+@dataclass
+class FileReadings:
+    """Readings of one WARC file, to be taken before the next file's; `tear` is known once they are."""
+
+    path: Path
+    length: int
+    frames: Iterator[pl.DataFrame]
+    tear: Tear | None = None
+
+
+def cores() -> int:
+    """How many processes this one may keep busy."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
+    """What tells these declarations from the registered ones; None when that is more than values of settings."""
+    overrides: dict[str, dict[str, Any]] = {}
+    for name, source in sources.items():
+        declared = SOURCES.get(name)
+        if declared is None:
+            return None
+        names = [item.name for item in fields(Source)]
+        changed = {key: getattr(source, key) for key in names if getattr(source, key) != getattr(declared, key)}
+        if not all(_is_plain(value) for value in changed.values()):
+            return None
+        overrides[name] = changed
+    return overrides
+
+
+def read_files(
+    files: Sequence[tuple[Path, int]], sources: Mapping[str, Source], *, workers: int, on_pages: _OnPages
+) -> Iterator[FileReadings]:
+    """Readings of the first bytes of each file, in the order of `files`; the same for any number of workers.
+
+    This process reads too, so `workers` counts it. Where a worker dies, its spans are read here.
+    """
+    overrides = overrides_of(sources) if workers > 1 else None
+    if overrides is None:
+        for path, length in files:
+            yield _read_alone(path, length, sources, on_pages)
+        return
+    size = sum(length for _, length in files) // (workers * _SPANS_PER_WORKER)
+    size = min(max(size, _MIN_SPAN_BYTES), _MAX_SPAN_BYTES)
+    crew = _Crew(overrides, sources, workers - 1, on_pages)
+    try:
+        yield from _read_together(files, size, crew)
+    finally:
+        crew.dismiss()
+
+
+def _read_together(files: Sequence[tuple[Path, int]], size: int, crew: _Crew) -> Iterator[FileReadings]:
+    split = [(path, length, split_file(path, length, size)) for path, length in files]
+    crew.take(span for _, _, spans in split for span in spans)
+    for path, length, spans in split:
+        readings = FileReadings(path, length, iter(()))
+        readings.frames = _chained(readings, spans, crew)
+        yield readings
+        crew.forget(path)
+
+
+def _read_alone(path: Path, length: int, sources: Mapping[str, Source], on_pages: _OnPages) -> FileReadings:
+    readings, span = FileReadings(path, length, iter(())), Span(path, 0, length)
+
+    def frames() -> Iterator[pl.DataFrame]:
+        yield from read_captures(_counted(span, on_pages), sources)
+        readings.tear = span.tear
+
+    readings.frames = frames()
+    return readings
+
+
+def _chained(readings: FileReadings, spans: Iterable[Span], crew: _Crew) -> Iterator[pl.DataFrame]:
+    """Readings from the first byte on; a span that began at a wrong guess is read anew from where it is due."""
+    at = 0
+    for span in spans:
+        if span.start == at:
+            span, frame = crew.result_of(span)
+        elif span.end > at:
+            span, frame = crew.read(Span(span.path, at, span.end))
+        else:
+            continue
+        yield frame
+        at, readings.tear = span.reached, span.tear
+        if span.tear is not None or at < span.end:
+            return
+
+
+class _Crew:
+    """This process and its helpers, reading spans in order; whoever is free takes the next."""
+
+    def __init__(self, overrides: Overrides, sources: Mapping[str, Source], helpers: int, on_pages: _OnPages) -> None:
+        self.sources, self.on_pages = sources, on_pages
+        self._room = helpers * _WAITING_PER_WORKER
+        self._open: deque[Span] = deque()
+        self._reading: dict[Future[_Read], Span] = {}
+        self._done: dict[tuple[Path, int], _Read] = {}
+        self._pool: ProcessPoolExecutor | None = None
+        if helpers:
+            self._pool = ProcessPoolExecutor(
+                helpers,
+                mp_context=multiprocessing.get_context("spawn"),  # a fork would copy the locks of polars' threads
+                initializer=_begin,
+                initargs=(overrides,),
+            )
+
+    def take(self, spans: Iterable[Span]) -> None:
+        self._open.extend(spans)
+        self._hand_out()
+
+    def read(self, span: Span) -> _Read:
+        """Read a span here and now."""
+        return span, pl.concat([empty_readings(), *read_captures(_counted(span, self.on_pages), self.sources)])
+
+    def result_of(self, span: Span) -> _Read:
+        """Works until this span is read; what else is finished meanwhile is kept for its turn."""
+        key = span.path, span.start
+        while key not in self._done:
+            if self._open:
+                mine = self._open.popleft()
+                self._done[mine.path, mine.start] = self.read(mine)
+            self._collect(block=not self._open and key not in self._done)
+            self._hand_out()
+        return self._done.pop(key)
+
+    def forget(self, path: Path) -> None:
+        """Nothing of this file will be asked for any more: it is done, or torn."""
+        self._open = deque(span for span in self._open if span.path != path)
+        self._done = {key: read for key, read in self._done.items() if key[0] != path}
+
+    def dismiss(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def _hand_out(self) -> None:
+        while self._pool is not None and self._open and len(self._reading) < self._room:
+            span = self._open.popleft()
+            try:
+                self._reading[self._pool.submit(_read_in_worker, span)] = span
+            except BrokenProcessPool:
+                self._open.appendleft(span)
+                self._do_without()
+
+    def _collect(self, *, block: bool) -> None:
+        done = wait(self._reading, timeout=None if block else 0, return_when=FIRST_COMPLETED)[0]
+        try:
+            for future in done:
+                span, frame = future.result()
+                del self._reading[future]
+                self._done[span.path, span.start] = span, frame
+                self.on_pages(frame.height)
+        except BrokenProcessPool:
+            self._do_without()
+
+    def _do_without(self) -> None:
+        """A page brought a helper down, or the system wanted its memory: what it held is read here."""
+        held = sorted(self._reading.values(), key=lambda span: (span.path, span.start))
+        self._open.extendleft(reversed(held))
+        self._reading.clear()
+        self.dismiss()
+
+
+def _counted(span: Span, on_pages: _OnPages) -> Iterator[Captured]:
+    for captured in read_span(span):
+        on_pages(1)
+        yield captured
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_plain(part) for part in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+_sources_here: dict[str, Source] = {}  # in a worker process: the effective declarations
+
+
+def _begin(overrides: Overrides) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _sources_here.update({name: replace(SOURCES[name], **dict(changed)) for name, changed in overrides.items()})
+
+
+def _end_with_parent() -> None:
+    """A killed parent closes no queue: without this its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_process([parent.sentinel])
+        os._exit(1)
+
+
+def _read_in_worker(span: Span) -> _Read:
+    return span, pl.concat([empty_readings(), *read_captures(read_span(span), _sources_here)])

@@ -1,0 +1,116 @@
+"""The documents table rebuilt from the WARC files alone, on every core, reading no file twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.crawling.extract import Readings, settle_readings
+from sourcing.crawling.extracted import Extracted, fingerprint
+from sourcing.crawling.parallel import cores, overrides_of, read_files
+from sourcing.crawling.readings import empty_readings
+from sourcing.crawling.replay import Tear, warc_files
+from sourcing.crawling.sources.base import Source
+from sourcing.store import Document, Workspace
+from sourcing.store.schemas import Rejected
+from sourcing.store.workspace import rejected_frame
+
+if TYPE_CHECKING:
+    from sourcing.crawling.ledger import Ledger
+
+__all__ = ["EXTRACTED_FOLDER", "rebuild_documents"]
+
+EXTRACTED_FOLDER = "extracted"
+_SMALL_BYTES = 1_000_000  # of WARC, some hundred pages: read here before another process would have begun
+
+
+def rebuild_documents(
+    workspace: Workspace,
+    sources: Mapping[str, Source],
+    *,
+    ledger: Ledger | None = None,
+    on_page: Callable[[], None] = lambda: None,
+    workers: int | None = None,
+    fresh: bool = False,
+    live: Collection[str] = (),
+) -> tuple[int, int]:
+    """Write the documents table from the WARC files; returns its rows and how many rows are rejected.
+
+    Rejected rows of stage extract come from the files alone; those of stage crawl are the ledger's failed and
+    denied tasks, and are left as they lie when no ledger is given.
+
+    The tables are the same, byte for byte, whatever the number of `workers` (None: all cores, or this process alone
+    where there is little to read), and whether readings kept by an earlier run are used or, if `fresh`, made anew.
+    `on_page` is called for every page that is read, not for those of kept readings. Files of processes labelled
+    `live` are being written: a record cut at their end is no tear.
+    """
+    files = [(path, path.stat().st_size) for path in warc_files(workspace.crawl_dir)]
+    overrides = overrides_of(sources)
+    little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
+
+    def on_pages(pages: int) -> None:
+        for _ in range(pages):
+            on_page()
+
+    if little or overrides is None:
+        documents, rejected, tears = _read_all(files, sources, None, workers=1, on_pages=on_pages, fresh=True)
+    else:
+        kept = Extracted(workspace.crawl_dir / EXTRACTED_FOLDER, fingerprint(overrides))
+        arguments = files, sources, kept
+        count = workers or cores()
+        try:
+            documents, rejected, tears = _read_all(*arguments, workers=count, on_pages=on_pages, fresh=fresh)
+        except (OSError, pl.exceptions.PolarsError):
+            if fresh:
+                raise
+            # Kept readings that cannot be read are worth no more than a second look at the pages.
+            documents, rejected, tears = _read_all(*arguments, workers=count, on_pages=on_pages, fresh=True)
+        kept.forget_all_but(path for path, _ in files)
+    workspace.write(Document, documents)
+    torn = _torn_rows(tear for tear in tears if not any(f"-{label}-" in tear.path.name for label in live))
+    workspace.write_rejected("extract", pl.concat([rejected, torn]))
+    return documents.height, rejected.height + torn.height + _write_crawl_rejections(workspace, ledger)
+
+
+def _read_all(
+    files: list[tuple[Path, int]],
+    sources: Mapping[str, Source],
+    kept: Extracted | None,
+    *,
+    workers: int,
+    on_pages: Callable[[int], None],
+    fresh: bool,
+) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected], list[Tear]]:
+    known = {path: found for path, length in files if kept and not fresh and (found := kept.find(path, length))}
+    readings: dict[Path, Readings] = {path: found for path, (found, _) in known.items()}
+    tears = {path: tear for path, (_, tear) in known.items()}
+    unread = [(path, length) for path, length in files if path not in known]
+    for file in read_files(unread, sources, workers=workers, on_pages=on_pages):
+        readings[file.path] = kept.keep(file) if kept else pl.concat([empty_readings(), *file.frames]).select
+        tears[file.path] = file.tear
+    documents, rejected = settle_readings([readings[path] for path, _ in files])
+    return documents, rejected, [tear for path, _ in files if (tear := tears[path])]
+
+
+def _torn_rows(tears: Iterable[Tear]) -> dy.DataFrame[Rejected]:
+    return rejected_frame(
+        [{"stage": "extract", "key": tear.path.name, "reason": "warc_torn", "finding": tear.found} for tear in tears]
+    )
+
+
+def _write_crawl_rejections(workspace: Workspace, ledger: Ledger | None) -> int:
+    """Failed and denied tasks of the ledger as rejected rows of stage crawl; how many there are."""
+    if ledger is None:
+        return 0
+    lost = rejected_frame(
+        [
+            {"stage": "crawl", "key": item.url, "reason": item.reason, "finding": item.finding or item.state}
+            for item in ledger.census.outcomes()
+        ]
+    )
+    workspace.write_rejected("crawl", lost)
+    return lost.height
