@@ -1,7 +1,7 @@
-"""Matching: documents × tracks → which document is about which recording, with the reasons."""
+"""Matching: documents × tracks → which document is about which recording, with the reasons and people's verdicts."""
 
 from __future__ import annotations
 
-from sourcing.matching.matching import match_documents
+from sourcing.matching.matching import match_documents, match_one
 
-__all__ = ["match_documents"]
+__all__ = ["match_documents", "match_one"]

@@ -1,79 +1,160 @@
-"""Which pairs are worth comparing: identifiers, shared names, equal titles, and the track that led to a page."""
+"""Which pairs are worth comparing: equal identifiers, like titles of like artists, equal titles, a crawl's lead."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from sourcing.matching.names import Artist, fold
-from sourcing.matching.scoring import DocumentSide, TrackSide
+from rapidfuzz import fuzz, process
+
+from sourcing.matching.folding import fold, loose
+from sourcing.matching.names import Artist, Title, comparable
+from sourcing.matching.sides import DocumentSide, TrackSide
+from sourcing.matching.similarity import KEPT_ARTIST, KEPT_TITLE, artist_similarity
 
 __all__ = ["Blocks"]
 
-_FEW = 300  # an artist's tracks, all of them compared; beyond, only those that share a word of the title
+_FEW = 16  # an artist's tracks, all of them compared; beyond, only those whose titles can score
 _MAX_EQUAL_TITLES = 200  # "Intro" is the title of thousands: then the artist must bring the pair together
 _MAX_NAME_WORDS = 7
+_REMEMBERED = 65_536  # artist credits whose like ones are kept at hand
+_MISSPELT = 100 * KEPT_ARTIST ** (1 / 1.5) - 1e-6  # what artist_similarity makes KEPT_ARTIST of
 _COMMON = frozenset({"the", "and", "of"})
 
 
 class Blocks:
-    """An index over tracks; positions are those of the sequence given."""
+    """An index over tracks; positions are those of the sequence given.
+
+    Nothing that `score_pair` would keep is lost between an artist and a document of a like credit: the titles are
+    sifted with the same ratios that the score is made of, at the cut below which it keeps nothing.
+    """
 
     def __init__(self, tracks: Sequence[TrackSide]) -> None:
         self.by_id: dict[str, int] = {}
         self.by_mbid: defaultdict[str, list[int]] = defaultdict(list)
         self.by_isrc: defaultdict[str, list[int]] = defaultdict(list)
-        self.name_word_counts: list[int] = []
-        self.by_name: defaultdict[str, list[int]] = defaultdict(list)
-        self.by_name_word: defaultdict[str, list[int]] = defaultdict(list)
-        self.by_title: defaultdict[str, list[int]] = defaultdict(list)
-        self.by_title_word: defaultdict[str, set[int]] = defaultdict(set)
+        self._by_title: defaultdict[str, list[int]] = defaultdict(list)
+        self._shelves: list[_Shelf] = []
+        self._shelf_of: list[int] = []
+        self._by_name: defaultdict[str, list[int]] = defaultdict(list)
+        self._by_name_word: defaultdict[str, list[int]] = defaultdict(list)
+        self._by_sound: defaultdict[str, list[int]] = defaultdict(list)
+        self._alike: dict[str, list[int]] = {}
+        numbers: dict[str, int] = {}
         for position, track in enumerate(tracks):
             self.by_id[track.track_id] = position
             if track.mbid:
                 self.by_mbid[track.mbid].append(position)
             if track.isrc:
                 self.by_isrc[track.isrc].append(position)
-            for name in {*track.artist.names, *track.artist.aliases}:
-                self.by_name[name].append(position)
-            words = artist_words(track.artist)
-            self.name_word_counts.append(len(words))
-            for word in words:
-                self.by_name_word[word].append(position)
-            for title in {track.title.full, track.title.short}:
-                self.by_title[title].append(position)
-            for word in _words(track.title.full):
-                self.by_title_word[word].add(position)
+            for title in track.title.forms:
+                self._by_title[title].append(position)
+            number = numbers.setdefault(track.artist.raw, len(self._shelves))
+            if number == len(self._shelves):
+                self._add_shelf(track.artist)
+            self._shelf_of.append(number)
+            self._shelves[number].add(track.title, position)
 
     def candidates(self, document: DocumentSide) -> list[int]:
-        """Positions of the tracks to compare with, ascending; the exact identifiers' tracks are not among the aims."""
+        """Positions of the tracks to compare with, ascending; equal identifiers are the caller's to look up."""
         found: set[int] = set()
         if document.lead_track_id in self.by_id:
             found.add(self.by_id[document.lead_track_id])
-        if document.title is not None:
-            for title in {document.title.full, document.title.short}:
-                same = self.by_title.get(title, ())
-                found.update(same if len(same) <= _MAX_EQUAL_TITLES else ())
-            found.update(self._by_artist(document))
+        if document.title is None:
+            return sorted(found)
+        same = {
+            position
+            for title in document.title.forms
+            if len(positions := self._by_title.get(title, ())) <= _MAX_EQUAL_TITLES
+            for position in positions
+        }
+        if document.artist is not None:
+            alike = self._alike_artists(document.artist)
+            for number in alike:
+                found.update(self._shelves[number].alike(document.title))
+            numbers = {number for position in same - found if (number := self._shelf_of[position]) not in alike}
+            misspelt = {number for number in numbers if _may_be_misspelt(self._shelves[number].artist, document.artist)}
+            found.update(position for position in same if self._shelf_of[position] in misspelt)
+            return sorted(found)
+        found |= same
+        phrases = _phrases(comparable(document.heading).split())
+        named = _phrases(f"{fold(document.heading)} {fold(document.lead)}".split())
+        for number in {number for name in named for number in self._by_name.get(name, ())}:
+            found.update(self._shelves[number].alike(document.title))
+            found.update(self._shelves[number].titled(phrases))
         return sorted(found)
 
-    def _by_artist(self, document: DocumentSide) -> set[int]:
-        """Tracks whose artist shares more than half of the words of the shorter credit, or is named in prose."""
-        if document.artist is None:
-            names = _phrases(fold(f"{document.heading} \n {document.lead}").split())
-            found = {position for name in names for position in self.by_name.get(name, ())}
-        else:
-            words = artist_words(document.artist)
-            shared = Counter(position for word in words for position in self.by_name_word.get(word, ()))
+    def _add_shelf(self, artist: Artist) -> None:
+        words = artist_words(artist)
+        shelf = _Shelf(artist, len(words))
+        for name in {*artist.names, *artist.aliases}:
+            self._by_name[name].append(len(self._shelves))
+        for sound in {loose(name) for name in artist.aliases}:
+            self._by_sound[sound].append(len(self._shelves))
+        for word in words:
+            self._by_name_word[word].append(len(self._shelves))
+        self._shelves.append(shelf)
+
+    def _alike_artists(self, artist: Artist) -> list[int]:
+        """Artists that share more than half of the words of the shorter credit, or its sound, and can score."""
+        known = self._alike.get(artist.raw)
+        if known is None:
+            words = artist_words(artist)
+            shared = Counter(number for word in words for number in self._by_name_word.get(word, ()))
             found = {
-                position
-                for position, count in shared.items()
-                if 2 * count > min(len(words), self.name_word_counts[position])
+                number
+                for number, count in shared.items()
+                if 2 * count > min(len(words), self._shelves[number].name_words)
             }
-        if len(found) <= _FEW or document.title is None:
-            return found
-        postings = [self.by_title_word[word] for word in _words(document.title.full) if word in self.by_title_word]
-        return found & set().union(*sorted(postings, key=len)[:4])
+            found.update(number for name in artist.aliases for number in self._by_sound.get(loose(name), ()))
+            known = [n for n in sorted(found) if artist_similarity(self._shelves[n].artist, artist) >= KEPT_ARTIST]
+            if len(self._alike) >= _REMEMBERED:
+                self._alike.clear()
+            self._alike[artist.raw] = known
+        return known
+
+
+class _Shelf:
+    """The tracks of one artist credit by title."""
+
+    def __init__(self, artist: Artist, name_words: int) -> None:
+        self.artist = artist
+        self.name_words = name_words
+        self.positions: list[int] = []
+        self.by_title: defaultdict[str, list[int]] = defaultdict(list)
+        self.by_sorted: defaultdict[str, list[int]] = defaultdict(list)
+        self._titles: list[str] = []  # the keys, as a list that rapidfuzz reads without copying
+        self._sorted: list[str] = []
+
+    def add(self, title: Title, position: int) -> None:
+        self.positions.append(position)
+        for form in title.forms:
+            self.by_title[form].append(position)
+            if " " in form:
+                self.by_sorted[_in_order(form)].append(position)
+
+    def alike(self, title: Title) -> set[int]:
+        """Every track whose title could score above the cut."""
+        if len(self.positions) <= _FEW:
+            return set(self.positions)
+        if len(self._titles) != len(self.by_title):
+            self._titles, self._sorted = list(self.by_title), list(self.by_sorted)
+        found: set[int] = set()
+        for form in title.forms:
+            for match, _, _ in process.extract(
+                form, self._titles, scorer=fuzz.ratio, score_cutoff=100 * KEPT_TITLE, limit=None
+            ):
+                found.update(self.by_title[match])
+            if " " in form:
+                for match, _, _ in process.extract(
+                    _in_order(form), self._sorted, scorer=fuzz.ratio, score_cutoff=100 * KEPT_TITLE, limit=None
+                ):
+                    found.update(self.by_sorted[match])
+        return found
+
+    def titled(self, phrases: set[str]) -> set[int]:
+        """Tracks whose whole title is one of the phrases of a heading."""
+        return {position for phrase in phrases & self.by_title.keys() for position in self.by_title[phrase]}
 
 
 def artist_words(artist: Artist) -> set[str]:
@@ -81,9 +162,24 @@ def artist_words(artist: Artist) -> set[str]:
     return {word for name in (*artist.names, *artist.aliases) for word in _words(name)}
 
 
+def _may_be_misspelt(one: Artist, other: Artist) -> bool:
+    """Whether credits that share too few words are yet alike enough for `artist_similarity` to say so."""
+    if one.whole == other.whole or set(one.names) & set(other.names):
+        return True
+    return any(
+        fuzz.ratio(a, b, score_cutoff=_MISSPELT) or fuzz.token_sort_ratio(a, b, score_cutoff=_MISSPELT)
+        for a in one.aliases
+        for b in other.aliases
+    )
+
+
 def _words(name: str) -> set[str]:
     words = set(name.split())
     return words - _COMMON or words
+
+
+def _in_order(title: str) -> str:
+    return " ".join(sorted(title.split()))
 
 
 def _phrases(words: list[str]) -> set[str]:

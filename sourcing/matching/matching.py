@@ -1,21 +1,38 @@
-"""The matching stage: exact identifiers first, then scored pairs inside blocks, then bands."""
+"""The matching stage: exact identifiers first, then scored pairs inside blocks, then bands; verdicts win."""
 
 from __future__ import annotations
 
+import io
+import multiprocessing
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 
 import dataframely as dy
 import polars as pl
 
+from sourcing.matching.banding import MatchRow, band_pairs
 from sourcing.matching.blocking import Blocks
-from sourcing.matching.names import read_artist, read_title
-from sourcing.matching.scoring import DocumentSide, Pair, TrackSide, score_pair
+from sourcing.matching.othernames import OtherNames, learn_names
+from sourcing.matching.scoring import Pair, score_pair
+from sourcing.matching.sides import (
+    DOCUMENT_COLUMNS,
+    TEXT_CHARS,
+    TRACK_COLUMNS,
+    DocumentSide,
+    TrackSide,
+    read_document,
+    read_track,
+)
+from sourcing.matching.verdicts import Verdict
 from sourcing.store.schemas import Document, Match, Track
 
-__all__ = ["match_documents"]
+__all__ = ["match_documents", "match_one"]
 
-_TIE = 0.005
+_CHUNK = 500  # documents handed to a worker at once
+_WORTH_WORKERS = 5_000  # documents below which starting processes costs more than it saves
 
 
 def match_documents(
@@ -25,70 +42,101 @@ def match_documents(
     accept_score: float,
     review_score: float,
     max_duration_gap_s: float,
-    on_document: Callable[[], object] = lambda: None,
+    verdicts: Mapping[tuple[str, str], Verdict] | None = None,
+    workers: int = 1,
+    on_documents: Callable[[int], object] = lambda count: None,
 ) -> dy.DataFrame[Match]:
     """Matches in the bands accept, review and reject, sorted by track_id and doc_id.
 
     A shared MBID or ISRC scores 1.0. Else the score is title similarity times artist evidence. Version words on
     one side only, other numbers, and far-off durations reject whatever the score; pages about artists and
     releases, and prose that does not name the artist, stay in review. A document is accepted for several tracks
-    only where nothing in the catalogue tells them apart. `on_document` is called after each document.
+    only where nothing in the catalogue tells them apart. A verdict, by (track_id, doc_id), wins over all of this.
+    Equal ids and accepting verdicts also teach other names of an artist (`learn_names`), by which text is matched.
+    Of a document's rejected pairs the nearest twenty are kept. `on_documents` is called with a count as documents are
+    done. The rows are the same for any number of workers.
     """
-    known = [_track_side(row) for row in tracks.iter_rows(named=True)]
-    blocks = Blocks(known)
-    columns = [name for name in Document.column_names() if name not in ("licences", "tags", "consent_evidence")]
-    rows: list[dict[str, object]] = []
-    for row in documents.select(columns).iter_rows(named=True):
-        document = _document_side(row)
-        exact = _exact(document, known, blocks)
-        taken = {pair.track.track_id for pair in exact}
-        pairs = exact + [
-            pair
-            for position in blocks.candidates(document)
-            if known[position].track_id not in taken
-            and (pair := _scored(known[position], document, max_duration_gap_s)) is not None
-        ]
-        rows.extend(_banded(pairs, accept_score, review_score))
-        on_document()
-    frame = pl.DataFrame(rows, schema=Match.create_empty().schema, orient="row")
-    return Match.validate(frame.sort("track_id", "doc_id"))
+    verdicts = dict(verdicts or {})
+    accepted = [pair for pair, verdict in verdicts.items() if verdict.verdict == "accept"]
+    names = learn_names(documents, tracks, accepted)
+    rule = _Rule(accept_score, review_score, max_duration_gap_s, verdicts, names)
+    columns = [*DOCUMENT_COLUMNS[:-1], pl.col("text").str.slice(0, TEXT_CHARS)]
+    chunks = (documents.slice(start, _CHUNK).select(columns) for start in range(0, documents.height, _CHUNK))
+    few_tracks = tracks.select(TRACK_COLUMNS)
+    empty = pl.DataFrame(Match.create_empty())
+    frames = [empty]
+    for done, rows in _run(rule, few_tracks, chunks, workers if documents.height >= _WORTH_WORKERS else 1):
+        frames.append(pl.DataFrame(rows, schema=empty.schema, orient="row"))
+        on_documents(done)
+    return Match.validate(pl.concat(frames).sort("track_id", "doc_id"))
 
 
-def _track_side(row: dict[str, object]) -> TrackSide:
-    return TrackSide(
-        track_id=str(row["track_id"]),
-        title=read_title(str(row["title"])),
-        artist=read_artist(str(row["artist"])),
-        mbid=_text(row["mbid"]) or None,
-        isrc=_text(row["isrc"]) or None,
-        duration_s=_number(row["duration_s"]),
-    )
+def match_one(
+    track: Mapping[str, object],
+    document: Mapping[str, object],
+    *,
+    accept_score: float,
+    review_score: float,
+    max_duration_gap_s: float,
+) -> tuple[str, float, list[str]]:
+    """(band, score, reasons) of one document held against one track alone; columns left out are unknown."""
+    rule = _Rule(accept_score, review_score, max_duration_gap_s)
+    nothing = dict.fromkeys((*TRACK_COLUMNS, *DOCUMENT_COLUMNS))
+    title_raw = document.get("title_raw") or document.get("title")
+    page = {**nothing, "doc_id": "d", "granularity": "recording", **document, "title_raw": title_raw}
+    rows = _Matcher(rule, [{**nothing, "track_id": "t", **track}]).match([page])
+    return (rows[0][3], rows[0][2], rows[0][5]) if rows else ("reject", 0.0, ["too far apart to be kept"])
 
 
-def _document_side(row: dict[str, object]) -> DocumentSide:
-    title, title_raw = _text(row["title"]), _text(row["title_raw"])
-    isrcs = row["isrcs"]
-    return DocumentSide(
-        doc_id=str(row["doc_id"]),
-        title=read_title(title or title_raw, title_raw or None) if title or title_raw else None,
-        artist=read_artist(_text(row["artist"])) if row["artist"] else None,
-        mbid=_text(row["mbid"]) or None,
-        isrcs=frozenset(isrcs) if isinstance(isrcs, list) else frozenset(),
-        duration_s=_number(row["duration_s"]),
-        granularity=str(row["granularity"]),
-        lead_track_id=_text(row["lead_track_id"]) or None,
-        heading=title_raw or title,
-        lead=_text(row["lead"]),
-        text=_text(row["text"]),
-    )
+@dataclass(frozen=True)
+class _Rule:
+    accept_score: float
+    review_score: float
+    max_duration_gap_s: float
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    other_names: OtherNames = field(default_factory=dict)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+class _Matcher:
+    """The tracks, indexed once, and the rule documents are held against them by."""
 
+    def __init__(self, rule: _Rule, tracks: Iterable[Mapping[str, object]]) -> None:
+        self.rule = rule
+        self.tracks = [read_track(row, other_names=rule.other_names) for row in tracks]
+        self.blocks = Blocks(self.tracks)
+        self.reviewed: defaultdict[str, list[str]] = defaultdict(list)
+        for track_id, doc_id in rule.verdicts:
+            self.reviewed[doc_id].append(track_id)
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    def match(self, documents: Iterable[Mapping[str, object]]) -> list[MatchRow]:
+        return [row for values in documents for row in self._match_one(read_document(values))]
+
+    def _match_one(self, document: DocumentSide) -> list[MatchRow]:
+        pairs = _exact(document, self.tracks, self.blocks)
+        taken = {pair.track.track_id for pair in pairs}
+        for position in self.blocks.candidates(document):
+            track = self.tracks[position]
+            if track.track_id not in taken and (pair := self._scored(track, document)) is not None:
+                pairs.append(pair)
+                taken.add(track.track_id)
+        for track_id in self.reviewed.get(document.doc_id, ()):
+            if track_id not in taken and track_id in self.blocks.by_id:  # a verdict outlives the score that led to it
+                track = self.tracks[self.blocks.by_id[track_id]]
+                pairs.append(self._scored(track, document) or Pair(track, document, 0.0, 0.0, ["no score any more"]))
+        return band_pairs(
+            pairs,
+            accept_score=self.rule.accept_score,
+            review_score=self.rule.review_score,
+            verdicts=self.rule.verdicts,
+        )
+
+    def _scored(self, track: TrackSide, document: DocumentSide) -> Pair | None:
+        pair = score_pair(track, document, max_duration_gap_s=self.rule.max_duration_gap_s)
+        led_here = document.lead_track_id == track.track_id  # then its own id was merged into the document's
+        if pair and track.mbid and document.mbid and not led_here:
+            pair.veto = True
+            pair.reasons.insert(0, "MusicBrainz recording ids differ")
+        return pair
 
 
 def _exact(document: DocumentSide, tracks: list[TrackSide], blocks: Blocks) -> list[Pair]:
@@ -102,60 +150,45 @@ def _exact(document: DocumentSide, tracks: list[TrackSide], blocks: Blocks) -> l
     return [found[position] for position in sorted(found)]
 
 
-def _scored(track: TrackSide, document: DocumentSide, max_duration_gap_s: float) -> Pair | None:
-    pair = score_pair(track, document, max_duration_gap_s=max_duration_gap_s)
-    led_here = document.lead_track_id == track.track_id  # then its own id was merged into the document's
-    if pair and track.mbid and document.mbid and not led_here:
-        pair.veto = True
-        pair.reasons.insert(0, "MusicBrainz recording ids differ")
-    return pair
+def _run(
+    rule: _Rule, tracks: pl.DataFrame, chunks: Iterable[pl.DataFrame], workers: int
+) -> Iterator[tuple[int, list[MatchRow]]]:
+    """(documents done, their rows) chunk by chunk, in order; each worker indexes the tracks for itself."""
+    if workers <= 1:
+        matcher = _Matcher(rule, tracks.iter_rows(named=True))
+        for chunk in chunks:
+            yield chunk.height, matcher.match(chunk.iter_rows(named=True))
+        return
+    context = multiprocessing.get_context("spawn")  # a forked polars may hang
+    waiting = iter(chunks)
+    with ProcessPoolExecutor(workers, context, _start_worker, (rule, _packed(tracks))) as pool:
+        try:
+            # A bounded number in flight, so that memory does not grow with the number of documents.
+            flying = [
+                (chunk.height, pool.submit(_match_chunk, _packed(chunk))) for chunk in islice(waiting, 4 * workers)
+            ]
+            while flying:
+                done, future = flying.pop(0)
+                yield done, future.result()
+                for chunk in islice(waiting, 1):
+                    flying.append((chunk.height, pool.submit(_match_chunk, _packed(chunk))))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _banded(pairs: Iterable[Pair], accept_score: float, review_score: float) -> list[dict[str, object]]:
-    pairs = list(pairs)
-    below_accept = (accept_score + min(review_score, accept_score)) / 2
-    for pair in pairs:
-        if pair.doubt:
-            pair.score = min(pair.score, below_accept)
-    _settle_rivals([pair for pair in pairs if not pair.veto and pair.score >= accept_score], below_accept)
-    rows: list[dict[str, object]] = []
-    for pair in pairs:
-        band = "accept" if pair.score >= accept_score else "review" if pair.score >= review_score else "reject"
-        rows.append(
-            {
-                "track_id": pair.track.track_id,
-                "doc_id": pair.document.doc_id,
-                "score": round(pair.score, 4),
-                "band": "reject" if pair.veto else band,
-                "method": pair.method,
-                "reasons": pair.reasons,
-            }
-        )
-    return rows
+_matcher: _Matcher  # a worker's own
 
 
-def _settle_rivals(accepted: list[Pair], below_accept: float) -> None:
-    """Leave one track per document accepted, or several that nothing tells apart; the others go to review."""
-    exact = [pair for pair in accepted if pair.method != "text"]
-    scored = [pair for pair in accepted if pair.method == "text"]
-    best = max((pair.score for pair in scored), default=0.0)
-    leaders = [pair for pair in scored if pair.score >= best - _TIE]
-    alike: defaultdict[tuple[object, ...], list[Pair]] = defaultdict(list)
-    for pair in leaders:
-        alike[_identity(pair.track)].append(pair)
-    for pair in scored:
-        if exact:
-            pair.reasons.insert(0, f"its id names track {exact[0].track.track_id}")
-        elif pair not in leaders:
-            pair.reasons.insert(0, f"track {leaders[0].track.track_id} fits better")
-        elif len(alike) > 1:
-            pair.reasons.insert(0, f"fits {len(leaders)} tracks equally well")
-        else:
-            continue
-        pair.score = min(pair.score, below_accept)
+def _start_worker(rule: _Rule, tracks: bytes) -> None:
+    global _matcher
+    _matcher = _Matcher(rule, pl.read_ipc(io.BytesIO(tracks)).iter_rows(named=True))
 
 
-def _identity(track: TrackSide) -> tuple[object, ...]:
-    """What tells two tracks apart: title, version, artist, length to the nearest five seconds."""
-    length = round(track.duration_s / 5) if track.duration_s else None
-    return track.title.full, track.title.versions, track.title.version_words, track.artist.whole, length
+def _match_chunk(documents: bytes) -> list[MatchRow]:
+    return _matcher.match(pl.read_ipc(io.BytesIO(documents)).iter_rows(named=True))
+
+
+def _packed(frame: pl.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    frame.write_ipc(stream)
+    return stream.getvalue()

@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
-from rapidfuzz import fuzz
+from sourcing.matching.folding import fold
+from sourcing.matching.names import Artist, Title, comparable
+from sourcing.matching.sides import TEXT_CHARS, DocumentSide, TrackSide
+from sourcing.matching.similarity import KEPT_ARTIST, KEPT_TITLE, artist_similarity, title_similarity
 
-from sourcing.matching.names import Artist, Title, fold
+__all__ = ["Pair", "score_pair"]
 
-__all__ = ["DocumentSide", "Pair", "TrackSide", "score_pair", "title_similarity"]
 
-_SHORT_NAME_CHARS = 8
-_KEPT_TITLE = 0.6
-_KEPT_ARTIST = 0.5
 _NOT_NAMED = "artist not named"
-_TOKEN_ALIKE = 0.8
-_SUBSTITUTED_CAP = 0.85  # a word exchanged for another makes another title, however long the rest
-_TEXT_CHARS = 6000  # how far into the prose an artist is looked for
 _FAR_OFF_S = 10.0
+_NOBODYS_TITLE = 0.95  # below, two tracks of "Various Artists" have nothing in common
+#: "(Adele song)", "(album)", "(album review)" behind the title of a page
+_OF_SOMEBODY = re.compile(r"\(([A-Z][^()]*?) (?:song|single|instrumental|composition)\)")
+_OTHER_THING = re.compile(r"\((?:[^()]* )?(?:album|film|band|novel|EP|TV series|book|soundtrack)(?: review)?\)", re.I)
 _MUSIC_PIECE = re.compile(
     r"\b(?:song|track|single|tune|piece|recording|composition|instrumental|ballad|number|anthem|standard|cut)s?\b"
 )
-
-
-@dataclass(frozen=True)
-class TrackSide:
-    """A track, read once."""
-
-    track_id: str
-    title: Title
-    artist: Artist
-    mbid: str | None
-    isrc: str | None
-    duration_s: float | None
-
-
-@dataclass(frozen=True)
-class DocumentSide:
-    """A document, read once; `artist` is None where the source names none."""
-
-    doc_id: str
-    title: Title | None
-    artist: Artist | None
-    mbid: str | None
-    isrcs: frozenset[str]
-    duration_s: float | None
-    granularity: str
-    lead_track_id: str | None
-    heading: str  # title as found
-    lead: str
-    text: str
 
 
 @dataclass
@@ -80,12 +53,12 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
         title = pair.title = 0.95
         pair.reasons.append("page title names track and artist")
         pair.doubt = len(track.title.short.split()) < 2  # "Home" in a heading proves little
-    elif title <= _KEPT_TITLE and not led_here:
+    elif title <= KEPT_TITLE and not led_here:
         return None
     else:
         pair.reasons.append("title equal" if title == 1 else f"title {title:.2f}")
     artist, reason = _artist_evidence(track, document)
-    if (artist < _KEPT_ARTIST or reason == _NOT_NAMED) and not led_here:
+    if (artist < KEPT_ARTIST or reason == _NOT_NAMED) and not led_here:
         return None
     pair.reasons.append(reason)
     pair.doubt = pair.doubt or (document.artist is None and artist < 0.9)
@@ -96,73 +69,14 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
         _compare_versions(pair, track.title, document.title)
         _compare_numbers(pair, track.title, document.title, page_title)
     _compare_durations(pair, max_duration_gap_s)
+    if track.artist.nobody:
+        _doubt_nobody(pair, max_duration_gap_s)
     if document.granularity in ("artist", "release"):
         pair.doubt = True
         pair.reasons.append(
             f"about {'an artist' if document.granularity == 'artist' else 'a release'}, not a recording"
         )
     return pair
-
-
-def title_similarity(one: Title, other: Title) -> float:
-    """1.0 for equal titles; brackets on one side only cost little, an exchanged word costs the acceptance."""
-    if one.full == other.full:
-        return 1.0 if one.raw == other.raw or one.raw.isascii() or other.raw.isascii() else 0.97
-    whole = _similarity(one.full, other.full)
-    if not one.aside and not other.aside:
-        return whole
-    if one.aside and other.aside and _similarity(one.aside, other.aside) < _TOKEN_ALIKE:
-        return whole  # "Untitled (Black)" is not "Untitled (White)"
-    return max(
-        whole,
-        0.97 * _similarity(one.short, other.short),
-        0.95 * _similarity(one.full, other.short),
-        0.95 * _similarity(one.short, other.full),
-    )
-
-
-def _similarity(one: str, other: str) -> float:
-    if one == other:
-        return 1.0
-    if one.replace(" ", "") == other.replace(" ", ""):
-        return 0.99  # "Wonder Wall"
-    ratio: float = fuzz.ratio(one, other) / 100
-    if " " in one and " " in other:
-        ratio = max(ratio, 0.98 * fuzz.token_sort_ratio(one, other) / 100)
-    if ratio < 0.6:
-        return ratio
-    if min(len(one), len(other)) < _SHORT_NAME_CHARS:
-        ratio **= 1.5  # one letter of "Angel" weighs more than one of a long title
-    return min(ratio, _SUBSTITUTED_CAP) if _substituted(one, other) else ratio
-
-
-def _substituted(one: str, other: str) -> bool:
-    """Whether each has a word that nothing in the other resembles."""
-    mine, theirs = one.split(), other.split()
-    return _has_stranger(mine, theirs) and _has_stranger(theirs, mine)
-
-
-def _has_stranger(words: list[str], among: list[str]) -> bool:
-    known = set(among)
-    return any(
-        word not in known and all(fuzz.ratio(word, candidate) < 100 * _TOKEN_ALIKE for candidate in among)
-        for word in words
-    )
-
-
-def artist_similarity(one: Artist, other: Artist) -> float:
-    """1.0 for equal credits, guests aside; less where one credit names more people than the other."""
-    if one.aliases & other.aliases:
-        return 1.0
-    if one.names == other.names or set(one.names) == set(other.names):
-        return 1.0
-    mine, theirs = set(one.names), set(other.names)
-    if mine <= theirs or theirs <= mine:
-        return 0.96 if one.names[0] == other.names[0] else 0.91
-    best = max(max(fuzz.ratio(a, b), fuzz.token_sort_ratio(a, b)) / 100 for a in one.aliases for b in other.aliases)
-    if mine & theirs:
-        return max(0.8, float(best**1.5))
-    return float(best**1.5)
 
 
 def _artist_evidence(track: TrackSide, document: DocumentSide) -> tuple[float, str]:
@@ -172,7 +86,7 @@ def _artist_evidence(track: TrackSide, document: DocumentSide) -> tuple[float, s
     for place, text, worth in (
         ("title", document.heading, 0.97),
         ("lead", document.lead, 0.97),
-        ("text", document.text[:_TEXT_CHARS], 0.92),
+        ("text", document.text[:TEXT_CHARS], 0.92),
     ):
         if _mentions(text, track.artist):
             return worth, f"artist named in {place}"
@@ -182,7 +96,20 @@ def _artist_evidence(track: TrackSide, document: DocumentSide) -> tuple[float, s
 def _doubt_page(pair: Pair, artist_reason: str) -> None:
     """Prose that nothing marks as being about a recording: a village may share its name with a song."""
     title = pair.document.title
-    opening = f"{fold(pair.document.lead[:300])} "
+    heading, opening = pair.document.heading, f"{comparable(pair.document.lead[:300])} "
+    if "(disambiguation)" in heading.casefold() or " may refer to " in opening:
+        pair.doubt = True
+        pair.reasons.insert(0, "the page lists several things of that name")
+        return
+    mark = _OF_SOMEBODY.search(heading)
+    if mark and fold(mark[1]) and not _mentions(mark[1], pair.track.artist):
+        pair.doubt = True
+        pair.reasons.insert(0, f"the page's title says {mark[1]}")
+        return
+    if _OTHER_THING.search(heading):
+        pair.doubt = True
+        pair.reasons.insert(0, "the page's title names another kind of thing")
+        return
     if title and (
         says := re.match(rf"(?:the )?{re.escape(title.short)} (?:is|was|are|were) (?:an?|the|one) ", opening)
     ):
@@ -193,19 +120,39 @@ def _doubt_page(pair: Pair, artist_reason: str) -> None:
         pair.doubt = True
 
 
+def _doubt_nobody(pair: Pair, max_gap_s: float) -> None:
+    """Who plays is not said: only a rare title of the same length is enough."""
+    mine, theirs = pair.track.duration_s, pair.document.duration_s
+    same_length = mine is not None and theirs is not None and abs(mine - theirs) <= min(1.0, max_gap_s)
+    if not (same_length and pair.title == 1 and len(pair.track.title.full.split()) >= 3):
+        pair.doubt = True
+        pair.veto = pair.veto or (pair.title < _NOBODYS_TITLE and not same_length)
+        pair.reasons.insert(0, "the credit names nobody")
+
+
 def _mentions(text: str, artist: Artist) -> bool:
     """Whether a text names the artist; a name of one word only as it is written, because "Air" is also a word."""
     if not text:
         return False
     if " " in artist.whole:
-        return f" {artist.whole} " in f" {fold(text)} "
-    written = re.escape(re.sub(r"^the\s+", "", artist.raw.strip(), flags=re.IGNORECASE))
-    boundary = r"\b" if artist.raw.strip()[-1:].isascii() and artist.raw.strip()[-1:].isalnum() else ""
-    return re.search(rf"{boundary}{written}{boundary}", text) is not None
+        return f" {artist.whole} " in _spaced(text)
+    return _as_written(artist.raw).search(text) is not None
+
+
+@lru_cache(maxsize=16)
+def _spaced(text: str) -> str:
+    return f" {fold(text)} "
+
+
+@lru_cache(maxsize=65536)
+def _as_written(credit: str) -> re.Pattern[str]:
+    written = re.escape(re.sub(r"^the\s+", "", credit.strip(), flags=re.IGNORECASE))
+    boundary = r"\b" if credit.strip()[-1:].isascii() and credit.strip()[-1:].isalnum() else ""
+    return re.compile(rf"{boundary}{written}{boundary}")
 
 
 def _names_track(document: DocumentSide, track: TrackSide) -> bool:
-    return f" {track.title.short} " in f" {fold(document.heading)} " and _mentions(document.heading, track.artist)
+    return f" {track.title.short} " in f" {comparable(document.heading)} " and _mentions(document.heading, track.artist)
 
 
 def _compare_versions(pair: Pair, one: Title, other: Title) -> None:
@@ -250,7 +197,9 @@ def _compare_numbers(pair: Pair, one: Title, other: Title, page_title: bool) -> 
     if page_title:
         return
     if one.numbers != other.numbers and ((one.numbers and other.numbers) or pair.title < 0.99):
-        pair.veto = pair.veto or bool(one.numbers and other.numbers)
+        counted, others = Counter(one.numbers), Counter(other.numbers)
+        one_says_more = (counted <= others or others <= counted) and pair.title >= 0.8
+        pair.veto = pair.veto or bool(one.numbers and other.numbers and not one_says_more)
         pair.doubt = True
         pair.reasons.insert(
             0, f"numbers differ: {' '.join(one.numbers) or 'none'} and {' '.join(other.numbers) or 'none'}"

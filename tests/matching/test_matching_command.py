@@ -21,7 +21,7 @@ def test_the_command_writes_the_matches_and_counts_them(tmp_path):
     titles = ("Low Tide", "Low Tide (Live)", "Night Ferry")
     workspace.write(Document, documents_of([{"title": title, "artist": "Harbour & Kite"} for title in titles]))
     result = CliRunner().invoke(run, obj=Invocation(tmp_path, json=True), catch_exceptions=False)
-    counts = {"documents": 3, "tracks": 1, "accept": 1, "review": 0, "reject": 1, "matched_tracks": 1}
+    counts = {"documents": 3, "tracks": 1, "accept": 1, "review": 0, "reject": 1, "matched_tracks": 1, "verdicts": 0}
     assert json.loads(result.stdout) == counts
     assert workspace.read(Match).select("doc_id", "band").rows() == [("d000", "accept"), ("d001", "reject")]
     before = workspace.table_path(Match).read_bytes()

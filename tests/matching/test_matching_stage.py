@@ -163,3 +163,14 @@ def test_odd_titles_still_have_a_folded_form(title):
     read_title(title)
     read_artist(title)
     match([{"title": title, "artist": title}], [{"title": title, "artist": title}])
+
+
+def test_tracks_of_nobody_need_the_same_title_or_length_to_be_looked_at_and_both_to_be_accepted():
+    tracks = [{"title": "Wassail of the Grey Harbour", "artist": "Various Artists", "duration_s": 231.0}]
+    documents = [
+        {"title": "Wassail of the Grey Harbour", "artist": "Various Artists", "duration_s": 231.4},
+        {"title": "Wassail of the Grey Harbour", "artist": "Various Artists"},
+        {"title": "Wassail of the Great Harbour", "artist": "Various Artists"},
+    ]
+    matches = match(documents, tracks)
+    assert matches.sort("doc_id")["band"].to_list() == ["accept", "review", "reject"]

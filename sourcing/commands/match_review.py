@@ -1,0 +1,227 @@
+"""`match review`: a queue of the pairs that only a person can judge, decided key by key and kept in a log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.matching.verdicts import Verdict, VerdictLog
+
+__all__ = ["review"]
+
+_HELP = "a accept  r reject  s skip  u undo  q quit"
+_TRACK = ("title", "artist", "album", "year", "duration_s", "isrc", "mbid", "language")
+_DOCUMENT = ("title", "artist", "album", "year", "duration_s", "isrcs", "mbid", "language")
+_PROSE_CHARS = 400
+
+
+@click.command
+@click.option("--reviewer", envvar="USER", help="Who decides; kept with every verdict.", show_envvar=True)
+@click.option("--list", "list_only", is_flag=True, help="List what waits and what was decided, and ask nothing.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many pairs.")
+@click.pass_obj
+def review(invocation: Invocation, reviewer: str | None, list_only: bool, limit: int | None) -> None:
+    """Decide the pairs in the band review, the likeliest first.
+
+    Keys: a accept, r reject, s skip (asked again next time), u undo the last one, q quit. Without a terminal, a line of
+    standard input is a key. Every verdict is on disk before the next pair is shown, wins at the next `match run`, and
+    is kept whatever is crawled or matched again; an undone one stays in the log, beside its undoing.
+
+    \b
+    Examples:
+      crossmusim match review
+      crossmusim match review --list
+      printf 'a\\nr\\nq\\n' | crossmusim match review --reviewer ana
+    """
+    from sourcing.errors import UsageError
+    from sourcing.matching.verdicts import VERDICTS_FILE, VerdictLog, last_words
+
+    log = VerdictLog(invocation.workspace.root / VERDICTS_FILE)
+    given, torn = log.read()
+    if torn:
+        invocation.note(torn)
+    standing = last_words(given)
+    pairs = _pairs_in_review(invocation)
+    if list_only:
+        waiting = [pair for pair in pairs if pair.key not in standing]
+        invocation.emit(
+            {"waiting": [pair.as_dict() for pair in waiting[:limit]], "verdicts": [_row(v) for v in standing.values()]},
+            [
+                *(f"{pair.score:.2f} {pair.line()}" for pair in waiting[:limit]),
+                *(f"{v.verdict} by {v.reviewer} at {v.at}: {v.track_id} | {v.doc_id}" for v in standing.values()),
+                f"{len(waiting)} pairs wait, {len(standing)} are decided",
+            ],
+        )
+        return
+    if not reviewer:
+        raise UsageError("match review", "nobody is named who decides", "give --reviewer NAME or set USER")
+    with invocation.workspace.lock("verdicts"):
+        order = [verdict for verdict in given if standing.get(verdict.pair) is verdict]
+        waiting = [pair for pair in pairs if pair.key not in standing]
+        sitting = _Sitting(log, reviewer, waiting[:limit], {pair.key: pair for pair in pairs}, order)
+        finished = sitting.go(_keys(), invocation.note)
+    counts = {**sitting.counts, "left": len(waiting) - sitting.counts["accept"] - sitting.counts["reject"]}
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    hint = ["run `crossmusim match run` to apply them"] if counts["accept"] + counts["reject"] + counts["undo"] else []
+    invocation.emit({**counts, "finished": finished}, [told, *hint])
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A pair to be judged, with both rows to show."""
+
+    track: dict[str, Any]
+    document: dict[str, Any]
+    score: float
+    reasons: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.track["track_id"], self.document["doc_id"]
+
+    def line(self) -> str:
+        track, document = self.track, self.document
+        return (
+            f"{track['title']} ~ {track['artist']} | {document['title'] or document['title_raw']} ~ "
+            f"{document['artist'] or '?'} ({document['source']}): {'; '.join(self.reasons)}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "track_id": self.key[0],
+            "doc_id": self.key[1],
+            "score": self.score,
+            "reasons": list(self.reasons),
+            "track": {name: self.track[name] for name in _TRACK},
+            "document": {name: self.document[name] for name in (*_DOCUMENT, "url", "source", "granularity", "lead")},
+        }
+
+
+@dataclass
+class _Sitting:
+    """One reviewer going through the queue; `undone` ones come back to where the queue stands."""
+
+    log: VerdictLog
+    reviewer: str
+    queue: list[_Waiting]
+    known: dict[tuple[str, str], _Waiting]
+    standing: list[Verdict]  # verdicts that hold, oldest first: what undo takes back
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accept", "reject", "skip", "undo"), 0))
+
+    def go(self, keys: Iterator[str], say: Callable[[str], None]) -> bool:
+        """Whether the queue came to its end."""
+        at = 0
+        while at < len(self.queue):
+            pair = self.queue[at]
+            say(_shown(pair, f"{at + 1} of {len(self.queue)}"))
+            while (key := next(keys, "q")) not in ("a", "r", "s", "u", "q"):
+                say(f"{key!r} is no key here: {_HELP}")
+            if key == "q":
+                return False
+            if key == "u":
+                at = self._undo(at, say)
+                continue
+            if key == "s":
+                self.counts["skip"] += 1
+            else:
+                self._decide(pair, "accept" if key == "a" else "reject")
+            at += 1
+        return True
+
+    def _decide(self, pair: _Waiting, verdict: str) -> None:
+        self.standing.append(self._append(pair.key, verdict, pair.score, pair.reasons))
+        self.counts[verdict] += 1
+
+    def _undo(self, at: int, say: Callable[[str], None]) -> int:
+        """Take back the last verdict that holds, of this sitting or an earlier one, and go back to its pair."""
+        if not self.standing:
+            say("there is no verdict to undo")
+            return at
+        last = self.standing.pop()
+        self._append(last.pair, "undo", last.score, last.reasons)
+        self.counts["undo"] += 1
+        say(f"undone: {last.verdict} of {last.track_id} | {last.doc_id}")
+        before = next((n for n, pair in enumerate(self.queue) if pair.key == last.pair), None)
+        if before is not None:
+            self.counts[last.verdict] -= 1
+            return before
+        if last.pair in self.known:
+            self.queue.insert(at, self.known[last.pair])
+        return at
+
+    def _append(self, pair: tuple[str, str], verdict: str, score: float, reasons: tuple[str, ...]) -> Verdict:
+        from sourcing.matching.verdicts import Verdict
+
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        given = Verdict(pair[0], pair[1], verdict, self.reviewer, at, score, reasons)
+        self.log.append(given)
+        return given
+
+
+def _pairs_in_review(invocation: Invocation) -> list[_Waiting]:
+    """Pairs a person is asked about, also those decided since; the likeliest first."""
+    import polars as pl
+
+    from sourcing.matching.verdicts import REVIEWED
+    from sourcing.store.schemas import Document, Match, Track
+
+    workspace = invocation.workspace
+    decided = pl.col("reasons").list.first().str.starts_with(REVIEWED).fill_null(False)
+    asked = workspace.read(Match).filter((pl.col("band") == "review") | decided)
+    asked = asked.sort("score", "track_id", "doc_id", descending=[True, False, False])
+    tracks = workspace.read(Track).filter(pl.col("track_id").is_in(asked["track_id"].implode()))
+    documents = workspace.read(Document).filter(pl.col("doc_id").is_in(asked["doc_id"].implode()))
+    track_of = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
+    document_of = {row["doc_id"]: row for row in documents.iter_rows(named=True)}
+    return [
+        _Waiting(track_of[row["track_id"]], document_of[row["doc_id"]], row["score"], tuple(row["reasons"]))
+        for row in asked.iter_rows(named=True)
+        if row["track_id"] in track_of and row["doc_id"] in document_of  # the tables may be newer than the matches
+    ]
+
+
+def _keys() -> Iterator[str]:
+    if sys.stdin.isatty():
+        while True:
+            yield click.getchar().casefold()
+    for line in sys.stdin:
+        yield line.strip().casefold()[:1]
+
+
+def _shown(pair: _Waiting, progress: str) -> str:
+    """The pair side by side as text: it goes to stderr, results alone to stdout."""
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "track", "document", title=f"{progress}   score {pair.score:.2f}", title_justify="left")
+    for ours, theirs in zip(_TRACK, _DOCUMENT, strict=True):
+        one, other = pair.track[ours], pair.document[theirs]
+        if one or other:
+            table.add_row(ours, *(escape(_said(value)) for value in (one, other)))
+    table.add_row("about", "a recording", escape(f"{pair.document['granularity']}, {pair.document['source']}"))
+    table.add_row("page", "", escape(pair.document["url"]))
+    if prose := pair.document["lead"] or pair.document["text"]:
+        table.add_row("says", "", escape(prose[:_PROSE_CHARS]))
+    stream = StringIO()
+    Console(file=stream, width=110 if not sys.stderr.isatty() else None).print(table)
+    return f"{stream.getvalue()}{'; '.join(pair.reasons)}\n{_HELP}"
+
+
+def _said(value: Any) -> str:
+    return "; ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(verdict)

@@ -1,0 +1,81 @@
+"""Bands: of the scored pairs of one document, which are accepted, left to a person, rejected; verdicts win."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from sourcing.matching.scoring import Pair
+from sourcing.matching.sides import TrackSide
+from sourcing.matching.verdicts import REVIEWED, Verdict
+
+__all__ = ["MatchRow", "band_pairs"]
+
+#: track_id, doc_id, score, band, method, reasons
+MatchRow = tuple[str, str, float, str, str, list[str]]
+_TIE = 0.005
+_MAX_REJECTS = 20  # of one document; "Intro" by Various Artists is unlike thousands
+
+
+def band_pairs(
+    pairs: Sequence[Pair],
+    *,
+    accept_score: float,
+    review_score: float,
+    verdicts: Mapping[tuple[str, str], Verdict],
+) -> list[MatchRow]:
+    """A row for each pair in accept and review, and for the nearest of the rejected ones."""
+    below_accept = (accept_score + min(review_score, accept_score)) / 2
+    for pair in pairs:
+        if pair.doubt:
+            pair.score = min(pair.score, below_accept)
+    said = {id(pair): verdicts.get((pair.track.track_id, pair.document.doc_id)) for pair in pairs}
+    _settle_rivals(
+        [pair for pair in pairs if not said[id(pair)] and not pair.veto and pair.score >= accept_score],
+        [pair for pair in pairs if (verdict := said[id(pair)]) and verdict.verdict == "accept"],
+        below_accept,
+    )
+    rows: list[MatchRow] = []
+    for pair in pairs:
+        band = "accept" if pair.score >= accept_score else "review" if pair.score >= review_score else "reject"
+        if pair.veto:
+            band = "reject"
+        if verdict := said[id(pair)]:
+            band = verdict.verdict
+            pair.reasons.insert(0, f"{REVIEWED}{verdict.verdict} by {verdict.reviewer}")
+        score = round(pair.score, 4)
+        rows.append((pair.track.track_id, pair.document.doc_id, score, band, pair.method, pair.reasons))
+    rejects = sorted((row for row in rows if row[3] == "reject"), key=lambda row: (-row[2], row[0]))
+    dropped = {row[0] for row in rejects[_MAX_REJECTS:]}
+    return [row for row in rows if row[0] not in dropped]
+
+
+def _settle_rivals(accepted: list[Pair], reviewed: list[Pair], below_accept: float) -> None:
+    """Leave one track per document accepted, or several that nothing tells apart; the others go to review."""
+    exact = [pair for pair in accepted if pair.method != "text"]
+    scored = [pair for pair in accepted if pair.method == "text"]
+    best = max((pair.score for pair in scored), default=0.0)
+    leaders = [pair for pair in scored if pair.score >= best - _TIE]
+    alike: defaultdict[tuple[object, ...], list[Pair]] = defaultdict(list)
+    for pair in leaders:
+        alike[_identity(pair.track)].append(pair)
+    for pair in scored:
+        if reviewed and _identity(pair.track) not in {_identity(other.track) for other in reviewed}:
+            pair.reasons.insert(0, f"a person gave it to track {reviewed[0].track.track_id}")
+        elif reviewed:
+            continue
+        elif exact:
+            pair.reasons.insert(0, f"its id names track {exact[0].track.track_id}")
+        elif pair not in leaders:
+            pair.reasons.insert(0, f"track {leaders[0].track.track_id} fits better")
+        elif len(alike) > 1:
+            pair.reasons.insert(0, f"fits {len(leaders)} tracks equally well")
+        else:
+            continue
+        pair.score = min(pair.score, below_accept)
+
+
+def _identity(track: TrackSide) -> tuple[object, ...]:
+    """What tells two tracks apart: title, version, artist, length to the nearest five seconds."""
+    length = round(track.duration_s / 5) if track.duration_s else None
+    return track.title.full, track.title.versions, track.title.version_words, track.artist.whole, length

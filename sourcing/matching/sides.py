@@ -1,0 +1,94 @@
+"""The two sides of a comparison, each read once from its row: a track and a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sourcing.matching.names import Artist, Title, read_artist, read_title
+from sourcing.matching.othernames import OtherNames, with_other_names
+
+__all__ = [
+    "DOCUMENT_COLUMNS",
+    "TEXT_CHARS",
+    "TRACK_COLUMNS",
+    "DocumentSide",
+    "TrackSide",
+    "read_document",
+    "read_track",
+]
+
+TRACK_COLUMNS = ("track_id", "title", "artist", "mbid", "isrc", "duration_s")
+TEXT_CHARS = 6000  # how far into the prose an artist is looked for
+DOCUMENT_COLUMNS = (
+    *("doc_id", "title", "title_raw", "artist", "mbid", "isrcs", "duration_s"),
+    *("granularity", "lead_track_id", "lead", "text"),
+)
+
+
+@dataclass(frozen=True)
+class TrackSide:
+    """A track, read once."""
+
+    track_id: str
+    title: Title
+    artist: Artist
+    mbid: str | None
+    isrc: str | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True)
+class DocumentSide:
+    """A document, read once; `artist` is None where the source names none."""
+
+    doc_id: str
+    title: Title | None
+    artist: Artist | None
+    mbid: str | None
+    isrcs: frozenset[str]
+    duration_s: float | None
+    granularity: str
+    lead_track_id: str | None
+    heading: str  # title as found
+    lead: str
+    text: str
+
+
+def read_track(row: Mapping[str, object], *, other_names: OtherNames | None = None) -> TrackSide:
+    artist = with_other_names(read_artist(str(row["artist"])), other_names or {})
+    return TrackSide(
+        track_id=str(row["track_id"]),
+        title=read_title(str(row["title"]), artist=artist),
+        artist=artist,
+        mbid=_text(row["mbid"]) or None,
+        isrc=_text(row["isrc"]) or None,
+        duration_s=_number(row["duration_s"]),
+    )
+
+
+def read_document(row: Mapping[str, object]) -> DocumentSide:
+    title, title_raw = _text(row["title"]), _text(row["title_raw"])
+    isrcs = row["isrcs"]
+    artist = read_artist(_text(row["artist"])) if row["artist"] else None
+    return DocumentSide(
+        doc_id=str(row["doc_id"]),
+        title=read_title(title or title_raw, title_raw or None, artist=artist) if title or title_raw else None,
+        artist=artist,
+        mbid=_text(row["mbid"]) or None,
+        isrcs=frozenset(isrcs) if isinstance(isrcs, list) else frozenset(),
+        duration_s=_number(row["duration_s"]),
+        granularity=str(row["granularity"]),
+        lead_track_id=_text(row["lead_track_id"]) or None,
+        heading=title_raw or title,
+        lead=_text(row["lead"]),
+        text=_text(row["text"]),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
