@@ -11,6 +11,7 @@ import json
 import os
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -115,9 +116,11 @@ def test_seeds_and_follow_ups_stay_on_the_sources_host(source: Source):
     for case in CASES:
         if case.parent.name == source.name and not case.name.startswith("malformed"):
             capture = captured(case)
-            follow += resolved(moved.page_for(capture.kind)(capture, moved).follow(), {source.name: moved})
-    for task in [*seeds, *follow]:
-        assert task.url.startswith("http://127.0.0.1:9/")
+            home = "127.0.0.1:9" if source.base_url else urlsplit(capture.url).netloc  # no host of its own: the page's
+            tasks = resolved(moved.page_for(capture.kind)(capture, moved).follow(), {source.name: moved})
+            follow += [(task, home) for task in tasks]
+    for task, home in [*((seed, "127.0.0.1:9") for seed in seeds), *follow]:
+        assert task.url.startswith((f"http://{home}/", f"https://{home}/"))
         assert task.url.isascii() and " " not in task.url
         assert task.source == source.name
         assert moved.page_for(task.kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,10 +79,20 @@ def why_off(source: Source, settings: SourceSettings | None) -> str:
     return ""
 
 
-def resolved(leads: Iterable[TaskSpec | Lead], sources: Mapping[str, Source]) -> Iterator[TaskSpec]:
-    """Tasks as they are, and those that leads come to; a lead to a source that is not there leads nowhere."""
+def resolved(
+    leads: Iterable[TaskSpec | Lead],
+    sources: Mapping[str, Source],
+    on_refused: Callable[[Lead, PageError], None] = lambda _lead, _why: None,
+) -> Iterator[TaskSpec]:
+    """Tasks as they are, and those that leads come to; a lead to a source that is not there leads nowhere.
+
+    A reference its source cannot make an address of goes to `on_refused`, and costs the others nothing.
+    """
     for lead in leads:
         if isinstance(lead, TaskSpec):
             yield lead
         elif lead.source in sources:
-            yield sources[lead.source].ask(lead.kind, lead.ref, priority=lead.priority)
+            try:
+                yield sources[lead.source].ask(lead.kind, lead.ref, priority=lead.priority)
+            except PageError as why:
+                on_refused(lead, why)

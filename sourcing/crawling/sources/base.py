@@ -99,8 +99,9 @@ class Page:
     def documents(self) -> list[dict[str, Any]]:
         """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
 
-        Two keys are no columns: `record_id`, what names the record at its source (the URL when left out), and
-        `licences`, a mapping like the declaration's, for licences the page itself states.
+        Three keys are no columns: `record_id`, what names the record at its source (the URL when left out),
+        `licences`, a mapping like the declaration's, for licences the page itself states, and `tracks`, the
+        tracklist of a release, by which an import sees whether it is about the catalogue.
         """
         return []
 
@@ -147,6 +148,8 @@ class Source:
     #: Page that lets programs use these endpoints whatever robots.txt tells page crawlers (Wikipedia's disallows
     #: /w/, where its API lives): Disallow is then noted, not obeyed; Crawl-delay and a 5xx robots.txt still are.
     api_terms: str | None = None
+    #: Pattern at the start of a body that means "too much", for an API that says so with status 200.
+    too_much: str = ""
     #: Records of a dump or data set on disk, streamed; the same page objects read them.
     read_dump: Callable[[Path], Iterator[DumpRecord]] | None = None
 

@@ -29,6 +29,7 @@ _CHARSETS = {
         )
     },
 }
+_SEVEN_BIT = ("iso2022_jp", "hz")  # every such text is also UTF-8, and means something else there
 _BINARY_STARTS = (b"%PDF-", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"PK\x03\x04", b"\x1f\x8b", b"ID3", b"OggS", b"RIFF")
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 _HIGH_RUN = re.compile(rb"[\x80-\xff]{3,}")
@@ -48,7 +49,8 @@ def decode(captured: Captured) -> str:
         return body.decode(utf_16, errors="replace")
     head = body[:2048].decode("ascii", errors="ignore")
     declared = [match[1] for text in (captured.header("content-type")[:500], head) for match in _CHARSET.finditer(text)]
-    charsets = ["utf-8-sig", *filter(None, map(_known_charset, declared))]
+    known = [charset for name in declared if (charset := _known_charset(name))]
+    charsets = sorted(["utf-8-sig", *known], key=lambda charset: charset not in _SEVEN_BIT)
     for charset in charsets:
         try:
             return body.decode(charset)
@@ -72,9 +74,9 @@ def _known_charset(declared: str) -> str | None:
 def _utf_16(body: bytes) -> str | None:
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    head = body[:512]
-    even, odd = head[::2].count(0), head[1::2].count(0)  # markup is ASCII, so half of its bytes are zero
-    if max(even, odd) * 3 <= len(head) // 2 or min(even, odd) * 20 > max(even, odd):
+    head = body[:2048]
+    even, odd = head[::2].count(0), head[1::2].count(0)  # markup is ASCII, so one byte in two of it is zero
+    if max(even, odd) * 20 < len(head) or min(even, odd) * 4 > max(even, odd):
         return None
     return "utf-16-be" if even > odd else "utf-16-le"
 

@@ -187,5 +187,6 @@ SOURCE = Source(
     storage_cap_mb=100.0,  # the terms' "reasonable usage cap"
     key=Key(env="LASTFM_API_KEY", parameter="api_key"),
     headers={"Accept": "application/json"},
+    too_much=r'^\s*\{"error"\s*:\s*29\b',
     api_terms="https://www.last.fm/api",
 )

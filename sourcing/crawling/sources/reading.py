@@ -30,13 +30,18 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff"
     "\U000e0000-\U000e007f]"
 )
+#: Thirty marks on one letter are as many as Unicode's stream-safe text may have; normalising a longer run takes the
+#: square of its length. Marks are neither letters nor spaces nor ASCII, and runs of anything else like that are rare.
+_MARKS = re.compile(r"[^\w\s!-~]{31,}")
 _SPACES = re.compile(r"[^\S\n ][^\S\n]*| [^\S\n]+")
 _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
 _MAX_FRAGMENT_CHARS, _MAX_FRAGMENT_TAGS = 400_000, 5_000  # beyond these tags are cut out without building a tree
+_MAX_UNCLOSED = 50  # Python's HTML parser reads on to the end of the text from each
 _TAG = re.compile(r"<[^<>]*>")
 _OPENING_CHARS = 4000
 _MAX_DURATION_CHARS = 40
 _MAX_LICENCE_CHARS = 2000
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
 _ABBREVIATIONS = re.compile(
     "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
     r"|e\.g|i\.e|u\.s|u\.k|d\.c|a\.k\.a|b\.w|p\.m|a\.m|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
@@ -64,7 +69,7 @@ def clean(text: Any) -> str | None:
         return None
     if _is_clean(text):
         return text or None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _MARKS.sub(_thirty_marks, text.replace("\r\n", "\n").replace("\r", "\n"))
     if _may_be_garbled(text):
         text = _mended(_surrogate_free(text))
     text = unicodedata.normalize("NFC", _CONTROLS.sub("", text).replace("\x85", "…"))
@@ -82,6 +87,15 @@ def _is_clean(text: str) -> bool:
         and not any(gap in text for gap in (" \n", "\n ", "\n\n\n"))
         and text == text.strip()
     )
+
+
+def _thirty_marks(run: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for letter in run[0]:
+        marks = marks + 1 if unicodedata.combining(letter) else 0
+        if marks <= 30:
+            kept.append(letter)
+    return "".join(kept)
 
 
 def _may_be_garbled(text: str) -> bool:
@@ -109,7 +123,8 @@ def strip_html(fragment: str) -> str:
     """The text of an HTML fragment inside an API or JSON-LD field; plain text comes back as it is."""
     if "<" not in fragment and "&" not in fragment:
         return fragment
-    if len(fragment) > _MAX_FRAGMENT_CHARS or fragment.count("<") > _MAX_FRAGMENT_TAGS:
+    opened, closed = fragment.count("<"), fragment.count(">")
+    if len(fragment) > _MAX_FRAGMENT_CHARS or opened > _MAX_FRAGMENT_TAGS or opened > closed + _MAX_UNCLOSED:
         return html.unescape(_TAG.sub(" ", fragment))
     from bs4 import BeautifulSoup
 
@@ -122,7 +137,7 @@ def first_sentences(text: str | None, count: int = 2) -> str | None:
     if not paragraph:
         return None
     seen = 0
-    for match in re.finditer(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*", paragraph):
+    for match in _SENTENCE_END.finditer(paragraph):
         if match[0] == "." and _is_abbreviation(paragraph, match.start(), match.end()):
             continue
         seen += 1

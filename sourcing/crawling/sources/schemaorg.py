@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
-from urllib.parse import urljoin
 
 from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import as_list, clean, decode, duration_s, first_sentences, licence_of, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
-from sourcing.crawling.sources.webpage import Html, read_html
+from sourcing.crawling.sources.webpage import Html, joined, read_html
 
 __all__ = ["SOURCE", "MusicPage", "SitemapPage", "tasks"]
 
@@ -58,11 +57,14 @@ class MusicPage(Page):
 
 def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | None) -> dict[str, Any]:
     facts = item.facts
+    if prose and prose.casefold() == facts["name"].casefold():
+        prose = None  # a heading alone says nothing about the thing it names
     text = "\n\n".join(part for part in (item.stated, prose) if part) or None
     if item.stated and prose and " ".join(item.stated.split()) in " ".join(prose.split()):
         text = prose
     address = next((value for value in (facts.get("url"), facts.get("@id")) if isinstance(value, str)), "")
-    own_id = f"{html.canonical}#{urljoin(html.url, address) if address else ''}|{facts['name']}|{item.artist or ''}"
+    address = (joined(html.url, address) or address) if address else ""
+    own_id = f"{html.canonical}#{address}|{facts['name']}|{item.artist or ''}"
     row: dict[str, Any] = {
         "record_id": record_id or own_id,
         "permalink": html.canonical,
@@ -88,9 +90,10 @@ def _prose_alone(html: Html) -> dict[str, Any]:
     text = html.prose()
     if text is None:
         if html.too_large:
-            raise PageError("page_too_large", f"{html.too_large}, and no JSON-LD about music")
+            raise PageError("page_too_large", f"{html.too_large}, and no structured data about music")
         if html.broken:
-            raise PageError("json_ld_broken", f"no prose, and {'; '.join(html.broken[:3])}")
+            what = re.sub("[^a-z]+", "_", html.broken[0].split(":")[0].split(" block")[0].casefold())
+            raise PageError(f"{what}_broken", f"no prose, and {'; '.join(html.broken[:3])}")
         raise PageError("nothing_to_read", "neither structured data about music nor readable prose")
     row: dict[str, Any] = {
         "record_id": html.canonical,

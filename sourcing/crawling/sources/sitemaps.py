@@ -69,6 +69,8 @@ def read_sitemap(captured: Captured) -> Sitemap:
         raise PageError("body_empty", "the sitemap is empty")
     if not text.startswith("<"):
         return _plain(text)
+    if re.match(r"<!doctype\s+html|<html", text[:40], re.IGNORECASE):
+        raise PageError("not_a_sitemap", "a web page")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         # No sitemap needs one, and a few declared entities can stand for gigabytes or for files of ours.
         raise PageError("doctype_in_sitemap", "a document type declaration, which sitemaps have no use for")

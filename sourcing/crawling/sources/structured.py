@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sourcing.crawling.sources.reading import as_list, clean, strip_html
-from sourcing.crawling.sources.webpage import Html, read_html
+from sourcing.crawling.sources.webpage import Html, graph, read_html
 
 __all__ = ["Html", "MusicItem", "items_about_music", "name_of", "read_html"]
 
@@ -42,10 +42,10 @@ class MusicItem:
 
 def items_about_music(page: Html) -> list[MusicItem]:
     """Recordings, releases and artists in the order they are found, JSON-LD first; a thing said twice is one item."""
-    by_id = {node["@id"]: node for node in _graph(page.nodes) if isinstance(node.get("@id"), str) and len(node) > 1}
+    by_id = {node["@id"]: node for node in graph(page.nodes) if isinstance(node.get("@id"), str) and len(node) > 1}
     found = _Found()
     walk = _Walk(page, by_id)
-    for node in _graph(page.nodes):
+    for node in graph(page.nodes):
         for item in walk.items(node, {}, _MAX_DEPTH):
             found.add(item)
             if len(found.items) >= MAX_ITEMS:
@@ -67,12 +67,6 @@ def name_of(value: Any, page: Html, by_id: Mapping[str, Any] | None = None, dept
         return None  # an address without words names nothing
     text = clean(strip_html(html_entities.unescape(value)))
     return text if text and len(text) <= _MAX_NAME_CHARS else None
-
-
-def _graph(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for node in nodes:
-        yield node
-        yield from (inner for inner in as_list(node.get("@graph")) if isinstance(inner, dict))
 
 
 def _types(node: dict[str, Any]) -> list[str]:

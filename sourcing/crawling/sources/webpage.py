@@ -9,88 +9,127 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from sourcing.crawling.sources.prose import readable_prose
 from sourcing.crawling.sources.reading import as_list, clean, licence_of
 
-__all__ = ["Html", "read_html"]
+__all__ = ["Html", "graph", "joined", "read_html"]
 
 #: Pages beyond these are read by their JSON-LD alone: parsing them into trees costs minutes and gigabytes.
 MAX_TREE_CHARS = 3_000_000
 MAX_TREE_TAGS = 60_000
-MAX_PROSE_TAGS = 20_000  # links, paragraphs and tables are compared with each other
+MAX_PROSE_TAGS = 20_000  # for prose, links and paragraphs are compared with each other
+MAX_PROSE_LINKS = 4_000
+MAX_RUN_CHARS = 32_000  # from a tag with odd attributes to the next; a longer one may be one tag
+MAX_RUN_ATTRIBUTES = 4_000  # libxml2 compares each attribute of a tag with all others
 MAX_MICRODATA_PROPERTIES = 4_000  # extruct takes each property's place among all others
 _MAX_MICRODATA_DEPTH = 20
-_MIN_PROSE_CHARS = 250  # trafilatura's own bound for "too little, try another way"
 _MAX_LINK_NAME_CHARS = 300
+_MAX_HEAD_CHARS = 2000
+_MAX_LANGUAGE_CHARS = 35
+_LANGUAGE_METAS = ("//meta[@property='og:locale']/@content", "//meta[@http-equiv='content-language']/@content")
 _SCRIPT = re.compile(r"<script\b([^<>]{0,1000})>", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
-_BLOCK_START = re.compile(r"\s*+(?:<!--|(?://\s{0,9})?<!\[CDATA\[)")
+_UNREAD = re.compile(r"<(script|style)\b", re.IGNORECASE)
+_UNREAD_END = {name: re.compile(rf"</{name}[^<>]{{0,100}}>", re.IGNORECASE) for name in ("script", "style")}
+_PLAIN_TAG = r"/?[a-zA-Z0-9]{1,20}(?:\s{1,9}[a-zA-Z-]{1,40}=\"[^\"<>]{0,500}\"){0,20}\s{0,9}>"
+_LONG_RUN = re.compile(rf"<(?!{_PLAIN_TAG})[^<]{{{MAX_RUN_CHARS},}}+")
+_ATTRIBUTE_END = re.compile(r"""[\s"'/]""")
+_BLOCK_START = re.compile(r"\A\s*+(?:<!--|(?://\s{0,9})?<!\[CDATA\[)")
 _BLOCK_ENDS = ("-->", "]]>", "//")
-_PARAGRAPH_TEXT = (
-    "//body//text()[string-length(.) > 40][not(parent::a or parent::script or parent::style or parent::noscript"
-    " or parent::option or parent::button or parent::textarea)]"
-)
 
 
 @dataclass
 class Html:
     """One page, read once: its structured items, its head, and what of its structured data was broken."""
 
-    text: str
+    text: str  # without programs and styles
     url: str
     nodes: list[dict[str, Any]]
-    broken: list[str]  # a finding per JSON-LD block that is no JSON
+    broken: list[str]  # a finding per block, tree or property list that could not be read, what it is before a colon
     title: str | None = None
     canonical: str = ""
     language: str | None = None
     licence: str | None = None
     link_names: dict[str, str] = field(default_factory=dict)  # address of a microdata link → the words of the link
     tree: Any = field(default=None, repr=False)  # None when the page is too large for one
+    too_large: str = ""  # what is, of a page of which only a part was read
 
     @cached_property
     def stated_licence(self) -> str | None:
         """What the head says, else what a node about the page itself says."""
-        about_page = (node for node in self.nodes if _is_about_page(node))
+        about_page = (node for node in graph(self.nodes) if _is_about_page(node))
         return self.licence or next((found for node in about_page if (found := licence_of(node.get("license")))), None)
-
-    @property
-    def too_large(self) -> str:
-        """The finding for a page that is read by its JSON-LD alone; empty for any other."""
-        return _too_large(self.text)
 
     def prose(self) -> str | None:
         """Readable prose, paragraphs parted by a blank line; None when there is none or the page is too large."""
-        if self.tree is None or self.text.count("<") > MAX_PROSE_TAGS:
+        tags, links = self.text.count("<"), self.text.count("<a") + self.text.count("<A")
+        if self.tree is None:
+            return None
+        if tags > MAX_PROSE_TAGS or links > MAX_PROSE_LINKS:
+            self.too_large = f"{tags} tags, {links} of them links"
             return None
         import lxml.etree
 
         try:
-            found = _prose(self.tree)
+            return readable_prose(self.tree)
         except (lxml.etree.LxmlError, RecursionError) as error:
             self.broken.append(f"prose: {type(error).__name__}: {str(error)[:120]}")
             return None
-        lines = [line for line in (clean(found) or "").split("\n") if line.strip()]
-        while len(lines) > 1 and _is_heading(lines[0]):
-            del lines[0]
-        return "\n\n".join(lines) or None
 
 
 def read_html(text: str, url: str) -> Html:
     """Read a page's structured data; never raises for what a page may hold."""
     text = text.replace("\x00", "")
     nodes, broken = _json_ld(text)
-    page = Html(text, url, nodes, broken, canonical=url)
-    if not page.too_large:
+    page = Html(_without_scripts(text), url, nodes, broken, canonical=url)
+    page.too_large = _too_large(page.text)
+    if page.text.strip() and not page.too_large:
         _read_tree(page)
     return page
 
 
+def graph(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each node, and those of its `@graph`."""
+    for node in nodes:
+        yield node
+        yield from (inner for inner in as_list(node.get("@graph")) if isinstance(inner, dict))
+
+
+def joined(url: str, address: str) -> str | None:
+    """The address in full; None for what is no address, such as "http://["."""
+    try:
+        return urljoin(url, address)
+    except ValueError:
+        return None
+
+
+def _without_scripts(text: str) -> str:
+    """Without the programs and styles of a page, which no reader sees and a parser need not."""
+    kept: list[str] = []
+    position = 0
+    ends = dict.fromkeys(_UNREAD_END, True)  # whether there may be another closing tag
+    while opening := _UNREAD.search(text, position):
+        name = opening[1].casefold()
+        closing = _UNREAD_END[name].search(text, opening.end()) if ends[name] else None
+        ends[name] = closing is not None
+        kept.append(text[position : opening.start() if closing else opening.end()])
+        position = closing.end() if closing else opening.end()
+    return "".join([*kept, text[position:]])
+
+
 def _too_large(text: str) -> str:
     tags = text.count("<")
-    return f"{len(text)} characters, {tags} tags" if len(text) > MAX_TREE_CHARS or tags > MAX_TREE_TAGS else ""
+    if len(text) > MAX_TREE_CHARS or tags > MAX_TREE_TAGS:
+        return f"{len(text)} characters, {tags} tags"
+    for run in _LONG_RUN.finditer(text):
+        attributes = len(_ATTRIBUTE_END.findall(run[0]))
+        if attributes > MAX_RUN_ATTRIBUTES:
+            return f"{len(run[0])} characters without a tag, or a tag with {attributes} attributes"
+    return ""
 
 
 def _is_about_page(node: dict[str, Any]) -> bool:
@@ -128,7 +167,7 @@ def _json_ld_blocks(text: str) -> Iterator[str]:
 def _unwrapped(block: str) -> str:
     """Without the comment or CDATA marks some templates put around JSON, and a trailing semicolon."""
     if wrapped := _BLOCK_START.match(block):
-        block = block[wrapped.end() :].rstrip()
+        block = block[wrapped.end() :].rstrip(" \t\r\n;")
         for end in _BLOCK_ENDS:
             block = block.removesuffix(end).rstrip()
     return block.strip(" \t\r\n;")
@@ -145,7 +184,7 @@ def _read_tree(page: Html) -> None:
     except (lxml.etree.LxmlError, ValueError) as error:
         page.broken.append(f"HTML: {type(error).__name__}: {str(error)[:120]}")
         return
-    page.language = clean(tree.get("lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang"))
+    page.language = _language(tree)
     page.title = _first(tree, "//meta[@property='og:title']/@content", "//head/title/text()", "//h1//text()")
     site = _first(tree, "//meta[@property='og:site_name']/@content")
     page.title = _without_site(page.title, site)
@@ -155,13 +194,16 @@ def _read_tree(page: Html) -> None:
         _read_microdata(page)
 
 
+def _language(tree: Any) -> str | None:
+    """As the root or the body says, else as the head tells other sites: "en_GB" is "en-GB"."""
+    stated = tree.get("lang") or tree.get("xml:lang") or _first(tree, "/html/body/@lang", *_LANGUAGE_METAS)
+    return (clean(stated[:_MAX_LANGUAGE_CHARS]) or "").replace("_", "-") or None if stated else None
+
+
 def _canonical(url: str, stated: str | None) -> str:
     """The address the page gives itself, where it is one of its own host; a page speaks for no other."""
-    try:
-        canonical = urljoin(url, stated or url)
-        return canonical if urlsplit(canonical).netloc == urlsplit(url).netloc else url
-    except ValueError:  # e.g. "http://[": no address
-        return url
+    canonical = joined(url, stated or "") or url
+    return canonical if urlsplit(canonical).netloc == urlsplit(url).netloc else url
 
 
 def _read_microdata(page: Html) -> None:
@@ -171,23 +213,20 @@ def _read_microdata(page: Html) -> None:
         return
     from extruct.w3cmicrodata import MicrodataExtractor
 
-    for link in page.tree.xpath("//a[@itemprop][@href]"):
-        name = clean(link.text_content())
-        address = _joined(page.url, link.get("href").strip())
-        if name and address and len(name) <= _MAX_LINK_NAME_CHARS:
-            page.link_names.setdefault(address, name)
+    for element in page.tree.xpath("//*[@itemprop][@href or @src or @data]"):
+        for attribute in ("href", "src", "data"):
+            address = joined(page.url, element.get(attribute, "").strip())
+            if address is None:
+                del element.attrib[attribute]  # extruct would give up the whole page for it
+            elif element.tag == "a" and attribute == "href":
+                name = clean(element.text_content())
+                if name and len(name) <= _MAX_LINK_NAME_CHARS:
+                    page.link_names.setdefault(address, name)
     try:
         items = MicrodataExtractor().extract_items(page.tree, page.url)
         page.nodes.extend(_flat(item, _MAX_MICRODATA_DEPTH) for item in items if "properties" in item)
     except (ValueError, RecursionError) as error:
         page.broken.append(f"microdata: {type(error).__name__}: {str(error)[:120]}")
-
-
-def _joined(url: str, href: str) -> str | None:
-    try:
-        return urljoin(url, href)
-    except ValueError:
-        return None
 
 
 def _flat(value: Any, depth: int) -> Any:
@@ -204,7 +243,7 @@ def _flat(value: Any, depth: int) -> Any:
 def _first(tree: Any, *paths: str) -> str | None:
     for path in paths:
         for value in tree.xpath(path):
-            if text := clean(str(value)):
+            if text := clean(str(value)[:_MAX_HEAD_CHARS]):
                 return text
     return None
 
@@ -215,36 +254,3 @@ def _without_site(title: str | None, site: str | None) -> str | None:
     head, bar, _ = title.partition(" | ")
     title = head if bar and head.strip() else title
     return re.sub(rf"\s[-–—:·]\s{re.escape(site)}$", "", title) if site else title
-
-
-def _is_heading(line: str) -> bool:
-    return len(line) < 100 and line[-1] not in '.!?…"”»。！？:'
-
-
-def _prose(tree: Any) -> str:
-    """By trafilatura's own rules where they find most of the page's text, else also by its slow second opinions.
-
-    The second opinions replace a finding only when they are twice as long, so they cannot where it is more than
-    half of all the page's running text: leaving them out changes nothing then, and halves the time.
-    """
-    text, has_paragraphs = _extracted(tree, fast=True)
-    if len(text) >= _MIN_PROSE_CHARS and has_paragraphs:
-        running = sum(map(len, set(tree.xpath(_PARAGRAPH_TEXT))))  # a paragraph that is repeated counts once
-        if 2 * len(text) >= running:
-            return text
-    return _extracted(tree, fast=False)[0]
-
-
-def _extracted(tree: Any, *, fast: bool) -> tuple[str, bool]:
-    """The text found, and whether any of it stands in paragraphs."""
-    from trafilatura import bare_extraction
-
-    found: Any = bare_extraction(tree, options=_options(fast=fast))  # works on a copy of the tree
-    return ("", False) if found is None else (found.text or "", bool(found.body.xpath(".//p//text()")))
-
-
-@cache
-def _options(*, fast: bool) -> Any:
-    from trafilatura.settings import Extractor
-
-    return Extractor(output_format="python", fast=fast, precision=True, comments=False, tables=False)
