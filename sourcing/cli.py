@@ -36,6 +36,7 @@ TABLE: dict[str, tuple[Any, str]] = {
         {
             "list": ("sourcing.commands.sources:list_sources", "List the sources with their terms."),
             "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why."),
+            "new": ("sourcing.commands.sources_new:new", "Scaffold a source to fill in, with its fixtures."),
         },
         "The sites we may ask, and on what terms.",
     ),
@@ -45,7 +46,18 @@ TABLE: dict[str, tuple[Any, str]] = {
                 "sourcing.commands.crawl:run",
                 "Fetch what is pending, politely; take up where it stopped.",
             ),
-            "status": ("sourcing.commands.crawl:status", "Count tasks by source and state."),
+            "import": (
+                "sourcing.commands.crawl_import:import_dump",
+                "Read a published dump or data set instead of asking for its records.",
+            ),
+            "status": (
+                "sourcing.commands.crawl_status:status",
+                "Say how far the crawl is: tasks, speed, caps, time left, alarms.",
+            ),
+            "coverage": (
+                "sourcing.commands.crawl_coverage:coverage",
+                "Show which fields documents have, and where that dropped.",
+            ),
             "replay": (
                 "sourcing.commands.crawl:replay",
                 "Rebuild the documents table from the WARC files alone.",
@@ -54,7 +66,11 @@ TABLE: dict[str, tuple[Any, str]] = {
         "Pages and records about the tracks.",
     ),
     "match": (
-        {"run": ("sourcing.commands.match:run", "Decide which document is about which track.")},
+        {
+            "run": ("sourcing.commands.match:run", "Decide which document is about which track."),
+            "review": ("sourcing.commands.match_review:review", "Decide the pairs only a person can judge."),
+            "evaluate": ("sourcing.commands.match:evaluate", "Measure precision and recall on labelled pairs."),
+        },
         "Documents held against tracks.",
     ),
     "generate": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ __all__ = ["replay", "run"]
     metavar="DAYS",
     help="Ask pages fetched longer ago again: only changes are stored, and a site's new no is heard.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve Prometheus metrics on 127.0.0.1 at this port; 0 takes any free one.",
+)
 @click.pass_obj
 def run(
     invocation: Invocation,
@@ -48,6 +54,7 @@ def run(
     limit: int | None,
     shard: str | None,
     again_after: float | None,
+    metrics_port: int | None,
 ) -> None:
     """Fetch what is pending, politely; take up where it stopped.
 
@@ -57,6 +64,7 @@ def run(
     Example:
       crossmusim crawl run --urls pages.txt --limit 500
     """
+    from sourcing.crawling.alarms import alarms
     from sourcing.crawling.politeness import unusable_url
     from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
     from sourcing.crawling.seeding import Shard
@@ -74,7 +82,13 @@ def run(
     listed = bool(urls or sitemaps or invocation.settings.crawl.page_urls)
     if not listed and not workspace.has(Track) and not (workspace.crawl_dir / LEDGER_FILE).exists():
         workspace.read(Track)  # says how to get one
-    with invocation.progress("crawl") as advance:
+    with contextlib.ExitStack() as stack:
+        if metrics_port is not None:
+            from sourcing.crawling.metrics import serve_metrics
+
+            address = stack.enter_context(serve_metrics(workspace.crawl_dir / LEDGER_FILE, sources, metrics_port))
+            invocation.note(f"metrics: {address}")
+        advance = stack.enter_context(invocation.progress("crawl"))
         result = run_crawl(
             workspace,
             invocation.settings,
@@ -88,7 +102,7 @@ def run(
             limit=limit,
             on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
         )
-    for note in result.notes:
+    for note in [*result.notes, *(f"ALARM {line}" for line in alarms(workspace))]:
         invocation.note(note)
     invocation.emit(
         result.as_dict(),
@@ -100,8 +114,10 @@ def run(
 
 
 @click.command
+@click.option("--fresh", is_flag=True, help="Read every page anew instead of what an earlier run kept of it.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that read pages; one per core by default.")
 @click.pass_obj
-def replay(invocation: Invocation) -> None:
+def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
     """Rebuild the documents table from the WARC files alone; asks nothing.
 
     The same files give the same table, byte for byte.
@@ -114,7 +130,9 @@ def replay(invocation: Invocation) -> None:
 
     sources = _readers(invocation.settings)
     with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
-        documents, rejected = rebuild_documents(invocation.workspace, sources, on_page=advance)
+        documents, rejected = rebuild_documents(
+            invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh
+        )
     invocation.emit(
         {"documents": documents, "rejected": rejected}, [f"{documents} documents, {rejected} rejected rows"]
     )

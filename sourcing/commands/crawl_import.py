@@ -49,7 +49,7 @@ def import_dump(
       crossmusim crawl import discogs discogs_20261101_releases.xml.gz
     """
     from sourcing.crawling.importing import import_records, imported_before
-    from sourcing.crawling.run import rebuild_documents
+    from sourcing.crawling.rebuild import rebuild_documents
     from sourcing.crawling.sources import SOURCES, effective
     from sourcing.store import Track
 

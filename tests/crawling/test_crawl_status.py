@@ -71,6 +71,7 @@ def test_rates_are_those_of_the_minutes_in_which_something_was_asked(tmp_path: P
     assert found.success_share == pytest.approx(100 / 125)
     assert found.recent == {"fetched": 90, "unchanged": 10, "failed": 20, "retried": 5, "throttled": 4}
     assert (found.asked_today, found.stored_bytes) == (130, 5000)
+    assert found.day_left_s == MIDNIGHT_S
 
 
 def test_a_run_that_began_this_minute_is_rated_from_its_beginning(tmp_path: Path, ledger: Ledger) -> None:
@@ -83,12 +84,12 @@ def test_a_run_that_began_this_minute_is_rated_from_its_beginning(tmp_path: Path
 @pytest.mark.parametrize(
     ("changed", "eta_s", "outlook"),
     [
-        ({}, 2000, "34 min"),
-        ({"recent": {"fetched": 6000}}, 1000, "17 min"),  # no faster than politeness allows, however it went so far
-        ({"recent": {"fetched": 6000}, "deepest": 100}, 100, "2 min"),  # ten hosts side by side
-        ({"recent": {"fetched": 100, "failed": 150, "denied": 50}}, 2000, "34 min"),  # what fails is settled too
-        ({"daily_cap": 800, "asked_today": 300}, MIDNIGHT_S, "9 h 47 min"),
-        ({"daily_cap": 100, "asked_today": 100}, MIDNIGHT_S + 9 * 86_400, "9 d 10 h"),
+        ({}, 2000, "≥ 34 min"),
+        ({"recent": {"fetched": 6000}}, 1000, "≥ 17 min"),  # no faster than politeness allows, however it went so far
+        ({"recent": {"fetched": 6000}, "deepest": 100}, 100, "≥ 2 min"),  # ten hosts side by side
+        ({"recent": {"fetched": 100, "failed": 150, "denied": 50}}, 2000, "≥ 34 min"),  # what fails is settled too
+        ({"daily_cap": 800, "asked_today": 300}, MIDNIGHT_S, "≥ 9 h 47 min"),
+        ({"daily_cap": 100, "asked_today": 100}, MIDNIGHT_S + 9 * 86_400, "≥ 9 d 10 h"),
         ({"daily_cap": 0}, None, "daily cap 0"),
         ({"storage_cap_bytes": 100, "stored_bytes": 120}, None, "storage full"),
         ({"running": False}, None, "not running"),
@@ -176,7 +177,6 @@ def test_a_ledger_is_looked_at_while_its_crawl_writes(tmp_path: Path, ledger: Le
 
 def test_counting_never_reads_the_tasks(tmp_path: Path, ledger: Ledger) -> None:
     ledger.add(tasks(3))
-    ledger._db.execute("PRAGMA ignore_check_constraints=ON")
     ledger._db.execute("ALTER TABLE tasks RENAME TO hidden")
     assert progress(tmp_path).sources["musicbrainz"].states["pending"] == 3
 
@@ -232,6 +232,7 @@ def test_the_table_shows_caps_pauses_and_processes_in_a_hundred_columns(tmp_path
     table = [line for line in shown.splitlines() if "10000000" in line]
     assert len(table) == 2
     assert "20000000" in shown
+    assert "…" not in shown
     assert max(len(line) for line in shown.splitlines()[:7]) <= 100
 
 
