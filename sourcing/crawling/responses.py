@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +20,15 @@ from sourcing.crawling.sources.base import Captured, Source
 __all__ = ["conditional_headers", "exchange_of", "throttled", "tombstone"]
 
 _BLOT = "REDACTED"
+_START_BYTES = 300
 
 
-def throttled(response: Response) -> str:
+def throttled(response: Response, source: Source) -> str:
     """The reason when a host says "too much", else empty; MediaWiki says so with status 200 and a header."""
     if response.status in (429, 503):
         return f"http_{response.status}"
+    if source.too_much and re.search(source.too_much, response.body[:_START_BYTES].decode("utf-8", "replace")):
+        return "rate_exceeded"
     return "maxlag" if response.headers.get("MediaWiki-API-Error") == b"maxlag" else ""
 
 

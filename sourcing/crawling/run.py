@@ -191,7 +191,7 @@ def _crawl(
     writer = CaptureWriter(workspace.crawl_dir, f"crossmusim/{__version__}", label=ledger.run.owner)
     scribe = Scribe(ledger, writer, readers, now)
     process = AsyncCrawlerProcess(scrapy_settings(options, sources))
-    for name in ("scrapy", "py.warnings", "asyncio"):
+    for name in ("scrapy", "py.warnings", "asyncio", "trafilatura"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # outcomes are told by ledger and tables
     crawler = process.create_crawler(LedgerSpider)
     running = process.crawl(

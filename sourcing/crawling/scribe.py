@@ -208,20 +208,23 @@ class PageRead:
 
 
 def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
-    """Tasks a captured page leads to; none where consent is denied or the page is as it was."""
-    if captured.consent == "deny" or captured.form == "revisit":
+    """Tasks a captured page leads to; none where consent is denied, the page is as it was, or it was imported."""
+    if captured.consent == "deny" or captured.form != "response":
         return PageRead([])
+    refused: list[str] = []
     try:
         page = readers[captured.source].page_for(captured.kind)(captured, readers[captured.source])
+        leads = resolved(page.follow(), readers, lambda lead, why: refused.append(f"{lead.source} {lead.ref}: {why}"))
         follow = [
-            replace(spec, parent_key=captured.task_key, track_id=spec.track_id or captured.track_id)
-            for spec in resolved(page.follow(), readers)
+            replace(spec, parent_key=captured.task_key, track_id=spec.track_id or captured.track_id) for spec in leads
         ]
     except PageError as error:
         return PageRead([], error.reason, str(error))  # extract rejects the page with the same reason
     except Exception as error:
         # A page must not stop a crawl of days; the response is safe, and a mended page object reads it again.
         return PageRead([], "page_object_broke", f"{type(error).__name__}: {error}")
+    if refused:
+        return PageRead(follow, "lead_unreadable", "; ".join(refused)[:500])
     return PageRead(follow)
 
 

@@ -235,10 +235,11 @@ class LedgerSpider(scrapy.Spider):
         host = self.host(urlsplit(response.url).netloc.lower(), task.source)
         status = response.status
         again_at = now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
-        if status < 500 and not throttled(response):
+        reason = throttled(response, self.sources[task.source])
+        if status < 500 and not reason:
             host.answered(float(response.meta.get("download_latency") or 0.0))
         readable = 200 <= status < 300 and "Content-Encoding" not in response.headers
-        if reason := throttled(response):
+        if reason:
             wait = self._told_to_wait(response, task, now)
             await self._fail(task, reason, f"HTTP {status}, {reason}", status=status, again_at=wait, throttled=True)
         elif readable or (status == 304 and task.known.body_sha256):
@@ -261,7 +262,7 @@ class LedgerSpider(scrapy.Spider):
     def _downloaded(self, response: Response, request: Request) -> None:
         """A host that says "too much" is left alone at once: this runs before its slot sends what is queued."""
         task: Task | None = request.meta.get("task")
-        if task is None or not throttled(response):
+        if task is None or not throttled(response, self.sources[task.source]):
             return
         host = self.host(urlsplit(request.url).netloc.lower(), task.source)
         now = self.now()

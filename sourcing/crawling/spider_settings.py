@@ -66,6 +66,7 @@ def scrapy_settings(options: Options, sources: Mapping[str, Source]) -> dict[str
         "DOWNLOAD_WARNSIZE": 0,
         "CONCURRENT_REQUESTS": MAX_OUT,  # the ledger's windows decide, per host
         "CONCURRENT_REQUESTS_PER_DOMAIN": max([1, *(source.concurrency for source in sources.values())]),
+        "CONCURRENT_ITEMS": 1,  # there are none; Scrapy 2.19 starts so many tasks for every response
         "DOWNLOAD_DELAY_JITTER": 0.0,
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": max(5_000_000, 2 * options.max_body_bytes),
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",  # the ledger knows what was asked

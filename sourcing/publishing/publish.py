@@ -108,7 +108,8 @@ def publish(
     parts = _split_rows(checked, groups.select("track_id", "split"))
     tell(STEPS[1])
     facts = _facts(parts, groups, settings)
-    consent = consent_age(checked.documents["retrieved_at"], now, settings.consent_max_age_days)
+    asked_at = checked.documents["consent_at"].fill_null(checked.documents["retrieved_at"])
+    consent = consent_age(asked_at, now, settings.consent_max_age_days)
     tell(STEPS[2])
     with hold_shelf(root, name) as shelf:
         parent = shelf.versions()[-1] if shelf.versions() else None

@@ -105,6 +105,12 @@ class Document(dy.Schema):
     )
     consent = dy.String(description="allow or deny, by the signals of site and page")
     consent_evidence = dy.List(dy.String(), description="each signal that was read, as 'signal: value'")
+    consent_at = dy.Datetime(
+        time_unit="us",
+        time_zone="UTC",
+        nullable=True,
+        description="when its site was last asked; a page found unchanged keeps its text and renews this",
+    )
 
     @dy.rule()
     def consent_is_known(cls) -> pl.Expr:

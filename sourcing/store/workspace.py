@@ -5,6 +5,7 @@ catalogue.json           where the catalogue came from, and the folder its audio
 tables/<name>.parquet    tracks, documents, matches, descriptions; sorted by key, rebuilt from the logs
 tables/rejected-<stage>.parquet
 crawl/                   task ledger (SQLite) and WARC files: what the web answered
+matches/verdicts.jsonl   what people decided about pairs: a log of truth
 generation/              call journal (SQLite): what the models answered
 models/  index/          trained models, embeddings of the catalogue
 locks/                   who is writing what

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("crawl", "generate")
+BENCHMARKS = ("crawl", "replay", "ledger", "match", "generate")
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from sourcing.crawling.rebuild import rebuild_documents
 from sourcing.crawling.run import CrawlResult, run_crawl
 from sourcing.crawling.seeding import Shard, list_feed
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.sources.base import Key, Page, TaskSpec
+from sourcing.crawling.sources.base import Key, Lead, Page, PageError, TaskSpec
 from sourcing.crawling.wellknown import WELL_KNOWN
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.settings import CrawlSettings, Settings
@@ -428,3 +428,41 @@ def test_shards_part_the_seeds_and_lose_none(tmp_path: Path) -> None:
     for wrong in ("0/3", "4/3", "x", "1/"):
         with pytest.raises(UsageError, match="i/n"):
             Shard.parse(wrong)
+
+
+def test_an_api_that_says_too_much_with_status_200_is_given_its_rest(tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    def busy(asked: Asked) -> Reply:
+        turns.append(asked.path)
+        return Reply('{"error":29,"message":"Rate limit exceeded"}') if len(turns) == 1 else Reply(song("busy"))
+
+    with site(busy=busy) as server:
+        result = crawl(tmp_path, server, "busy", source=replace(FAST, too_much=r'^\{"error":29\b'))
+    assert (len(turns), result.fetched) == (2, 1)
+    ledger = Ledger(Workspace(tmp_path).crawl_dir / "ledger.sqlite")
+    assert ledger.tallies.totals()["schemaorg"]["throttled"] == 1
+
+
+class _Misled(Page):
+    """Leads to a record that its source cannot make an address of, then to another page."""
+
+    kind = "page"
+
+    def follow(self) -> list[TaskSpec | Lead]:
+        if self.captured.url.endswith("p2"):
+            return []
+        return [Lead("schemaorg", "record", "???"), TaskSpec("schemaorg", f"{self.source.base_url}/p2", "page")]
+
+
+def _no_address(ref: str, _source: Any) -> str:
+    raise PageError("reference_unreadable", ref)
+
+
+def test_a_reference_that_cannot_be_read_costs_the_others_nothing(tmp_path: Path) -> None:
+    with site() as server:
+        source = replace(FAST, pages=(_Misled,), base_url=server.url, asks={"record": _no_address})
+        assert crawl(tmp_path, server, "p1", source=source).fetched == 2
+    ledger = Ledger(Workspace(tmp_path).crawl_dir / "ledger.sqlite")
+    (why,) = ledger._db.execute("SELECT finding FROM tasks WHERE reason = 'lead_unreadable'").fetchone()
+    assert "schemaorg ???" in why
