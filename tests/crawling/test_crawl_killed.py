@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from loopback import Asked, Loopback, Reply
 
+from sourcing.crawling.wellknown import WELL_KNOWN
 from sourcing.store import Document, Workspace
 
 pytestmark = pytest.mark.e2e
 
 PAGES = 120
+SITE_FILES = ("/robots.txt", *WELL_KNOWN)
 IN_FLIGHT = 4 + 8  # the source's concurrency, and a group of answers on its way to the disk
 SETTINGS = """
 [crawl]
@@ -33,7 +35,7 @@ concurrency = 4
 
 
 def page(asked: Asked) -> Reply:
-    if asked.path == "/robots.txt":
+    if asked.path in SITE_FILES:
         return Reply("", 404)
     artist = {"@type": "MusicGroup", "name": "The Loopbacks"}
     record = json.dumps({"@type": "MusicRecording", "name": f"Song {asked.path}", "byArtist": artist})
@@ -64,11 +66,11 @@ def finish(process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any], str]:
 
 
 def table(folder: Path) -> list[dict[str, Any]]:
-    return Workspace(folder).read(Document).drop("retrieved_at").to_dicts()
+    return Workspace(folder).read(Document).drop("retrieved_at", "consent_at").to_dicts()
 
 
 def answered(server: Loopback) -> Counter[str]:
-    return Counter(asked.path for asked in server.log if asked.answered and asked.path != "/robots.txt")
+    return Counter(asked.path for asked in server.log if asked.answered and asked.path not in SITE_FILES)
 
 
 class KillAt:
@@ -81,7 +83,7 @@ class KillAt:
 
     def __call__(self, asked: Asked) -> Reply:
         with self.lock:
-            self.seen += asked.path != "/robots.txt"
+            self.seen += asked.path not in SITE_FILES
             if self.seen == self.n and self.process is not None:
                 self.process.send_signal(self.signal)
                 self.process = None
