@@ -305,6 +305,11 @@ def test_a_long_fragment_is_stripped_as_a_short_one_is():
     assert clean(strip_html(fragment * 3)) == " ".join(["Slow & quiet"] * 3)
 
 
+@pytest.mark.parametrize("text", ["R&B", "Q&A", "deep house & R&B", "<p>soul, R&B</p>", "<b>x</b> R&B", "R&amp;B"])
+def test_an_ampersand_in_a_last_word_stays(text):
+    assert (clean(strip_html(text)) or "").endswith(("R&B", "Q&A"))
+
+
 @given(st.text("a .!?…\"')」。", max_size=30))
 def test_sentences_end_where_a_simple_pattern_ends_them(text):
     simple = re.finditer(r"[.!?]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”]*", text)

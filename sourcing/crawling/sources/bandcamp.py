@@ -64,7 +64,7 @@ def _types(node: Mapping[str, Any]) -> list[str]:
 def _document(node: Mapping[str, Any], granularity: str, title: str, html: Html) -> dict[str, Any]:
     address = urlunsplit(urlsplit(html.url)._replace(query="", fragment=""))
     words = node.get("description")
-    text = clean(strip_html(f"{words}\n")) if isinstance(words, str) else None
+    text = clean(strip_html(words)) if isinstance(words, str) else None
     return {
         "record_id": address,
         "permalink": address,

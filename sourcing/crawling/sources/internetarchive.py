@@ -187,7 +187,7 @@ def _prose(description: Any) -> str | None:
         if isinstance(fragment, str):
             broken = re.sub(r"(?i)<br\s*/?>", "\n", fragment)
             broken = re.sub(r"(?i)(</?(?:p|div|ul|ol|li|h\d)\b[^<>]*>)", "\\1\n\n", broken)
-            parts.append(clean(strip_html(f"{broken}\n")))  # the parser eats the sign of a last word like "R&B"
+            parts.append(clean(strip_html(broken)))
     return "\n\n".join(part for part in parts if part) or None
 
 

@@ -126,9 +126,12 @@ def strip_html(fragment: str) -> str:
     opened, closed = fragment.count("<"), fragment.count(">")
     if len(fragment) > _MAX_FRAGMENT_CHARS or opened > _MAX_FRAGMENT_TAGS or opened > closed + _MAX_UNCLOSED:
         return html.unescape(_TAG.sub(" ", fragment))
+    if "<" not in fragment:
+        return html.unescape(fragment)
     from bs4 import BeautifulSoup
 
-    return BeautifulSoup(fragment, "html.parser").get_text(" ")
+    # The parser eats the sign of a last word like "R&B" where nothing follows it.
+    return BeautifulSoup(f"{fragment}\n", "html.parser").get_text(" ").removesuffix("\n")
 
 
 def first_sentences(text: str | None, count: int = 2) -> str | None:
