@@ -106,7 +106,8 @@ def test_a_crawl_of_the_demo_site_survives_kills(tmp_path: Path) -> None:
     assert resumed["fetched"] == whole["fetched"]
     assert set(asked) == set(once)
     assert asked.total() - once.total() <= 2 * IN_FLIGHT
-    assert rows(killed, Document, "retrieved_at") == rows(undisturbed, Document, "retrieved_at")
+    times = ("retrieved_at", "consent_at")
+    assert rows(killed, Document, *times) == rows(undisturbed, Document, *times)
     assert rows(killed, Match) == rows(undisturbed, Match)
     rejected = [Workspace(workspace).read_rejected().to_dicts() for workspace in (undisturbed, killed)]
     assert rejected[0] == rejected[1]
