@@ -242,8 +242,4 @@ def _licences(source: Source, url: str, answer: Answer) -> dict[str, str]:
         except Exception:  # a page that is no recording, or broken: it states nothing, and the check goes on
             rows = []
         stated = next((row["licences"] for row in rows if row.get("licences")), {})
-    declared = source.licences
-    return {
-        each: stated.get(each) or stated.get("*") or declared.get(each) or declared.get("*") or "unknown"
-        for each in _FIELDS
-    }
+    return {each: source.licence_for(each, stated) for each in _FIELDS}

@@ -159,21 +159,20 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
         "consent_evidence": list(capture.consent_evidence),
     }
     document.update({key: row.get(key) for key in _NULLABLE})
-    document["licences"] = _licences(document, source.licences, row.get("licences") or {}, source.attribution)
+    document["licences"] = _licences(document, source, row.get("licences") or {})
     return document
 
 
-def _licences(
-    document: Mapping[str, Any], declared: Mapping[str, str], stated: Mapping[str, str], template: str
-) -> list[dict[str, Any]]:
-    """An entry per column of words it has, and "*" for its facts; what a page states goes before what is declared."""
+def _licences(document: Mapping[str, Any], source: Source, stated: Mapping[str, str]) -> list[dict[str, Any]]:
+    """An entry per column of words it has, and "*" for its facts."""
     columns = [column for column in _WORDS if document.get(column)]
-    attribution = template.format_map({key: "" if value is None else value for key, value in document.items()})
-    entries = []
-    for column in [*columns, "*"]:
-        licence = stated.get(column) or stated.get("*") or declared.get(column) or declared.get("*") or "unknown"
-        entries.append({"field": column, "licence": licence, "attribution": attribution or None})
-    return entries
+    attribution = source.attribution.format_map(
+        {key: "" if value is None else value for key, value in document.items()}
+    )
+    return [
+        {"field": column, "licence": source.licence_for(column, stated), "attribution": attribution or None}
+        for column in [*columns, "*"]
+    ]
 
 
 def _shortened(text: str | None) -> str | None:

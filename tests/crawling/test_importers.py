@@ -19,7 +19,8 @@ from sourcing.crawling.extract import extract_documents
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.sources import SOURCES, Captured
 from sourcing.crawling.sources.base import DumpRecord, PageError
-from sourcing.crawling.sources.table import Table, phrases, positive, read_rows, tags_of
+from sourcing.crawling.sources.reading import tags_of
+from sourcing.crawling.sources.table import Table, phrases, positive, read_rows
 from sourcing.errors import InputError
 
 IMPORTERS = ("fma", "lp_musiccaps", "mtg_jamendo", "musiccaps", "musicsem", "song_describer")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.reading import as_list, clean, decode, duration_s, first_sentences, strip_html, year_of
+from sourcing.crawling.sources.base import Page, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.reading import (
+    as_list,
+    clean,
+    decode,
+    duration_s,
+    first_sentences,
+    strip_html,
+    tags_of,
+    year_of,
+)
 from sourcing.crawling.sources.structured import Html, name_of, read_html
-from sourcing.crawling.sources.table import tags_of
 
-__all__ = ["SOURCE", "MusicPage", "tasks"]
+__all__ = ["SOURCE", "MusicPage"]
 
 NAME = "bandcamp"
 BASE_URL = "https://bandcamp.com"
@@ -21,11 +29,6 @@ _GRANULARITY = {"MusicRecording": "recording", "MusicAlbum": "release"}
 _ADDRESS = re.compile(
     r"https?://(?P<host>[a-z0-9-]+\.bandcamp\.com)(?P<path>/(?:track|album)/[a-z0-9._~%-]+)/?(?:[?#].*)?", re.IGNORECASE
 )
-
-
-def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """None: there is no search that programs may use, so pages are reached by links of other sources."""
-    return ()
 
 
 def _page_url(ref: str, source: Source) -> str:
@@ -112,7 +115,7 @@ SOURCE = Source(
     attribution="“{title}” by {artist}, {permalink}",
     terms_url="https://bandcamp.com/terms_of_use",
     terms_reviewed=date(2026, 11, 1),
-    tasks=tasks,
+    tasks=nothing_to_ask,  # no search is open to programs
     asks={"page": _page_url},
     pages=(MusicPage,),
     acknowledgement=(

@@ -12,11 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
-__all__ = ["SHIP_CLASSES", "Captured", "DumpRecord", "Key", "Lead", "Page", "PageError", "Source", "TaskSpec"]
+__all__ = [
+    "SHIP_CLASSES",
+    "Captured",
+    "DumpRecord",
+    "Key",
+    "Lead",
+    "Page",
+    "PageError",
+    "Source",
+    "TaskSpec",
+    "nothing_to_ask",
+]
 
+T = TypeVar("T")
 SHIP_CLASSES = ("A", "B", "C", "import")
 
 
@@ -105,9 +117,26 @@ class Page:
         """
         return []
 
+    def read_each(self, records: Iterable[T], read: Callable[[T], dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows of those records that can be read; what is wrong with the others is `refused`, or raised if all."""
+        rows = []
+        for record in records:
+            try:
+                rows.append(read(record))
+            except PageError as error:
+                self.refused.append(error)
+        if self.refused and not rows:
+            raise self.refused.pop(0)
+        return rows
+
     def follow(self) -> Iterable[TaskSpec | Lead]:
         """Further tasks this page leads to; track and parent are filled in by whoever asks."""
         return ()
+
+
+def nothing_to_ask(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
+    """No seeds: what the source has is reached by links, by a user's list, or from a file."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +187,13 @@ class Source:
             if page.kind == kind:
                 return page
         raise PageError("kind_unknown", f"{self.name} has no page object for {kind!r}")
+
+    def licence_for(self, column: str, stated: Mapping[str, str]) -> str:
+        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared."""
+        for licences in (stated, self.licences):
+            if licence := licences.get(column) or licences.get("*"):
+                return licence
+        return "unknown"
 
     def url_of(self, language: str = "") -> str:
         """Scheme and host to ask, in one language's edition."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -14,13 +13,14 @@ from sourcing.crawling.sources.hits import asked_in, plausible
 from sourcing.crawling.sources.reading import (
     as_int,
     as_list,
+    as_object,
     clean,
-    decode,
     duration_s,
     first_sentences,
     licence_of,
+    read_json_value,
+    tags_of,
 )
-from sourcing.crawling.sources.table import tags_of
 
 __all__ = ["SOURCE", "SearchPage", "UploadPage", "tasks"]
 
@@ -60,15 +60,7 @@ class UploadPage(Page):
     kind = "upload"
 
     def documents(self) -> list[dict[str, Any]]:
-        documents = []
-        for upload in self._uploads():
-            try:
-                documents.append(_document(upload))
-            except PageError as error:
-                self.refused.append(error)
-        if self.refused and not documents:
-            raise self.refused.pop(0)
-        return documents
+        return self.read_each(self._uploads(), _document)
 
     def _uploads(self) -> list[dict[str, Any]]:
         return _read_list(self)
@@ -86,15 +78,7 @@ class SearchPage(UploadPage):
 
 def _read_list(page: Page) -> list[dict[str, Any]]:
     """The answer's uploads; its JSON begins with a byte order mark and may have numbers like 092 (bpm)."""
-    if page.captured.status != 200:
-        raise PageError(f"status_{page.captured.status}", f"the answer's HTTP status is {page.captured.status}")
-    text = decode(page.captured)
-    if not text.strip():
-        raise PageError("body_empty", "the answer has no body")
-    try:
-        value = json.loads(_without_leading_zeros(text), strict=False)
-    except (ValueError, RecursionError) as error:
-        raise PageError("body_not_json", f"{type(error).__name__}: {error}") from None
+    value = read_json_value(page.captured, mend=_without_leading_zeros)
     if not isinstance(value, list):
         raise PageError("uploads_missing", f"a JSON {type(value).__name__} where a list of uploads was expected")
     return [upload for upload in value if isinstance(upload, dict)]
@@ -146,8 +130,7 @@ def _duration_s(files: Any) -> float | None:
 
 def _tags(upload: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The uploader's tags and the tempo; without usertags, all tags but those the site sets by itself."""
-    extra = upload.get("upload_extra")
-    extra = extra if isinstance(extra, dict) else {}
+    extra = as_object(upload.get("upload_extra"))
     names = _names(extra.get("usertags"))
     if not names:
         by_site = {*_names(extra.get("systags")), *_names(extra.get("ccud"))}

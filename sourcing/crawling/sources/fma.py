@@ -14,19 +14,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, Source
-from sourcing.crawling.sources.reading import clean, first_sentences, strip_html, year_of
+from sourcing.crawling.sources.base import DumpRecord, Source, nothing_to_ask
+from sourcing.crawling.sources.reading import clean, first_sentences, strip_html, tags_of, year_of
 from sourcing.crawling.sources.table import (
     Row,
     RowPage,
     Table,
     needed,
-    nothing_to_ask,
     phrases,
     positive,
     read_rows,
     records,
-    tags_of,
 )
 from sourcing.errors import InputError
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from sourcing.crawling.sources.base import Key, Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, plausible
-from sourcing.crawling.sources.reading import as_int, as_list, clean, first_sentences, read_json, year_of
+from sourcing.crawling.sources.reading import as_int, as_list, as_object, clean, first_sentences, read_json, year_of
 
 __all__ = ["SOURCE", "SearchPage", "SongPage", "tasks"]
 
@@ -66,12 +66,10 @@ class SongPage(Page):
     kind = "song"
 
     def documents(self) -> list[dict[str, Any]]:
-        song = _response(self).get("song")
-        song = song if isinstance(song, dict) else {}
+        song = as_object(_response(self).get("song"))
         song_id, title = as_int(song.get("id")), clean(song.get("title"))
         if song_id is None or title is None:
             raise PageError("not_a_song", f"a record with id {song.get('id')!r} and title {title!r}")
-        album = song.get("album")
         text = _description(song.get("description"))
         return [
             {
@@ -81,7 +79,7 @@ class SongPage(Page):
                 "title": title,
                 "title_raw": clean(song.get("title_with_featured")) or title,
                 "artist": _artist(song) or None,
-                "album": clean(album.get("name")) if isinstance(album, dict) else None,
+                "album": clean(as_object(song.get("album")).get("name")),
                 "year": year_of(song.get("release_date")),
                 "tags": [{"name": "instrumental", "count": None}] if song.get("instrumental") is True else [],
                 "lead": first_sentences(text),
@@ -94,16 +92,14 @@ def _response(page: Page) -> dict[str, Any]:
     answer = read_json(page.captured)
     response = answer.get("response")
     if not isinstance(response, dict):
-        meta = answer.get("meta")
-        message = meta.get("message") if isinstance(meta, dict) else None
+        message = as_object(answer.get("meta")).get("message")
         raise PageError("response_missing", f"an answer without a response: {str(message)[:200]}")
     return response
 
 
 def _artist(song: Mapping[str, Any]) -> str:
     """The credit as the site writes it, guests included; older answers have the first artist only."""
-    first = song.get("primary_artist")
-    return clean(song.get("artist_names")) or clean(first.get("name") if isinstance(first, dict) else None) or ""
+    return clean(song.get("artist_names")) or clean(as_object(song.get("primary_artist")).get("name")) or ""
 
 
 def _description(description: Any) -> str | None:

@@ -18,9 +18,9 @@ from sourcing.crawling.sources.reading import (
     licence_of,
     read_json,
     strip_html,
+    tags_of,
     year_of,
 )
-from sourcing.crawling.sources.table import tags_of
 
 __all__ = ["SOURCE", "ItemPage", "SearchPage", "tasks"]
 

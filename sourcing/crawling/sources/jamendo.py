@@ -10,8 +10,7 @@ from urllib.parse import quote, urlencode
 
 from sourcing.crawling.sources.base import Key, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, plausible
-from sourcing.crawling.sources.reading import as_int, as_list, clean, licence_of, read_json, year_of
-from sourcing.crawling.sources.table import tags_of
+from sourcing.crawling.sources.reading import as_int, as_list, as_object, clean, licence_of, read_json, tags_of, year_of
 
 __all__ = ["SOURCE", "SearchPage", "TrackPage", "tasks"]
 
@@ -65,15 +64,7 @@ class TrackPage(Page):
     kind = "track"
 
     def documents(self) -> list[dict[str, Any]]:
-        documents = []
-        for record in self._records():
-            try:
-                documents.append(_document(record))
-            except PageError as error:
-                self.refused.append(error)
-        if self.refused and not documents:
-            raise self.refused.pop(0)
-        return documents
+        return self.read_each(self._records(), _document)
 
     def _records(self) -> list[dict[str, Any]]:
         return _results(self)
@@ -133,9 +124,8 @@ def _line(value: Any) -> str | None:
 
 def _tags(musicinfo: Any) -> list[dict[str, Any]]:
     """Genres, instruments and free tags, then what the closed fields say, put into words."""
-    info = musicinfo if isinstance(musicinfo, dict) else {}
-    groups = info.get("tags")
-    groups = groups if isinstance(groups, dict) else {}
+    info = as_object(musicinfo)
+    groups = as_object(info.get("tags"))
     names = [clean(name) for group in ("genres", "instruments", "vartags") for name in as_list(groups.get(group))]
     stated = {key: clean(info.get(key)) for key in ("vocalinstrumental", "gender", "acousticelectric", "speed", "lang")}
     sings = stated["vocalinstrumental"] != "instrumental"

@@ -9,7 +9,16 @@ from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
 from sourcing.crawling.sources.base import Key, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.reading import as_int, as_list, clean, first_sentences, read_json, strip_html
+from sourcing.crawling.sources.reading import (
+    as_int,
+    as_list,
+    as_object,
+    clean,
+    first_sentences,
+    read_json,
+    seconds_of_ms,
+    strip_html,
+)
 
 __all__ = ["SOURCE", "TopTagsPage", "TrackPage", "tasks"]
 
@@ -64,9 +73,8 @@ class TrackPage(Page):
         title, artist = clean(track.get("name")), _artist(track)
         if title is None or artist is None:
             raise PageError("not_a_track", f"a track with name {title!r} by {artist!r}")
-        album, wiki = _mapping(track.get("album")), _mapping(track.get("wiki"))
+        album, wiki = as_object(track.get("album")), as_object(track.get("wiki"))
         text, summary = _wiki_text(wiki.get("content")), _wiki_text(wiki.get("summary"))
-        length_ms = as_int(track.get("duration")) or 0  # 0 where nobody knows
         return [
             {
                 "record_id": f"{artist}/_/{title}",
@@ -76,7 +84,7 @@ class TrackPage(Page):
                 "title_raw": title,
                 "artist": artist,
                 "album": clean(album.get("title")),
-                "duration_s": length_ms / 1000 if length_ms > 0 else None,
+                "duration_s": seconds_of_ms(track.get("duration")),
                 # Its "mbid" is now a track's, now a recording's that was merged away since: no identifier to go by.
                 "tags": _tags(track.get("toptags")),
                 "lead": first_sentences(summary or text),
@@ -105,7 +113,7 @@ class TopTagsPage(Page):
 
     def documents(self) -> list[dict[str, Any]]:
         toptags = _answer(self).get("toptags")
-        about = _mapping(_mapping(toptags).get("@attr"))
+        about = as_object(as_object(toptags).get("@attr"))
         title, artist = clean(about.get("track")), clean(about.get("artist"))
         if title is None or artist is None:
             raise PageError("not_a_track", f"tags of a track with name {title!r} by {artist!r}")
@@ -133,11 +141,6 @@ def _answer(page: Page) -> dict[str, Any]:
     return answer
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """An element without content comes as an empty string instead of an object."""
-    return value if isinstance(value, dict) else {}
-
-
 def _artist(track: Mapping[str, Any]) -> str | None:
     artist = track.get("artist")
     return clean(artist.get("name") if isinstance(artist, dict) else artist)
@@ -155,7 +158,7 @@ def _site_url(artist: str, title: str) -> str:
 def _tags(toptags: Any) -> list[dict[str, Any]]:
     """One tag comes as an object, several as a list; tags nobody gives any more have the count 0."""
     found: dict[str, int | None] = {}
-    for tag in as_list(_mapping(toptags).get("tag")):
+    for tag in as_list(as_object(toptags).get("tag")):
         name = clean(tag.get("name")) if isinstance(tag, dict) else None
         count = as_int(tag.get("count")) if isinstance(tag, dict) else None
         if name is not None and count != 0:

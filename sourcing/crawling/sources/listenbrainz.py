@@ -9,7 +9,16 @@ from urllib.parse import quote
 
 from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.musicbrainz import MBID
-from sourcing.crawling.sources.reading import as_int, as_list, clean, read_json, year_of
+from sourcing.crawling.sources.reading import (
+    as_int,
+    as_list,
+    as_object,
+    clean,
+    read_json,
+    seconds_of_ms,
+    voted_tags,
+    year_of,
+)
 
 __all__ = ["SOURCE", "RecordingPage", "tasks"]
 
@@ -46,8 +55,7 @@ class RecordingPage(Page):
 
 
 def _document(mbid: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    recording, artist, release = (_object(record.get(part)) for part in ("recording", "artist", "release"))
-    length_ms = as_int(recording.get("length"))
+    recording, artist, release = (as_object(record.get(part)) for part in ("recording", "artist", "release"))
     title = clean(recording.get("name"))
     return {
         "record_id": mbid,
@@ -58,7 +66,7 @@ def _document(mbid: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "artist": clean(artist.get("name")),
         "album": clean(release.get("name")),
         "year": year_of(recording.get("first_release_date")) or as_int(release.get("year")),
-        "duration_s": length_ms / 1000 if length_ms and length_ms > 0 else None,
+        "duration_s": seconds_of_ms(recording.get("length")),
         "mbid": mbid,
         "tags": _tags(record),
     }
@@ -66,20 +74,12 @@ def _document(mbid: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tags(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Voted tags, most voted first, then the instruments of those who play."""
-    counts: dict[str, int] = {}
-    for tag in as_list(_object(record.get("tag")).get("recording")):
-        name, count = clean(_object(tag).get("tag")), as_int(_object(tag).get("count")) or 0
-        if name and count > 0:
-            counts[name] = max(counts.get(name, 0), count)
-    tags: list[dict[str, Any]] = [
-        {"name": name, "count": count} for name, count in sorted(counts.items(), key=lambda tag: (-tag[1], tag[0]))
-    ]
-    played = (clean(_object(rel).get("instrument")) for rel in as_list(_object(record.get("recording")).get("rels")))
-    return tags + [{"name": name, "count": None} for name in dict.fromkeys(played) if name and name not in counts]
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+    given = [as_object(tag) for tag in as_list(as_object(record.get("tag")).get("recording"))]
+    tags = voted_tags((clean(tag.get("tag")), as_int(tag.get("count")) or 0) for tag in given)
+    voted = {tag["name"] for tag in tags}
+    rels = as_list(as_object(record.get("recording")).get("rels"))
+    played = dict.fromkeys(clean(as_object(rel).get("instrument")) for rel in rels)
+    return tags + [{"name": name, "count": None} for name in played if name and name not in voted]
 
 
 SOURCE = Source(

@@ -13,17 +13,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, PageError, Source
-from sourcing.crawling.sources.reading import as_int, clean, first_sentences, year_of
+from sourcing.crawling.sources.base import DumpRecord, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.reading import as_int, clean, first_sentences, tags_of, year_of
 from sourcing.crawling.sources.table import (
     Row,
     RowPage,
     Table,
-    nothing_to_ask,
     phrases,
     read_rows,
     records,
-    tags_of,
 )
 
 __all__ = ["SOURCE", "CaptionsPage", "read_dump"]

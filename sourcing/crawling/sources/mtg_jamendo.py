@@ -13,22 +13,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, PageError, Source
-from sourcing.crawling.sources.reading import clean, year_of
+from sourcing.crawling.sources.base import DumpRecord, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.reading import clean, tags_of, year_of
 from sourcing.crawling.sources.table import (
     Row,
     RowPage,
     Table,
     needed,
-    nothing_to_ask,
     positive,
     read_rows,
     records,
-    tags_of,
 )
 from sourcing.errors import InputError
 
-__all__ = ["NAMES_LICENCE", "SOURCE", "TrackPage", "jamendo_names", "jamendo_number", "read_dump"]
+__all__ = ["NAMES_LICENCE", "SOURCE", "TrackPage", "jamendo_names", "jamendo_number", "named_columns", "read_dump"]
 
 HOME = "https://mtg.github.io/mtg-jamendo-dataset"
 NAMES_LICENCE = "CC-BY-NC-SA-4.0"
@@ -84,6 +82,18 @@ def jamendo_number(track_id: Any) -> str:
     return match[1] if match else ""
 
 
+def named_columns(row: Row) -> dict[str, Any]:
+    """Columns of a document from what `jamendo_names` put into its row."""
+    title = clean(row.get("TRACK_NAME"))
+    return {
+        "title": title,
+        "title_raw": title,
+        "artist": clean(row.get("ARTIST_NAME")),
+        "album": clean(row.get("ALBUM_NAME")),
+        "year": year_of(row.get("RELEASEDATE")),
+    }
+
+
 class TrackPage(RowPage):
     def documents(self) -> list[dict[str, Any]]:
         row = self.row()
@@ -96,11 +106,7 @@ class TrackPage(RowPage):
                 "record_id": track_id,
                 "permalink": self.captured.url,
                 "granularity": "recording",
-                "title": clean(row.get("TRACK_NAME")),
-                "title_raw": clean(row.get("TRACK_NAME")),
-                "artist": clean(row.get("ARTIST_NAME")),
-                "album": clean(row.get("ALBUM_NAME")),
-                "year": year_of(row.get("RELEASEDATE")),
+                **named_columns(row),
                 "duration_s": positive(row.get("DURATION")),
                 "tags": tags_of(clean(tag[1]) for tag in tags if tag),
             }

@@ -10,7 +10,17 @@ from urllib.parse import quote, unquote, urlencode
 
 from sourcing.crawling.dumps import read_musicbrainz_json
 from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.reading import as_int, as_list, clean, first_sentences, read_json, year_of
+from sourcing.crawling.sources.reading import (
+    as_int,
+    as_list,
+    as_object,
+    clean,
+    first_sentences,
+    read_json,
+    seconds_of_ms,
+    voted_tags,
+    year_of,
+)
 
 __all__ = ["SOURCE", "IsrcPage", "RecordingPage", "SearchPage", "tasks"]
 
@@ -94,15 +104,7 @@ class IsrcPage(Page):
         recordings = _answer(self).get("recordings")
         if not isinstance(recordings, list):
             raise PageError("recordings_missing", "an ISRC answer without a list of recordings")
-        documents = []
-        for recording in recordings:
-            try:
-                documents.append(_document(recording if isinstance(recording, dict) else {}))
-            except PageError as error:
-                self.refused.append(error)
-        if self.refused and not documents:
-            raise self.refused.pop(0)
-        return documents
+        return self.read_each(map(as_object, recordings), _document)
 
 
 class SearchPage(Page):
@@ -171,7 +173,6 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
     if not MBID.fullmatch(mbid) or title is None:
         raise PageError("not_a_recording", f"a record with id {mbid[:60]!r} and title {title!r}")
     comment = clean(recording.get("disambiguation"))
-    length_ms = as_int(recording.get("length"))
     text = _annotation(recording.get("annotation"))
     return {
         "record_id": mbid,
@@ -182,7 +183,7 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
         "artist": _artist_credit(recording.get("artist-credit")),
         "album": _album(recording.get("releases")),
         "year": year_of(recording.get("first-release-date")),
-        "duration_s": length_ms / 1000 if length_ms and length_ms > 0 else None,
+        "duration_s": seconds_of_ms(recording.get("length")),
         "isrcs": sorted({isrc for isrc in as_list(recording.get("isrcs")) if isinstance(isrc, str)}),
         "mbid": mbid,
         "tags": _tags(recording),
@@ -209,14 +210,8 @@ def _album(releases: Any) -> str | None:
 
 def _tags(recording: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Genres and tags in one list: a genre is also a tag, so equal names are one, with the higher count."""
-    counts: dict[str, int] = {}
-    for tag in [*as_list(recording.get("genres")), *as_list(recording.get("tags"))]:
-        name = clean(tag.get("name")) if isinstance(tag, dict) else None
-        if name is None:
-            continue
-        counts[name] = max(counts.get(name, 0), as_int(tag.get("count")) or 0)
-    voted = [(name, count) for name, count in counts.items() if count > 0]  # 0 and less: voted down
-    return [{"name": name, "count": count} for name, count in sorted(voted, key=lambda tag: (-tag[1], tag[0]))]
+    given = [tag for name in ("genres", "tags") for tag in as_list(recording.get(name)) if isinstance(tag, dict)]
+    return voted_tags((clean(tag.get("name")), as_int(tag.get("count")) or 0) for tag in given)
 
 
 def _annotation(annotation: Any) -> str | None:

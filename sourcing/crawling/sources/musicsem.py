@@ -13,18 +13,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, Source
-from sourcing.crawling.sources.reading import clean, first_sentences
+from sourcing.crawling.sources.base import DumpRecord, Source, nothing_to_ask
+from sourcing.crawling.sources.reading import clean, first_sentences, tags_of
 from sourcing.crawling.sources.table import (
     Row,
     RowPage,
     Table,
     needed,
-    nothing_to_ask,
     phrases,
     read_rows,
     records,
-    tags_of,
 )
 
 __all__ = ["SOURCE", "PostPage", "read_dump"]

@@ -6,6 +6,7 @@ import html
 import json
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sourcing.crawling.sources.base import Captured, PageError
@@ -14,13 +15,18 @@ from sourcing.crawling.sources.charsets import decode
 __all__ = [
     "as_int",
     "as_list",
+    "as_object",
     "clean",
     "decode",
     "duration_s",
     "first_sentences",
     "licence_of",
     "read_json",
+    "read_json_value",
+    "seconds_of_ms",
     "strip_html",
+    "tags_of",
+    "voted_tags",
     "year_of",
 ]
 
@@ -50,17 +56,23 @@ _ABBREVIATIONS = re.compile(
 
 def read_json(captured: Captured) -> dict[str, Any]:
     """The body as one JSON object; PageError `status_<n>`, `body_empty`, `body_not_json` otherwise."""
-    if captured.status != 200:
-        raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
-    if not captured.body.strip():
-        raise PageError("body_empty", "the answer has no body")
-    try:
-        value = json.loads(decode(captured), strict=False)
-    except (ValueError, RecursionError) as error:
-        raise PageError("body_not_json", f"{type(error).__name__}: {error}") from None
+    value = read_json_value(captured)
     if not isinstance(value, dict):
         raise PageError("body_not_an_object", f"a JSON {type(value).__name__} where an object was expected")
     return value
+
+
+def read_json_value(captured: Captured, *, mend: Callable[[str], str] = str) -> Any:
+    """The body as any JSON value, after `mend` has made JSON of its text; PageError as for `read_json`."""
+    if captured.status != 200:
+        raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
+    text = decode(captured)
+    if not text.strip():
+        raise PageError("body_empty", "the answer has no body")
+    try:
+        return json.loads(mend(text), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise PageError("body_not_json", f"{type(error).__name__}: {error}") from None
 
 
 def clean(text: Any) -> str | None:
@@ -165,6 +177,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def as_object(value: Any) -> Mapping[str, Any]:
+    """A value that should be an object, and is empty text, null or missing where a source has nothing to say."""
+    return value if isinstance(value, dict) else {}
+
+
 def as_int(value: Any) -> int | None:
     """A whole number, also when it is written as text; None for anything else, and beyond 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -195,6 +212,30 @@ def duration_s(value: Any) -> float | None:
     days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in iso.groups())
     total = days * 86400 + hours * 3600 + minutes * 60 + rest
     return total if 0 < total < 1e6 else None
+
+
+def seconds_of_ms(value: Any) -> float | None:
+    """Seconds of a length in milliseconds; None for 0, which is how sources write that nobody knows."""
+    length_ms = as_int(value)
+    return length_ms / 1000 if length_ms and length_ms > 0 else None
+
+
+def tags_of(*names: Iterable[str | None]) -> list[dict[str, Any]]:
+    """Tags without votes, in the order given, each once whatever its case."""
+    once: dict[str, str] = {}
+    for name in (name for group in names for name in group):
+        if name:
+            once.setdefault(name.casefold(), name)
+    return [{"name": name, "count": None} for name in once.values()]
+
+
+def voted_tags(votes: Iterable[tuple[str | None, int]]) -> list[dict[str, Any]]:
+    """Tags with votes, most voted first; of equal names the most votes count, and what is voted down is none."""
+    counts: dict[str, int] = {}
+    for name, count in votes:
+        if name and count > 0:
+            counts[name] = max(counts.get(name, 0), count)
+    return [{"name": name, "count": count} for name, count in sorted(counts.items(), key=lambda tag: (-tag[1], tag[0]))]
 
 
 def licence_of(value: Any) -> str | None:

@@ -11,8 +11,7 @@ from urllib.parse import quote, urlencode
 
 from sourcing.crawling.sources.base import Key, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, names_phrase
-from sourcing.crawling.sources.reading import clean, first_sentences, read_json, year_of
-from sourcing.crawling.sources.table import tags_of
+from sourcing.crawling.sources.reading import clean, first_sentences, read_json, tags_of, year_of
 
 __all__ = ["SOURCE", "SearchPage", "ThreadPage", "tasks"]
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec, nothing_to_ask
 from sourcing.crawling.sources.reading import as_list, clean, decode, duration_s, first_sentences, licence_of, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
 from sourcing.crawling.sources.webpage import Html, joined, read_html
 
-__all__ = ["SOURCE", "MusicPage", "SitemapPage", "tasks"]
+__all__ = ["SOURCE", "MusicPage", "SitemapPage"]
 
 NAME = "schemaorg"
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
@@ -23,11 +23,6 @@ _MAX_TAG_CHARS = 60
 _MAX_KEYWORD_CHARS = 20_000
 _MAX_TAGS = 100
 _MAX_LINKS = 1000
-
-
-def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """None: the addresses of pages come from the user's list or a site's sitemap."""
-    return ()
 
 
 class MusicPage(Page):
@@ -194,6 +189,6 @@ SOURCE = Source(
     attribution="{title_raw}, {permalink}",
     terms_url="https://schema.org/docs/gs.html",
     terms_reviewed=date(2026, 11, 1),
-    tasks=tasks,
+    tasks=nothing_to_ask,  # addresses come from the user's list or a site's sitemap
     pages=(MusicPage, SitemapPage, IndexedSitemap, DeeplyIndexedSitemap),
 )

@@ -13,14 +13,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, PageError, Source
-from sourcing.crawling.sources.mtg_jamendo import NAMES_LICENCE, jamendo_names, jamendo_number
-from sourcing.crawling.sources.reading import clean, first_sentences, year_of
+from sourcing.crawling.sources.base import DumpRecord, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.mtg_jamendo import NAMES_LICENCE, jamendo_names, jamendo_number, named_columns
+from sourcing.crawling.sources.reading import first_sentences
 from sourcing.crawling.sources.table import (
     RowPage,
     Table,
     needed,
-    nothing_to_ask,
     positive,
     read_rows,
     records,
@@ -54,11 +53,7 @@ class CaptionPage(RowPage):
                 "record_id": caption_id,
                 "permalink": self.captured.url,
                 "granularity": "recording",
-                "title": clean(row.get("TRACK_NAME")),
-                "title_raw": clean(row.get("TRACK_NAME")),
-                "artist": clean(row.get("ARTIST_NAME")),
-                "album": clean(row.get("ALBUM_NAME")),
-                "year": year_of(row.get("RELEASEDATE")),
+                **named_columns(row),
                 "duration_s": positive(row.get("duration")),
                 "language": "en",
                 "lead": first_sentences(caption),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sourcing.crawling.sources.base import DumpRecord, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import DumpRecord, Page, PageError
 from sourcing.crawling.sources.reading import as_list, clean, read_json
 from sourcing.errors import InputError
 
@@ -27,12 +27,10 @@ __all__ = [
     "Table",
     "first_row_names",
     "needed",
-    "nothing_to_ask",
     "phrases",
     "positive",
     "read_rows",
     "records",
-    "tags_of",
 ]
 
 Row = dict[str, Any]
@@ -103,11 +101,6 @@ class RowPage(Page):
         return row
 
 
-def nothing_to_ask(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """No seeds: the rows come from a file."""
-    return ()
-
-
 def needed(row: Mapping[str, Any], column: str, reason: str = "") -> str:
     """The text of a column that a row is nothing without; PageError `<column>_missing` when it is empty."""
     value = row.get(column)
@@ -137,15 +130,6 @@ def phrases(value: Any) -> list[str]:
             raise PageError("list_unreadable", f"a {type(value).__name__} where a list was expected")
         value = list(value)
     return [text for text in (clean(part) for part in as_list(value)) if text]
-
-
-def tags_of(*names: Iterable[str | None]) -> list[dict[str, Any]]:
-    """Tags without votes, in the order given, each once whatever its case."""
-    once: dict[str, str] = {}
-    for name in (name for group in names for name in group):
-        if name:
-            once.setdefault(name.casefold(), name)
-    return [{"name": name, "count": None} for name in once.values()]
 
 
 def _csv(path: Path, table: Table) -> Iterator[Row]:

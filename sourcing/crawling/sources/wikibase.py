@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sourcing.crawling.sources.mediawiki import QID
-from sourcing.crawling.sources.reading import clean
+from sourcing.crawling.sources.reading import as_object, clean
 
 __all__ = ["Entity", "claims", "duration_s", "items", "label", "texts", "year"]
 
@@ -38,8 +38,8 @@ def items(entity: Entity, name: str) -> list[str]:
 
 
 def label(entity: Entity, codes: Iterable[str]) -> str | None:
-    labels = _object(entity.get("labels"))
-    names = (clean(_object(labels.get(code)).get("value")) for code in codes)
+    labels = as_object(entity.get("labels"))
+    names = (clean(as_object(labels.get(code)).get("value")) for code in codes)
     return next((name for name in names if name), None)
 
 
@@ -47,8 +47,8 @@ def year(entity: Entity, name: str) -> int | None:
     """The earliest year of publication; a time of coarser precision than a year names none."""
     years = []
     for value in claims(entity, name):
-        stated = re.match(r"\+(\d{4})-", str(_object(value).get("time")))
-        if stated and _object(value).get("precision") in range(9, 15):
+        stated = re.match(r"\+(\d{4})-", str(as_object(value).get("time")))
+        if stated and as_object(value).get("precision") in range(9, 15):
             years.append(int(stated[1]))
     return min((found for found in years if 1000 <= found <= 2999), default=None)
 
@@ -57,12 +57,8 @@ def duration_s(entity: Entity, name: str) -> float | None:
     """The length, when only one is stated and its unit is one of time."""
     lengths = set()
     for value in claims(entity, name):
-        unit = _SECONDS.get(str(_object(value).get("unit")).rpartition("/")[2])
-        amount = re.fullmatch(r"\+(\d{1,6}(?:\.\d{1,6})?)", str(_object(value).get("amount")))
+        unit = _SECONDS.get(str(as_object(value).get("unit")).rpartition("/")[2])
+        amount = re.fullmatch(r"\+(\d{1,6}(?:\.\d{1,6})?)", str(as_object(value).get("amount")))
         if unit and amount:
             lengths.add(float(amount[1]) * unit)
     return lengths.pop() if len(lengths) == 1 else None
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

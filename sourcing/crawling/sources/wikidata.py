@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.mediawiki import API_ETIQUETTE, QID, VARIANTS, api_answer, api_url, edition_of
 from sourcing.crawling.sources.musicbrainz import MBID
-from sourcing.crawling.sources.reading import read_json
+from sourcing.crawling.sources.reading import as_object, read_json
 from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, texts, year
 
 __all__ = ["SOURCE", "EntityPage", "IsrcPage", "LabelsPage", "MbidPage", "WorkPage", "tasks"]
@@ -143,8 +143,7 @@ class LabelsPage(Page):
 
 
 def _entities(answer: Mapping[str, Any]) -> dict[str, Entity]:
-    entities = answer.get("entities")
-    found = entities if isinstance(entities, dict) else {}
+    found = as_object(answer.get("entities"))
     sound: dict[str, Entity] = {
         key: entity for key, entity in found.items() if isinstance(entity, dict) and "missing" not in entity
     }

@@ -19,7 +19,7 @@ from sourcing.crawling.sources.encyclopedia import article_text, read_opening, s
 from sourcing.crawling.sources.hits import words
 from sourcing.crawling.sources.infobox import read_infobox
 from sourcing.crawling.sources.mediawiki import API_ETIQUETTE, QID, VARIANTS, api_answer, api_url, edition_of
-from sourcing.crawling.sources.reading import clean, first_sentences
+from sourcing.crawling.sources.reading import as_object, clean, first_sentences
 
 __all__ = ["SOURCE", "ArticlePage", "SearchPage", "WikitextPage", "tasks"]
 
@@ -130,15 +130,7 @@ class ArticlePage(_WikipediaPage):
     kind = "page"
 
     def documents(self) -> list[dict[str, Any]]:
-        documents = []
-        for page in self._pages():
-            try:
-                documents.append(self._document(page))
-            except PageError as error:
-                self.refused.append(error)
-        if self.refused and not documents:
-            raise self.refused.pop(0)
-        return documents
+        return self.read_each(self._pages(), self._document)
 
     def follow(self) -> Iterator[Lead]:
         """From an article about a recording or release: its infobox, and its item, which knows the other editions."""
@@ -154,11 +146,11 @@ class ArticlePage(_WikipediaPage):
                 if isinstance(item, str) and QID.fullmatch(item):
                     yield Lead("wikidata", "entity", item)
 
-    def _pages(self) -> list[dict[str, Any]]:
+    def _pages(self) -> list[Mapping[str, Any]]:
         pages = api_answer(self, "query").get("pages")
         if not isinstance(pages, list) or not pages:
             raise PageError("page_missing", "an answer without pages")
-        return [page if isinstance(page, dict) else {} for page in pages]
+        return [as_object(page) for page in pages]
 
     def _document(self, page: Mapping[str, Any]) -> dict[str, Any]:
         title_raw = clean(page.get("title"))
