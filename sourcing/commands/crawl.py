@@ -68,7 +68,7 @@ def run(
     from sourcing.crawling.politeness import unusable_url
     from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
     from sourcing.crawling.seeding import Shard
-    from sourcing.crawling.sources import TaskSpec
+    from sourcing.crawling.sources import TaskSpec, all_effective
     from sourcing.store import Track
 
     sources = _chosen(invocation.settings, names)
@@ -94,7 +94,7 @@ def run(
             invocation.settings,
             sources,
             workspace.table_path(Track) if workspace.has(Track) else None,
-            readers=_readers(invocation.settings),
+            readers=all_effective(invocation.settings.sources),
             urls=[TaskSpec(PAGE_SOURCE, url, "sitemap") for url in sitemaps],
             lists=[urls] if urls else [],
             shard=Shard.parse(shard) if shard else None,
@@ -127,8 +127,9 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
       crossmusim crawl replay
     """
     from sourcing.crawling.rebuild import rebuild_documents
+    from sourcing.crawling.sources import all_effective
 
-    sources = _readers(invocation.settings)
+    sources = all_effective(invocation.settings.sources)
     with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
         documents, rejected = rebuild_documents(
             invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh
@@ -136,13 +137,6 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
     invocation.emit(
         {"documents": documents, "rejected": rejected}, [f"{documents} documents, {rejected} rejected rows"]
     )
-
-
-def _readers(settings: Settings) -> Mapping[str, Source]:
-    """Every source with its settings applied, enabled or not: what was captured once can always be read."""
-    from sourcing.crawling.sources import SOURCES, effective
-
-    return {name: effective(source, settings.sources.get(name)) for name, source in SOURCES.items()}
 
 
 def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +46,13 @@ def import_dump(
       crossmusim crawl import discogs discogs_20261101_releases.xml.gz
     """
     from sourcing.crawling.importing import import_records, imported_before
+    from sourcing.crawling.interrupts import interrupts
     from sourcing.crawling.rebuild import rebuild_documents
-    from sourcing.crawling.sources import SOURCES, effective
+    from sourcing.crawling.sources import all_effective
     from sourcing.store import Track
 
     settings, workspace = invocation.settings, invocation.workspace
-    readers = {known: effective(source, settings.sources.get(known)) for known, source in SOURCES.items()}
+    readers = all_effective(settings.sources)
     source = _with_reader(readers, name)
     tracks = None if everything else workspace.read(Track)
     selection = "all" if tracks is None else _selection(workspace)
@@ -62,7 +60,7 @@ def import_dump(
         line = f"{path.name} was imported before: {note['kept']} of {note['read']} records kept; --again reads it again"
         invocation.emit({"source": source.name, "file": str(path), "skipped": True, **_counts(note)}, [line])
         return
-    with _interrupts() as received, invocation.progress("records read") as advance:
+    with interrupts() as received, invocation.progress("records read") as advance:
         read = kept = 0
 
         def on_record(is_kept: bool) -> None:
@@ -181,24 +179,3 @@ def _lines(result: Imported, documents: int) -> list[str]:
     if not result.complete:
         lines.append("the file was not read to its end")
     return [*lines, f"{documents} documents"]
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM as a list that fills: the record being written is finished; the second stops at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        if len(received) > 1:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

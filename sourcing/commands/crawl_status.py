@@ -56,10 +56,10 @@ def look(invocation: Invocation) -> tuple[Progress, list[str]]:
     from sourcing.crawling.ledger import LEDGER_FILE
     from sourcing.crawling.ledgerview import looked_at
     from sourcing.crawling.progress import progress_of
-    from sourcing.crawling.sources import SOURCES, effective, why_off
+    from sourcing.crawling.sources import all_effective, why_off
 
     given = invocation.settings.sources
-    sources = {name: effective(source, given.get(name)) for name, source in SOURCES.items()}
+    sources = all_effective(given)
     asked = {name: source for name, source in sources.items() if source.ship_class != "import"}
     off = {name: why_off(source, given.get(name)) for name, source in sources.items()}
     with looked_at(invocation.workspace.crawl_dir / LEDGER_FILE) as view:

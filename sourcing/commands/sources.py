@@ -75,10 +75,10 @@ def check(invocation: Invocation, url: str) -> None:
       crossmusim sources check https://example.org/songs/1
     """
     from sourcing.crawling.check import REQUESTS, check_url
-    from sourcing.crawling.sources import SOURCES, effective
+    from sourcing.crawling.sources import all_effective
 
     settings = invocation.settings
-    sources = {name: effective(source, settings.sources.get(name)) for name, source in SOURCES.items()}
+    sources = all_effective(settings.sources)
     with invocation.progress("asking", REQUESTS) as advance:
         found = check_url(url, sources, settings.crawl, tell=lambda asked: advance(1, asked))
     grant = f", whose records are under {found.grant}" if found.grant else ", which grants no licence"

@@ -44,14 +44,14 @@ def left_today(ledger: Ledger, source: Source, now: float) -> int:
     return max(0, source.daily_cap - ledger.tallies.asked_today(source.name, now))
 
 
-def capped(ledger: Ledger, sources: Mapping[str, Source], now: float) -> list[str]:
-    """What keeps sources from being asked now, one line each."""
-    lines = []
+def capped(ledger: Ledger, sources: Mapping[str, Source], now: float) -> dict[str, str]:
+    """Sources that a cap keeps from being asked now → a line that says which."""
+    lines = {}
     for name, source in sources.items():
         if left_today(ledger, source, now) > 0:
             continue
         if source.daily_cap is not None and ledger.tallies.asked_today(name, now) >= source.daily_cap:
-            lines.append(f"{name}: the daily cap of {source.daily_cap} requests is used up")
+            lines[name] = f"{name}: the daily cap of {source.daily_cap} requests is used up"
         else:
-            lines.append(f"{name}: the storage cap of {source.storage_cap_mb:g} MB is used up")
+            lines[name] = f"{name}: the storage cap of {source.storage_cap_mb:g} MB is used up"
     return lines

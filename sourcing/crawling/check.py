@@ -20,6 +20,7 @@ from sourcing.crawling.consent import SNIPPET_BYTES, Finding, decide, granted_by
 from sourcing.crawling.pathrules import best, path_of, read_groups, rules_for
 from sourcing.crawling.politeness import PRODUCT, RobotsVerdict, read_robots, user_agent
 from sourcing.crawling.redaction import strip_secrets
+from sourcing.crawling.seeding import PAGE_KIND, PAGE_SOURCE
 from sourcing.crawling.sources.base import Captured, Source
 from sourcing.crawling.wellknown import WELL_KNOWN, SiteSignals, read_site_signals
 from sourcing.settings import CrawlSettings
@@ -28,8 +29,6 @@ __all__ = ["REQUESTS", "Checked", "Signal", "check_url"]
 
 REQUESTS = 2 + len(WELL_KNOWN)  # asked of a site that lets us and does not redirect
 
-_PAGE_SOURCE = "schemaorg"
-_PAGE_KIND = "page"
 _FIELDS = ("title", "artist", "album", "tags", "lead", "text", "*")  # Document columns with a licence; "*": the facts
 #: Signals in the order they are told, and what is said where there is none.
 _ABSENT = {
@@ -87,7 +86,7 @@ def check_url(
     """
     agent = user_agent(crawl)
     if refusal := refusal_of(url, crawl):
-        return Checked(strip_secrets(url), _PAGE_SOURCE, "deny", refusal)
+        return Checked(strip_secrets(url), PAGE_SOURCE, "deny", refusal)
     name = source_of(url, sources)
     with httpx.Client(headers={"User-Agent": agent}, timeout=crawl.timeout_s) as client:
         asker = Asker(client, crawl, wait, tell)
@@ -108,7 +107,7 @@ def source_of(url: str, sources: Mapping[str, Source]) -> str:
     for name, source in sources.items():
         if source.ship_class != "import" and source.owns(netloc):  # data sets lie on hosts of others
             return name
-    return _PAGE_SOURCE
+    return PAGE_SOURCE
 
 
 def _check_page(asker: Asker, url: str, sources: Mapping[str, Source]) -> tuple[Checked, str | None]:
@@ -226,10 +225,10 @@ def _read_site(
 def _licences(source: Source, url: str, answer: Answer) -> dict[str, str]:
     """Licence of each field a document of this page would carry: what the page states goes before what is declared."""
     stated: Mapping[str, str] = {}
-    if source.name == _PAGE_SOURCE and 200 <= answer.status < 300:
+    if source.name == PAGE_SOURCE and 200 <= answer.status < 300:
         page = Captured(
             source=source.name,
-            kind=_PAGE_KIND,
+            kind=PAGE_KIND,
             task_key="",
             url=url,
             status=answer.status,
@@ -238,7 +237,7 @@ def _licences(source: Source, url: str, answer: Answer) -> dict[str, str]:
             retrieved_at=datetime.now(UTC),
         )
         try:
-            rows = source.page_for(_PAGE_KIND)(page, source).documents()
+            rows = source.page_for(PAGE_KIND)(page, source).documents()
         except Exception:  # a page that is no recording, or broken: it states nothing, and the check goes on
             rows = []
         stated = next((row["licences"] for row in rows if row.get("licences")), {})

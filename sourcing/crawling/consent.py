@@ -25,13 +25,15 @@ from html import unescape
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from sourcing.crawling.politeness import PRODUCT
+
 if TYPE_CHECKING:
     from sourcing.crawling.sources.base import Source
     from sourcing.crawling.wellknown import SiteSignals
 
 __all__ = ["AGENT", "SNIPPET_BYTES", "Finding", "Verdict", "decide", "forbids_training", "granted_by", "read_signals"]
 
-AGENT = "crossmusim"  # the name robots.txt groups and directives are addressed to us by
+AGENT = PRODUCT  # the name robots.txt groups and directives are addressed to us by
 SNIPPET_BYTES = 64 * 1024  # as much of a page as is searched for <meta>
 _VALUE_CHARS = 200
 _META_CHARS = 2000  # of one tag

@@ -81,9 +81,6 @@ class LedgerView:
                 (source, start, end),
             )
 
-    def asked_today(self, source: str, now: float) -> int:
-        return self.tallies.asked_today(source, now)
-
     def paused_hosts(self, now: float) -> list[tuple[str, float]]:
         """Hosts that nobody asks for some seconds at least, with the time that ends; the longest first."""
         rows = self._db.execute(

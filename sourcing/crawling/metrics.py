@@ -102,7 +102,7 @@ class LedgerCollector(Collector):
         for source, states in view.census.counts().items():
             for state, n in states.items():
                 tasks.add_metric([source, state], n)
-            today.add_metric([source], view.asked_today(source, now))
+            today.add_metric([source], view.tallies.asked_today(source, now))
         yield from (tasks, today)
         yield GaugeMetricFamily(
             f"{_PREFIX}_hosts_paused", "Hosts that nobody asks for now.", value=len(view.paused_hosts(now))

@@ -176,7 +176,7 @@ def progress_of(
             recent=recent[name],
             span_s=span_s,
             deepest=deepest.get(name, 0),
-            asked_today=view.asked_today(name, now) if view and name in counts else 0,
+            asked_today=view.tallies.asked_today(name, now) if view and name in counts else 0,
             stored_bytes=view.tallies.stored_bytes(name) if view and name in counts else 0,
             rate_per_s=declared.rate_per_s if declared else None,
             daily_cap=declared.daily_cap if declared else None,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from sourcing import __version__
 from sourcing.crawling.budget import capped
 from sourcing.crawling.capture import CaptureWriter
+from sourcing.crawling.interrupts import interrupts
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.politeness import unusable_url, user_agent
 from sourcing.crawling.rebuild import rebuild_documents
@@ -102,7 +99,7 @@ def run_crawl(
         limit=limit,
     )
     started = time.monotonic()
-    feeds = _feeds(workspace, settings, sources, catalogue, urls, lists, shard)
+    feeds = _feeds(settings, sources, catalogue, urls, lists, shard)
     ledger = Ledger(workspace.crawl_dir / LEDGER_FILE)
     try:
         with ledger.run.entered(now()):
@@ -149,7 +146,6 @@ def run_crawl(
 
 
 def _feeds(
-    workspace: Workspace,
     settings: Settings,
     sources: Mapping[str, Source],
     catalogue: Path | None,
@@ -197,8 +193,16 @@ def _crawl(
     running = process.crawl(
         crawler, options=options, sources=sources, scribe=scribe, seeding=seeding, now=now, on_done=on_progress
     )
+
+    def end_soon() -> None:
+        """The spider finishes what is in flight."""
+        spider: Any = crawler.spider
+        if spider is None or spider.loop is None:
+            raise KeyboardInterrupt
+        spider.loop.call_soon_threadsafe(spider.stop)
+
     try:
-        with _graceful_signals(lambda: crawler.spider) as interrupts:
+        with interrupts(end_soon) as received:
             process.start(install_signal_handlers=False)
     finally:
         scribe.close()
@@ -213,28 +217,5 @@ def _crawl(
     spider = crawler.spider
     assert isinstance(spider, LedgerSpider)
     unreachable = [host.down for host in spider.hosts.values() if host.down]
-    notes = [*spider.notes, *capped(ledger, sources, now())]
-    return spider.done, notes, unreachable, bool(interrupts)
-
-
-@contextmanager
-def _graceful_signals(spider: Callable[[], Any]) -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM lets the spider finish what is in flight; the second stops at once."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        running = spider()
-        if len(received) > 1 or running is None or running.loop is None:
-            raise KeyboardInterrupt
-        running.loop.call_soon_threadsafe(running.stop)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    notes = [*spider.notes, *capped(ledger, sources, now()).values()]
+    return spider.done, notes, unreachable, bool(received)

@@ -127,9 +127,10 @@ class Scribe:
 
     def _write_group(self, entries: list[Entry]) -> None:
         entries = self._within_storage_caps(entries)
+        digests: dict[str, str] = {}  # by task
         for entry in entries:
             if isinstance(entry, Answered):
-                self.writer.write(entry.exchange)
+                digests[entry.exchange.captured.task_key] = self.writer.write(entry.exchange)
             elif isinstance(entry, DeniedTask) and entry.tombstone is not None:
                 self.writer.write(Exchange(entry.tombstone, (), ()))
         offset = self.writer.flush()
@@ -143,8 +144,9 @@ class Scribe:
         with self.ledger.group():
             for entry, page in zip(entries, read, strict=True):
                 if isinstance(entry, Answered):
-                    outcome = settle(self.ledger, entry.exchange.captured, page, now)
-                    size[entry.source] += len(entry.exchange.captured.body)
+                    captured = entry.exchange.captured
+                    outcome = settle(self.ledger, captured, page, now, body_sha256=digests[captured.task_key])
+                    size[entry.source] += len(captured.body)
                     tally[entry.source, outcome] += 1
                 else:
                     self._settle(entry, tally)
@@ -228,7 +230,9 @@ def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
     return PageRead(follow)
 
 
-def settle(ledger: Ledger, captured: Captured, read: PageRead | None, now: float) -> str:
+def settle(
+    ledger: Ledger, captured: Captured, read: PageRead | None, now: float, *, body_sha256: str | None = None
+) -> str:
     """Enter a durable capture into the ledger, with the tasks it leads to; returns the outcome's name."""
     if captured.consent == "deny":
         signal = next(iter(captured.consent_evidence[-1:]), "consent: denied")
@@ -239,7 +243,7 @@ def settle(ledger: Ledger, captured: Captured, read: PageRead | None, now: float
     known = Validators(
         captured.header("etag") or None,
         captured.header("last-modified") or None,
-        captured.body_sha256 if captured.form == "revisit" else hashlib.sha256(captured.body).hexdigest(),
+        body_sha256 or captured.body_sha256 or hashlib.sha256(captured.body).hexdigest(),
         captured.url,
     )
     reason, finding = (read.reason, read.finding) if read else (None, None)

@@ -15,13 +15,23 @@ from typing import Any
 from sourcing import __version__
 from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.politeness import unusable_url
+from sourcing.crawling.sources import schemaorg
 from sourcing.crawling.sources.base import Source, TaskSpec
 from sourcing.errors import InputError, UsageError
 
-__all__ = ["PAGE_SOURCE", "Chunk", "Feed", "Seeding", "Shard", "catalogue_feeds", "list_feed", "plain_feed"]
+__all__ = [
+    "PAGE_KIND",
+    "PAGE_SOURCE",
+    "Chunk",
+    "Feed",
+    "Seeding",
+    "Shard",
+    "catalogue_feeds",
+    "list_feed",
+    "plain_feed",
+]
 
-PAGE_SOURCE = "schemaorg"  # reads the pages a user lists by URL
-PAGE_KIND = "page"
+PAGE_SOURCE, PAGE_KIND = schemaorg.NAME, schemaorg.MusicPage.kind  # reads the pages a user lists by URL
 _CHUNK = 500
 _ENOUGH = 2000  # tasks of a source that are ready: no need to feed more
 _CHECKED_LINES = 1000

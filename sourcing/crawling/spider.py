@@ -197,7 +197,7 @@ class LedgerSpider(scrapy.Spider):
         others = bool(ledger.run.others())
         if others:
             bury_dead(ledger, folder, self.scribe.readers, now)
-        full = {line.partition(":")[0] for line in capped(ledger, self.sources, now)}
+        full = capped(ledger, self.sources, now)
         open_ = [name for name in self.sources if name not in full]
         later = ledger.census.soonest(open_)
         times = [] if later is None else [later]

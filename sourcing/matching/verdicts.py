@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -74,17 +75,11 @@ class VerdictLog:
         return found, f"{self.path}: line {told} was cut off while it was written; the verdict there was not kept"
 
     def _verdict(self, row: object, number: int) -> Verdict:
-        try:
-            assert isinstance(row, dict)
-            verdict = Verdict(**{**row, "reasons": tuple(row.get("reasons", ())), "score": float(row["score"])})
-            assert verdict.verdict in _KINDS
-        except (AssertionError, TypeError, KeyError, ValueError):
-            raise InputError(
-                f"{self.path} line {number}",
-                "no verdict",
-                f"each line has {', '.join(Verdict.__annotations__)}; mend it",
-            ) from None
-        return verdict
+        with contextlib.suppress(TypeError, KeyError, ValueError):  # of another shape
+            if isinstance(row, dict) and row["verdict"] in _KINDS:
+                return Verdict(**{**row, "reasons": tuple(row.get("reasons", ())), "score": float(row["score"])})
+        cure = f"each line has {', '.join(Verdict.__annotations__)}; mend it"
+        raise InputError(f"{self.path} line {number}", "no verdict", cure)
 
 
 def last_words(verdicts: Iterable[Verdict]) -> Mapping[tuple[str, str], Verdict]:

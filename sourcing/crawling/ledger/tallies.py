@@ -49,14 +49,6 @@ class Tallies:
         row = self._db.execute("SELECT sum(bytes) FROM minutes WHERE source = ?", (source,)).fetchone()
         return int(row[0] or 0)
 
-    def since(self, start: float) -> list[Tally]:
-        """Every tally from the minute `start` lies in, oldest first."""
-        rows = self._db.execute(
-            "SELECT source, minute, outcome, n, bytes FROM minutes WHERE minute >= ? ORDER BY minute, source, outcome",
-            (int(start // 60),),
-        )
-        return [Tally(*row) for row in rows]
-
     def totals(self) -> dict[str, dict[str, int]]:
         """Source → outcome → requests since the beginning; `bytes` is among them."""
         table: dict[str, dict[str, int]] = {}

@@ -24,6 +24,7 @@ __all__ = [
     "PageError",
     "Source",
     "TaskSpec",
+    "all_effective",
     "effective",
     "enabled",
     "resolved",
@@ -57,6 +58,11 @@ def effective(source: Source, settings: SourceSettings | None) -> Source:
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     return replace(source, **given)  # type: ignore[arg-type]
+
+
+def all_effective(given: Mapping[str, SourceSettings]) -> dict[str, Source]:
+    """Every declaration with its settings applied, enabled or not: what was captured once can always be read."""
+    return {name: effective(source, given.get(name)) for name, source in SOURCES.items()}
 
 
 def enabled(source: Source, settings: SourceSettings | None) -> bool:
