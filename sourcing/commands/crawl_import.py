@@ -46,7 +46,7 @@ def import_dump(
       crossmusim crawl import discogs discogs_20261101_releases.xml.gz
     """
     from sourcing.crawling.importing import import_records, imported_before
-    from sourcing.crawling.interrupts import interrupts
+    from sourcing.store.interrupts import interrupts
     from sourcing.crawling.rebuild import rebuild_documents
     from sourcing.crawling.sources import all_effective
     from sourcing.store import Track

@@ -13,7 +13,7 @@ from typing import Any
 from sourcing import __version__
 from sourcing.crawling.budget import capped
 from sourcing.crawling.capture import CaptureWriter
-from sourcing.crawling.interrupts import interrupts
+from sourcing.store.interrupts import interrupts
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.politeness import unusable_url, user_agent
 from sourcing.crawling.rebuild import rebuild_documents

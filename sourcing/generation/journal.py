@@ -2,8 +2,9 @@
 
     planned → sending (committed before the socket is touched) → replied | failed | unknown
 
-A reply that reached us is never lost and never paid twice. A call found `sending` when a run opens the journal was
-in flight at a crash: it becomes `unknown`, is reported, and is never resent unless asked for.
+A reply that reached us is never lost and never paid twice. A call found `sending` whose process is gone was in
+flight at a crash: it becomes `unknown`, is reported, and is never resent unless asked for. Several processes may
+work on one journal: a call is taken by the one whose `sending` comes first.
 """
 
 from __future__ import annotations
@@ -11,113 +12,68 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from sourcing.errors import InputError
+from sourcing.generation.budget import NO_CEILINGS, Budget, Ceilings
+from sourcing.generation.journal_reading import STATES, CallRow, JournalReader, RunState
+from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty, packer, unpack
 from sourcing.generation.plan import PlannedCall
-from sourcing.generation.replies import Reply
-from sourcing.generation.wire import canonical_json, read_completion
 
-__all__ = ["JOURNAL_FILE", "STATES", "CallRow", "Journal"]
+__all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
 
-JOURNAL_FILE = "journal.sqlite3"
-STATES = ("planned", "sending", "replied", "failed", "unknown")
-
-_FORMAT = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run_id INTEGER PRIMARY KEY, started_at TEXT NOT NULL, prompt TEXT NOT NULL, endpoint TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS calls (
-    request_key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, model TEXT NOT NULL, sample_idx INTEGER NOT NULL,
-    body BLOB NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT, planned_at TEXT NOT NULL, updated_at TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS calls_by_state ON calls (state);
-CREATE TABLE IF NOT EXISTS wanted (
-    request_key TEXT NOT NULL, prompt_id TEXT NOT NULL, track_id TEXT NOT NULL, doc_id TEXT NOT NULL,
-    sample_idx INTEGER NOT NULL, language TEXT NOT NULL, model TEXT NOT NULL,
-    prompt_version TEXT NOT NULL, prompt_hash TEXT NOT NULL, run_id INTEGER NOT NULL,
-    PRIMARY KEY (request_key, prompt_id, track_id, doc_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS attempts (
-    request_key TEXT NOT NULL, attempt INTEGER NOT NULL, sent_at TEXT NOT NULL, ended_at TEXT,
-    outcome TEXT, status INTEGER, headers TEXT, reply BLOB,
-    PRIMARY KEY (request_key, attempt)
-);
-"""
-
-# One target may have been asked under several keys (a newer template, a longer document): the one last wanted counts.
-_REPLIES = """
-SELECT * FROM (
-    SELECT w.*, a.reply, a.ended_at, ROW_NUMBER() OVER (
-        PARTITION BY w.prompt_id, w.track_id, w.doc_id, w.sample_idx, w.language, w.model
-        ORDER BY w.run_id DESC, w.request_key
-    ) AS place
-    FROM wanted w
-    JOIN calls c ON c.request_key = w.request_key AND c.state = 'replied'
-    JOIN attempts a ON a.request_key = c.request_key AND a.attempt = c.attempts
-) WHERE place = 1
-ORDER BY prompt_id, track_id, doc_id, sample_idx, request_key
-"""
+TAKEN = "taken"  # by another process
+IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered and billed"
 
 
-@dataclass(frozen=True)
-class CallRow:
-    """One call as `generate status` and rejected rows show it."""
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The worst a call may use, set aside before it is sent; cost in nano-USD."""
 
+    tokens: int = 0
+    nusd: int = 0
+
+
+NOTHING = Reserved()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call that has no reply yet, with the body as it is sent. `kind`: root, larger or repair."""
+
+    call_id: int
     request_key: str
-    state: str
-    prompt: str
-    track_id: str
-    doc_id: str | None
-    error: str | None
-    updated_at: str
+    body: bytes
+    kind: str = "root"
+    parent: int | None = None
+    state: str = "planned"
 
 
-class Journal:
-    """The journal of one workspace. Writers hold the workspace's lock "generate"; each statement commits by itself
-    unless it stands in a `transaction()`.
+class Journal(JournalReader):
+    """The journal of one workspace; each statement commits by itself unless it stands in a `transaction()`.
+
+    `owner` names this process in what it writes; `Presence` tells whether the process of an owner is alive.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._connection.row_factory = sqlite3.Row
+    def __init__(self, connection: sqlite3.Connection, owner: str = "") -> None:
+        super().__init__(connection)
+        self.owner = owner
+        self.budget = Budget(connection)
+        self._pack = packer()
 
     @classmethod
-    def open(cls, folder: Path) -> Journal:
+    def open(cls, folder: Path, owner: str = "") -> Journal:
         """Open for writing; made when missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / JOURNAL_FILE
-        # The group-commit thread takes the connection over while a run lasts; only one thread uses it at a time.
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, _FORMAT):
-                raise InputError(str(path), f"it has format {found}, known is {_FORMAT}", "upgrade crossmusim")
-            if found == 0:
-                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_FORMAT};")
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise InputError(str(path), f"not a sound SQLite file ({error})", "restore it from a backup") from error
-        return cls(connection)
+        return cls(connect(folder / JOURNAL_FILE), owner)
 
     @classmethod
     def read(cls, folder: Path) -> Journal:
         """Open for reading; a missing journal reads as an empty one and is not made."""
-        if (folder / JOURNAL_FILE).exists():
-            return cls.open(folder)
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.executescript(_SCHEMA)
-        return cls(connection)
+        return cls.open(folder) if (folder / JOURNAL_FILE).exists() else cls(empty())
 
     def __enter__(self) -> Journal:
         return self
@@ -138,162 +94,266 @@ class Journal:
             raise
         self._connection.execute("COMMIT")
 
-    def interrupt_sending(self, at: datetime) -> int:
-        """Turn calls that were in flight when a former run died into `unknown`; returns how many."""
-        changed = self._connection.execute(
-            "UPDATE calls SET state = 'unknown', updated_at = ?,"
-            " error = 'in flight when the run ended: it may have been answered and billed' WHERE state = 'sending'",
-            (_text(at),),
-        )
-        return changed.rowcount
+    # --- calls come in ---
 
-    def register(self, calls: Sequence[PlannedCall], *, endpoint: str, prompt: str, at: datetime) -> None:
-        """Write down a run and the calls it wants; calls already known keep their state."""
-        now = _text(at)
+    def enter_run(
+        self, *, pack: tuple[str, str, str], endpoint: str, model: str, plan: str, shard: str = "", at: datetime
+    ) -> RunState:
+        """The run of this plan to take up, or a new one; `pack` is its id, version and prompt hash.
+
+        A run is taken up only while no other plan of its pack and endpoint was begun after it: a call belongs to the
+        run that wanted it last.
+        """
         with self.transaction():
-            started = self._connection.execute(
-                "INSERT INTO runs (started_at, prompt, endpoint) VALUES (?, ?, ?)", (now, prompt, endpoint)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", (endpoint, model)
             )
-            run_id = started.lastrowid
-            self._connection.executemany(
-                "INSERT INTO calls (request_key, endpoint, model, sample_idx, body, state, planned_at, updated_at)"
-                " VALUES (?, ?, ?, ?, ?, 'planned', ?, ?) ON CONFLICT DO NOTHING",
-                (
-                    (c.request_key, endpoint, c.model, c.sample_idx, _pack(canonical_json(c.body)), now, now)
-                    for c in calls
-                ),
+            (endpoint_id,) = self._connection.execute(
+                "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", (endpoint, model)
+            ).fetchone()
+            found = self._connection.execute(
+                "SELECT run_id, position, planned FROM runs r WHERE plan = ? AND shard = ? AND prompt_id = ?"
+                " AND endpoint_id = ? AND NOT EXISTS (SELECT 1 FROM runs n WHERE n.prompt_id = r.prompt_id"
+                " AND n.endpoint_id = r.endpoint_id AND n.run_id > r.run_id AND n.plan <> r.plan)",
+                (plan, shard, pack[0], endpoint_id),
+            ).fetchone()
+            if found is not None:
+                return RunState(int(found[0]), int(found[1]), bool(found[2]))
+            made = self._connection.execute(
+                "INSERT INTO runs (started_at, prompt_id, prompt_version, prompt_hash, endpoint_id, plan, shard)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (_text(at), *pack, endpoint_id, plan, shard),
             )
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (
-                        c.request_key, c.prompt_id, c.track_id, c.doc_id or "", c.sample_idx, c.language, c.model,
-                        c.prompt_version, c.prompt_hash, run_id,
-                    )
-                    for c in calls
-                ),
-            )  # fmt: skip
+            return RunState(int(made.lastrowid or 0), 0, False)
 
-    def states(self, keys: Iterable[str]) -> dict[str, str]:
-        """State of each of these keys that the journal knows."""
-        found = {}
-        for key in keys:
-            row = self._connection.execute("SELECT state FROM calls WHERE request_key = ?", (key,)).fetchone()
-            if row is not None:
-                found[key] = str(row["state"])
-        return found
+    def register(
+        self,
+        run_id: int,
+        calls: Sequence[PlannedCall],
+        *,
+        position: int,
+        at: datetime,
+        done: bool = False,
+        rejected: Sequence[Mapping[str, str]] = (),
+    ) -> list[OpenCall]:
+        """Write down calls that a run wants and how far its plan has come; returns those without a reply, one per key.
 
-    def sending(self, key: str, at: datetime) -> None:
-        """Note that the call is about to touch the socket; must be durable before it does."""
+        Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
+        """
         now = _text(at)
-        self._connection.execute(
-            "UPDATE calls SET state = 'sending', attempts = attempts + 1, error = NULL, updated_at = ?"
-            " WHERE request_key = ?",
-            (now, key),
+        execute = self._connection.execute
+        (endpoint_id,) = execute("SELECT endpoint_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        waiting: dict[int, OpenCall] = {}
+        for call in calls:
+            call_id, state, kind, parent = execute(
+                "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes,"
+                " body) VALUES (?, ?, ?, ?, 'planned', ?, ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET"
+                " run_id = excluded.run_id, body = iif(state = 'replied', body, excluded.body)"
+                " RETURNING call_id, state, kind, parent",
+                (
+                    *(call.request_key, endpoint_id, run_id, call.sample_idx, now, now),
+                    *(len(call.payload), self._pack(call.payload)),
+                ),
+            ).fetchone()
+            execute(
+                "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(call.prompt_id, call.track_id, call.doc_id or "", call.sample_idx, call.language),
+                    *(endpoint_id, call_id, run_id),
+                ),
+            )
+            if state != "replied":
+                waiting[call_id] = OpenCall(call_id, call.request_key, call.payload, kind, parent, state)
+        for row in rejected:
+            execute("INSERT INTO refused VALUES (?, ?, ?, ?)", (run_id, row["key"], row["reason"], row["finding"]))
+        execute("UPDATE runs SET position = ?, planned = ? WHERE run_id = ?", (position, done, run_id))
+        return list(waiting.values())
+
+    def follow(self, parent: OpenCall, kind: str, request_key: str, body: bytes, at: datetime) -> OpenCall | None:
+        """Write down a call that follows a reply (`larger`, `repair`); None when its key is known already."""
+        now, root = _text(at), parent.parent or parent.call_id
+        row = self._connection.execute(
+            "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, kind, parent, state, planned_at,"
+            " updated_at, bytes, body) SELECT ?, endpoint_id, run_id, sample_idx, ?, ?, 'planned', ?, ?, ?, ?"
+            " FROM calls WHERE call_id = ? ON CONFLICT (request_key) DO NOTHING RETURNING call_id",
+            (request_key, kind, root, now, now, len(body), self._pack(body), root),
+        ).fetchone()
+        return None if row is None else OpenCall(int(row[0]), request_key, body, kind, root)
+
+    def open_calls(self, run_id: int, state: str, *, before: datetime, after: int = 0, n: int = 256) -> list[OpenCall]:
+        """Up to `n` calls of a run that have been in `state` since `before`, by call_id from the one behind `after`.
+
+        Calls that lie in a batch are not among them.
+        """
+        rows = self._connection.execute(
+            "SELECT call_id, request_key, body, kind, parent, state FROM calls WHERE run_id = ? AND state = ?"
+            " AND call_id > ? AND updated_at < ? AND batch IS NULL ORDER BY call_id LIMIT ?",
+            (run_id, state, after, _text(before), n),
         )
+        return [_open(row) for row in rows]
+
+    def has_open(self, run_id: int, *, resend: bool) -> bool:
+        """Whether anything of a run is to be sent, or to be looked at."""
+        states = ("planned", "failed", "unknown") if resend else ("planned", "failed")
+        marks = ", ".join("?" * len(states))
+        row = self._connection.execute(
+            f"SELECT EXISTS (SELECT 1 FROM calls WHERE run_id = ? AND state IN ({marks}))"
+            " OR EXISTS (SELECT 1 FROM calls WHERE run_id = ? AND state = 'replied' AND checked = 0)",
+            (run_id, *states, run_id),
+        ).fetchone()
+        return bool(row[0])
+
+    def unchecked(self, run_id: int) -> Iterator[tuple[OpenCall, bytes]]:
+        """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
+        ids = self._connection.execute(
+            "SELECT call_id, request_key, body, kind, parent, state FROM calls"
+            " WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id",
+            (run_id,),
+        ).fetchall()
+        for row in ids:
+            yield _open(row), self.raw_reply(row["request_key"])
+
+    # --- calls go out ---
+
+    def sending(
+        self,
+        call_id: int,
+        at: datetime,
+        *,
+        scope: str = "",
+        reserve: Reserved = NOTHING,
+        ceilings: Ceilings = NO_CEILINGS,
+        resend: bool = False,
+    ) -> str:
+        """Take a call and note that it is about to touch the socket; must be durable before it does.
+
+        Returns "" when it may be sent, TAKEN when another process was first, or which ceiling it would pass.
+        """
+        row = self._connection.execute("SELECT state, owner FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        state = row["state"]
+        if state not in ("planned", "failed") and not (resend and state == "unknown"):
+            return TAKEN
+        if refusal := self.budget.reserve(
+            scope, calls=1, tokens=reserve.tokens, cost_nusd=reserve.nusd, ceilings=ceilings
+        ):
+            return refusal
         self._connection.execute(
-            "INSERT INTO attempts (request_key, attempt, sent_at)"
-            " SELECT request_key, attempts, ? FROM calls WHERE request_key = ?",
-            (now, key),
+            "UPDATE calls SET state = 'sending', attempts = attempts + 1, owner = ?, error = NULL, updated_at = ?,"
+            " reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
+            (self.owner, _text(at), reserve.tokens, reserve.nusd, call_id),
+        )
+        return ""
+
+    def release(self, call_id: int, at: datetime, *, scope: str = "") -> None:
+        """A call that was taken and then not sent after all is planned again, as if it had never been taken."""
+        row = self._reserved(call_id)
+        self.budget.release(scope, calls=1, tokens=row.tokens, cost_nusd=row.nusd)
+        self._connection.execute(
+            "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, updated_at = ?,"
+            " reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?",
+            (_text(at), call_id),
         )
 
     def settle(
         self,
-        key: str,
+        call_id: int,
         state: str,
         *,
         outcome: str,
         at: datetime,
+        scope: str = "",
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
         raw: bytes | None = None,
         error: str | None = None,
     ) -> None:
-        """End the call's current attempt: `raw` is the reply body, or the body of a refusal, untouched."""
-        now = _text(at)
-        reply = None if raw is None else zlib.compress(raw, 6)
-        self._connection.execute(
-            "UPDATE attempts SET ended_at = ?, outcome = ?, status = ?, headers = ?, reply = ?"
-            " WHERE request_key = ? AND attempt = (SELECT attempts FROM calls WHERE request_key = ?)",
-            (now, outcome, status, json.dumps(dict(headers or {}), sort_keys=True), reply, key, key),
-        )
-        self._connection.execute(
-            "UPDATE calls SET state = ?, error = ?, updated_at = ? WHERE request_key = ?", (state, error, now, key)
-        )
+        """End the call's current attempt: `raw` is the reply body, or the body of a refusal, untouched.
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Prompt (id@version, as last wanted) → state → calls."""
-        rows = self._connection.execute(
-            "SELECT prompt, state, COUNT(*) AS n FROM ("
-            "SELECT c.state, w.prompt_id || '@' || w.prompt_version AS prompt, MAX(w.run_id)"  # SQLite: of that row
-            " FROM calls c JOIN wanted w USING (request_key) GROUP BY c.request_key"
-            ") GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-        counts: dict[str, dict[str, int]] = {}
-        for row in rows:
-            counts.setdefault(str(row["prompt"]), {})[str(row["state"])] = int(row["n"])
-        return counts
-
-    def calls_in(self, states: Collection[str]) -> list[CallRow]:
-        """Calls in these states, one row per track they are wanted for, sorted."""
-        marks = ", ".join("?" * len(states))
-        rows = self._connection.execute(
-            "SELECT c.request_key, c.state, c.error, c.updated_at, w.prompt_id || '@' || w.prompt_version AS prompt,"
-            f" w.track_id, w.doc_id FROM calls c JOIN wanted w USING (request_key) WHERE c.state IN ({marks})"
-            " ORDER BY w.prompt_id, w.track_id, w.doc_id, c.request_key",
-            tuple(states),
-        )
-        return [CallRow(**{**dict(row), "doc_id": row["doc_id"] or None}) for row in rows]
-
-    def replies(self, prompt_ids: Collection[str] | None = None) -> Iterator[Reply]:
-        """The reply to each target, sample and model, sorted by prompt, track, document and sample.
-
-        Where a target was asked again under another key (changed template or document), the reply last wanted counts.
+        A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
+        `unknown` one as long as it is unknown.
         """
-        for row in self._connection.execute(_REPLIES):
-            if prompt_ids is not None and row["prompt_id"] not in prompt_ids:
-                continue
-            said = read_completion(zlib.decompress(row["reply"]))
-            yield Reply(
-                request_key=row["request_key"],
-                prompt_id=row["prompt_id"],
-                prompt_version=row["prompt_version"],
-                prompt_hash=row["prompt_hash"],
-                track_id=row["track_id"],
-                doc_id=row["doc_id"] or None,
-                sample_idx=row["sample_idx"],
-                language=row["language"],
-                model=said.model or row["model"],
-                finish_reason=said.finish_reason,
-                content=said.content,
-                replied_at=datetime.fromisoformat(row["ended_at"]),
-                usage=said.usage,
-            )
-
-    def raw_reply(self, key: str) -> bytes:
-        """The reply body of a replied call, byte for byte; KeyError when there is none."""
-        row = self._connection.execute(
-            "SELECT a.reply FROM calls c JOIN attempts a ON a.request_key = c.request_key AND a.attempt = c.attempts"
-            " WHERE c.request_key = ? AND c.state = 'replied'",
-            (key,),
-        ).fetchone()
-        if row is None:
-            raise KeyError(key)
-        return zlib.decompress(row["reply"])
-
-    def attempts(self, key: str) -> list[dict[str, Any]]:
-        """Every attempt at a call, oldest first, without the reply bodies."""
-        rows = self._connection.execute(
-            "SELECT attempt, sent_at, ended_at, outcome, status, headers FROM attempts"
-            " WHERE request_key = ? ORDER BY attempt",
-            (key,),
+        self._connection.execute(
+            "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers, reply)"
+            " SELECT call_id, attempts, coalesce(owner, ''), updated_at, ?, ?, ?, ?, ? FROM calls WHERE call_id = ?",
+            (
+                *(_text(at), outcome, status, json.dumps(dict(headers or {}), sort_keys=True)),
+                *(None if raw is None else self._pack(raw), call_id),
+            ),
         )
-        return [{**dict(row), "headers": json.loads(row["headers"] or "{}")} for row in rows]
+        if state == "failed":
+            self._give_back(call_id, scope)
+        self._connection.execute(
+            "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
+            (state, error, _text(at), call_id),
+        )
+
+    def charge(
+        self,
+        call_id: int,
+        *,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cost_nusd: int | None,
+        scope: str = "",
+    ) -> None:
+        """Enter what a reply used in place of what was reserved, and note that it was looked at.
+
+        A reply that tells no usage, or whose price is not known, is charged all that was reserved.
+        """
+        reserved = self._reserved(call_id)
+        told = input_tokens is not None and output_tokens is not None
+        tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
+        cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
+        self.budget.settle(
+            scope, reserved_tokens=reserved.tokens, reserved_nusd=reserved.nusd, tokens=tokens, cost_nusd=cost
+        )
+        self._connection.execute(
+            "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ? WHERE attempt_id ="
+            " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (input_tokens, output_tokens, cost, call_id),
+        )
+        self._connection.execute(
+            "UPDATE calls SET checked = 1, reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?", (call_id,)
+        )
+
+    def _give_back(self, call_id: int, scope: str) -> None:
+        reserved = self._reserved(call_id)
+        self.budget.settle(scope, reserved_tokens=reserved.tokens, reserved_nusd=reserved.nusd, tokens=0, cost_nusd=0)
+        self._connection.execute(
+            "UPDATE calls SET reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?", (call_id,)
+        )
+
+    def _reserved(self, call_id: int) -> Reserved:
+        row = self._connection.execute(
+            "SELECT reserved_tokens, reserved_nusd FROM calls WHERE call_id = ?", (call_id,)
+        ).fetchone()
+        return Reserved(int(row[0]), int(row[1]))
+
+    def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
+        """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""
+        owners = [
+            str(row[0])
+            for row in self._connection.execute(
+                "SELECT DISTINCT coalesce(owner, '') FROM calls WHERE state = 'sending' AND batch IS NULL"
+            )
+        ]
+        lost = 0
+        for owner in filter(is_dead, owners):
+            with self.transaction():
+                ids = self._connection.execute(
+                    "SELECT call_id FROM calls WHERE state = 'sending' AND batch IS NULL AND coalesce(owner, '') = ?",
+                    (owner,),
+                ).fetchall()
+                for (call_id,) in ids:
+                    self.settle(call_id, "unknown", outcome="unknown", at=at, error=IN_FLIGHT_AT_A_CRASH)
+                lost += len(ids)
+        return lost
+
+
+def _open(row: sqlite3.Row) -> OpenCall:
+    call_id, key, body, kind, parent, state = row
+    return OpenCall(int(call_id), str(key), unpack(body), str(kind), parent, str(state))
 
 
 def _text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _pack(text: str) -> bytes:
-    return zlib.compress(text.encode("utf-8", errors="surrogatepass"), 6)

@@ -7,6 +7,7 @@ so no value can ever open a message; includes are read at load, so rendering tou
 
 from __future__ import annotations
 
+import functools
 import re
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -36,11 +37,13 @@ __all__ = [
     "pack_folders",
     "pack_roots",
     "render",
+    "repair_messages",
     "template_environment",
 ]
 
 PROMPT_FILE = "prompt.j2"
 SHARED_FOLDER = "_shared"
+REPAIR_FILE = "repair.j2"
 
 _ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _SEMVER_PATTERN = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
@@ -130,10 +133,13 @@ class Pack:
 
 def pack_roots(prompts_dir: Path | None, workspace: Path) -> list[Path]:
     """Folders of packs, the first found wins: the settings', the workspace's, the built-in ones."""
+    return [*([workspace / prompts_dir] if prompts_dir else []), workspace / "prompts", _built_in()]
+
+
+def _built_in() -> Path:
     checkout = Path(sourcing.__file__).resolve().parents[1]
     installed = Path(sysconfig.get_path("data")) / "share" / "crossmusim" / "prompts"
-    built_in = checkout / "prompts" if (checkout / "pyproject.toml").is_file() else installed
-    return [*([workspace / prompts_dir] if prompts_dir else []), workspace / "prompts", built_in]
+    return checkout / "prompts" if (checkout / "pyproject.toml").is_file() else installed
 
 
 def pack_folders(roots: Sequence[Path]) -> dict[str, Path]:
@@ -207,6 +213,19 @@ def render(pack: Pack, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         return [{"role": role, "content": template.render(values).strip()} for role, template in pack.templates]
     except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise PromptError(f"prompt pack {pack.name}", f"it does not render ({error})", "mend the template") from error
+
+
+@functools.cache
+def _repair_blocks() -> tuple[tuple[str, jinja2.Template], ...]:
+    path = _built_in() / SHARED_FOLDER / REPAIR_FILE
+    environment = template_environment({})
+    return tuple((role, environment.from_string(source)) for role, source in _blocks(path, _read(path)))
+
+
+def repair_messages(reply: str, problem: str) -> list[dict[str, str]]:
+    """The messages that ask for a reply to be mended: what was said, and what is wrong with it."""
+    values = {"reply": _defuse(reply), "problem": _defuse(problem)}
+    return [{"role": role, "content": template.render(values).strip()} for role, template in _repair_blocks()]
 
 
 def _value(pack: Pack, name: str, inputs: Mapping[str, Any]) -> Any:

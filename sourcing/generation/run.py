@@ -1,44 +1,58 @@
-"""Run: send the planned calls that the journal has no reply to, journal every answer, stop cleanly, resume exactly."""
+"""Run: send the calls of a plan that have no reply yet, journal every answer, stop cleanly, resume exactly."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
-from sourcing.generation.client import Answer, CallFailed, ChatClient
+from sourcing.generation.budget import NO_CEILINGS, Ceilings
+from sourcing.generation.checking import ReplyChecker
+from sourcing.generation.client import CallFailed, ChatClient
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.estimate import expected_tokens, worst_case
+from sourcing.generation.feed import CallFeed
 from sourcing.generation.groupcommit import GroupCommit
-from sourcing.generation.journal import Journal
+from sourcing.generation.journal import TAKEN, Journal, OpenCall, Reserved
+from sourcing.generation.journal_reading import RunState
+from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
-from sourcing.generation.plan import PlannedCall
+from sourcing.generation.pack import Pack
+from sourcing.generation.plan import Step
+from sourcing.generation.prices import FREE, Price, actual_cost
+from sourcing.generation.quota import Quota
+from sourcing.store.interrupts import interrupts
 
-__all__ = ["OnUnknown", "RunOptions", "RunResult", "run_calls", "to_send"]
+__all__ = ["OnUnknown", "RunOptions", "RunResult", "run_calls"]
 
 OnUnknown = Literal["hold", "resend"]
 
-#: Calls failing one after the other before a run is called off.
+#: Calls failing one after the other, for reasons of their own, before a run is called off.
 _FAILURES_IN_A_ROW = 8
-#: A server that asks for a longer pause than this is asked again by another run.
-_LONGEST_PAUSE_S = 300.0
 
 
 @dataclass(frozen=True)
 class RunOptions:
+    """How hard an endpoint may be asked, and what a run may use. `scope` is what the ceilings are counted over."""
+
     concurrency: int
     timeout_s: float
     max_attempts: int
     on_unknown: OnUnknown = "hold"
-    max_calls: int | None = None  # requests on the wire, retries counted
+    scope: str = ""
+    ceilings: Ceilings = NO_CEILINGS
+    price: Price = FREE
     backoff_s: float = 1.0  # first pause before a retry; doubles, with jitter
+    give_up_after_s: float = 120.0  # of refusals without one answer
 
 
 @dataclass
@@ -51,50 +65,47 @@ class RunResult:
     failed: int = 0
     unknown: int = 0  # lost sight of in this run
     held: int = 0  # unknown from a former run, not resent
+    followed: int = 0  # larger tries and repairs answered in this run
     stopped: CrossmusimError | None = None
 
     def counts(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in ("planned", "cached", "replied", "failed", "unknown", "held")}
+        names = ("planned", "cached", "replied", "failed", "unknown", "held", "followed")
+        return {name: getattr(self, name) for name in names}
 
-
-def to_send(
-    calls: Sequence[PlannedCall], states: Mapping[str, str], *, resend_unknown: bool
-) -> tuple[list[PlannedCall], RunResult]:
-    """The calls still to be sent, one per key, never tried ones first; and the counts of the others."""
-    distinct = list({call.request_key: call for call in calls}.values())
-    fresh = [call for call in distinct if states.get(call.request_key, "planned") == "planned"]
-    failed = [call for call in distinct if states.get(call.request_key) == "failed"]
-    unknown = [call for call in distinct if states.get(call.request_key) in ("unknown", "sending")]
-    cached = sum(states.get(call.request_key) == "replied" for call in distinct)
-    result = RunResult(planned=len(distinct), cached=cached, held=0 if resend_unknown else len(unknown))
-    return fresh + failed + (unknown if resend_unknown else []), result
+    def __add__(self, other: RunResult) -> RunResult:
+        both = {name: number + getattr(other, name) for name, number in self.counts().items()}
+        return RunResult(**both, stopped=self.stopped or other.stopped)
 
 
 def run_calls(
-    calls: Sequence[PlannedCall],
+    run: RunState,
+    steps: Callable[[int], Iterator[Step]],
     journal: Journal,
+    pack: Pack,
     endpoint: Endpoint,
     options: RunOptions,
     *,
-    prompt: str,
+    quota: Quota | None = None,
     on_reply: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
-    """Make the calls the journal has no reply to. Call it under the workspace's lock "generate".
+    """Make the calls of `run` that have no reply; `steps(n)` are those of its plan behind the first n targets.
 
     Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us) or
-    StoppedShort (interrupt, limit, a server that keeps failing), and the same command takes it up again.
+    StoppedShort (interrupt, ceiling, a server that keeps refusing), and the same command takes it up again.
     """
-    journal.interrupt_sending(clock())
-    journal.register(calls, endpoint=endpoint.identity, prompt=prompt, at=clock())
     resend = options.on_unknown == "resend" or endpoint.resend_is_free
-    pending, result = to_send(calls, journal.states(call.request_key for call in calls), resend_unknown=resend)
-    if pending:
+    feed = CallFeed(journal, run, steps, resend=resend, clock=clock)
+    result = RunResult()
+    if not run.planned or journal.has_open(run.run_id, resend=resend):
         with _serving(endpoint) as live:
             # Replies of the embedded model are the same bytes every time only while calls are made one by one.
-            workers = 1 if endpoint.is_local else min(options.concurrency, len(pending))
-            run = _Run(live, journal, replace(options, concurrency=workers), result, clock=clock, on_reply=on_reply)
-            asyncio.run(run.send_all(pending))
+            options = replace(options, concurrency=1) if endpoint.is_local else options
+            engine = _Engine(live, journal, pack, options, result, quota=quota, clock=clock, on_reply=on_reply)
+            asyncio.run(engine.send_all(run.run_id, feed))
+    after = journal.run_counts(run.run_id)
+    result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
+    result.held = after["unknown"] - result.unknown
     return result
 
 
@@ -107,106 +118,211 @@ def _serving(endpoint: Endpoint) -> Iterator[Endpoint]:
         yield replace(endpoint, base_url=server.base_url, api_key=server.api_key)
 
 
-class _Run:
-    """The state of one run, all of it used from one event loop."""
+@dataclass
+class _Try:
+    """A call on its way; `failures` are its own, not those of a server that has too much to do."""
+
+    call: OpenCall
+    reserve: Reserved
+    failures: int = 0
+
+
+class _NotSent(Exception):
+    """The run is stopping, or another process was first."""
+
+
+class _Engine:
+    """One run in one process, all of it used from one event loop."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         journal: Journal,
+        pack: Pack,
         options: RunOptions,
         result: RunResult,
         *,
+        quota: Quota | None,
         clock: Callable[[], datetime],
         on_reply: Callable[[], object],
     ) -> None:
         self.endpoint, self.journal, self.options, self.result = endpoint, journal, options, result
-        self.clock, self.on_reply = clock, on_reply
+        self.quota, self.clock, self.on_reply = quota, clock, on_reply
+        self.checker = ReplyChecker(pack, endpoint)
         self.stopping = asyncio.Event()
-        self.requests = 0
+        self.freed = asyncio.Event()  # something that was reserved has been given back
+        self.reserving = 0  # calls whose reservation is not settled yet
         self.failures_in_a_row = 0
-        self.not_before = 0.0  # loop time until which a server asked all of us to wait
+        self.last_failure = ""
 
-    async def send_all(self, pending: Sequence[PlannedCall]) -> None:
-        waiting = iter(pending)
+    async def send_all(self, run_id: int, feed: CallFeed) -> None:
         options = self.options
+        loop = asyncio.get_running_loop()
+        self.limiter = Limiter(self.quota, max_in_flight=options.concurrency, give_up_after_s=options.give_up_after_s)
+        waiting: asyncio.Queue[OpenCall | None] = asyncio.Queue(maxsize=2 * options.concurrency)
         async with (
             GroupCommit(self.journal) as self.durable,
             ChatClient(self.endpoint, timeout_s=options.timeout_s, concurrency=options.concurrency) as self.client,
         ):
-            with self._interrupts():
+            with interrupts(lambda: loop.call_soon_threadsafe(self._interrupted)):
                 try:
                     async with asyncio.TaskGroup() as group:
-                        for _ in range(options.concurrency):
-                            group.create_task(self._work(waiting))
+                        feeding = group.create_task(self._feed(waiting, run_id, feed))
+                        workers = [group.create_task(self._work(waiting)) for _ in range(options.concurrency)]
+                        await asyncio.gather(*workers)
+                        feeding.cancel()
                 except* sqlite3.Error as errors:
                     found = f"it cannot be written ({errors.exceptions[0]})"
                     self._stop(StoppedShort("generation journal", found, "free disk space and run the same command"))
         if self.result.failed and not self.result.replied and not self.result.stopped:
             self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", _LOOK))
 
-    async def _work(self, waiting: Iterator[PlannedCall]) -> None:
-        while not self.stopping.is_set():
-            call = next(waiting, None)
-            if call is None:
-                return
-            await self._make(call)
+    async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
+        """First what follows from replies that an ended process had no time to look at."""
+        for call, raw in await self.durable(lambda: list(self.journal.unchecked(run_id))):
+            if (follow := (await self._check(call, raw))[0]) is not None:
+                await waiting.put(follow)
+        async for calls in feed.chunks(self.durable):
+            for call in calls:
+                await waiting.put(call)
+        for _ in range(self.options.concurrency):
+            await waiting.put(None)
 
-    async def _make(self, call: PlannedCall) -> None:
+    async def _work(self, waiting: asyncio.Queue[OpenCall | None]) -> None:
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        try:
+            while not self.stopping.is_set():
+                if waiting.empty():
+                    taking = asyncio.ensure_future(waiting.get())
+                    await asyncio.wait((taking, stopped), return_when=asyncio.FIRST_COMPLETED)
+                    if not taking.done():
+                        taking.cancel()
+                        return
+                    call = taking.result()
+                else:
+                    call = waiting.get_nowait()
+                if call is None:
+                    return
+                following: OpenCall | None = call
+                while following is not None:
+                    following = await self._make(following)
+        finally:
+            stopped.cancel()
+
+    async def _make(self, call: OpenCall) -> OpenCall | None:
+        """One call with its retries; returns the call that follows from its reply, if any."""
+        attempt = _Try(call, worst_case(call.body, self.options.price))
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._may_retry),
-            stop=stop_after_attempt(self.options.max_attempts),
+            stop=self._tried_enough,
             wait=self._pause_s,
             sleep=self._sleep,
             reraise=True,
         )
         try:
-            answer: Answer | None = await retrying(self._attempt, call)
+            follow: OpenCall | None = await retrying(self._attempt, attempt)
+        except _NotSent:
+            return None
         except CallFailed as failure:
             self._count_failure(failure)
-            return
-        if answer is not None:
-            self.failures_in_a_row = 0
+            return None
+        self.failures_in_a_row = 0
+        if call.kind == "root":
             self.result.replied += 1
             self.on_reply()
+        else:
+            self.result.followed += 1
+        return follow
 
-    async def _attempt(self, call: PlannedCall) -> Answer | None:
-        """One request; None when the run stopped before it was sent."""
-        await self._sleep(self.not_before - asyncio.get_running_loop().time())
-        if self.stopping.is_set() or not self._take_request():
-            return None
-        key = call.request_key
-        await self.durable(lambda: self.journal.sending(key, self.clock()))
+    async def _attempt(self, attempt: _Try) -> OpenCall | None:
+        """One request, its reply durable before anyone looks at it."""
+        call, scope = attempt.call, self.options.scope
+        permit = await self._take(attempt)
+        began_s = time.perf_counter()
         try:
-            answer = await self.client.send(call.body)
-        except CallFailed as caught:
-            failure = caught
-            state = "unknown" if failure.maybe_answered else "failed"
-            await self.durable(
-                lambda: self.journal.settle(
-                    key, state, outcome=failure.outcome, at=self.clock(), status=failure.status,
-                    headers=failure.headers, raw=failure.raw, error=str(failure),
-                )
-            )  # fmt: skip
+            answer = await self.client.send_bytes(call.body)
+        except CallFailed as failure:
+            await self._settle_failure(attempt, permit, failure)
             raise
+        latency_s = time.perf_counter() - began_s
         await self.durable(
-            lambda: self.journal.settle(
-                key, "replied", outcome="replied", at=self.clock(), status=answer.status,
-                headers=answer.headers, raw=answer.raw,
+            partial(
+                self.journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
+                status=answer.status, headers=answer.headers, raw=answer.raw,
             )
         )  # fmt: skip
-        return answer
+        follow, tokens = await self._check(call, answer.raw)
+        permit.replied(tokens, answer.headers, latency_s)
+        self._free()
+        return follow
 
-    def _take_request(self) -> bool:
-        if self.options.max_calls is not None and self.requests >= self.options.max_calls:
-            self._stop(
-                StoppedShort(
-                    "generate run", f"--max-calls {self.options.max_calls} is reached", "run the same command for more"
+    async def _take(self, attempt: _Try) -> Permit:
+        """Wait for a place and for what the call may use; its state is `sending` after that."""
+        call, options = attempt.call, self.options
+        tokens = expected_tokens(call.body)
+        while True:
+            permit = await self.limiter.acquire(tokens)
+            if permit is None or self.stopping.is_set():
+                if self.limiter.breaker:
+                    self._stop(StoppedShort(self.endpoint.name, self.limiter.breaker, _LOOK))
+                raise _NotSent
+            self.freed.clear()
+            refusal = await self.durable(
+                partial(
+                    self.journal.sending, call.call_id, self.clock(), scope=options.scope, reserve=attempt.reserve,
+                    ceilings=options.ceilings, resend=call.state == "unknown",
                 )
+            )  # fmt: skip
+            if not refusal:
+                self.reserving += 1
+                return permit
+            permit.cancel()
+            if refusal == TAKEN:
+                raise _NotSent
+            if not self.reserving:
+                self._stop(StoppedShort("generate run", refusal, "raise it and run the same command for more"))
+                raise _NotSent
+            await self._first_of(self.freed, self.stopping)
+
+    async def _check(self, call: OpenCall, raw: bytes) -> tuple[OpenCall | None, int]:
+        """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
+        checked = self.checker.look(call, raw)
+        asked, said = checked.tokens("prompt_tokens"), checked.tokens("completion_tokens")
+        charge = partial(
+            self.journal.charge, call.call_id, input_tokens=asked, output_tokens=said, scope=self.options.scope,
+            cost_nusd=actual_cost(self.options.price, checked.usage),
+        )  # fmt: skip
+        tokens = (asked or 0) + (said or 0)
+        if checked.follow is None:
+            self.durable.later(charge)
+            return None, tokens
+        next_call = checked.follow
+
+        def follow() -> OpenCall | None:
+            charge()
+            return self.journal.follow(call, next_call.kind, next_call.request_key, next_call.body, self.clock())
+
+        return await self.durable(follow), tokens
+
+    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
+        state = "unknown" if failure.maybe_answered else "failed"
+        await self.durable(
+            partial(
+                self.journal.settle, attempt.call.call_id, state, outcome=failure.outcome, at=self.clock(),
+                scope=self.options.scope, status=failure.status, headers=failure.headers, raw=failure.raw,
+                error=str(failure),
             )
-            return False
-        self.requests += 1
-        return True
+        )  # fmt: skip
+        if failure.throttled:
+            permit.throttled(failure.headers)
+        else:
+            attempt.failures += 1
+            permit.failed()
+        self._free()
+
+    def _free(self) -> None:
+        self.reserving -= 1
+        self.freed.set()
 
     def _may_retry(self, error: BaseException) -> bool:
         if not isinstance(error, CallFailed) or not error.retry or self.stopping.is_set():
@@ -214,24 +330,29 @@ class _Run:
         # A server that is not there at the start will not come while we wait; one that goes away may come back.
         return error.outcome != "connection_refused" or self.result.replied > 0
 
+    def _tried_enough(self, state: RetryCallState) -> bool:
+        attempt: _Try = state.args[0]
+        return attempt.failures >= self.options.max_attempts
+
     def _pause_s(self, state: RetryCallState) -> float:
+        """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
         failure = state.outcome.exception() if state.outcome else None
-        asked = failure.retry_after_s if isinstance(failure, CallFailed) else None
-        backoff = wait_random_exponential(multiplier=self.options.backoff_s, max=60)(state)
-        if asked is None:
-            return backoff
-        if asked > _LONGEST_PAUSE_S:
-            self._stop(
-                StoppedShort(self.endpoint.name, f"it asks us to wait {asked:.0f} s", "run the same command then")
-            )
+        if isinstance(failure, CallFailed) and failure.throttled:
             return 0.0
-        self.not_before = max(self.not_before, asyncio.get_running_loop().time() + asked)
-        return asked
+        return float(wait_random_exponential(multiplier=self.options.backoff_s, max=60)(state))
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    async def _first_of(self, *events: asyncio.Event) -> None:
+        tasks = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def _count_failure(self, failure: CallFailed) -> None:
         self.last_failure = str(failure)
@@ -248,33 +369,14 @@ class _Run:
             found = f"{self.failures_in_a_row} calls in a row failed; the last: {self.last_failure}"
             self._stop(StoppedShort(self.endpoint.name, found, _LOOK))
 
+    def _interrupted(self) -> None:
+        self._stop(StoppedShort("generate run", "interrupted", "the same command takes up where it ended"))
+
     def _stop(self, error: CrossmusimError) -> None:
         """Begin no further call; those in flight end and are journalled. The first reason is the one told."""
         self.result.stopped = self.result.stopped or error
         self.stopping.set()
-
-    @contextlib.contextmanager
-    def _interrupts(self) -> Iterator[None]:
-        """SIGINT and SIGTERM stop the run cleanly; a second SIGINT is not waited for."""
-        loop = asyncio.get_running_loop()
-        former = {}
-
-        def interrupted(number: int) -> None:
-            self._stop(StoppedShort("generate run", "interrupted", "the same command takes up where it ended"))
-            loop.remove_signal_handler(number)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Only the main thread may handle signals, and not every platform's loop can.
-            with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
-                former[number] = signal.getsignal(number)
-                loop.add_signal_handler(number, interrupted, number)
-        try:
-            yield
-        finally:
-            for number, handler in former.items():
-                with contextlib.suppress(ValueError, RuntimeError):
-                    loop.remove_signal_handler(number)
-                    signal.signal(number, handler)
+        self.limiter.stop()
 
 
 _START = "start it, or use --endpoint local"

@@ -1,12 +1,13 @@
 """The ground floor: schemas, the workspace and dataset versions. Everyone may use it."""
 
-from sourcing.store.schemas import Description, Document, Match, Rejected, Track
+from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.versions import DatasetVersion, list_versions, open_version
 from sourcing.store.workspace import Workspace
 
 __all__ = [
     "DatasetVersion",
     "Description",
+    "Disagreement",
     "Document",
     "Match",
     "Rejected",

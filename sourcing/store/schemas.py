@@ -1,4 +1,4 @@
-"""The tables every room exchanges: Track, Document, Match, Description, Rejected.
+"""The tables every room exchanges: Track, Document, Match, Description, Disagreement, Rejected.
 
 Each schema is a dataframely class whose columns carry their own documentation (`description=`), which
 the dataset card and `dataset show` print. Rows that break a rule come back as rejected rows with the rule's name.
@@ -15,6 +15,7 @@ __all__ = [
     "ORIGINS",
     "TRACK_ID_PATTERN",
     "Description",
+    "Disagreement",
     "Document",
     "Match",
     "Rejected",
@@ -155,9 +156,18 @@ class Description(dy.Schema):
                 "text": dy.String(),
                 "facet": dy.String(),
                 "evidence": dy.List(dy.Struct({"doc_id": dy.String(), "start": dy.Int64(), "end": dy.Int64()})),
+                "agreement": dy.Struct(
+                    {
+                        "samples": dy.Float64(nullable=True, min=0.0, max=1.0),
+                        "models": dy.Float64(nullable=True, min=0.0, max=1.0),
+                        "sources": dy.Float64(nullable=True, min=0.0, max=1.0),
+                    },
+                    nullable=True,
+                ),
             }
         ),
-        description="the aspect list with facets and, per aspect, character spans [start, end) of document text",
+        description="the aspect list with facets and, per aspect, character spans [start, end) of document text and the"
+        " share of its model's samples, of the models asked and of the sources that say it (null: nobody to compare)",
     )
     doc_ids = dy.List(dy.String(), description="documents it draws on")
     licences = dy.List(dy.String(), description="licences of everything it draws on, sorted")
@@ -188,6 +198,36 @@ class Description(dy.Schema):
     def mined_aspects_carry_evidence(cls) -> pl.Expr:
         has_evidence = pl.col("aspects").list.eval(pl.element().struct.field("evidence").list.len() > 0).list.all()
         return (pl.col("origin") != "mined") | has_evidence
+
+
+class Disagreement(dy.Schema):
+    """Opposites said of one track by different descriptions, with who said which; nothing is decided."""
+
+    track_id = dy.String(primary_key=True, description="the track")
+    facet = dy.String(primary_key=True, description="what they disagree about")
+    opposites = dy.String(primary_key=True, description="the sides as the list of opposites names them, 'slow / fast'")
+    said = dy.List(
+        dy.Struct(
+            {
+                "side": dy.String(),
+                "text": dy.String(),
+                "description_id": dy.String(),
+                "origin": dy.String(),
+                "sources": dy.List(dy.String()),
+                "model": dy.String(nullable=True),
+                "sample_idx": dy.Int32(nullable=True),
+            }
+        ),
+        description="each aspect on a side and whose it is, also of descriptions that too few agreed with to stay",
+    )
+
+    @dy.rule()
+    def facet_is_known(cls) -> pl.Expr:
+        return pl.col("facet").is_in(list(FACETS))
+
+    @dy.rule()
+    def has_two_sides(cls) -> pl.Expr:
+        return pl.col("said").list.eval(pl.element().struct.field("side")).list.n_unique() > 1
 
 
 class Rejected(dy.Schema):

@@ -2,7 +2,7 @@
 
 crossmusim.toml          settings
 catalogue.json           where the catalogue came from, and the folder its audio paths start from
-tables/<name>.parquet    tracks, documents, matches, descriptions; sorted by key, rebuilt from the logs
+tables/<name>.parquet    tracks, documents, matches, descriptions, disagreements; sorted by key, rebuilt from the logs
 tables/rejected-<stage>.parquet
 crawl/                   task ledger (SQLite) and WARC files: what the web answered
 matches/verdicts.jsonl   what people decided about pairs: a log of truth
@@ -29,7 +29,7 @@ import dataframely as dy
 import polars as pl
 
 from sourcing.errors import InputError, StoppedShort
-from sourcing.store.schemas import Description, Document, Match, Rejected, Track
+from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 
 __all__ = ["Workspace", "atomic_path", "fsync_folder", "hold_lock", "rejected_frame", "write_json", "write_parquet"]
 
@@ -40,6 +40,7 @@ _TABLES: dict[type[dy.Schema], tuple[str, str]] = {
     Document: ("documents", "crossmusim crawl run"),
     Match: ("matches", "crossmusim match run"),
     Description: ("descriptions", "crossmusim generate describe"),
+    Disagreement: ("disagreements", "crossmusim generate describe"),
 }
 
 

@@ -1,0 +1,103 @@
+"""Looking at a reply: was it cut, does it fit its schema, what did it use; and the call that follows when it does not.
+
+A cut reply gets one try with twice the room, one that does not fit its schema one repair call. Both are calls of
+their own, with keys, attempts and costs of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jsonschema_rs
+
+from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.journal import OpenCall
+from sourcing.generation.pack import Pack, repair_messages
+from sourcing.generation.wire import Completion, ordered_json, read_completion, request_key
+
+__all__ = ["Checked", "FollowUp", "ReplyChecker"]
+
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+_LARGER = 2
+_SHOWN_CHARS = 4000  # of a bad reply, for the model to mend
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """The call that follows a reply: its kind, key and body."""
+
+    kind: Literal["larger", "repair"]
+    request_key: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object."""
+
+    problem: str = ""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    follow: FollowUp | None = None
+
+    def tokens(self, name: Literal["prompt_tokens", "completion_tokens"]) -> int | None:
+        value = self.usage.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+class ReplyChecker:
+    """Checks replies of one pack on one endpoint."""
+
+    def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
+        self._pack, self._endpoint = pack, endpoint
+        self._schema = jsonschema_rs.Draft202012Validator(dict(pack.output))
+
+    def look(self, call: OpenCall, raw: bytes) -> Checked:
+        """Never raises: whatever a server sent is a finding."""
+        said = read_completion(raw)
+        problem = self._problem(said)
+        if not problem:
+            return Checked("", said.usage)
+        if said.finish_reason == "length":
+            follow = self._larger(call) if call.kind == "root" else None
+        elif call.kind != "repair" and said.content and said.finish_reason == "stop":
+            follow = self._repair(call, said.content, problem)
+        else:
+            follow = None
+        return Checked(problem, said.usage, follow)
+
+    def _problem(self, said: Completion) -> str:
+        if said.finish_reason == "length":
+            return "the reply was cut at its largest length"
+        if not said.content:
+            return "the reply holds no message"
+        try:
+            payload = json.loads(said.content)
+        except (ValueError, RecursionError) as error:
+            return f"it is not JSON ({error})"
+        if self._schema.is_valid(payload):
+            return ""
+        error = next(iter(self._schema.iter_errors(payload)))
+        where = ".".join(str(part) for part in error.instance_path) or "the whole"
+        return f"{where}: {error.message[:300]}"
+
+    def _larger(self, call: OpenCall) -> FollowUp | None:
+        body = json.loads(call.body)
+        named = [name for name in _TOKEN_LIMITS if isinstance(body.get(name), int)]
+        if not named:
+            return None
+        for name in named:
+            body[name] *= _LARGER
+        return self._follow("larger", body)
+
+    def _repair(self, call: OpenCall, content: str, problem: str) -> FollowUp:
+        body = json.loads(call.body)
+        body["messages"] += repair_messages(content[:_SHOWN_CHARS], problem)
+        return self._follow("repair", body)
+
+    def _follow(self, kind: Literal["larger", "repair"], body: dict[str, Any]) -> FollowUp:
+        sample_idx = int(body.get("seed", 0)) - int(self._pack.sampling.seed or 0)
+        key = request_key(body, self._endpoint.identity, sample_idx)
+        return FollowUp(kind, key, ordered_json(body).encode("utf-8", "surrogatepass"))

@@ -1,0 +1,214 @@
+"""What the journal tells: calls by state, the reply that counts for each target, attempts, what calls used."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sourcing.generation.journal_schema import unpack
+from sourcing.generation.replies import Reply
+from sourcing.generation.wire import read_completion
+
+__all__ = ["STATES", "CallRow", "JournalReader", "RunState", "Used"]
+
+STATES = ("planned", "sending", "replied", "failed", "unknown")
+
+# One target may have been asked under several keys (a newer template, a longer document): the one last wanted counts.
+_REPLIES = """
+SELECT place.*, r.prompt_version, r.prompt_hash, e.model FROM (
+    SELECT w.*, ROW_NUMBER() OVER (
+        PARTITION BY w.prompt_id, w.track_id, w.doc_id, w.sample_idx, w.language, w.endpoint_id
+        ORDER BY w.run_id DESC, c.request_key
+    ) AS place
+    FROM wanted w JOIN calls c USING (call_id) WHERE c.state = 'replied'
+) place JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = place.endpoint_id
+WHERE place.place = 1
+ORDER BY place.prompt_id, place.track_id, place.doc_id, place.sample_idx, place.language, e.identity, e.model
+"""
+_LAST_REPLY = """
+SELECT c.request_key, a.reply, a.ended_at FROM calls c JOIN attempts a USING (call_id)
+WHERE c.call_id = ? AND c.state = 'replied' AND a.outcome IN ('replied', 'reconciled')
+ORDER BY a.attempt_id DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """One call as `generate status` and rejected rows show it."""
+
+    request_key: str
+    state: str
+    prompt: str
+    track_id: str
+    doc_id: str | None
+    error: str | None
+    updated_at: str
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run that can be taken up: `position` targets of its plan are registered, all of them if `planned`."""
+
+    run_id: int
+    position: int
+    planned: bool
+
+
+@dataclass(frozen=True)
+class Used:
+    """What one answered call took: bytes of its body, tokens in and out, seconds from sending to reply."""
+
+    input_bytes: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+
+
+class JournalReader:
+    """The reading half of `Journal`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+
+    @property
+    def journal_id(self) -> str:
+        """A random name, the journal's own since it was made."""
+        return str(self._connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()[0])
+
+    def states(self, keys: Iterable[str]) -> dict[str, str]:
+        """State of each of these keys that the journal knows."""
+        found = {}
+        for key in keys:
+            row = self._connection.execute("SELECT state FROM calls WHERE request_key = ?", (key,)).fetchone()
+            if row is not None:
+                found[key] = str(row["state"])
+        return found
+
+    def run_counts(self, run_id: int) -> dict[str, int]:
+        """State → calls of one run, without those that follow a reply."""
+        rows = self._connection.execute(
+            "SELECT state, COUNT(*) AS n FROM calls WHERE run_id = ? AND kind = 'root' GROUP BY state", (run_id,)
+        )
+        return {**dict.fromkeys(STATES, 0), **{str(row["state"]): int(row["n"]) for row in rows}}
+
+    def refused(self) -> list[dict[str, str]]:
+        """Targets that could not be asked, of the newest run of each prompt and endpoint, as rejected rows."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT key, reason, finding FROM refused JOIN runs r USING (run_id) WHERE NOT EXISTS ("
+            "SELECT 1 FROM runs n WHERE n.prompt_id = r.prompt_id AND n.endpoint_id = r.endpoint_id"
+            " AND n.run_id > r.run_id AND n.plan <> r.plan) ORDER BY 1"
+        )
+        return [{"stage": "generate", **dict(row)} for row in rows]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Prompt (id@version, as last wanted) → state → calls."""
+        rows = self._connection.execute(
+            "SELECT r.prompt_id || '@' || r.prompt_version AS prompt, c.state, SUM(c.n) AS n FROM ("
+            "SELECT run_id, state, COUNT(*) AS n FROM calls GROUP BY run_id, state"
+            ") c JOIN runs r USING (run_id) GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        counts: dict[str, dict[str, int]] = {}
+        for row in rows:
+            counts.setdefault(str(row["prompt"]), {})[str(row["state"])] = int(row["n"])
+        return counts
+
+    def calls_in(self, states: Collection[str]) -> list[CallRow]:
+        """Calls in these states, one row per track they are wanted for, sorted."""
+        marks = ", ".join("?" * len(states))
+        rows = self._connection.execute(
+            "SELECT c.request_key, c.state, c.error, c.updated_at, r.prompt_id || '@' || r.prompt_version AS prompt,"
+            " w.track_id, w.doc_id FROM calls c JOIN wanted w ON w.call_id = coalesce(c.parent, c.call_id)"
+            f" JOIN runs r ON r.run_id = c.run_id WHERE c.state IN ({marks})"
+            " ORDER BY w.prompt_id, w.track_id, w.doc_id, c.request_key",
+            tuple(states),
+        )
+        return [CallRow(**{**dict(row), "doc_id": row["doc_id"] or None}) for row in rows]
+
+    def asked(self) -> Iterator[tuple[str, str, str | None, str, str, int]]:
+        """(prompt_id, track_id, doc_id, language, model, sample_idx) of every target of a call that was answered."""
+        for row in self._connection.execute(
+            "SELECT DISTINCT w.prompt_id, w.track_id, w.doc_id, w.language, e.model, w.sample_idx FROM wanted w"
+            " JOIN calls c USING (call_id) JOIN endpoints e ON e.endpoint_id = w.endpoint_id"
+            " WHERE c.state = 'replied' ORDER BY 1, 2, 3, 4, 5, 6"
+        ):
+            prompt_id, track_id, doc_id, language, model, sample_idx = row
+            yield prompt_id, track_id, doc_id or None, language, model, sample_idx
+
+    def replies(self, prompt_ids: Collection[str] | None = None) -> Iterator[Reply]:
+        """The reply to each target, sample and model, sorted by prompt, track, document and sample.
+
+        Where a target was asked again under another key (changed template or document), the reply last wanted counts;
+        where a reply was followed by a larger try or a repair that was answered, the last answer counts.
+        """
+        following = self._following()
+        for row in self._connection.execute(_REPLIES):
+            if prompt_ids is not None and row["prompt_id"] not in prompt_ids:
+                continue
+            call_id = following.get(row["call_id"], row["call_id"])
+            request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()
+            said = read_completion(unpack(blob))
+            yield Reply(
+                request_key=request_key,
+                prompt_id=row["prompt_id"],
+                prompt_version=row["prompt_version"],
+                prompt_hash=row["prompt_hash"],
+                track_id=row["track_id"],
+                doc_id=row["doc_id"] or None,
+                sample_idx=row["sample_idx"],
+                language=row["language"],
+                model=said.model or row["model"],
+                finish_reason=said.finish_reason,
+                content=said.content,
+                replied_at=datetime.fromisoformat(ended_at),
+                usage=said.usage,
+            )
+
+    def _following(self) -> dict[int, int]:
+        """Call → the last of the answered calls that followed its reply; few calls have one."""
+        rows = self._connection.execute(
+            "SELECT parent, MAX(call_id) FROM calls WHERE parent IS NOT NULL AND state = 'replied' GROUP BY parent"
+        )
+        return {int(parent): int(call_id) for parent, call_id in rows}
+
+    def raw_reply(self, key: str) -> bytes:
+        """The reply body of a replied call, byte for byte; KeyError when there is none."""
+        call = self._connection.execute("SELECT call_id FROM calls WHERE request_key = ?", (key,)).fetchone()
+        row = self._connection.execute(_LAST_REPLY, (call["call_id"],)).fetchone() if call else None
+        if row is None:
+            raise KeyError(key)
+        return unpack(row["reply"])
+
+    def body(self, key: str) -> bytes:
+        """The request body of a call as it is sent; KeyError when the key is not known."""
+        row = self._connection.execute("SELECT body FROM calls WHERE request_key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return unpack(row["body"])
+
+    def attempts(self, key: str) -> list[dict[str, Any]]:
+        """Every ended attempt at a call, oldest first, without the reply bodies."""
+        rows = self._connection.execute(
+            "SELECT attempt, sent_at, ended_at, outcome, status, headers, input_tokens, output_tokens, cost_nusd"
+            " FROM attempts JOIN calls USING (call_id) WHERE request_key = ? ORDER BY attempt_id",
+            (key,),
+        )
+        return [{**dict(row), "headers": json.loads(row["headers"])} for row in rows]
+
+    def used(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Used]:
+        """What the newest answered calls of this prompt and model took, to plan by."""
+        rows = self._connection.execute(
+            "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at FROM attempts a"
+            " JOIN calls c USING (call_id) JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = c.endpoint_id"
+            " WHERE a.outcome = 'replied' AND a.input_tokens IS NOT NULL AND r.prompt_id = ? AND e.model = ?"
+            " ORDER BY a.attempt_id DESC LIMIT ?",
+            (prompt_id, model, newest),
+        )
+        return [
+            Used(size, asked, said, (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds())
+            for size, asked, said, sent, ended in rows
+        ]

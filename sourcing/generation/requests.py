@@ -1,0 +1,50 @@
+"""RequestMaker: the bodies and keys of one pack on one endpoint, made fast because most of each is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.pack import Pack
+from sourcing.generation.wire import KEY_VERSION, canonical_json, ordered_json, request_body
+
+__all__ = ["RequestMaker"]
+
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class RequestMaker:
+    """Equal to `request_body` and `request_key`, which stay the definition; only messages and seed are serialised anew.
+
+    A call costs a fifth of that: rendering a prompt would otherwise be the smaller part of planning it.
+    """
+
+    def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
+        skeleton = request_body(
+            endpoint.model,
+            [],
+            schema_name=pack.id,
+            schema=pack.output,
+            sampling=pack.sampling.given(),
+            sample_idx=0,
+        )
+        self._seed = int(skeleton["seed"])
+        self._ordered = [(name, ordered_json(value)) for name, value in skeleton.items()]
+        self._canonical = [(name, canonical_json(value)) for name, value in sorted(skeleton.items())]
+        self._before = f'"endpoint":{_quote(endpoint.identity)},"key_version":{KEY_VERSION},"sample_idx":'
+        self._after = f',"schema_as_ordered":{_quote(ordered_json(skeleton["response_format"]))}}}'
+
+    def make(self, messages: Sequence[Mapping[str, str]], sample_idx: int) -> tuple[str, bytes]:
+        """The request key and the body as it is sent, for one sample."""
+        seed = str(self._seed + sample_idx)
+        ordered = {"messages": ordered_json(messages), "seed": seed}
+        canonical = {"messages": canonical_json(messages), "seed": seed}
+        material = f'{{"body":{_join(self._canonical, canonical)},{self._before}{sample_idx}{self._after}'
+        key = hashlib.sha256(material.encode("utf-8", "surrogatepass")).hexdigest()
+        return key, _join(self._ordered, ordered).encode("utf-8", "surrogatepass")
+
+
+def _join(parts: list[tuple[str, str]], varying: Mapping[str, str]) -> str:
+    return "{" + ",".join(f'"{name}":{varying.get(name, text)}' for name, text in parts) + "}"
