@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from sourcing.errors import UsageError
+from sourcing.generation.dialect import COMPATIBLE, LLAMA_CPP, Dialect, choose_dialect
 from sourcing.generation.local import LOCAL_MODEL, LOCAL_MODEL_FILE
 from sourcing.generation.wire import normalise_base_url
 from sourcing.settings import GenerationSettings
@@ -26,14 +27,26 @@ class Endpoint:
     base_url: str | None  # None: the embedded model, whose address is known once it is started
     api_key: str | None = field(default=None, repr=False)
     resend_is_free: bool = False  # nobody bills, and a call in flight died with us
+    dialect: Dialect = COMPATIBLE
 
     @property
     def is_local(self) -> bool:
         return self.base_url is None
 
 
-def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: Mapping[str, str]) -> Endpoint:
-    """The endpoint that flags, settings and OPENAI_* variables name; UsageError when they name none."""
+def resolve_endpoint(
+    settings: GenerationSettings,
+    *,
+    local: bool,
+    environment: Mapping[str, str],
+    dialect: str | None = None,
+    api_version: str | None = None,
+    reasoning: bool | None = None,
+) -> Endpoint:
+    """The endpoint that flags, settings and OPENAI_* variables name; UsageError when they name none.
+
+    `dialect`, `api_version` and `reasoning` None: told by the address and the model's name.
+    """
     if local:
         return Endpoint(
             name="the embedded model",
@@ -41,6 +54,7 @@ def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: 
             model=LOCAL_MODEL,
             base_url=None,
             resend_is_free=True,
+            dialect=LLAMA_CPP,
         )
     api_key = environment.get("OPENAI_API_KEY") or None
     base_url = settings.base_url or environment.get("OPENAI_BASE_URL") or (OPENAI_BASE_URL if api_key else None)
@@ -62,7 +76,7 @@ def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: 
         raise UsageError(
             "generation base_url",
             "it carries a user, a password or a query",
-            "leave them out and put the key into OPENAI_API_KEY",
+            "leave them out; the key goes into OPENAI_API_KEY, Azure's api-version into --api-version",
         )
     if not settings.model:
         raise UsageError(
@@ -71,8 +85,22 @@ def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: 
             "add --model NAME or [generation] model in crossmusim.toml",
         )
     shown = normalise_base_url(base_url)
+    spoken = choose_dialect(
+        base_url,
+        settings.model,
+        named=dialect,
+        api_version=api_version or environment.get("OPENAI_API_VERSION"),
+        reasoning=reasoning,
+    )
+    if spoken.name.startswith("azure"):
+        api_key = environment.get("AZURE_OPENAI_API_KEY") or api_key
     return Endpoint(
-        name=shown, identity=f"{shown} {settings.model}", model=settings.model, base_url=base_url, api_key=api_key
+        name=shown,
+        identity=f"{shown} {settings.model}",
+        model=settings.model,
+        base_url=base_url,
+        api_key=api_key,
+        dialect=spoken,
     )
 
 

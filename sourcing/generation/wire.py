@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 __all__ = [
     "KEY_VERSION",
     "Completion",
+    "body_bytes",
     "canonical_json",
     "normalise_base_url",
     "ordered_json",
@@ -35,6 +36,14 @@ def canonical_json(value: Any) -> str:
 def ordered_json(value: Any) -> str:
     """JSON in the order written, for output schemas: a model answers their properties in that order."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def body_bytes(body: Mapping[str, Any]) -> bytes:
+    """A body as it is sent: JSON in the order written, in UTF-8 as servers demand it."""
+    try:
+        return ordered_json(body).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, out of a broken page: only an escape can carry it
+        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
 
 
 def sha256_hex(text: str) -> str:
