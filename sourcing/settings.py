@@ -68,15 +68,30 @@ class CrawlSettings(_Section):
 
 
 class GenerationSettings(_Section):
-    """`[generation]`: which model server answers, and how hard it may be asked."""
+    """`[generation]`: which model server answers, how hard it may be asked, what it costs, what is kept."""
 
     base_url: str | None = Field(
         None, description="OpenAI-compatible endpoint, e.g. https://host/v1; OPENAI_BASE_URL when unset"
     )
     model: str | None = Field(None, description="model name as the endpoint knows it")
+    dialect: str | None = Field(None, description="openai, azure, azure-v1, vllm, llama.cpp, ollama or compatible")
+    api_version: str | None = Field(None, description="Azure's dated version; OPENAI_API_VERSION when unset")
+    reasoning: bool | None = Field(None, description="whether the model thinks in billed tokens; told by its name")
+    languages: list[str] = Field(default_factory=lambda: ["en"], description="languages of aspects and captions")
     concurrency: int = Field(8, ge=1, description="calls in flight, at most")
+    workers: int = Field(1, ge=1, description="processes that make them")
     timeout_s: float = Field(120.0, gt=0)
     max_attempts: int = Field(4, ge=1, description="tries of one call before it is failed")
+    give_up_after_s: float = Field(120.0, gt=0, description="of refusals without one answer, before a run ends")
+    requests_per_minute: float | None = Field(None, gt=0, description="learnt from replies when unset")
+    tokens_per_minute: float | None = Field(None, gt=0, description="learnt from replies when unset")
+    price_input_usd_per_mtok: str | None = Field(None, description="price of a million tokens in, in USD, e.g. 0.15")
+    price_output_usd_per_mtok: str | None = Field(None, description="price of a million tokens out, in USD")
+    store_completions: bool = Field(False, description="let the endpoint keep completions, for --on-unknown reconcile")
+    min_agreement: float = Field(0.0, ge=0, le=1, description="aspects that fewer samples or models say are left out")
+    batch_max_lines: int = Field(50_000, ge=1, le=50_000, description="calls in one batch, at most")
+    batch_max_mb: float = Field(190.0, gt=0, le=200, description="size of one batch, at most")
+    batch_enqueued_tokens: int | None = Field(None, ge=1, description="tokens an account may have in batches at once")
 
 
 class MatchSettings(_Section):

@@ -31,13 +31,15 @@ IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """The worst a call may use, set aside before it is sent; cost in nano-USD."""
+    """The worst a call may use, set aside before it is sent; cost in nano-USD. `calls` is 0 where nothing is held."""
 
     tokens: int = 0
     nusd: int = 0
+    calls: int = 1
 
 
 NOTHING = Reserved()
+_HOLD_NOTHING = "UPDATE calls SET reserved_calls = 0, reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,10 @@ class Journal(JournalReader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._connection
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -166,7 +172,11 @@ class Journal(JournalReader):
                 waiting[call_id] = OpenCall(call_id, call.request_key, call.payload, kind, parent, state)
         for row in rejected:
             execute("INSERT INTO refused VALUES (?, ?, ?, ?)", (run_id, row["key"], row["reason"], row["finding"]))
-        execute("UPDATE runs SET position = ?, planned = ? WHERE run_id = ?", (position, done, run_id))
+        # Another process may plan the same run, and be further.
+        execute(
+            "UPDATE runs SET position = max(position, ?), planned = max(planned, ?) WHERE run_id = ?",
+            (position, done, run_id),
+        )
         return list(waiting.values())
 
     def follow(self, parent: OpenCall, kind: str, request_key: str, body: bytes, at: datetime) -> OpenCall | None:
@@ -229,7 +239,7 @@ class Journal(JournalReader):
 
         Returns "" when it may be sent, TAKEN when another process was first, or which ceiling it would pass.
         """
-        row = self._connection.execute("SELECT state, owner FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        row = self._connection.execute("SELECT state FROM calls WHERE call_id = ?", (call_id,)).fetchone()
         state = row["state"]
         if state not in ("planned", "failed") and not (resend and state == "unknown"):
             return TAKEN
@@ -237,20 +247,21 @@ class Journal(JournalReader):
             scope, calls=1, tokens=reserve.tokens, cost_nusd=reserve.nusd, ceilings=ceilings
         ):
             return refusal
+        if state == "unknown":
+            self._give_up(call_id, scope)
         self._connection.execute(
             "UPDATE calls SET state = 'sending', attempts = attempts + 1, owner = ?, error = NULL, updated_at = ?,"
-            " reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
+            " reserved_calls = 1, reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
             (self.owner, _text(at), reserve.tokens, reserve.nusd, call_id),
         )
         return ""
 
     def release(self, call_id: int, at: datetime, *, scope: str = "") -> None:
         """A call that was taken and then not sent after all is planned again, as if it had never been taken."""
-        row = self._reserved(call_id)
-        self.budget.release(scope, calls=1, tokens=row.tokens, cost_nusd=row.nusd)
+        self.give_back(call_id, scope)
         self._connection.execute(
-            "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, updated_at = ?,"
-            " reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?",
+            "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, batch = NULL, updated_at = ?"
+            " WHERE call_id = ?",
             (_text(at), call_id),
         )
 
@@ -281,7 +292,7 @@ class Journal(JournalReader):
             ),
         )
         if state == "failed":
-            self._give_back(call_id, scope)
+            self._settle_budget(call_id, scope, tokens=0, cost_nusd=0)
         self._connection.execute(
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
             (state, error, _text(at), call_id),
@@ -304,30 +315,42 @@ class Journal(JournalReader):
         told = input_tokens is not None and output_tokens is not None
         tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
         cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
-        self.budget.settle(
-            scope, reserved_tokens=reserved.tokens, reserved_nusd=reserved.nusd, tokens=tokens, cost_nusd=cost
-        )
+        self._settle_budget(call_id, scope, tokens=tokens, cost_nusd=cost)
         self._connection.execute(
             "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ? WHERE attempt_id ="
             " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
             (input_tokens, output_tokens, cost, call_id),
         )
-        self._connection.execute(
-            "UPDATE calls SET checked = 1, reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?", (call_id,)
-        )
+        self._connection.execute("UPDATE calls SET checked = 1 WHERE call_id = ?", (call_id,))
 
-    def _give_back(self, call_id: int, scope: str) -> None:
-        reserved = self._reserved(call_id)
-        self.budget.settle(scope, reserved_tokens=reserved.tokens, reserved_nusd=reserved.nusd, tokens=0, cost_nusd=0)
-        self._connection.execute(
-            "UPDATE calls SET reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?", (call_id,)
+    def give_back(self, call_id: int, scope: str) -> None:
+        """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
+        held = self._reserved(call_id)
+        self.budget.release(scope, calls=held.calls, tokens=held.tokens, cost_nusd=held.nusd)
+        self._connection.execute(_HOLD_NOTHING, (call_id,))
+
+    def _give_up(self, call_id: int, scope: str) -> None:
+        """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
+        held = self._reserved(call_id)
+        self._settle_budget(call_id, scope, tokens=held.tokens, cost_nusd=held.nusd)
+
+    def _settle_budget(self, call_id: int, scope: str, *, tokens: int, cost_nusd: int) -> None:
+        held = self._reserved(call_id)
+        self.budget.settle(
+            scope,
+            calls=held.calls,
+            reserved_tokens=held.tokens,
+            reserved_nusd=held.nusd,
+            tokens=tokens,
+            cost_nusd=cost_nusd,
         )
+        self._connection.execute(_HOLD_NOTHING, (call_id,))
 
     def _reserved(self, call_id: int) -> Reserved:
         row = self._connection.execute(
-            "SELECT reserved_tokens, reserved_nusd FROM calls WHERE call_id = ?", (call_id,)
+            "SELECT reserved_tokens, reserved_nusd, reserved_calls FROM calls WHERE call_id = ?", (call_id,)
         ).fetchone()
-        return Reserved(int(row[0]), int(row[1]))
+        return Reserved(*row)
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
         """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""

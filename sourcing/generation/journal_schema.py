@@ -38,7 +38,8 @@ CREATE TABLE calls (
     call_id INTEGER PRIMARY KEY, request_key TEXT NOT NULL UNIQUE, endpoint_id INTEGER NOT NULL,
     run_id INTEGER NOT NULL, sample_idx INTEGER NOT NULL, kind TEXT NOT NULL DEFAULT 'root', parent INTEGER,
     state TEXT NOT NULL, checked INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
-    owner TEXT, batch INTEGER, reserved_tokens INTEGER NOT NULL DEFAULT 0, reserved_nusd INTEGER NOT NULL DEFAULT 0,
+    owner TEXT, batch INTEGER, reserved_calls INTEGER NOT NULL DEFAULT 0, reserved_tokens INTEGER NOT NULL DEFAULT 0,
+    reserved_nusd INTEGER NOT NULL DEFAULT 0,
     error TEXT, planned_at TEXT NOT NULL, updated_at TEXT NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX calls_by_run ON calls (run_id, state, kind);

@@ -45,6 +45,7 @@ MIN_DOCUMENT_CHARS = 80
 CAPTION_LANGUAGE = "en"
 
 _SENTENCE_END = re.compile(r"[.!?…](?=[\"'”’)\]]?\s)|[。！？]|\n\n")
+_MAY_LACK = ("year",)
 _SLICE = 512
 
 
@@ -218,9 +219,9 @@ def _languages(pack: Pack, document: Mapping[str, Any] | None, scope: Scope) -> 
 
 
 def _missing(pack: Pack, track: Mapping[str, Any]) -> str | None:
-    """The first required input that this track lacks."""
+    """The first required input that this track lacks; a missing album or list of tags is an empty one."""
     return next(
-        (name for name, spec in pack.inputs.items() if spec.required and name in track and track[name] is None), None
+        (name for name in _MAY_LACK if name in pack.inputs and pack.inputs[name].required and track[name] is None), None
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
+from sourcing.generation.dialect import fit_body
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.pack import Pack
 from sourcing.generation.wire import KEY_VERSION, canonical_json, ordered_json, request_body
@@ -16,13 +17,12 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class RequestMaker:
-    """Equal to `request_body` and `request_key`, which stay the definition; only messages and seed are serialised anew.
-
-    A call costs a fifth of that: rendering a prompt would otherwise be the smaller part of planning it.
+    """Equal to `request_body`, `fit_body` and `request_key`, which stay the definition; only messages and seed are
+    serialised anew, so that rendering a prompt is the larger part of planning a call.
     """
 
     def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
-        skeleton = request_body(
+        body = request_body(
             endpoint.model,
             [],
             schema_name=pack.id,
@@ -30,6 +30,7 @@ class RequestMaker:
             sampling=pack.sampling.given(),
             sample_idx=0,
         )
+        skeleton = fit_body(body, endpoint.dialect)
         self._seed = int(skeleton["seed"])
         self._ordered = [(name, ordered_json(value)) for name, value in skeleton.items()]
         self._canonical = [(name, canonical_json(value)) for name, value in sorted(skeleton.items())]

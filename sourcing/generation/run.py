@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
@@ -32,9 +31,7 @@ from sourcing.generation.prices import FREE, Price, actual_cost
 from sourcing.generation.quota import Quota
 from sourcing.store.interrupts import interrupts
 
-__all__ = ["OnUnknown", "RunOptions", "RunResult", "run_calls"]
-
-OnUnknown = Literal["hold", "resend"]
+__all__ = ["RunOptions", "RunResult", "run_calls"]
 
 #: Calls failing one after the other, for reasons of their own, before a run is called off.
 _FAILURES_IN_A_ROW = 8
@@ -47,7 +44,7 @@ class RunOptions:
     concurrency: int
     timeout_s: float
     max_attempts: int
-    on_unknown: OnUnknown = "hold"
+    resend_unknown: bool = False  # calls that were in flight at a crash, and may have been paid
     scope: str = ""
     ceilings: Ceilings = NO_CEILINGS
     price: Price = FREE
@@ -94,7 +91,7 @@ def run_calls(
     Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us) or
     StoppedShort (interrupt, ceiling, a server that keeps refusing), and the same command takes it up again.
     """
-    resend = options.on_unknown == "resend" or endpoint.resend_is_free
+    resend = options.resend_unknown or endpoint.resend_is_free
     feed = CallFeed(journal, run, steps, resend=resend, clock=clock)
     result = RunResult()
     if not run.planned or journal.has_open(run.run_id, resend=resend):

@@ -8,7 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from sourcing.store import Document, Match, Track
+from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.job import Job, run_job
+from sourcing.generation.journal import Journal
+from sourcing.generation.pack import load_pack
+from sourcing.generation.plan import PlannedCall, Scope, Tables, plan_calls
+from sourcing.generation.run import RunOptions, RunResult
+from sourcing.store import Document, Match, Track, Workspace
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
@@ -121,3 +127,33 @@ def matches(pairs: list[tuple[str, str]], band: str = "accept") -> pl.DataFrame:
         for track_id, doc_id in pairs
     ]
     return Match.validate(pl.DataFrame(rows, schema=Match.create_empty().schema), cast=True)
+
+
+SECRET = "sk-very-secret-0123456789"
+
+
+class World:
+    """A workspace with tracks, a pack that asks for each by its title, and runs of it against one server."""
+
+    def __init__(self, root: Path, url: str, count: int = 4, **pack: Any) -> None:
+        self.workspace = Workspace(root)
+        self.folder = self.workspace.generation_dir
+        self.workspace.write(Track, tracks(count))
+        asked = {"inputs": {"title": "string"}, "user": "{{ title }}", **pack}
+        self.pack_folder = write_pack(root / "prompts", "recall", **asked)
+        base = f"{url}/v1"
+        self.endpoint = Endpoint(name=base, identity=f"{base} m", model="m", base_url=base, api_key=SECRET)
+
+    @property
+    def calls(self) -> tuple[PlannedCall, ...]:
+        return plan_calls(load_pack(self.pack_folder), self.endpoint, Tables(self.workspace.read(Track))).calls
+
+    def job(self, scope: Scope | None = None, **changes: Any) -> Job:
+        options = {"concurrency": 2, "timeout_s": 10.0, "max_attempts": 3, "backoff_s": 0.001, "scope": "s", **changes}
+        return Job(self.workspace.root, self.pack_folder, self.endpoint, scope or Scope(), RunOptions(**options))
+
+    def run(self, scope: Scope | None = None, **changes: Any) -> RunResult:
+        return run_job(self.job(scope, **changes))
+
+    def journal(self) -> Journal:
+        return Journal.open(self.folder)

@@ -1,0 +1,149 @@
+"""`crossmusim generate status|describe|revalidate|merge`: what the journal holds, and what is made of it for nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sourcing.commands.generate_options import prompt_roots
+
+if TYPE_CHECKING:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.generation.journal import CallRow
+
+__all__ = ["describe", "merge", "rebuild", "revalidate", "status", "table_lines"]
+
+_LISTED = 20
+
+
+@click.command
+@click.pass_obj
+def status(invocation: Invocation) -> None:
+    """Count the journal's calls by pack and state, say what they cost, list the unknown ones.
+
+    \b
+    Example:
+      crossmusim generate status
+    """
+    from rich.table import Table
+
+    from sourcing.generation.journal import STATES, Journal
+
+    with Journal.read(invocation.workspace.generation_dir) as journal:
+        counts, spent = journal.counts(), journal.spent()
+        unknown, failed = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
+    result = {
+        "calls": counts,
+        "spent": spent,
+        "unknown": [{**_named(call), "since": call.updated_at} for call in unknown],
+        "failed": [{**_named(call), "error": call.error} for call in failed],
+    }
+    if not counts:
+        invocation.emit(result, ["no calls yet; `crossmusim generate plan PACK` shows what a run would make"])
+        return
+    table = Table("pack", *STATES, "tokens", "USD", "USD reserved")
+    for prompt, by_state in counts.items():
+        used = spent.get(prompt, {})
+        money = [f"{used.get(name, 0.0):.4f}" for name in ("usd", "reserved_usd")]
+        numbers = [str(by_state.get(state, 0)) for state in STATES]
+        table.add_row(prompt, *numbers, str(used.get("tokens", 0)), *money)
+    lines: list[Any] = [table]
+    lines += [f"{c.state}: {c.prompt} {c.track_id} {c.doc_id or ''} ({c.request_key[:12]})" for c in unknown[:_LISTED]]
+    lines += [f"failed: {c.prompt} {c.track_id}: {c.error}" for c in failed[:_LISTED]]
+    left_out = max(0, len(unknown) - _LISTED) + max(0, len(failed) - _LISTED)
+    if left_out:
+        lines.append(f"... and {left_out} more; --json lists all")
+    invocation.emit(result, lines)
+
+
+@click.command
+@click.pass_obj
+def describe(invocation: Invocation) -> None:
+    """Rebuild the descriptions table from catalogue, documents, matches and journal; asks nobody, costs nothing.
+
+    \b
+    Example:
+      crossmusim generate describe
+    """
+    started = time.monotonic()
+    tables = rebuild(invocation)
+    invocation.emit({**tables, "seconds": round(time.monotonic() - started, 2)}, table_lines(tables))
+
+
+@click.command
+@click.pass_obj
+def revalidate(invocation: Invocation) -> None:
+    """Hold every stored reply against today's rules and say what changed; asks nobody, costs nothing.
+
+    \b
+    Example:
+      crossmusim generate revalidate
+    """
+    from sourcing.generation.revalidation import compare, snapshot
+
+    before = snapshot(invocation.workspace)
+    tables = rebuild(invocation)
+    changed = compare(before, snapshot(invocation.workspace))
+    lines = [
+        f"descriptions: {changed['gained']} gained, {changed['lost']} lost, {changed['changed']} changed,"
+        f" {changed['same']} as before",
+        *(f"{reason}: {was} pieces rejected before, {now} now" for reason, (was, now) in changed["reasons"].items()),
+        *table_lines(tables),
+    ]
+    invocation.emit({**tables, **changed}, lines)
+
+
+@click.command
+@click.argument("journals", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.pass_obj
+def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
+    """Join the journals of other machines into this workspace's; the same one twice changes nothing.
+
+    JOURNALS are journal files, or the folders they lie in.
+
+    \b
+    Example:
+      crossmusim generate run recall --shard 2/2 ...           (on the other machine)
+      crossmusim generate merge /mnt/other/mymusic/generation
+    """
+    from sourcing.generation.journal import Journal
+    from sourcing.generation.merging import merge_journal
+
+    folder = invocation.workspace.generation_dir
+    told = {}
+    with Journal.open(folder) as journal, invocation.progress("calls merged") as advance:
+        for path in journals:
+            told[str(path)] = merge_journal(journal, path, on_call=advance)
+    tables = rebuild(invocation)
+    lines = [
+        f"{path}: {n['calls']} calls, {n['new']} new, {n['answered']} answered only there, {n['both']} answered in both"
+        for path, n in told.items()
+    ]
+    invocation.emit({"merged": told, **tables}, [*lines, *table_lines(tables)])
+
+
+def rebuild(invocation: Invocation) -> dict[str, Any]:
+    """Write the descriptions table and its rejected rows; one process at a time, the others wait their turn."""
+    from sourcing.generation.journal import Journal
+    from sourcing.generation.rebuild import rebuild_descriptions
+
+    workspace = invocation.workspace
+    minimum = invocation.settings.generation.min_agreement
+    with workspace.lock("descriptions", wait_s=_TURN_S), Journal.read(workspace.generation_dir) as journal:
+        return rebuild_descriptions(workspace, journal, prompt_roots(invocation), min_agreement=minimum)
+
+
+_TURN_S = 600.0
+
+
+def table_lines(tables: dict[str, Any]) -> list[str]:
+    by_origin = ", ".join(f"{number} {origin}" for origin, number in tables["descriptions"].items()) or "none"
+    return [f"descriptions: {by_origin}; {tables['rejected']} pieces rejected, see tables/rejected-describe.parquet"]
+
+
+def _named(call: CallRow) -> dict[str, Any]:
+    named = {"request_key": call.request_key, "prompt": call.prompt, "track_id": call.track_id}
+    return {**named, "doc_id": call.doc_id, "state": call.state}

@@ -1,0 +1,133 @@
+"""The options that plan, run and batch share, and the jobs they come to: one per model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.generation.endpoint import Endpoint
+    from sourcing.generation.job import Job
+    from sourcing.generation.pack import Pack
+
+__all__ = ["asking", "make_jobs", "prompt_roots"]
+
+_OPTIONS = (
+    click.argument("pack_id", metavar="PACK"),
+    click.option("--limit", type=click.IntRange(min=1), help="At most this many calls, spread over all artists."),
+    click.option("--track", "track_ids", multiple=True, metavar="ID", help="Only this track; may be repeated."),
+    click.option("--language", "languages", multiple=True, metavar="TAG", help="Language asked for; may be repeated."),
+    click.option("--samples", type=click.IntRange(1, 64), help="Samples of each call, instead of the pack's number."),
+    click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the tracks, for several machines."),
+    click.option("--endpoint", type=click.Choice(["local"]), help="`local`: the embedded model, offline."),
+    click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, e.g. http://host:8000/v1."),
+    click.option("--model", "models", multiple=True, metavar="NAME", help="The model; several are asked in turn."),
+    click.option("--dialect", metavar="NAME", help="openai, azure, vllm, llama.cpp, ollama; told by the address."),
+    click.option("--concurrency", type=click.IntRange(min=1), help="Calls in flight, at most."),
+    click.option("--workers", type=click.IntRange(min=1), help="Processes that make the calls."),
+    click.option("--max-usd", metavar="USD", help="What this pack version may cost, all its runs together."),
+    click.option("--max-calls", type=click.IntRange(min=1), help="Requests it may make, all its runs together."),
+    click.option("--max-tokens", type=click.IntRange(min=1), help="Tokens it may use, all its runs together."),
+    click.option("--price", metavar="IN,OUT", help="USD per million tokens in and out, or 0 for a free server."),
+    click.option(
+        "--on-unknown",
+        type=click.Choice(["hold", "resend", "reconcile"]),
+        default="hold",
+        show_default=True,
+        help="Calls that were in flight at a crash: leave them, pay again, or look them up at the endpoint.",
+    ),
+)
+
+
+def asking(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options; the command gets them as keywords and hands them to `make_jobs`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = False) -> list[Job]:
+    """One job per model named; the pack is refused when it has lint findings: they would cost money to find out."""
+    from sourcing.errors import UsageError
+    from sourcing.generation.budget import read_ceilings
+    from sourcing.generation.job import Job
+    from sourcing.generation.plan import Scope
+    from sourcing.generation.run import RunOptions
+    from sourcing.store import Track
+    from sourcing.store.shard import Shard
+
+    local = asked["endpoint"] == "local"
+    if local and (asked["base_url"] or asked["models"]):
+        raise UsageError("--endpoint local", "it was given with --base-url or --model", "leave out one or the other")
+    models = asked["models"] or (None,)
+    pack = _sound_pack(invocation, asked["pack_id"])
+    names = ("base_url", "dialect", "concurrency", "workers")
+    invocation.override("generation", **{name: asked[name] for name in names}, languages=list(asked["languages"]) or None)
+    workspace = invocation.workspace
+    if asked["track_ids"]:
+        missing = sorted(set(asked["track_ids"]) - set(workspace.read(Track)["track_id"]))
+        if missing:
+            found, cure = "the catalogue has no such track", "see `crossmusim catalogue show`"
+            raise UsageError(f"--track {missing[0]}", found, cure)
+    ceilings = read_ceilings(max_usd=asked["max_usd"], max_calls=asked["max_calls"], max_tokens=asked["max_tokens"])
+    jobs = []
+    for model in models:
+        invocation.override("generation", model=model)
+        settings = invocation.settings.generation
+        endpoint = _endpoint(invocation, local=local)
+        options = RunOptions(
+            concurrency=settings.concurrency,
+            timeout_s=settings.timeout_s,
+            max_attempts=settings.max_attempts,
+            resend_unknown=asked["on_unknown"] == "resend",
+            scope=pack.prompt_hash,
+            ceilings=ceilings,
+            price=_price(invocation, endpoint, asked["price"], needed=ceilings.max_nusd is not None, batch=batch),
+            give_up_after_s=settings.give_up_after_s,
+        )
+        scope = Scope(
+            track_ids=asked["track_ids"] or None,
+            languages=tuple(settings.languages),
+            limit=asked["limit"],
+            shard=Shard.parse(asked["shard"]) if asked["shard"] else None,
+        )
+        jobs.append(
+            Job(
+                workspace.root, pack.folder, endpoint, scope, options, samples=asked["samples"],
+                requests_per_minute=settings.requests_per_minute, tokens_per_minute=settings.tokens_per_minute,
+            )
+        )  # fmt: skip
+    return jobs
+
+
+def prompt_roots(invocation: Invocation) -> list[Path]:
+    """Folders of packs, the first found wins."""
+    from sourcing.generation.pack import pack_roots
+
+    return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
+
+
+def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
+    from sourcing.errors import PromptError
+    from sourcing.generation.pack import find_pack
+    from sourcing.generation.packcheck import check_lock, lint
+
+    pack = find_pack(pack_id, prompt_roots(invocation))
+    check_lock(pack)
+    findings = lint(pack)
+    if findings:
+        raise PromptError(
+            f"prompt pack {pack.name}", findings[0], f"mend it; `crossmusim prompts lint {pack.id}` shows all"
+        )
+    return pack
+
+
+def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
+    from sourcing.generation.endpoint import resolve_endpoint
+
+    return resolve_endpoint(invocation.settings.generation, local=local, environment=os.environ)

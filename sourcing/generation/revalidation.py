@@ -1,0 +1,48 @@
+"""What new rules change: descriptions and rejected pieces before and after, of the same replies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from sourcing.store.schemas import Description
+from sourcing.store.workspace import Workspace
+
+__all__ = ["Snapshot", "compare", "snapshot"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """description_id with a hash of what it says, and how many pieces were rejected for which reason."""
+
+    said: dict[str, str]
+    reasons: dict[str, int]
+
+
+def snapshot(workspace: Workspace) -> Snapshot:
+    """The tables as they lie; empty where there are none."""
+    rows = workspace.read(Description) if workspace.has(Description) else Description.create_empty()
+    said = rows.select("description_id", pl.struct("aspects", "caption", "language").struct.json_encode().alias("said"))
+    rejected = workspace.read_rejected().filter(pl.col("stage") == "describe")
+    reasons = rejected.group_by("reason").len().sort("reason")
+    return Snapshot(dict(said.iter_rows()), dict(reasons.iter_rows()))
+
+
+def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """How many descriptions were gained, lost, changed or stayed, and the reasons whose counts are not the same."""
+    both = before.said.keys() & after.said.keys()
+    changed = sum(before.said[name] != after.said[name] for name in both)
+    reasons = {
+        reason: (before.reasons.get(reason, 0), after.reasons.get(reason, 0))
+        for reason in sorted(before.reasons.keys() | after.reasons.keys())
+        if before.reasons.get(reason, 0) != after.reasons.get(reason, 0)
+    }
+    return {
+        "gained": len(after.said.keys() - both),
+        "lost": len(before.said.keys() - both),
+        "changed": changed,
+        "same": len(both) - changed,
+        "reasons": reasons,
+    }
