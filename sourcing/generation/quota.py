@@ -137,6 +137,7 @@ class Quota:
         for share in (self._requests, self._tokens):
             if share.per_minute is not None and share.held:
                 self._put_back(share, share.held)
+        self._connection.execute("UPDATE buckets SET drawer = '' WHERE drawer = ?", (self._drawer,))
         self._connection.close()
         self._connection = None
 
@@ -156,7 +157,7 @@ class Quota:
             level = share.burst
             if row is not None:
                 level, at, per_minute, drawer = row
-                if drawer != self._drawer:
+                if drawer not in ("", self._drawer):
                     share.rival_at = at
                 # Processes with unlike settings: the stricter one holds while both draw.
                 level = _refilled(level, now - at, min(per_minute, share.per_minute), share.burst)

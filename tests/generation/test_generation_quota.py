@@ -80,7 +80,7 @@ def test_waiting_as_long_as_told_is_long_enough(path: Path, clock: Clock) -> Non
 
 
 def test_two_processes_share_one_quota(path: Path, clock: Clock) -> None:
-    limit = 600
+    limit = 240
     one, two = (Quota(path, NAME, requests_per_minute=limit, clock=clock) for _ in range(2))
     taken: dict[Quota, list[float]] = {one: [], two: []}
     with one, two:
