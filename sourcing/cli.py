@@ -80,11 +80,19 @@ TABLE: dict[str, tuple[Any, str]] = {
                 "sourcing.commands.generate:run",
                 "Make the calls, journal every reply, write descriptions.",
             ),
-            "status": ("sourcing.commands.generate:status", "Count the journal's calls by state."),
+            "status": (
+                "sourcing.commands.generate_journal:status",
+                "Count the journal's calls by state, and what they cost.",
+            ),
             "describe": (
-                "sourcing.commands.generate:describe",
+                "sourcing.commands.generate_journal:describe",
                 "Rebuild the descriptions table from logs and documents; free.",
             ),
+            "revalidate": (
+                "sourcing.commands.generate_journal:revalidate",
+                "Hold stored replies against today's rules, and say what changed; free.",
+            ),
+            "merge": ("sourcing.commands.generate_journal:merge", "Join the journals of other machines into this one."),
         },
         "Descriptions from models and documents.",
     ),
@@ -115,6 +123,7 @@ TABLE: dict[str, tuple[Any, str]] = {
     "embed": ("training.commands:embed", "Embed the catalogue's audio into a searchable index."),
     "search": ("training.commands:search", "Find tracks by words or by a track that sounds alike."),
     "demo": ("sourcing.commands.demo:demo", "Run the whole mission on an invented catalogue, offline."),
+    "doctor": ("sourcing.commands.doctor:doctor", "Probe a model server: what it can do, what will be missing."),
 }
 
 

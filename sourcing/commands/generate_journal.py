@@ -1,4 +1,4 @@
-"""`crossmusim generate status|describe|revalidate|merge`: what the journal holds, and what is made of it for nothing."""
+"""`crossmusim generate status|describe|revalidate|merge`: what the journal holds, and what is made of it for free."""
 
 from __future__ import annotations
 

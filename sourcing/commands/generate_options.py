@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sourcing.generation.endpoint import Endpoint
     from sourcing.generation.job import Job
     from sourcing.generation.pack import Pack
+    from sourcing.generation.prices import Price
 
 __all__ = ["asking", "make_jobs", "prompt_roots"]
 
@@ -54,7 +55,8 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
 def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = False) -> list[Job]:
     """One job per model named; the pack is refused when it has lint findings: they would cost money to find out."""
     from sourcing.errors import UsageError
-    from sourcing.generation.budget import read_ceilings
+    from sourcing.generation.budget import Ceilings
+    from sourcing.generation.estimate import require_bound
     from sourcing.generation.job import Job
     from sourcing.generation.plan import Scope
     from sourcing.generation.run import RunOptions
@@ -67,14 +69,17 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
     models = asked["models"] or (None,)
     pack = _sound_pack(invocation, asked["pack_id"])
     names = ("base_url", "dialect", "concurrency", "workers")
-    invocation.override("generation", **{name: asked[name] for name in names}, languages=list(asked["languages"]) or None)
+    invocation.override(
+        "generation", **{name: asked[name] for name in names}, languages=list(asked["languages"]) or None
+    )
     workspace = invocation.workspace
     if asked["track_ids"]:
         missing = sorted(set(asked["track_ids"]) - set(workspace.read(Track)["track_id"]))
         if missing:
             found, cure = "the catalogue has no such track", "see `crossmusim catalogue show`"
             raise UsageError(f"--track {missing[0]}", found, cure)
-    ceilings = read_ceilings(max_usd=asked["max_usd"], max_calls=asked["max_calls"], max_tokens=asked["max_tokens"])
+    ceilings = Ceilings.named(asked["max_usd"], asked["max_calls"], asked["max_tokens"])
+    require_bound(pack.name, pack.sampling.max_tokens, ceilings)
     jobs = []
     for model in models:
         invocation.override("generation", model=model)
@@ -130,4 +135,24 @@ def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
 def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
     from sourcing.generation.endpoint import resolve_endpoint
 
-    return resolve_endpoint(invocation.settings.generation, local=local, environment=os.environ)
+    settings = invocation.settings.generation
+    return resolve_endpoint(
+        settings,
+        local=local,
+        environment=os.environ,
+        dialect=settings.dialect,
+        api_version=settings.api_version,
+        reasoning=settings.reasoning,
+    )
+
+
+def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, *, needed: bool, batch: bool) -> Price:
+    from sourcing.generation.prices import named_price, price_of
+
+    settings = invocation.settings.generation
+    named = named_price(
+        flag,
+        input_usd_per_mtok=settings.price_input_usd_per_mtok,
+        output_usd_per_mtok=settings.price_output_usd_per_mtok,
+    )
+    return price_of(endpoint.model, endpoint.base_url, overrides=named, must_know=needed, batch=batch)

@@ -6,6 +6,7 @@ their own, with keys, attempts and costs of their own.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ __all__ = ["Checked", "FollowUp", "ReplyChecker"]
 
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
 _LARGER = 2
+_SHOWN_MISFITS = 3
 _SHOWN_CHARS = 4000  # of a bad reply, for the model to mend
 
 
@@ -79,9 +81,11 @@ class ReplyChecker:
             return f"it is not JSON ({error})"
         if self._schema.is_valid(payload):
             return ""
-        error = next(iter(self._schema.iter_errors(payload)))
-        where = ".".join(str(part) for part in error.instance_path) or "the whole"
-        return f"{where}: {error.message[:300]}"
+        misfits = itertools.islice(self._schema.iter_errors(payload), _SHOWN_MISFITS)
+        return "; ".join(
+            f"{'.'.join(str(part) for part in misfit.instance_path) or 'the whole'}: {misfit.message[:300]}"
+            for misfit in misfits
+        )
 
     def _larger(self, call: OpenCall) -> FollowUp | None:
         body = json.loads(call.body)

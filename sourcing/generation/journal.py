@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from sourcing.generation.budget import NO_CEILINGS, Budget, Ceilings
+from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_reading import STATES, CallRow, JournalReader, RunState
 from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty, packer, unpack
 from sourcing.generation.plan import PlannedCall
@@ -63,7 +63,6 @@ class Journal(JournalReader):
     def __init__(self, connection: sqlite3.Connection, owner: str = "") -> None:
         super().__init__(connection)
         self.owner = owner
-        self.budget = Budget(connection)
         self._pack = packer()
 
     @classmethod

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sourcing.generation.budget import Budget
+from sourcing.generation.estimate import Sample
 from sourcing.generation.journal_schema import unpack
 from sourcing.generation.replies import Reply
 from sourcing.generation.wire import read_completion
 
-__all__ = ["STATES", "CallRow", "JournalReader", "RunState", "Used"]
+__all__ = ["STATES", "CallRow", "JournalReader", "RunState"]
 
 STATES = ("planned", "sending", "replied", "failed", "unknown")
 
@@ -58,22 +60,13 @@ class RunState:
     planned: bool
 
 
-@dataclass(frozen=True)
-class Used:
-    """What one answered call took: bytes of its body, tokens in and out, seconds from sending to reply."""
-
-    input_bytes: int
-    input_tokens: int
-    output_tokens: int
-    seconds: float
-
-
 class JournalReader:
     """The reading half of `Journal`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
+        self.budget = Budget(connection)
 
     @property
     def journal_id(self) -> str:
@@ -128,16 +121,6 @@ class JournalReader:
             tuple(states),
         )
         return [CallRow(**{**dict(row), "doc_id": row["doc_id"] or None}) for row in rows]
-
-    def asked(self) -> Iterator[tuple[str, str, str | None, str, str, int]]:
-        """(prompt_id, track_id, doc_id, language, model, sample_idx) of every target of a call that was answered."""
-        for row in self._connection.execute(
-            "SELECT DISTINCT w.prompt_id, w.track_id, w.doc_id, w.language, e.model, w.sample_idx FROM wanted w"
-            " JOIN calls c USING (call_id) JOIN endpoints e ON e.endpoint_id = w.endpoint_id"
-            " WHERE c.state = 'replied' ORDER BY 1, 2, 3, 4, 5, 6"
-        ):
-            prompt_id, track_id, doc_id, language, model, sample_idx = row
-            yield prompt_id, track_id, doc_id or None, language, model, sample_idx
 
     def replies(self, prompt_ids: Collection[str] | None = None) -> Iterator[Reply]:
         """The reply to each target, sample and model, sorted by prompt, track, document and sample.
@@ -199,16 +182,34 @@ class JournalReader:
         )
         return [{**dict(row), "headers": json.loads(row["headers"])} for row in rows]
 
-    def used(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Used]:
-        """What the newest answered calls of this prompt and model took, to plan by."""
+    def samples(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Sample]:
+        """What the newest answered calls of this prompt and model took, to estimate by."""
         rows = self._connection.execute(
             "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at FROM attempts a"
             " JOIN calls c USING (call_id) JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = c.endpoint_id"
-            " WHERE a.outcome = 'replied' AND a.input_tokens IS NOT NULL AND r.prompt_id = ? AND e.model = ?"
-            " ORDER BY a.attempt_id DESC LIMIT ?",
+            " WHERE a.outcome = 'replied' AND a.input_tokens IS NOT NULL AND a.output_tokens IS NOT NULL"
+            " AND r.prompt_id = ? AND e.model = ? ORDER BY a.attempt_id DESC LIMIT ?",
             (prompt_id, model, newest),
         )
         return [
-            Used(size, asked, said, (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds())
+            Sample(size, asked, said, (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds())
             for size, asked, said, sent, ended in rows
         ]
+
+    def spent(self) -> dict[str, dict[str, float]]:
+        """Prompt (id@version) → calls, tokens and USD that its budget counts, and what is set aside."""
+        totals = self.budget.all_totals()
+        spent: dict[str, dict[str, float]] = {}
+        for prompt_id, version, scope in self._connection.execute(
+            "SELECT DISTINCT prompt_id, prompt_version, prompt_hash FROM runs ORDER BY 1, 2"
+        ):
+            if scope in totals:
+                used = totals[scope]
+                spent[f"{prompt_id}@{version}"] = {
+                    "calls": used.spent_calls,
+                    "tokens": used.spent_tokens,
+                    "usd": used.spent_nusd / 1e9,
+                    "reserved_usd": used.reserved_nusd / 1e9,
+                    "beyond_bound": used.broken_calls,
+                }
+        return spent

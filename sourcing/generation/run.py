@@ -155,13 +155,18 @@ class _Engine:
     async def send_all(self, run_id: int, feed: CallFeed) -> None:
         options = self.options
         loop = asyncio.get_running_loop()
-        self.limiter = Limiter(self.quota, max_in_flight=options.concurrency, give_up_after_s=options.give_up_after_s)
+        self.limiter = Limiter(
+            self.endpoint.name,
+            max_in_flight=options.concurrency,
+            quota=self.quota,
+            give_up_after_s=options.give_up_after_s,
+        )
         waiting: asyncio.Queue[OpenCall | None] = asyncio.Queue(maxsize=2 * options.concurrency)
         async with (
             GroupCommit(self.journal) as self.durable,
             ChatClient(self.endpoint, timeout_s=options.timeout_s, concurrency=options.concurrency) as self.client,
         ):
-            with interrupts(lambda: loop.call_soon_threadsafe(self._interrupted)):
+            with interrupts(lambda: _wake(loop, self._interrupted)):
                 try:
                     async with asyncio.TaskGroup() as group:
                         feeding = group.create_task(self._feed(waiting, run_id, feed))
@@ -208,7 +213,8 @@ class _Engine:
 
     async def _make(self, call: OpenCall) -> OpenCall | None:
         """One call with its retries; returns the call that follows from its reply, if any."""
-        attempt = _Try(call, worst_case(call.body, self.options.price))
+        worst = worst_case(call.body, self.options.price)
+        attempt = _Try(call, Reserved(worst.tokens, worst.nusd))
         retrying = AsyncRetrying(
             retry=retry_if_exception(self._may_retry),
             stop=self._tried_enough,
@@ -239,7 +245,7 @@ class _Engine:
         try:
             answer = await self.client.send_bytes(call.body)
         except CallFailed as failure:
-            await self._settle_failure(attempt, permit, failure)
+            await self._settle_failure(attempt, permit, failure, time.perf_counter() - began_s)
             raise
         latency_s = time.perf_counter() - began_s
         await self.durable(
@@ -259,9 +265,9 @@ class _Engine:
         tokens = expected_tokens(call.body)
         while True:
             permit = await self.limiter.acquire(tokens)
-            if permit is None or self.stopping.is_set():
-                if self.limiter.breaker:
-                    self._stop(StoppedShort(self.endpoint.name, self.limiter.breaker, _LOOK))
+            if permit is None:
+                if self.limiter.breaker.error is not None:
+                    self._stop(self.limiter.breaker.error)
                 raise _NotSent
             self.freed.clear()
             refusal = await self.durable(
@@ -273,7 +279,7 @@ class _Engine:
             if not refusal:
                 self.reserving += 1
                 return permit
-            permit.cancel()
+            permit.unsent()
             if refusal == TAKEN:
                 raise _NotSent
             if not self.reserving:
@@ -281,7 +287,7 @@ class _Engine:
                 raise _NotSent
             await self._first_of(self.freed, self.stopping)
 
-    async def _check(self, call: OpenCall, raw: bytes) -> tuple[OpenCall | None, int]:
+    async def _check(self, call: OpenCall, raw: bytes) -> tuple[OpenCall | None, int | None]:
         """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
         checked = self.checker.look(call, raw)
         asked, said = checked.tokens("prompt_tokens"), checked.tokens("completion_tokens")
@@ -289,7 +295,7 @@ class _Engine:
             self.journal.charge, call.call_id, input_tokens=asked, output_tokens=said, scope=self.options.scope,
             cost_nusd=actual_cost(self.options.price, checked.usage),
         )  # fmt: skip
-        tokens = (asked or 0) + (said or 0)
+        tokens = None if asked is None or said is None else asked + said
         if checked.follow is None:
             self.durable.later(charge)
             return None, tokens
@@ -301,7 +307,9 @@ class _Engine:
 
         return await self.durable(follow), tokens
 
-    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
+    async def _settle_failure(
+        self, attempt: _Try, permit: Permit, failure: CallFailed, latency_s: float
+    ) -> None:
         state = "unknown" if failure.maybe_answered else "failed"
         await self.durable(
             partial(
@@ -310,11 +318,13 @@ class _Engine:
                 error=str(failure),
             )
         )  # fmt: skip
-        if failure.throttled:
-            permit.throttled(failure.headers)
+        if _throttled(failure):
+            permit.throttled(failure.headers, str(failure))
+        elif failure.status is not None and not failure.retry:  # it serves, only not this call
+            permit.replied(0, failure.headers, latency_s)
         else:
             attempt.failures += 1
-            permit.failed()
+            permit.failed(str(failure))
         self._free()
 
     def _free(self) -> None:
@@ -322,7 +332,7 @@ class _Engine:
         self.freed.set()
 
     def _may_retry(self, error: BaseException) -> bool:
-        if not isinstance(error, CallFailed) or not error.retry or self.stopping.is_set():
+        if not isinstance(error, CallFailed) or not error.retry or error.maybe_answered or self.stopping.is_set():
             return False
         # A server that is not there at the start will not come while we wait; one that goes away may come back.
         return error.outcome != "connection_refused" or self.result.replied > 0
@@ -334,7 +344,7 @@ class _Engine:
     def _pause_s(self, state: RetryCallState) -> float:
         """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
         failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, CallFailed) and failure.throttled:
+        if isinstance(failure, CallFailed) and _throttled(failure):
             return 0.0
         return float(wait_random_exponential(multiplier=self.options.backoff_s, max=60)(state))
 
@@ -374,6 +384,17 @@ class _Engine:
         self.result.stopped = self.result.stopped or error
         self.stopping.set()
         self.limiter.stop()
+
+
+def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(callback)
+
+
+def _throttled(failure: CallFailed) -> bool:
+    """Refused as too much: no fault of the call's, and no attempt of it."""
+    if failure.outcome == "quota_exhausted":
+        return False
+    return failure.status == 429 or (failure.status == 503 and failure.retry_after_s is not None)
 
 
 _START = "start it, or use --endpoint local"

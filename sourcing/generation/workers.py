@@ -37,7 +37,7 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
     readers: list[Connection] = []
     for part in _parts(job, workers):
         reader, writer = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(part, writer), daemon=True)
+        process: BaseProcess = context.Process(target=_work, args=(part, writer), daemon=True)
         process.start()
         writer.close()  # so that a dead worker is an end of file
         processes.append(process)

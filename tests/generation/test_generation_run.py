@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,18 @@ from sourcing.errors import StoppedShort, UpstreamError
 from sourcing.generation.budget import Ceilings
 from sourcing.generation.journal import JOURNAL_FILE, Journal
 from sourcing.generation.journal_schema import unpack
+from sourcing.generation.prices import named_price
+from sourcing.generation.run import RunResult
+from sourcing.generation.workers import run_in_workers
+
 
 def echo(body: dict[str, Any], asked: Asked) -> Reply:
-    return json_reply(completion(json.dumps({"said": body["messages"][-1]["content"]})))
+    return json_reply(completion(said(body)))
+
+
+def said(body: dict[str, Any]) -> str:
+    """A reply that fits the pack's schema, with what was asked as its caption."""
+    return json.dumps({"aspects": [], "caption": body["messages"][-1]["content"]})
 
 
 def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp_path: Path) -> None:
@@ -37,8 +47,7 @@ def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp
         assert {asked.path for asked in server.log} == {"/v1/chat/completions"}
         with world.journal() as journal:
             for call in world.calls:
-                said = json.dumps({"said": call.body["messages"][-1]["content"]})
-                assert journal.raw_reply(call.request_key) == completion(said).encode()
+                assert journal.raw_reply(call.request_key) == completion(said(call.body)).encode()
         again = world.run()
         assert (again.cached, again.replied, len(server.log)) == (4, 0, 4)
 
@@ -125,11 +134,22 @@ def test_a_server_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> No
 def test_a_server_that_only_fails_is_given_up_and_the_rest_stays_planned(tmp_path: Path) -> None:
     with chat_server(lambda _body, _asked: json_reply("{}", 500)) as server:
         world = World(tmp_path, server.url, count=20)
-        result = world.run(max_attempts=2, concurrency=1)
+        result = world.run(max_attempts=2, concurrency=1, give_up_after_s=0.3)
     assert isinstance(result.stopped, StoppedShort)
-    assert result.failed == 8
+    assert "HTTP 500" in str(result.stopped)
     with world.journal() as journal:
-        assert journal.counts()["recall@1.0.0"] == {"failed": 8, "planned": 12}
+        counts = journal.counts()["recall@1.0.0"]
+    assert counts["failed"] == result.failed + (len(server.log) % 2)
+    assert counts["failed"] + counts["planned"] == 20
+
+
+def test_calls_refused_for_themselves_one_after_the_other_end_the_run(tmp_path: Path) -> None:
+    with chat_server(lambda _body, _asked: json_reply('{"error": {"message": "too long"}}', 400)) as server:
+        world = World(tmp_path, server.url, count=20)
+        result = world.run(concurrency=1)
+        assert len(server.log) == 8
+    assert isinstance(result.stopped, StoppedShort)
+    assert "8 calls in a row failed; the last: HTTP 400: too long" in str(result.stopped)
 
 
 def test_a_server_that_asks_for_a_long_pause_is_left_alone(tmp_path: Path) -> None:
@@ -182,7 +202,7 @@ def test_a_reply_that_broke_off_was_billed_and_is_not_paid_again_unasked(tmp_pat
 
 @pytest.mark.parametrize("raw", ["", "<html>proxy</html>", "[]", '{"choices": []}', '{"choices": [{"message": 7}]}'])
 def test_a_reply_is_journalled_before_it_is_parsed(tmp_path: Path, raw: str) -> None:
-    with chat_server(lambda _body, _asked: Reply(raw)) as server:
+    with chat_server(lambda _body, _asked: json_reply(raw)) as server:
         world = World(tmp_path, server.url, count=1)
         result = world.run()
         assert (result.replied, len(server.log)) == (1, 1)
@@ -191,6 +211,145 @@ def test_a_reply_is_journalled_before_it_is_parsed(tmp_path: Path, raw: str) -> 
             (reply,) = journal.replies()
             assert reply.content is None
         assert world.run().cached == 1
+
+
+def test_a_cut_reply_gets_one_larger_try_and_a_misfit_one_repair_each_paid_once(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        title = body["messages"][1]["content"]
+        larger, repair = body["max_tokens"] == 400, len(body["messages"]) > 2
+        if title == "Song 0" and not larger:
+            return json_reply(completion(said(body)[:10], finish_reason="length"))
+        if title in ("Song 0", "Song 1") and not repair:
+            return json_reply(completion('{"aspects": "none"}'))
+        if title == "Song 2":
+            return json_reply(completion("never JSON"))
+        return json_reply(completion(json.dumps({"aspects": [], "caption": f"{title} {larger} {repair}"})))
+
+    with chat_server(answer) as server:
+        world = World(tmp_path, server.url)
+        result = world.run(concurrency=1)
+        assert (result.planned, result.replied, result.followed, result.failed) == (4, 4, 4, 0)
+        asked = Counter(asked.body for asked in server.log)
+        assert (len(asked), max(asked.values())) == (8, 1)
+        with world.journal() as journal:
+            captions = [
+                json.loads(reply.content or "{}").get("caption")
+                for reply in journal.replies()
+                if reply.content != "never JSON"
+            ]
+            assert captions == ["Song 0 True True", "Song 1 False True", "Song 3 False False"]
+            problem = json.loads(next(body for body in asked if b"Song 1" in body and b"none" in body))
+            assert problem["messages"][2] == {"role": "assistant", "content": '{"aspects": "none"}'}
+            assert "aspects" in problem["messages"][3]["content"]
+        again = world.run()
+        assert (again.cached, again.followed, len(server.log)) == (4, 0, 8)
+
+
+def test_what_a_killed_run_had_no_time_to_look_at_is_followed_up_by_the_next(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        if body["max_tokens"] < 400:
+            return json_reply(completion("{", finish_reason="length"))
+        return echo(body, asked)
+
+    with chat_server(answer) as server:
+        world = World(tmp_path, server.url, count=2)
+        world.run(concurrency=1)
+        with world.journal() as journal:  # as if the process had ended before it looked
+            journal.connection.execute("DELETE FROM calls WHERE kind = 'larger'")
+            journal.connection.execute("UPDATE calls SET checked = 0")
+        assert len(server.log) == 4
+        assert (world.run().followed, len(server.log)) == (2, 6)
+
+
+def test_the_bill_never_passes_the_budget_at_any_concurrency(tmp_path: Path) -> None:
+    lock, billed = threading.Lock(), []
+
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        if (tokens := int(body["messages"][-1]["content"].split()[-1]) % 3) == 0 and asked.at_s % 0.01 < 0.003:
+            return json_reply("{}", 500)
+        used = {"prompt_tokens": 100, "completion_tokens": 60 * tokens + 80}
+        with lock:
+            billed.append(used["prompt_tokens"] * 100 + used["completion_tokens"] * 400)
+        return json_reply(json.dumps({**json.loads(completion(said(body))), "usage": used}))
+
+    with chat_server(answer) as server:
+        world = World(tmp_path, server.url, count=600)
+        price = named_price("100,400")  # USD per million tokens
+        assert price is not None
+        limits = {"ceilings": Ceilings.named("1.00"), "price": price, "concurrency": 256, "timeout_s": 60.0}
+        result = world.run(**limits)
+        assert isinstance(result.stopped, StoppedShort)
+        assert "--max-usd 1.00" in str(result.stopped)
+        spent = sum(billed)
+        assert 0.6e6 < spent <= 1e6, "in millionths of a dollar"
+        assert len(billed) == result.replied
+        with world.journal() as journal:
+            totals = journal.budget.totals("s")
+        assert (totals.spent_nusd, totals.reserved_nusd, totals.broken_calls) == (1000 * spent, 0, 0)
+        assert world.run(**limits).replied <= 2, "the ceiling is over all runs"
+        assert sum(billed) <= 1e6
+
+
+def test_a_storm_of_refusals_converges(tmp_path: Path) -> None:
+    inside, most, refused, lock = [0], [0], [0], threading.Lock()
+
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        with lock:
+            if inside[0] >= 4:
+                refused[0] += 1
+                return json_reply('{"error": {"message": "slow down"}}', 429)
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        try:
+            return echo(body, asked)
+        finally:
+            with lock:
+                inside[0] -= 1
+
+    with chat_server(answer) as server:
+        world = World(tmp_path, server.url, count=200)
+        result = world.run(concurrency=64, max_attempts=1, give_up_after_s=20.0)
+    assert (result.replied, result.failed, result.stopped) == (200, 0, None), "a refusal is no attempt of the call"
+    assert refused[0] < 200
+
+
+def test_refusals_without_end_end_the_run_within_the_breakers_time(tmp_path: Path) -> None:
+    with chat_server(lambda _body, _asked: json_reply('{"error": {"message": "slow down"}}', 429)) as server:
+        world = World(tmp_path, server.url, count=50)
+        result = world.run(concurrency=16, give_up_after_s=1.0)
+    assert isinstance(result.stopped, StoppedShort)
+    assert "refused as too many" in str(result.stopped)
+    assert "slow down" in str(result.stopped)
+    assert result.replied == 0
+
+
+def test_two_runs_at_once_share_the_calls_and_the_budget(tmp_path: Path) -> None:
+    with chat_server(echo) as server:
+        world = World(tmp_path, server.url, count=120)
+        results: list[RunResult] = []
+        ceilings = Ceilings(max_calls=100)
+        both = [threading.Thread(target=lambda: results.append(world.run(ceilings=ceilings))) for _ in range(2)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        assert len(server.log) == sum(result.replied for result in results) == 100
+        assert max(Counter(asked.body for asked in server.log).values()) == 1
+        assert world.run().replied == 20
+
+
+def test_workers_share_a_job_and_its_ceiling(tmp_path: Path) -> None:
+    with chat_server(echo) as server:
+        world = World(tmp_path, server.url, count=60)
+        told: list[int] = []
+        result = run_in_workers(
+            world.job(ceilings=Ceilings(max_calls=40), concurrency=8), 2, on_reply=lambda: told.append(1)
+        )
+        assert isinstance(result.stopped, StoppedShort)
+        assert (result.replied, len(server.log), len(told)) == (40, 40, 40)
+        rest = run_in_workers(world.job(concurrency=8), 2)
+        assert (rest.planned, rest.cached, rest.replied, rest.stopped) == (60, 40, 20, None)
+    assert max(Counter(asked.body for asked in server.log).values()) == 1
 
 
 def test_a_ceiling_of_calls_is_kept_at_any_concurrency(tmp_path: Path) -> None:
@@ -226,16 +385,17 @@ def test_an_interrupt_lets_calls_in_flight_end_and_begins_no_other(tmp_path: Pat
 
 def test_the_key_is_sent_and_stands_nowhere_in_the_journal(tmp_path: Path) -> None:
     def blab(body: dict[str, Any], asked: Asked) -> Reply:
-        said = asked.headers["authorization"]
-        title = body["messages"][-1]["content"]
-        if title == "Song 0":
-            return json_reply(json.dumps({"error": {"message": f"bad {said}"}}), 400, X_Request_Id="r-1")
-        return json_reply(completion(said), X_Echo=said)
+        key = asked.headers.get("authorization") or asked.headers["Authorization"]
+        if body["messages"][-1]["content"] == "Song 0":
+            return json_reply(json.dumps({"error": {"message": f"bad {key}"}}), 400, X_Request_Id="r-1")
+        return json_reply(completion(json.dumps({"aspects": [], "caption": key})), X_Echo=key)
 
     with chat_server(blab) as server:
         world = World(tmp_path, server.url)
         assert world.run().replied == 3
-        assert {asked.headers["authorization"] for asked in server.log} == {f"Bearer {SECRET}"}
+        assert {asked.headers.get("authorization") or asked.headers["Authorization"] for asked in server.log} == {
+            f"Bearer {SECRET}"
+        }
     with world.journal() as journal:
         rows = journal.connection.execute("SELECT reply FROM attempts").fetchall()
         kept = [unpack(row["reply"]) for row in rows]
@@ -251,7 +411,7 @@ def test_the_key_is_sent_and_stands_nowhere_in_the_journal(tmp_path: Path) -> No
 def test_a_journal_that_cannot_be_written_stops_the_run_before_the_socket_is_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with chat_server(echo) as server:
