@@ -1,0 +1,95 @@
+"""Picks: which planned calls go into the next shard, by count, by size and by what the queue has room for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sourcing.generation.batchfiles import request_line
+from sourcing.generation.estimate import worst_case
+from sourcing.generation.journal import Journal, OpenCall, Reserved
+from sourcing.generation.journal_reading import RunState
+from sourcing.generation.plan import Step
+from sourcing.generation.prices import Price
+
+__all__ = ["Pick", "Picks", "pick_calls", "register_plan"]
+
+_STEPS = 256  # targets rendered and written down together
+_BYTES_PER_TOKEN = 3  # careful: English prose has four or more
+_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A call chosen for a shard: what it may use, the size of its line, and the tokens that will lie in the queue."""
+
+    call_id: int
+    reserve: Reserved
+    size: int
+    tokens: int
+
+
+@dataclass
+class Picks:
+    """`no_room`: the queue holds all it may, and there are more calls; `too_large`: calls that fit into no shard."""
+
+    calls: list[Pick] = field(default_factory=list)
+    no_room: bool = False
+    too_large: int = 0
+
+
+def register_plan(
+    journal: Journal,
+    run: RunState,
+    steps: Callable[[int], Iterator[Step]],
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Write the rest of a run's plan down, a few hundred targets at a time."""
+    stream, position, done = steps(run.position), run.position, run.planned
+    while not done:
+        taken = list(itertools.islice(stream, _STEPS))
+        done = len(taken) < _STEPS
+        position = taken[-1].position if taken else position
+        with journal.transaction():
+            journal.register(
+                run.run_id,
+                [call for step in taken for call in step.calls],
+                rejected=[step.rejected for step in taken if step.rejected is not None],
+                position=position,
+                done=done,
+                at=clock(),
+            )
+
+
+def pick_calls(
+    journal: Journal, run_id: int, price: Price, *, max_lines: int, max_bytes: int, room: int | None = None
+) -> Picks:
+    """The planned calls of a run that fill one shard, in the order they were planned.
+
+    `room` is in tokens of the queue; where there is any, the first call always fits.
+    """
+    picks, size, tokens = Picks(), 0, 0
+    for call in _planned(journal, run_id):
+        line = len(request_line(call.request_key, b"")) + len(call.body)
+        queued = len(call.body) // _BYTES_PER_TOKEN
+        if line > max_bytes:
+            picks.too_large += 1
+            continue
+        if room is not None and (room <= 0 or (picks.calls and tokens + queued > room)):
+            picks.no_room = True
+            break
+        if len(picks.calls) == max_lines or size + line > max_bytes:
+            break
+        size, tokens = size + line, tokens + queued
+        picks.calls.append(Pick(call.call_id, Reserved(*worst_case(call.body, price)), line, queued))
+    return picks
+
+
+def _planned(journal: Journal, run_id: int) -> Iterator[OpenCall]:
+    after = 0
+    while calls := journal.open_calls(run_id, "planned", before=_EVER, after=after):
+        yield from calls
+        after = calls[-1].call_id

@@ -1,0 +1,306 @@
+"""BatchWire: the Files and Batches of OpenAI's API, asked patiently, and never asked for the same batch twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from openai.pagination import SyncCursorPage
+from openai.types import Batch, FileObject
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from sourcing.errors import CrossmusimError, UpstreamError, UsageError
+from sourcing.generation.batchfiles import CHAT_URL, CutShort, json_lines
+from sourcing.generation.connection import CONNECT_TIMEOUT_S
+from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.ratelimits import read_limits
+
+__all__ = ["ENDED", "BatchRefused", "BatchSeen", "BatchWire", "NotThere"]
+
+#: Statuses that a batch never leaves.
+ENDED = ("completed", "failed", "expired", "cancelled")
+
+_SHARD = "crossmusim_shard"
+_PASSING = (408, 409, 429)
+_LONGEST_PAUSE_S = 600.0
+
+T = TypeVar("T")
+
+
+class BatchRefused(UpstreamError):
+    """The server said no for good: nothing was made of what it was asked for."""
+
+
+class NotThere(UpstreamError):
+    """The server does not know the batch or file (any more)."""
+
+
+class _Odd(Exception):
+    """An answer with a good status that is no answer: a page of a proxy, a body cut off."""
+
+
+class _Unlisted(Exception):
+    """What may be there already could not be looked for: no refusal of anything."""
+
+    def __init__(self, error: openai.APIStatusError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True)
+class BatchSeen:
+    """A batch as the server tells of it. `counts`: total, completed and failed lines, where it says so."""
+
+    batch: str
+    status: str
+    output_file: str | None = None
+    error_file: str | None = None
+    error: str = ""  # "code: message" of one that failed as a whole
+    counts: tuple[int, int, int] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+
+class BatchWire:
+    """`with BatchWire(endpoint, ...) as wire: wire.look(batch)`. Every question is repeated while trouble passes.
+
+    UpstreamError when it does not pass, BatchRefused for a no, UsageError where there is no Batch API.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout_s: float,
+        max_attempts: int,
+        backoff_s: float = 1.0,
+        look_again_s: float = 10.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`look_again_s` is how long a batch may take from being made to being listed."""
+        if endpoint.base_url is None or endpoint.dialect.key_header == "api-key":
+            raise _no_batches(endpoint, "it has no Batch API")
+        self._endpoint, self._timeout_s, self._look_again_s = endpoint, timeout_s, look_again_s
+        self._max_attempts, self._backoff_s, self._sleep = max_attempts, backoff_s, sleep
+
+    @property
+    def chat_url(self) -> str:
+        """What a line names as its `url`; Azure leaves the version out."""
+        return CHAT_URL.removeprefix("/v1") if self._endpoint.dialect.name.startswith("azure") else CHAT_URL
+
+    def __enter__(self) -> BatchWire:
+        assert self._endpoint.base_url is not None
+        loopback = urlsplit(self._endpoint.base_url).hostname in ("127.0.0.1", "::1", "localhost")
+        self._client = openai.OpenAI(
+            base_url=self._endpoint.base_url,
+            api_key=self._endpoint.api_key or "none-needed",
+            max_retries=0,
+            timeout=httpx2.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+            # A key goes nowhere but where it was meant for.
+            http_client=openai.DefaultHttpxClient(trust_env=not loopback, follow_redirects=False),
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def upload(self, name: str, size: int, stream: IO[bytes], *, maybe_there: bool = False) -> str:
+        """The id of the file of that name and size; sent only when the server does not list it already."""
+
+        def send(again: bool) -> str:
+            if again and (found := self._listed_file(name, size)):
+                return found
+            stream.seek(0)
+            made = self._client.files.create(file=(name, stream, "application/jsonl"), purpose="batch")
+            return _is(made, FileObject).id
+
+        return self._ask("take the file", send, again=maybe_there)
+
+    def create(self, name: str, file_id: str, *, maybe_there: bool = False) -> BatchSeen:
+        """The batch of that shard; made only when the server lists none, not even after a pause.
+
+        A lost answer, a 5xx, a process that ended just then: in all cases it is looked for before it is made.
+        """
+
+        def make(again: bool) -> BatchSeen:
+            if again and (found := self._listed_batch(name)):
+                return found
+            made = self._client.batches.create(
+                input_file_id=file_id,
+                endpoint=self.chat_url,  # type: ignore[arg-type]
+                completion_window="24h",
+                metadata={_SHARD: name},
+            )
+            return _seen(_is(made, Batch))
+
+        return self._ask("make the batch", make, again=maybe_there)
+
+    def find(self, name: str) -> BatchSeen | None:
+        """The batch that was made of that shard, if one was."""
+        return self._ask("list its batches", lambda _: self._listed_batch(name))
+
+    def look(self, batch: str) -> BatchSeen:
+        return self._ask("tell of the batch", lambda _: _seen(_is(self._client.batches.retrieve(batch), Batch)), batch)
+
+    def cancel(self, batch: str) -> BatchSeen:
+        """Ask for its end; one that has ended in the meantime stays as it is."""
+
+        def end(_: bool) -> BatchSeen:
+            try:
+                return _seen(_is(self._client.batches.cancel(batch), Batch))
+            except (openai.BadRequestError, openai.ConflictError):
+                seen = _seen(_is(self._client.batches.retrieve(batch), Batch))
+                if seen.ended or seen.status == "cancelling":
+                    return seen
+                raise
+
+        return self._ask("cancel the batch", end, batch)
+
+    def read(self, file_id: str, take: Callable[[Iterator[bytes]], T]) -> T:
+        """What `take` makes of the file's lines, which come as they arrive; it is called anew when they break off."""
+
+        def download(_: bool) -> T:
+            with self._client.files.with_streaming_response.content(file_id) as response:
+                return take(self._clean(json_lines(response.iter_bytes())))
+
+        return self._ask("send the file", download, file_id)
+
+    def _clean(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """The lines without our own key, should a server ever echo it."""
+        secret = (self._endpoint.api_key or "").encode()
+        return (line.replace(secret, b"[key]") for line in lines) if len(secret) >= 8 else lines
+
+    def _listed_file(self, name: str, size: int) -> str | None:
+        for entry in _pages(self._client.files.list(purpose="batch")):
+            if entry.filename == name and entry.bytes == size and entry.status != "error":
+                return str(entry.id)
+        return None
+
+    def _listed_batch(self, name: str) -> BatchSeen | None:
+        try:
+            for last in (False, True):
+                for entry in _pages(self._client.batches.list(limit=100)):
+                    if (entry.metadata or {}).get(_SHARD) == name:
+                        return _seen(_is(entry, Batch))
+                if not last:
+                    self._sleep(self._look_again_s)
+        except openai.APIStatusError as error:
+            raise _Unlisted(error) from error
+        return None
+
+    def _ask(self, what: str, question: Callable[[bool], T], thing: str = "", *, again: bool = False) -> T:
+        """Repeat `question(again)` while trouble passes; `again` from the second time on."""
+        retrying = Retrying(
+            retry=retry_if_exception(_passes),
+            stop=stop_after_attempt(self._max_attempts),
+            wait=self._pause_s,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            for attempt in retrying:
+                with attempt:
+                    return question(again or attempt.retry_state.attempt_number > 1)
+        except _Unlisted as unlisted:
+            said = self._said("list what it has", "", unlisted.error)
+            raise UpstreamError(said.thing, said.found, said.cure) from None
+        except (openai.OpenAIError, httpx2.HTTPError, CutShort, _Odd) as error:
+            raise self._said(what, thing, error) from None
+        raise AssertionError("a question ends in an answer or an error")
+
+    def _pause_s(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        error = error.error if isinstance(error, _Unlisted) else error
+        asked = _pause_asked_s(error) if isinstance(error, openai.APIStatusError) else None
+        drawn = float(wait_random_exponential(multiplier=self._backoff_s, max=60)(state))
+        return drawn if asked is None else max(asked, drawn)
+
+    def _said(self, what: str, thing: str, error: Exception) -> CrossmusimError:
+        name, shown = self._endpoint.name, f"could not {what} {thing}".rstrip()
+        if not isinstance(error, openai.APIStatusError):
+            cure = "see that it is reachable, then run the same command again"
+            return UpstreamError(name, f"{shown} ({self._plain(error)})", cure)
+        status, code = error.status_code, f"{error.code}: " if error.code else ""
+        found = f"{shown}: HTTP {status}: {code}{self._plain(error)}"
+        if status in (401, 403):
+            return BatchRefused(name, found, "set OPENAI_API_KEY to a key this endpoint and model accept")
+        if status == 402 or error.code == "insufficient_quota":
+            return BatchRefused(name, found, "top up the account, then run the same command again")
+        if status in (404, 405, 501):
+            return _no_batches(self._endpoint, found) if not thing else NotThere(name, found, _OTHER_KEY)
+        if _passes(error):
+            return UpstreamError(name, found, "run the same command again")
+        return BatchRefused(name, found, "mend that, then run the same command again")
+
+    def _plain(self, error: Exception) -> str:
+        text = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
+        cause = error.__cause__
+        text = f"{text} {cause}" if isinstance(error, openai.APIConnectionError) and cause else text
+        secret = self._endpoint.api_key or ""
+        return (text.replace(secret, "[key]") if len(secret) >= 8 else text)[:300]
+
+
+_OTHER_KEY = "use the key it was submitted with; `crossmusim generate batch cancel` gives it up"
+
+
+def _no_batches(endpoint: Endpoint, found: str) -> UsageError:
+    cure = "use `crossmusim generate run`, or `generate batch export` for a file that `vllm run-batch` reads"
+    return UsageError(endpoint.name, found, cure)
+
+
+def _passes(error: BaseException) -> bool:
+    error = error.error if isinstance(error, _Unlisted) else error
+    if isinstance(error, openai.APIStatusError):
+        if error.code == "insufficient_quota" or (_pause_asked_s(error) or 0.0) > _LONGEST_PAUSE_S:
+            return False
+        return error.status_code in _PASSING or (error.status_code >= 500 and error.status_code != 501)
+    return isinstance(error, (openai.APIConnectionError, httpx2.TransportError, CutShort, _Odd))
+
+
+def _pause_asked_s(error: openai.APIStatusError) -> float | None:
+    return read_limits(error.response.headers, now=time.time()).retry_after_s
+
+
+def _is(answer: object, kind: type[T]) -> T:
+    if not isinstance(answer, kind) or not getattr(answer, "id", None):
+        raise _Odd(f"it answered with {str(answer)[:80]!r}")
+    return answer
+
+
+def _pages(page: Any) -> Iterator[Any]:
+    """Every entry of a list; a server that never comes to an end is left at the first page it repeats."""
+    first: set[str] = set()
+    while True:
+        if not isinstance(page, SyncCursorPage) or not isinstance(page.data, list):
+            raise _Odd(f"it answered with {str(page)[:80]!r}")
+        if not page.data or page.data[0].id in first:
+            return
+        first.add(page.data[0].id)
+        yield from page.data
+        if not page.has_more:
+            return
+        page = page.get_next_page()
+
+
+def _seen(batch: Batch) -> BatchSeen:
+    errors = batch.errors.data if batch.errors is not None and batch.errors.data else []
+    said = [": ".join(part for part in (error.code, error.message) if part) for error in errors[:1]]
+    counts = batch.request_counts
+    return BatchSeen(
+        batch=batch.id,
+        status=str(batch.status),
+        output_file=batch.output_file_id or None,
+        error_file=batch.error_file_id or None,
+        error=" ".join(said)[:500],
+        counts=None if counts is None else (counts.total or 0, counts.completed or 0, counts.failed or 0),
+    )
