@@ -1,0 +1,89 @@
+"""`crossmusim doctor`: ask a model server a handful of tiny questions before a run asks it a million."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.generation.diagnosis import Diagnosis
+
+__all__ = ["doctor"]
+
+_ANSWERS = {True: "yes", False: "no", None: "not told"}
+
+
+@click.command
+@click.option("--endpoint", type=click.Choice(["local"]), help="`local`: the embedded model, offline.")
+@click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, e.g. http://host:8000/v1.")
+@click.option("--model", metavar="NAME", help="The model, by the name the server knows it by.")
+@click.option("--dialect", metavar="NAME", help="openai, azure, azure-v1, vllm, llama.cpp, ollama or compatible.")
+@click.option("--api-version", metavar="DATE", help="Of Azure's older form.")
+@click.option("--reasoning/--no-reasoning", default=None, help="Whether the model thinks first; told by its name.")
+@click.pass_obj
+def doctor(
+    invocation: Invocation,
+    endpoint: str | None,
+    base_url: str | None,
+    model: str | None,
+    dialect: str | None,
+    api_version: str | None,
+    reasoning: bool | None,
+) -> None:
+    """Say what a model server can do, what a run on it will have to do without, and what to do about that.
+
+    It makes three to five tiny calls, which are billed like any other.
+
+    \b
+    Example:
+      crossmusim doctor --base-url https://host/v1 --model NAME
+    """
+    from sourcing.errors import UpstreamError, UsageError
+    from sourcing.generation.diagnosis import DOCTOR_FILE
+    from sourcing.generation.doctor import diagnose
+    from sourcing.generation.endpoint import resolve_endpoint
+    from sourcing.store.workspace import write_json
+
+    if endpoint == "local" and (base_url or model):
+        raise UsageError("--endpoint local", "it was given with --base-url or --model", "leave out one or the other")
+    invocation.override("generation", base_url=base_url, model=model)
+    generation = invocation.settings.generation
+    target = resolve_endpoint(
+        generation,
+        local=endpoint == "local",
+        environment=os.environ,
+        dialect=dialect,
+        api_version=api_version,
+        reasoning=reasoning,
+    )
+    invocation.note(f"asking {target.name} ...")
+    found = diagnose(target, timeout_s=generation.timeout_s)
+    write_json(invocation.workspace.generation_dir / DOCTOR_FILE, found.as_dict())
+    if found.problem is not None:
+        raise UpstreamError(f"model server {target.name}", found.problem, found.cure or "see its log")
+    invocation.emit(found.as_dict(), _lines(found))
+
+
+def _lines(found: Diagnosis) -> list[object]:
+    from rich.table import Table
+
+    table = Table("", "found", title=f"{found.model} at {found.endpoint}")
+    for what, value in (
+        ("dialect", found.dialect_seen or f"{found.dialect} (told by the address)"),
+        ("model answers as", found.model_reported or _ANSWERS[None]),
+        ("schema enforced", _ANSWERS[found.schema_enforced]),
+        ("max_tokens obeyed", _ANSWERS[found.max_tokens_obeyed]),
+        ("usage in replies", _ANSWERS[found.usage]),
+        ("limits in headers", ", ".join(found.rate_headers) or "no"),
+        ("seed honoured", _ANSWERS[found.seed_honoured]),
+        ("Batch API", _ANSWERS[found.batch]),
+        ("stored completions", _ANSWERS[found.stored]),
+        ("longest context", f"{found.max_context_tokens} tokens" if found.max_context_tokens else _ANSWERS[None]),
+        ("a call takes", f"{found.latency_s:.2f} s" if found.latency_s is not None else _ANSWERS[None]),
+    ):
+        table.add_row(what, value)
+    spent = f"it took {found.calls} calls, {found.input_tokens} tokens in and {found.output_tokens} out"
+    return [table, *(f"- {finding}" for finding in found.findings), f"{spent}, billed like any other"]

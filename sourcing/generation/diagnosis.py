@@ -1,0 +1,101 @@
+"""Diagnosis: what was found out about a model server, and in words what a run on it will have to do without."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sourcing.generation.client import CallFailed
+from sourcing.generation.dialect import DIALECTS
+from sourcing.generation.endpoint import Endpoint
+
+__all__ = ["DOCTOR_FILE", "Diagnosis", "missing", "problem"]
+
+DOCTOR_FILE = "doctor.json"
+
+
+@dataclass
+class Diagnosis:
+    """What was found; None where it could not be told. `problem` and `cure` are set when the server is of no use."""
+
+    endpoint: str
+    identity: str
+    model: str
+    dialect: str
+    checked_at: str
+    dialect_seen: str | None = None  # what the server says it is
+    reachable: bool = False
+    authorised: bool | None = None
+    model_known: bool | None = None
+    model_reported: str | None = None
+    schema_enforced: bool | None = None
+    max_tokens_obeyed: bool | None = None
+    usage: bool | None = None
+    rate_headers: list[str] = field(default_factory=list)
+    seed_honoured: bool | None = None
+    batch: bool | None = None
+    stored: bool | None = None
+    max_context_tokens: int | None = None
+    latency_s: float | None = None  # median of the calls answered
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    findings: list[str] = field(default_factory=list)  # what will be missing, and what to do
+    problem: str | None = None
+    cure: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.problem is None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "usable": self.usable}
+
+
+def problem(failure: CallFailed, endpoint: Endpoint) -> tuple[str, str]:
+    """What makes the server useless, and the cure."""
+    said = str(failure)
+    if failure.outcome == "connection_refused":
+        return said, "start it, check the address, or use --endpoint local"
+    if failure.outcome == "quota_exhausted" or failure.status == 402:
+        return said, "top up the account"
+    if failure.status in (401, 403):
+        variable = "AZURE_OPENAI_API_KEY" if endpoint.dialect.name.startswith("azure") else "OPENAI_API_KEY"
+        return said, f"set {variable} to a key that this server and model accept"
+    if failure.status == 404:
+        return said, "check --base-url (it usually ends in /v1) and --model"
+    if failure.status == 429:
+        return said, "it is busy or its limits are used up; try again later"
+    if failure.outcome == "timeout":
+        return said, "raise [generation] timeout_s, or give the server a smaller model"
+    return said, "see the server's own log"
+
+
+def missing(found: Diagnosis, endpoint: Endpoint) -> list[str]:
+    """What a run on this server will have to do without, each with what to do."""
+    words = []
+    if found.dialect_seen not in (None, found.dialect):
+        title = DIALECTS[found.dialect_seen].title
+        words.append(f'it says it is {title}: set [generation] dialect = "{found.dialect_seen}"')
+    if found.model_known is False and found.usable:
+        words.append(
+            f"its list has no {found.model}, it answered as {found.model_reported}: see that it is the one meant"
+        )
+    if found.schema_enforced is False:
+        words.append(
+            "replies are not held to the schema: expect rejected ones, or use a server that enforces json_schema"
+        )
+    if found.max_tokens_obeyed is False:
+        words.append("max_tokens is not obeyed: no budget can be a ceiling here; do not run it against money")
+    if found.usage is False:
+        words.append("replies do not say what they used: every call is counted at its worst case")
+    if found.calls and found.usable and not found.rate_headers:
+        words.append("limits are not told in headers: set them per minute, or they are learnt from refusals")
+    if found.seed_honoured is False:
+        words.append("a seed is not honoured: a reply lost is not made again word for word")
+    if found.usable and found.max_context_tokens is None:
+        cut = "longer prompts are cut without a word" if found.dialect == "ollama" else "a prompt too long is refused"
+        words.append(f"the longest context is not told: {cut}; look it up and keep documents short enough")
+    if found.batch is False and endpoint.dialect.batch:
+        words.append("the Batch API does not answer here: only online calls are possible")
+    return words
