@@ -49,15 +49,16 @@ def doctor(
 
     if endpoint == "local" and (base_url or model):
         raise UsageError("--endpoint local", "it was given with --base-url or --model", "leave out one or the other")
-    invocation.override("generation", base_url=base_url, model=model)
+    named = {"base_url": base_url, "model": model, "dialect": dialect}
+    invocation.override("generation", **named, api_version=api_version, reasoning=reasoning)
     generation = invocation.settings.generation
     target = resolve_endpoint(
         generation,
         local=endpoint == "local",
         environment=os.environ,
-        dialect=dialect,
-        api_version=api_version,
-        reasoning=reasoning,
+        dialect=generation.dialect,
+        api_version=generation.api_version,
+        reasoning=generation.reasoning,
     )
     invocation.note(f"asking {target.name} ...")
     found = diagnose(target, timeout_s=generation.timeout_s)

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +22,7 @@ from yarl import URL
 
 from sourcing.generation.connection import CONNECT_TIMEOUT_S, connect
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.ratelimits import read_limits
 from sourcing.generation.wire import body_bytes
 
 __all__ = ["Answer", "CallFailed", "ChatClient"]
@@ -32,6 +32,7 @@ _KEPT_HEADERS = (
     "content-type",
     "retry-after",
     "retry-after-ms",
+    "x-ms-retry-after-ms",
     "x-request-id",
     "openai-processing-ms",
     "openai-version",
@@ -161,7 +162,7 @@ class ChatClient:
             retry=not spent and (status in _RETRIED_STATUSES or status >= 500),
             fatal=spent or status in _FATAL_STATUSES or status < 400,
             maybe_answered=status in _GATEWAY_TIMEOUTS,
-            retry_after_s=_retry_after_s(headers),
+            retry_after_s=read_limits(headers, now=time.time()).retry_after_s,
         )
 
     def _broken_off(self, error: Exception, status: int | None) -> CallFailed:
@@ -232,21 +233,3 @@ def _error_message(raw: bytes) -> tuple[str, str]:
 
 def _line(raw: bytes) -> str:
     return " ".join(raw[:200].decode("utf-8", errors="replace").split())
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds a server asks us to wait: `retry-after-ms`, or `Retry-After` as seconds or a date; nonsense is None."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "")
-        try:
-            seconds = float(value) * unit_s
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    try:
-        at = parsedate_to_datetime(headers.get("retry-after", ""))
-    except (ValueError, TypeError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())

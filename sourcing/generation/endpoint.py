@@ -76,7 +76,7 @@ def resolve_endpoint(
         raise UsageError(
             "generation base_url",
             "it carries a user, a password or a query",
-            "leave them out; the key goes into OPENAI_API_KEY, Azure's api-version into --api-version",
+            "leave them out; the key goes into OPENAI_API_KEY, Azure's api-version into [generation] api_version",
         )
     if not settings.model:
         raise UsageError(

@@ -266,6 +266,14 @@ def test_each_refusal_says_whether_another_try_may_help(
     assert failure.retry_after_s == 7.0
 
 
+def test_the_pause_that_azure_asks_for_in_its_own_header_is_kept_and_read() -> None:
+    asked = {"X_Ms_Retry_After_Ms": "2500"}
+    with chat_server(lambda _body, _asked: json_reply("{}", 429, **asked)) as server:
+        failure = refused(endpoint(server.url))
+    assert failure.retry_after_s == 2.5
+    assert failure.headers["x-ms-retry-after-ms"] == "2500"
+
+
 def test_a_redirect_is_not_followed_for_the_key_would_go_along() -> None:
     with chat_server(lambda _body, _asked: json_reply(GOOD.decode())) as other:
         elsewhere = f"{other.url}/v1/chat/completions?token={SECRET}"

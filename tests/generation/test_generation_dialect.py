@@ -100,6 +100,12 @@ def test_an_azure_endpoint_has_its_own_key_variable_and_its_version() -> None:
     assert told.dialect.api_version == "2025-09-09"
 
 
+def test_the_dialect_and_whether_the_model_reasons_can_be_named() -> None:
+    settings = GenerationSettings(base_url="http://gpu-1:9000/v1", model="m")
+    dialect = resolve_endpoint(settings, local=False, environment={}, dialect="vllm", reasoning=True).dialect
+    assert (dialect.name, dialect.max_tokens_name) == ("vllm", "max_completion_tokens")
+
+
 def test_a_plain_server_never_sees_the_key_meant_for_azure() -> None:
     settings = GenerationSettings(base_url="http://gpu-1:8000/v1", model="m")
     endpoint = resolve_endpoint(settings, local=False, environment={"AZURE_OPENAI_API_KEY": "azure-key"})
