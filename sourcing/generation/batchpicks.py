@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 
 from sourcing.generation.batchfiles import request_line
 from sourcing.generation.estimate import worst_case
+from sourcing.generation.job import Job, read_tables
 from sourcing.generation.journal import Journal, OpenCall, Reserved
 from sourcing.generation.journal_reading import RunState
-from sourcing.generation.plan import Step
+from sourcing.generation.plan import Step, plan_steps
 from sourcing.generation.prices import Price
+from sourcing.store.workspace import Workspace
 
-__all__ = ["Pick", "Picks", "pick_calls", "register_plan"]
+__all__ = ["Pick", "Picks", "enter_job", "pick_calls", "register_plan"]
 
 _STEPS = 256  # targets rendered and written down together
 _BYTES_PER_TOKEN = 3  # careful: English prose has four or more
@@ -38,6 +40,26 @@ class Picks:
     calls: list[Pick] = field(default_factory=list)
     no_room: bool = False
     too_large: int = 0
+
+
+def enter_job(
+    job: Job, journal: Journal, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> tuple[RunState, Callable[[int], Iterator[Step]]]:
+    """The run of a job, new or taken up, and the steps of its plan behind the first so many targets."""
+    workspace, pack, endpoint = Workspace(job.workspace), job.pack, job.endpoint
+
+    def steps(start: int) -> Iterator[Step]:
+        return plan_steps(pack, endpoint, read_tables(workspace, pack), job.scope, start=start)
+
+    run = journal.enter_run(
+        pack=(pack.id, pack.version, pack.prompt_hash),
+        endpoint=endpoint.identity,
+        model=endpoint.model,
+        plan=job.plan,
+        shard="" if job.scope.shard is None else str(job.scope.shard),
+        at=clock(),
+    )
+    return run, steps
 
 
 def register_plan(
@@ -65,11 +87,18 @@ def register_plan(
 
 
 def pick_calls(
-    journal: Journal, run_id: int, price: Price, *, max_lines: int, max_bytes: int, room: int | None = None
+    journal: Journal,
+    run_id: int,
+    price: Price,
+    *,
+    max_lines: int,
+    max_bytes: int,
+    room: int | None = None,
+    one_at_least: bool = False,
 ) -> Picks:
     """The planned calls of a run that fill one shard, in the order they were planned.
 
-    `room` is in tokens of the queue; where there is any, the first call always fits.
+    `room` is in tokens of the queue; with `one_at_least` the first call goes however little there is.
     """
     picks, size, tokens = Picks(), 0, 0
     for call in _planned(journal, run_id):
@@ -78,7 +107,7 @@ def pick_calls(
         if line > max_bytes:
             picks.too_large += 1
             continue
-        if room is not None and (room <= 0 or (picks.calls and tokens + queued > room)):
+        if room is not None and tokens + queued > room and (picks.calls or not one_at_least):
             picks.no_room = True
             break
         if len(picks.calls) == max_lines or size + line > max_bytes:

@@ -98,10 +98,17 @@ class Sender:
         self, run_id: int, run_options: RunOptions, done: Submitted, on_shard: Callable[[Shard], object]
     ) -> bool:
         """Whether there may be more to hand over."""
+        enqueued = self.shards.enqueued_tokens(run_id)
+        limit = self._limit(run_id)
         picks = pick_calls(
-            self.shards.journal, run_id, run_options.price, max_lines=self.options.max_lines,
-            max_bytes=self.options.max_bytes, room=self._room(run_id),
-        )  # fmt: skip
+            self.shards.journal,
+            run_id,
+            run_options.price,
+            max_lines=self.options.max_lines,
+            max_bytes=self.options.max_bytes,
+            room=None if limit is None else limit - enqueued,
+            one_at_least=not enqueued,  # whether it has room for one is for the server to say
+        )
         done.too_large = picks.too_large
         if not picks.calls:
             return False
@@ -123,12 +130,10 @@ class Sender:
             on_shard(shard)
         return not refusal
 
-    def _room(self, run_id: int) -> int | None:
-        """Tokens the queue still takes; one call always goes when nothing else of ours is in it."""
+    def _limit(self, run_id: int) -> int | None:
+        """How many tokens may be in the queue at once, as far as is known."""
         limits = (self.options.enqueued_tokens, self.shards.learnt_limit(run_id))
-        limit = min((limit for limit in limits if limit is not None), default=None)
-        enqueued = self.shards.enqueued_tokens(run_id)
-        return None if limit is None else max(limit - enqueued, 0 if enqueued else 1)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def send(self, shard: Shard, *, adopted: bool = False) -> Shard:
         """Upload and create, each step noted before the next; a refusal drops the shard, for then there is no batch."""

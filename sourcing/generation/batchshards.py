@@ -71,15 +71,16 @@ class Shards:
         self.journal, self._clock = journal, clock
         self._execute = journal.connection.execute
 
-    def in_states(self, states: Collection[str]) -> list[Shard]:
+    def all(self) -> list[Shard]:
         """Oldest first."""
-        marks = ", ".join("?" * len(states))
         rows = self._execute(
-            f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) WHERE s.state IN ({marks})"
-            " ORDER BY s.shard_id",
-            tuple(states),
+            f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) ORDER BY s.shard_id"
         )
         return [Shard(*row) for row in rows]
+
+    def in_states(self, states: Collection[str]) -> list[Shard]:
+        """Oldest first."""
+        return [shard for shard in self.all() if shard.state in states]
 
     def get(self, shard_id: int) -> Shard:
         row = self._execute(

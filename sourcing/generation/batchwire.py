@@ -21,7 +21,7 @@ from sourcing.generation.connection import CONNECT_TIMEOUT_S
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.ratelimits import read_limits
 
-__all__ = ["ENDED", "BatchRefused", "BatchSeen", "BatchWire", "NotThere"]
+__all__ = ["ENDED", "BatchRefused", "BatchSeen", "BatchWire", "NotThere", "require_batches"]
 
 #: Statuses that a batch never leaves.
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -86,8 +86,7 @@ class BatchWire:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`look_again_s` is how long a batch may take from being made to being listed."""
-        if endpoint.base_url is None or endpoint.dialect.key_header == "api-key":
-            raise _no_batches(endpoint, "it has no Batch API")
+        require_batches(endpoint)
         self._endpoint, self._timeout_s, self._look_again_s = endpoint, timeout_s, look_again_s
         self._max_attempts, self._backoff_s, self._sleep = max_attempts, backoff_s, sleep
 
@@ -251,6 +250,15 @@ class BatchWire:
 
 
 _OTHER_KEY = "use the key it was submitted with; `crossmusim generate batch cancel` gives it up"
+
+
+def require_batches(endpoint: Endpoint) -> None:
+    """UsageError for an endpoint that cannot have a Batch API; of others only the server itself can tell."""
+    if endpoint.base_url is None:
+        raise _no_batches(endpoint, "it has no Batch API")
+    if endpoint.dialect.key_header == "api-key":
+        cure = "name the resource's address that ends in /openai/v1"
+        raise UsageError(endpoint.name, "addresses of Azure deployments have no Batch API", cure)
 
 
 def _no_batches(endpoint: Endpoint, found: str) -> UsageError:
