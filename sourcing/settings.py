@@ -6,6 +6,7 @@ Secrets (API keys) are read from the environment where they are used and never s
 from __future__ import annotations
 
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ class GenerationSettings(_Section):
     give_up_after_s: float = Field(120.0, gt=0, description="of refusals without one answer, before a run ends")
     requests_per_minute: float | None = Field(None, gt=0, description="learnt from replies when unset")
     tokens_per_minute: float | None = Field(None, gt=0, description="learnt from replies when unset")
-    price_input_usd_per_mtok: str | None = Field(None, description="price of a million tokens in, in USD, e.g. 0.15")
-    price_output_usd_per_mtok: str | None = Field(None, description="price of a million tokens out, in USD")
+    price_input_usd_per_mtok: Decimal | None = Field(
+        None, ge=0, description="price of a million tokens in, in USD, e.g. 0.15"
+    )
+    price_output_usd_per_mtok: Decimal | None = Field(None, ge=0, description="price of a million tokens out, in USD")
     store_completions: bool = Field(False, description="let the endpoint keep completions, for --on-unknown reconcile")
     min_agreement: float = Field(0.0, ge=0, le=1, description="aspects that fewer samples or models say are left out")
     batch_max_lines: int = Field(50_000, ge=1, le=50_000, description="calls in one batch, at most")

@@ -53,6 +53,11 @@ def status(invocation: Invocation) -> None:
     lines: list[Any] = [table]
     lines += [f"{c.state}: {c.prompt} {c.track_id} {c.doc_id or ''} ({c.request_key[:12]})" for c in unknown[:_LISTED]]
     lines += [f"failed: {c.prompt} {c.track_id}: {c.error}" for c in failed[:_LISTED]]
+    lines += [
+        f"{prompt}: {used['beyond_bound']:.0f} calls used more than their worst case: the bound did not hold there"
+        for prompt, used in spent.items()
+        if used["beyond_bound"]
+    ]
     left_out = max(0, len(unknown) - _LISTED) + max(0, len(failed) - _LISTED)
     if left_out:
         lines.append(f"... and {left_out} more; --json lists all")

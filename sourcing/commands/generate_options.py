@@ -90,9 +90,9 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
             timeout_s=settings.timeout_s,
             max_attempts=settings.max_attempts,
             resend_unknown=asked["on_unknown"] == "resend",
-            scope=pack.prompt_hash,
+            account=pack.prompt_hash,
             ceilings=ceilings,
-            price=_price(invocation, endpoint, asked["price"], needed=ceilings.max_nusd is not None, batch=batch),
+            price=_price(invocation, endpoint, asked["price"], batch=batch),
             give_up_after_s=settings.give_up_after_s,
         )
         scope = Scope(
@@ -146,7 +146,7 @@ def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
     )
 
 
-def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, *, needed: bool, batch: bool) -> Price:
+def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, *, batch: bool) -> Price:
     from sourcing.generation.prices import named_price, price_of
 
     settings = invocation.settings.generation
@@ -155,4 +155,4 @@ def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, *, need
         input_usd_per_mtok=settings.price_input_usd_per_mtok,
         output_usd_per_mtok=settings.price_output_usd_per_mtok,
     )
-    return price_of(endpoint.model, endpoint.base_url, overrides=named, must_know=needed, batch=batch)
+    return price_of(endpoint.model, endpoint.base_url, overrides=named, must_know=True, batch=batch)

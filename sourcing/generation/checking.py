@@ -44,10 +44,6 @@ class Checked:
     usage: Mapping[str, Any] = field(default_factory=dict)
     follow: FollowUp | None = None
 
-    def tokens(self, name: Literal["prompt_tokens", "completion_tokens"]) -> int | None:
-        value = self.usage.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
 
 class ReplyChecker:
     """Checks replies of one pack on one endpoint."""

@@ -27,7 +27,7 @@ from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
 from sourcing.generation.pack import Pack
 from sourcing.generation.plan import Step
-from sourcing.generation.prices import FREE, Price, actual_cost
+from sourcing.generation.prices import FREE, Price, actual_cost, read_usage
 from sourcing.generation.quota import Quota
 from sourcing.store.interrupts import interrupts
 
@@ -39,13 +39,13 @@ _FAILURES_IN_A_ROW = 8
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How hard an endpoint may be asked, and what a run may use. `scope` is what the ceilings are counted over."""
+    """How hard an endpoint may be asked, and what a run may use. `account` is what the ceilings are counted over."""
 
     concurrency: int
     timeout_s: float
     max_attempts: int
     resend_unknown: bool = False  # calls that were in flight at a crash, and may have been paid
-    scope: str = ""
+    account: str = ""
     ceilings: Ceilings = NO_CEILINGS
     price: Price = FREE
     backoff_s: float = 1.0  # first pause before a retry; doubles, with jitter
@@ -239,7 +239,7 @@ class _Engine:
 
     async def _attempt(self, attempt: _Try) -> OpenCall | None:
         """One request, its reply durable before anyone looks at it."""
-        call, scope = attempt.call, self.options.scope
+        call, scope = attempt.call, self.options.account
         permit = await self._take(attempt)
         began_s = time.perf_counter()
         try:
@@ -272,7 +272,7 @@ class _Engine:
             self.freed.clear()
             refusal = await self.durable(
                 partial(
-                    self.journal.sending, call.call_id, self.clock(), scope=options.scope, reserve=attempt.reserve,
+                    self.journal.sending, call.call_id, self.clock(), scope=options.account, reserve=attempt.reserve,
                     ceilings=options.ceilings, resend=call.state == "unknown",
                 )
             )  # fmt: skip
@@ -290,12 +290,13 @@ class _Engine:
     async def _check(self, call: OpenCall, raw: bytes) -> tuple[OpenCall | None, int | None]:
         """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
         checked = self.checker.look(call, raw)
-        asked, said = checked.tokens("prompt_tokens"), checked.tokens("completion_tokens")
+        used = read_usage(checked.usage)
         charge = partial(
-            self.journal.charge, call.call_id, input_tokens=asked, output_tokens=said, scope=self.options.scope,
+            self.journal.charge, call.call_id, input_tokens=used and used.input_tokens,
+            output_tokens=used and used.output_tokens, scope=self.options.account,
             cost_nusd=actual_cost(self.options.price, checked.usage),
         )  # fmt: skip
-        tokens = None if asked is None or said is None else asked + said
+        tokens = None if used is None else used.input_tokens + used.output_tokens
         if checked.follow is None:
             self.durable.later(charge)
             return None, tokens
@@ -307,14 +308,12 @@ class _Engine:
 
         return await self.durable(follow), tokens
 
-    async def _settle_failure(
-        self, attempt: _Try, permit: Permit, failure: CallFailed, latency_s: float
-    ) -> None:
+    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed, latency_s: float) -> None:
         state = "unknown" if failure.maybe_answered else "failed"
         await self.durable(
             partial(
                 self.journal.settle, attempt.call.call_id, state, outcome=failure.outcome, at=self.clock(),
-                scope=self.options.scope, status=failure.status, headers=failure.headers, raw=failure.raw,
+                scope=self.options.account, status=failure.status, headers=failure.headers, raw=failure.raw,
                 error=str(failure),
             )
         )  # fmt: skip

@@ -284,7 +284,7 @@ def test_the_bill_never_passes_the_budget_at_any_concurrency(tmp_path: Path) -> 
         assert 0.6e6 < spent <= 1e6, "in millionths of a dollar"
         assert len(billed) == result.replied
         with world.journal() as journal:
-            totals = journal.budget.totals("s")
+            totals = journal.budget.totals(world.account)
         assert (totals.spent_nusd, totals.reserved_nusd, totals.broken_calls) == (1000 * spent, 0, 0)
         assert world.run(**limits).replied <= 2, "the ceiling is over all runs"
         assert sum(billed) <= 1e6

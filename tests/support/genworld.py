@@ -148,8 +148,13 @@ class World:
     def calls(self) -> tuple[PlannedCall, ...]:
         return plan_calls(load_pack(self.pack_folder), self.endpoint, Tables(self.workspace.read(Track))).calls
 
+    @property
+    def account(self) -> str:
+        return load_pack(self.pack_folder).prompt_hash
+
     def job(self, scope: Scope | None = None, **changes: Any) -> Job:
-        options = {"concurrency": 2, "timeout_s": 10.0, "max_attempts": 3, "backoff_s": 0.001, "scope": "s", **changes}
+        options = {"concurrency": 2, "timeout_s": 10.0, "max_attempts": 3, "backoff_s": 0.001, **changes}
+        options["account"] = self.account
         return Job(self.workspace.root, self.pack_folder, self.endpoint, scope or Scope(), RunOptions(**options))
 
     def run(self, scope: Scope | None = None, **changes: Any) -> RunResult:
