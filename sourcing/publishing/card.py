@@ -20,6 +20,16 @@ _ORIGIN_MEANS = {
     "mined": "a model over pages and records; every aspect carries the characters it rests on",
     "prompted": "a model's own knowledge of the track; no evidence possible",
 }
+_SHARE_OF = {
+    "samples": "the samples drawn from its model under the same prompt",
+    "models": "the models asked the same",
+    "sources": "the sources that speak of that facet of that track",
+}
+_AGREEMENT_NOTE = (
+    "An aspect's `agreement` tells which share of those who could have said it did say it, or something that implies "
+    "it. Where there is nobody to compare with, it is null. Opposites stand side by side; aspects that fewer agreed "
+    "with than the makers of this dataset asked for are in the quarantine as `agreement_low`."
+)
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _EXAMPLES = 3
 _LICENCE_NOTE = (
@@ -48,6 +58,7 @@ def render_card(
         "## What is in it",
         _rows_by_split(manifest),
         _origins(report),
+        *_agreement(report),
         "## Licences",
         _LICENCE_NOTE,
         _census(manifest["licence_census"]),
@@ -130,6 +141,25 @@ def _origins(report: Mapping[str, Any]) -> str:
         if counts["descriptions"]
     ]
     return _table(["origin", "descriptions", "tracks", "meaning"], rows)
+
+
+def _agreement(report: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"`{name}`",
+            _SHARE_OF[name],
+            f"{counts['aspects']:,}",
+            f"{counts['said_by_all']:,}",
+            f"{counts['said_by_less_than_half']:,}",
+            counts["mean"],
+        )
+        for name, counts in report["agreement"].items()
+        if counts["aspects"]
+    ]
+    if not rows:
+        return []
+    head = ["score", "share of", "aspects compared", "said by all", "by less than half", "mean"]
+    return ["## Agreement", _AGREEMENT_NOTE, _table(head, rows)]
 
 
 def _census(census: Mapping[str, Mapping[str, int]]) -> str:

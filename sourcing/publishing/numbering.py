@@ -15,17 +15,39 @@ __all__ = ["next_version"]
 def next_version(
     parent: DatasetVersion | None, facts: Mapping[str, Any], parts: Mapping[tuple[str, str], pl.DataFrame]
 ) -> str:
-    """Major when a column is gone or retyped or the split rule changed, minor when rows or columns came or went."""
+    """Major when a column is gone or retyped or the split rule changed, minor when rows or columns came or went.
+
+    A field that joins a struct within a column is a column that came, not one retyped.
+    """
     if parent is None:
         return "0.1.0"
     major, minor, patch = parse_version(parent.version)
     before, after = parent.manifest["columns"], facts["columns"]
-    kept = all(after.get(config, {}).get(name) == dtype for config in before for name, dtype in before[config].items())
+    kept = all(
+        after.get(config, {}).get(name) == dtype or _widened(parent, config, name)
+        for config in before
+        for name, dtype in before[config].items()
+    )
     if not kept or parent.manifest["split_rule"] != facts["split_rule"]:
         return f"{major + 1}.0.0"
     if before != after or any(_keys(parent.scan(config), config) != _keys_now(parts, config) for config in CONFIGS):
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
+
+
+def _widened(parent: DatasetVersion, config: str, name: str) -> bool:
+    """Whether whoever read the parent's column can read ours: its type with, at most, more fields in its structs."""
+    before, after = parent.scan(config).collect_schema(), CONFIGS[config].create_empty().schema
+    return name in before and name in after and _holds(after[name], before[name])
+
+
+def _holds(dtype: pl.DataType, wanted: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List) and isinstance(wanted, pl.List):
+        return _holds(dtype.inner, wanted.inner)  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct) and isinstance(wanted, pl.Struct):
+        own = dict(dtype)
+        return all(name in own and _holds(own[name], inner) for name, inner in dict(wanted).items())  # type: ignore[arg-type]
+    return dtype == wanted
 
 
 def _keys(rows: pl.LazyFrame, config: str) -> set[str]:

@@ -158,12 +158,16 @@ def _fault(
 
 
 def _without_repeats(descriptions: pl.DataFrame, bad: list[dict[str, Any]]) -> pl.DataFrame:
-    """Of descriptions that say the same about a track from the same origin and documents, the first."""
-    said = ["track_id", "origin", "language", "aspect_list", "caption", "aspects", "doc_ids"]
+    """Of descriptions that say the same about a track from the same origin and documents, the first.
+
+    How many agreed with it is not what a description says: two models may say the same with other samples beside them.
+    """
+    said = ["track_id", "origin", "language", "aspect_list", "caption", "doc_ids"]
     seen: dict[str, str] = {}
     keep = []
     for row in descriptions.iter_rows(named=True):
-        content = json.dumps([row[name] for name in said])
+        aspects = [(aspect["text"], aspect["facet"], aspect["evidence"]) for aspect in row["aspects"]]
+        content = json.dumps([*(row[name] for name in said), aspects])
         first = seen.setdefault(content, row["description_id"])
         keep.append(first == row["description_id"])
         if not keep[-1]:
@@ -203,11 +207,7 @@ def validation_report(checked: Checked) -> dict[str, Any]:
     descriptions, tracks = checked.descriptions, checked.tracks
     reasons = checked.quarantine.group_by("stage", "reason").len().sort("stage", "reason")
     per_track = descriptions.group_by("track_id").len()["len"]
-    facets = (
-        descriptions.select(pl.col("aspects").explode(empty_as_null=False, keep_nulls=False).struct.field("facet"))
-        if descriptions.height
-        else pl.DataFrame(schema={"facet": pl.String})
-    )
+    aspects = descriptions.select(pl.col("aspects").explode(empty_as_null=False, keep_nulls=False)).unnest("aspects")
     by_origin = {}
     for origin in ORIGINS:
         rows = descriptions.filter(pl.col("origin") == origin)
@@ -218,7 +218,8 @@ def validation_report(checked: Checked) -> dict[str, Any]:
             "with_aspects": rows.filter(pl.col("aspect_list").list.len() > 0).height,
             "aspects": int(rows["aspect_list"].list.len().sum()),
         }
-    facet_counts = dict(facets["facet"].value_counts().iter_rows())
+    shares = aspects["agreement"].struct.unnest()
+    facet_counts = dict(aspects["facet"].value_counts().iter_rows())
     return {
         "rows": {
             "descriptions": descriptions.height,
@@ -239,5 +240,16 @@ def validation_report(checked: Checked) -> dict[str, Any]:
         "origins": by_origin,
         "languages": dict(sorted(descriptions["language"].value_counts().iter_rows())),
         "facets": {facet: facet_counts.get(facet, 0) for facet in FACETS},
+        "agreement": {name: _share_counts(shares[name]) for name in shares.columns},
         "documents_with_text_withheld": int(checked.documents["text_withheld"].sum()),
+    }
+
+
+def _share_counts(shares: pl.Series) -> dict[str, Any]:
+    """Of aspects compared with anybody: how many, how many are said by all or by less than half, and the mean share."""
+    return {
+        "aspects": shares.count(),
+        "said_by_all": int((shares == 1.0).sum()),
+        "said_by_less_than_half": int((shares < 0.5).sum()),
+        "mean": round(float(mean), 4) if isinstance(mean := shares.mean(), float) else None,
     }

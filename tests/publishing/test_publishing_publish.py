@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from publishing_rows import description, frames, small_tables, track
 from sourcing.errors import DatasetError, UsageError
 from sourcing.publishing.publish import PublishResult, Tables, publish, read_tables
 from sourcing.settings import PublishSettings
-from sourcing.store import Description, Document, Track, Workspace, list_versions, open_version
+from sourcing.store import DatasetVersion, Description, Document, Track, Workspace, list_versions, open_version
+from sourcing.store.versions import hold_shelf
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
@@ -50,6 +52,70 @@ def test_a_version_holds_every_row_once_with_no_artist_on_two_sides(tmp_path: Pa
     assert version.manifest["rows"] == {"descriptions": 72, "tracks": 36, "documents": 36}
 
 
+def _with_agreement(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The mined descriptions said by half the samples and all sources, the others compared with nobody."""
+    rows = tables["descriptions"].to_dicts()
+    for row in rows:
+        if row["origin"] == "mined":
+            row["aspects"][0]["agreement"] = {"samples": 0.5, "models": None, "sources": 1.0}
+    return {**tables, "descriptions": pl.DataFrame(rows, schema=tables["descriptions"].schema, orient="row")}
+
+
+def test_foreign_readers_see_the_agreement_of_every_aspect(tmp_path: Path) -> None:
+    version = _publish(tmp_path, _with_agreement(small_tables())).version
+    files = f"'{version.path}/descriptions/*.parquet'"
+    unnested = f"select origin, unnest(aspects) as a from {files}"
+    shares = "a.agreement.samples, a.agreement.models, a.agreement.sources"
+    found = duckdb.sql(f"select distinct origin, {shares} from ({unnested}) order by origin").fetchall()
+    assert found == [("catalogue", None, None, None), ("mined", 0.5, None, 1.0)]
+    mined = pd.read_parquet(version.path / "descriptions").query("origin == 'mined'")
+    assert {aspect["agreement"]["samples"] for aspects in mined["aspects"] for aspect in aspects} == {0.5}
+    card = (version.path / "README.md").read_text(encoding="utf-8")
+    assert "agreement: {samples: float64, models: float64, sources: float64}" in card
+    assert "| `samples` | the samples drawn from its model under the same prompt | 36 | 0 | 0 | 0.5 |" in card
+    assert "| `models` |" not in card
+
+
+def test_a_card_without_anything_compared_says_nothing_of_agreement(tmp_path: Path) -> None:
+    assert "## Agreement" not in (_publish(tmp_path).version.path / "README.md").read_text(encoding="utf-8")
+
+
+def _published_as(root: Path, aspects: pl.Expr) -> DatasetVersion:
+    """A 0.1.0 of the small tables by a program whose `aspects` had another shape."""
+    now = _publish(root / "now").version
+
+    def fill(folder: Path) -> dict[str, Any]:
+        shutil.copytree(now.path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        for path in folder.glob("descriptions/*.parquet"):
+            pl.read_parquet(path).with_columns(aspects=aspects).write_parquet(path)
+        schema = pl.read_parquet_schema(path)
+        columns = {**now.manifest["columns"], "descriptions": {name: str(dtype) for name, dtype in schema.items()}}
+        return {**now.manifest, "columns": columns, "logical_hash": "another"}
+
+    with hold_shelf(root / "then", "mine") as shelf:
+        return shelf.seal("0.1.0", fill)
+
+
+def test_a_struct_that_gained_a_field_is_no_column_retyped(tmp_path: Path) -> None:
+    fields = [pl.element().struct.field(name) for name in ("text", "facet", "evidence")]
+    before = _published_as(tmp_path, pl.col("aspects").list.eval(pl.struct(fields)))
+    before.verify()
+    assert "agreement" not in str(before.scan("descriptions").collect_schema())
+    after = _publish(tmp_path / "then").version
+    assert (after.version, after.manifest["parent"]) == ("0.2.0", "0.1.0")
+
+
+def test_a_struct_that_lost_or_retyped_a_field_is_a_column_retyped(tmp_path: Path) -> None:
+    element = pl.element()
+    changed = {
+        "lost": element.struct.with_fields(loudness=pl.lit(0.5)),
+        "retyped": element.struct.with_fields(facet=element.struct.field("facet").cast(pl.Binary)),
+    }
+    for name, aspect in changed.items():
+        _published_as(tmp_path / name, pl.col("aspects").list.eval(aspect))
+        assert _publish(tmp_path / name / "then").version.version == "1.0.0"
+
+
 def test_pandas_duckdb_and_polars_read_it_with_none_of_our_code(tmp_path: Path) -> None:
     folder = _publish(tmp_path).version.path
     assert len(pd.read_parquet(folder / "descriptions")) == 72
@@ -60,12 +126,13 @@ def test_pandas_duckdb_and_polars_read_it_with_none_of_our_code(tmp_path: Path) 
 
 @pytest.mark.e2e
 def test_hugging_face_datasets_reads_every_config_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = _publish(tmp_path).version.path
+    folder = _publish(tmp_path, _with_agreement(small_tables())).version.path
     code = (
         "import datasets, json, sys\n"
         "read = {c: datasets.load_dataset(sys.argv[1], c) for c in ('descriptions', 'tracks', 'documents')}\n"
         "print(json.dumps({c: {s: d.num_rows for s, d in read[c].items()} for c in read}))\n"
-        "print(json.dumps(read['descriptions']['train'][0], default=str))\n"
+        "mined = next(row for row in read['descriptions']['train'] if row['origin'] == 'mined')\n"
+        "print(json.dumps(mined, default=str))\n"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
     done = subprocess.run(
@@ -81,6 +148,7 @@ def test_hugging_face_datasets_reads_every_config_and_split(tmp_path: Path, monk
     splits = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["splits"]
     assert rows == {c: {s: splits[s][c] for s in splits} for c in ("descriptions", "tracks", "documents")}
     assert first["aspects"][0]["text"] == "slow piano"
+    assert first["aspects"][0]["agreement"] == {"samples": 0.5, "models": None, "sources": 1.0}
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:

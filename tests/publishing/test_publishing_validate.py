@@ -156,3 +156,25 @@ def test_the_report_counts_what_is_there() -> None:
     }
     assert report["facets"]["instrument"] == 2
     assert report["languages"] == {"en": 2}
+    nobody = {"aspects": 0, "said_by_all": 0, "said_by_less_than_half": 0, "mean": None}
+    assert report["agreement"] == dict.fromkeys(("samples", "models", "sources"), nobody)
+
+
+def test_the_report_counts_agreement_among_those_who_could_be_compared() -> None:
+    rows = [description(str(place), "a", text=f"text {place}") for place in range(4)]
+    for row, share in zip(rows, (0.25, 0.5, 1.0, None), strict=True):
+        row["aspects"][0]["agreement"] = {"samples": share, "models": None, "sources": None}
+    report = validation_report(_check([track("a")], [], rows))
+    assert report["agreement"]["samples"] == {
+        "aspects": 3,
+        "said_by_all": 1,
+        "said_by_less_than_half": 1,
+        "mean": 0.5833,
+    }
+    assert report["agreement"]["models"]["aspects"] == 0
+
+
+def test_two_that_say_the_same_are_repeats_whoever_agreed_with_them() -> None:
+    rows = [description("1", "a"), description("2", "a")]
+    rows[1]["aspects"][0]["agreement"] = {"samples": 0.5, "models": None, "sources": None}
+    assert _reasons(_check([track("a")], [], rows)) == {"2": "description_repeated"}

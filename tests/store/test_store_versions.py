@@ -217,3 +217,19 @@ def test_two_cannot_publish_one_dataset_at_once(tmp_path: Path) -> None:
     with hold_shelf(tmp_path, "mine"), pytest.raises(StoppedShort, match=f"process {os.getpid()}"):
         _publish(tmp_path)
     _publish(tmp_path)
+
+
+def test_a_version_published_before_a_field_was_added_opens_with_its_own_columns(tmp_path: Path) -> None:
+    aspect = {"text": "slow", "facet": "tempo_rhythm", "evidence": []}
+
+    def fill(folder: Path) -> dict[str, Any]:
+        (folder / "descriptions").mkdir()
+        frame = pl.DataFrame({"description_id": ["d"], "aspects": [[{**aspect, "evidence": ["d"]}]]})
+        frame.write_parquet(folder / "descriptions/train-00000-of-00001.parquet")
+        return {"rows": {"descriptions": 1}}
+
+    with hold_shelf(tmp_path, "mine") as shelf:
+        shelf.seal("0.1.0", fill)
+    version = open_version("mine", tmp_path)
+    version.verify()
+    assert version.scan("descriptions").collect()["aspects"].to_list() == [[{**aspect, "evidence": ["d"]}]]
