@@ -110,12 +110,16 @@ class BatchDesk:
         steps: Callable[[int], Iterator[Step]],
         run_options: RunOptions,
         *,
+        total: Collected | None = None,
         on_shard: Callable[[Shard], object] = lambda shard: None,
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> tuple[Submitted, Collected]:
-        """Submit, wait, collect, and so on while calls of the run are planned and any are answered."""
-        everything, total = Submitted(), Collected()
+        """Submit, wait, collect, and so on while calls of the run are planned and any are answered.
+
+        What is collected is added to `total`.
+        """
+        everything, total = Submitted(), Collected() if total is None else total
         while True:
             done = self.submit(run, steps, run_options, on_shard=on_shard)
             everything.shards += done.shards
@@ -142,7 +146,10 @@ class BatchDesk:
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> Collected:
-        """Take what has ended; with `wait`, until all has. The pause between two looks grows while nothing changes."""
+        """Take what has ended; with `wait`, until all has. The pause between two looks grows while nothing changes.
+
+        It is added to `total`, where that is given.
+        """
         total = Collected() if total is None else total
         pause_s, before = self.options.poll_s, None
         while True:

@@ -13,7 +13,7 @@ from sourcing.generation.batchshards import Shard, Shards, Terms
 from sourcing.generation.checking import Checked, ReplyChecker
 from sourcing.generation.journal import OpenCall
 from sourcing.generation.journal_schema import unpack
-from sourcing.generation.prices import UNKNOWN, actual_cost
+from sourcing.generation.prices import UNKNOWN, actual_cost, read_usage
 from sourcing.generation.wire import read_completion
 
 __all__ = ["Answers", "Lines", "Tally"]
@@ -102,7 +102,7 @@ class Answers:
                     tally.again += 1
                 else:
                     self._journal.settle(
-                        call_id, "unknown", outcome="unknown", at=self._clock(), scope=terms.scope, headers=headers,
+                        call_id, "unknown", outcome="unknown", at=self._clock(), scope=terms.account, headers=headers,
                         error=error,
                     )  # fmt: skip
                     tally.unknown += 1
@@ -132,7 +132,7 @@ class Answers:
             # It was given up, or it lies in a file that was written just before the power went: the answer counts.
             terms = Terms(call["prompt_hash"], UNKNOWN)
             if call["state"] != "unknown":
-                self._journal.sending(call["call_id"], self._clock(), scope=terms.scope)
+                self._journal.sending(call["call_id"], self._clock(), scope=terms.account)
             self._settle(call, answer, terms, _headers(None, answer.request_id), tally)
         else:
             found.already += 1
@@ -143,8 +143,8 @@ class Answers:
         call_id, at = int(row["call_id"]), self._clock()
         if answer.outcome == "replied":
             self._journal.settle(
-                call_id, "replied", outcome="replied", at=at, scope=terms.scope, status=answer.status, headers=headers,
-                raw=answer.raw,
+                call_id, "replied", outcome="replied", at=at, scope=terms.account, status=answer.status,
+                headers=headers, raw=answer.raw,
             )  # fmt: skip
             tally.replied += 1
             self._check(row, answer.raw or b"", terms, tally)
@@ -153,7 +153,7 @@ class Answers:
             tally.again += 1
         else:
             self._journal.settle(
-                call_id, "failed", outcome=answer.outcome, at=at, scope=terms.scope, status=answer.status,
+                call_id, "failed", outcome=answer.outcome, at=at, scope=terms.account, status=answer.status,
                 headers=headers, raw=answer.raw, error=answer.message,
             )  # fmt: skip
             if answer.passing:
@@ -166,12 +166,13 @@ class Answers:
         call = OpenCall(row["call_id"], row["request_key"], unpack(row["body"]), row["kind"], row["parent"])
         checker = self._checker_of(int(row["run_id"]))
         checked = Checked(usage=read_completion(raw).usage) if checker is None else checker.look(call, raw)
+        used = read_usage(checked.usage)
         self._journal.charge(
             call.call_id,
-            input_tokens=checked.tokens("prompt_tokens"),
-            output_tokens=checked.tokens("completion_tokens"),
+            input_tokens=None if used is None else used.input_tokens,
+            output_tokens=None if used is None else used.output_tokens,
             cost_nusd=actual_cost(terms.price, checked.usage),
-            scope=terms.scope,
+            scope=terms.account,
         )
         if (follow := checked.follow) is not None and self._journal.follow(
             call, follow.kind, follow.request_key, follow.body, self._clock()
@@ -181,9 +182,9 @@ class Answers:
     def _never_begun(self, call_id: int, outcome: str, terms: Terms, headers: Mapping[str, str]) -> None:
         """The attempt is written down, and what it reserved is given back: no model ever saw the call."""
         self._journal.settle(
-            call_id, "unknown", outcome=outcome, at=self._clock(), scope=terms.scope, headers=headers
+            call_id, "unknown", outcome=outcome, at=self._clock(), scope=terms.account, headers=headers
         )  # keeps what is reserved, which `release` gives back
-        self._journal.release(call_id, self._clock(), scope=terms.scope)
+        self._journal.release(call_id, self._clock(), scope=terms.account)
         self._execute("UPDATE calls SET attempts = attempts + 1 WHERE call_id = ?", (call_id,))
 
 

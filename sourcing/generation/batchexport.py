@@ -57,7 +57,7 @@ def export_calls(
     with lock():
         shards.drop_unfinished_exports()
         register_plan(journal, run, steps, clock=clock)
-        terms = Terms(run_options.scope, run_options.price)
+        terms = Terms(run_options.account, run_options.price)
         with writing_whole(path) as stream:
             while not done.stopped:
                 picks = pick_calls(journal, run.run_id, run_options.price, max_lines=_LINES, max_bytes=_NO_END)

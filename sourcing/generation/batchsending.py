@@ -47,6 +47,14 @@ class Submitted:
     def calls(self) -> int:
         return sum(shard.lines for shard in self.shards)
 
+    def __add__(self, other: Submitted) -> Submitted:
+        return Submitted(
+            self.shards + other.shards,
+            self.waiting + other.waiting,
+            self.too_large + other.too_large,
+            self.stopped or other.stopped,
+        )
+
 
 class Wires:
     """One open connection per endpoint that shards are at; `endpoint_of` finds it by identity and model."""
@@ -112,7 +120,7 @@ class Sender:
         done.too_large = picks.too_large
         if not picks.calls:
             return False
-        terms = Terms(run_options.scope, run_options.price)
+        terms = Terms(run_options.account, run_options.price)
         with self.shards.journal.transaction():
             shard, refusal = self.shards.write(run_id, picks.calls, terms, ceilings=run_options.ceilings)
         if refusal:

@@ -41,7 +41,7 @@ _COLUMNS = (
 class Terms:
     """What a shard was written down under: where its cost is counted, and at which price."""
 
-    scope: str
+    account: str
     price: Price
 
 
@@ -93,7 +93,7 @@ class Shards:
         said = json.loads(text)
         price = said["price"]
         rates = tuple(Rates(**each) for each in price.pop("rates"))
-        return Terms(said["scope"], Price(rates=rates, **price))
+        return Terms(said["account"], Price(rates=rates, **price))
 
     def write(
         self,
@@ -118,7 +118,9 @@ class Shards:
         )
         shard_id = int(made.lastrowid or 0)
         for pick in picks:
-            refusal = self.journal.sending(pick.call_id, at, scope=terms.scope, reserve=pick.reserve, ceilings=ceilings)
+            refusal = self.journal.sending(
+                pick.call_id, at, scope=terms.account, reserve=pick.reserve, ceilings=ceilings
+            )
             if refusal == TAKEN:
                 refusal = ""
                 continue
@@ -132,7 +134,7 @@ class Shards:
         self._execute(
             "UPDATE shards SET lines = ?, bytes = ?, tokens = ? WHERE shard_id = ?", (lines, size, tokens, shard_id)
         )
-        said = json.dumps({"scope": terms.scope, "price": asdict(terms.price)})
+        said = json.dumps({"account": terms.account, "price": asdict(terms.price)})
         self._execute("INSERT INTO meta VALUES (?, ?)", (_terms_name(name), said))
         return self.get(shard_id), refusal
 
@@ -153,11 +155,11 @@ class Shards:
 
     def drop(self, shard: Shard, error: str) -> int:
         """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
-        scope, at = self.terms(shard).scope, self._clock()
+        account, at = self.terms(shard).account, self._clock()
         with self.journal.transaction():
             left = self.left(shard)
             for call_id in left:
-                self.journal.release(call_id, at, scope=scope)
+                self.journal.release(call_id, at, scope=account)
             self.move(shard, "dropped", error=error)
         return len(left)
 

@@ -33,7 +33,7 @@ def reconcile_unknown(
     endpoint: Endpoint,
     run_id: int | None = None,
     *,
-    scope: str | None = None,
+    account: str | None = None,
     timeout_s: float = 60.0,
     max_attempts: int = 4,
     backoff_s: float = 1.0,
@@ -45,7 +45,7 @@ def reconcile_unknown(
 
     A completion that is found is journalled as it came, with the outcome `reconciled`; it is checked and charged by
     the next run, like any reply that nobody has looked at. What is not found stays unknown: it may yet be listed.
-    UsageError where the endpoint keeps no completions. `scope` is what the budget counts the calls under; each run's
+    UsageError where the endpoint keeps no completions. `account` is what the budget counts the calls under; each run's
     prompt hash where it is not named.
     """
     waiting = _unknown(journal, endpoint, run_id)
@@ -62,7 +62,7 @@ def reconcile_unknown(
                 if answer is not None:
                     with journal.transaction():
                         journal.settle(
-                            call_id, "replied", outcome="reconciled", at=clock(), scope=scope or prompt_hash,
+                            call_id, "replied", outcome="reconciled", at=clock(), scope=account or prompt_hash,
                             status=answer.status, headers=answer.headers, raw=answer.raw,
                         )  # fmt: skip
                 counts["missing" if answer is None else "found"] += 1

@@ -25,6 +25,7 @@ from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.checking import ReplyChecker
 from sourcing.generation.dialect import DIALECTS
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.estimate import worst_case
 from sourcing.generation.pack import load_pack
 from sourcing.generation.prices import named_price
 from sourcing.store import Workspace
@@ -87,7 +88,7 @@ class Batches(World):
 
     def totals(self) -> Any:
         with self.journal() as journal:
-            return journal.budget.totals("s")
+            return journal.budget.totals(self.account)
 
     def shard_states(self) -> list[str]:
         with self.desk() as desk:
@@ -366,8 +367,6 @@ def test_a_replied_call_is_charged_at_the_price_its_shard_was_written_down_under
     with BatchServer(lambda lines: Ending(good(lines, prompt_tokens=100, completion_tokens=50))) as server:
         world = Batches(tmp_path, server.url)
         world.submit()
-        with world.journal() as journal:
-            journal.connection.execute("UPDATE calls SET updated_at = updated_at")
         world.collect()
         with world.journal() as journal:
             (attempt,) = journal.attempts(world.calls[0].request_key)
@@ -554,18 +553,14 @@ def test_one_ceiling_holds_over_online_calls_and_batches_together(tmp_path: Path
 def test_money_set_aside_for_a_batch_is_spent_on_more_calls_once_it_is_collected(tmp_path: Path) -> None:
     with BatchServer(lambda lines: Ending(good(lines, prompt_tokens=10, completion_tokens=5))) as server:
         world = Batches(tmp_path, server.url, 6)
-        world.submit()
-        with world.desk() as desk:
-            worst = desk.journal.budget.totals("s").reserved_nusd // 6
-            desk.cancel()
-        ceiling = Ceilings(max_nusd=worst * 2 + worst // 2)
-        server.end = lambda lines: Ending(good(lines, prompt_tokens=10, completion_tokens=5))
-        world.collect()
-        world2 = Batches(tmp_path / "second", server.url, 6)
-        sent, got = world2.drive(ceiling)
+        worst_nusd = max(worst_case(call.payload, PRICE).nusd for call in world.calls)
+        ceiling_nusd = 2 * worst_nusd + worst_nusd // 2
+        sent, got = world.drive(Ceilings(max_nusd=ceiling_nusd))
         assert (got.tally.replied, sent.stopped, sent.waiting) == (6, None, 0)
-        assert world2.totals().spent_nusd <= ceiling.max_nusd
-        assert world2.totals().reserved_nusd == 0
+        assert [len(server.lines(batch["input_file_id"])) for batch in server.batches.values()] == [2, 2, 2]
+        totals = world.totals()
+        assert (totals.spent_nusd, totals.reserved_nusd) == (6 * (10 * 1000 + 5 * 2000), 0)
+        assert totals.spent_nusd <= ceiling_nusd
 
 
 def test_a_cancelled_batch_hands_over_what_it_had_finished(tmp_path: Path) -> None:

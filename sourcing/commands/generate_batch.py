@@ -1,0 +1,261 @@
+"""`crossmusim generate batch submit|status|collect|cancel|export|import`: calls handed over all at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sourcing.commands.generate_batch_desk import Finder, batch_lock, open_desk, open_journal
+from sourcing.commands.generate_batch_report import (
+    collected_lines,
+    collected_numbers,
+    odd_lines,
+    progress_of,
+    sent_lines,
+    shard_row,
+)
+from sourcing.commands.generate_journal import rebuild, table_lines
+from sourcing.commands.generate_options import asking, make_jobs
+
+if TYPE_CHECKING:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.errors import CrossmusimError
+    from sourcing.generation.batch import Collected
+    from sourcing.generation.batchshards import Shard
+    from sourcing.generation.batchwire import BatchSeen
+    from sourcing.generation.job import Job
+
+__all__ = ["cancel", "collect", "export", "import_", "status", "submit"]
+
+_LISTED = 20
+
+
+@click.command
+@asking
+@click.option("--wait", is_flag=True, help="Wait for the answers, collect them, and hand over what is left.")
+@click.pass_obj
+def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
+    """Hand the calls of PACK that were not sent yet over as batches: half the price, answers within a day.
+
+    Each batch is written down, and the worst it may cost set aside under --max-usd, before it is uploaded. Killed at
+    any point, the same command goes on with what was half sent, and sends nothing twice. Calls that failed for
+    themselves are left to `generate run`.
+
+    \b
+    Example:
+      crossmusim generate batch submit recall --base-url https://api.openai.com/v1 --model NAME --max-usd 20
+      crossmusim generate batch submit recall --model NAME --wait
+    """
+    from sourcing.generation.batch import Collected
+    from sourcing.generation.batchpicks import enter_job
+    from sourcing.generation.batchsending import Submitted
+    from sourcing.generation.batchwire import require_batches
+
+    jobs = _jobs(invocation, asked)
+    for job in jobs:
+        require_batches(job.endpoint)
+    sent, total = Submitted(), Collected()
+    with open_desk(invocation) as desk:
+        for job in jobs:
+            run, steps = enter_job(job, desk.journal)
+            if wait:
+                with _heard(invocation, f"batches at {job.endpoint.name}", None) as heard:
+                    done, _ = desk.drive(run, steps, job.options, total=total, on_shard=_tell(invocation), **heard)
+            else:
+                done = desk.submit(run, steps, job.options, on_shard=_tell(invocation))
+            sent += done
+    shards = [shard_row(shard) for shard in sent.shards]
+    result = {"submitted": sent.calls, "waiting": sent.waiting, "too_large": sent.too_large, "shards": shards}
+    lines = sent_lines(sent)
+    if wait:
+        _end(
+            invocation,
+            {**result, **collected_numbers(total)},
+            [*lines, *collected_lines(total)],
+            total.stopped or sent.stopped,
+        )
+        return
+    _raise(invocation, sent.stopped, lines)
+    invocation.emit(result, lines)
+
+
+@click.command
+@click.option("--wait", is_flag=True, help="Wait until every batch has ended.")
+@click.pass_obj
+def collect(invocation: Invocation, wait: bool) -> None:
+    """Take the answers of batches that have ended, in whatever way, and rebuild the descriptions.
+
+    What an expired or cancelled batch had finished is kept; what it had not is planned again, for the next
+    `generate batch submit` or `generate run`.
+
+    \b
+    Example:
+      crossmusim generate batch collect --wait
+    """
+    from sourcing.generation.batchshards import OPEN
+
+    with open_desk(invocation) as desk:
+        calls = sum(shard.lines for shard in desk.shards.in_states(OPEN))
+        with _heard(invocation, "calls answered in batches", calls) as heard:
+            total = desk.collect(wait=wait, **heard)
+    _end(invocation, collected_numbers(total), collected_lines(total), total.stopped)
+
+
+@click.command
+@click.pass_obj
+def status(invocation: Invocation) -> None:
+    """Say how far every batch is: what the journal knows, and what the server says of those under way.
+
+    \b
+    Example:
+      crossmusim generate batch status
+    """
+    from rich.table import Table
+
+    from sourcing.errors import CrossmusimError
+
+    seen: dict[int, BatchSeen] = {}
+    with open_desk(invocation, reading=True) as desk:
+        shards = desk.shards.all()
+        try:
+            seen = {shard.shard_id: looked for shard, looked in desk.look()}
+        except CrossmusimError as error:
+            invocation.note(f"the servers were not asked: {error}")
+    rows = [shard_row(shard, seen.get(shard.shard_id)) for shard in shards]
+    if not rows:
+        invocation.emit({"shards": []}, ["no batches yet; `crossmusim generate batch submit PACK` makes some"])
+        return
+    table = Table("shard", "batch", "state", "calls", "done", "failed", "since")
+    for row in rows[-_LISTED:]:
+        state = row["status"] or row["state"]
+        done, failed = ("", "") if row["completed"] is None else (str(row["completed"]), str(row["failed"]))
+        table.add_row(row["name"], row["batch"] or "", state, str(row["calls"]), done, failed, row["written_at"][:19])
+    lines: list[Any] = [table, *(f"{row['name']}: {row['error']}" for row in rows[-_LISTED:] if row["error"])]
+    if len(rows) > _LISTED:
+        lines.append(f"... and {len(rows) - _LISTED} older ones; --json lists all")
+    invocation.emit({"shards": rows}, lines)
+
+
+@click.command
+@click.argument("names", nargs=-1, metavar="[SHARD]...")
+@click.pass_obj
+def cancel(invocation: Invocation, names: tuple[str, ...]) -> None:
+    """Cancel batches that have not ended (all of them, unless named); what they had finished is still to be collected.
+
+    Exported calls are planned again; answers to them can still be imported.
+
+    \b
+    Example:
+      crossmusim generate batch cancel
+    """
+    with open_desk(invocation) as desk:
+        ended = desk.cancel(names)
+    rows = [{**shard_row(shard), "became": became} for shard, became in ended]
+    lines = [f"{row['name']}: {row['calls']} calls, {row['became']}" for row in rows] or ["no batch is under way"]
+    if any(row["became"] == "cancelling" for row in rows):
+        lines.append("`crossmusim generate batch collect` takes what they had finished; it costs what it costs")
+    invocation.emit({"cancelled": rows}, lines)
+
+
+@click.command
+@asking
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.pass_obj
+def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
+    """Write the calls of PACK that were not sent yet into a file for `vllm run-batch`.
+
+    --base-url and --model name the server whose replies they count as. The calls are out of reach of `generate run`
+    until they are imported, or planned again by `generate batch cancel`.
+
+    \b
+    Example:
+      crossmusim generate batch export recall --base-url http://gpu:8000/v1 --model NAME --out calls.jsonl
+      vllm run-batch -i calls.jsonl -o replies.jsonl --model NAME
+      crossmusim generate batch import replies.jsonl
+    """
+    from sourcing.errors import UsageError
+    from sourcing.generation.batchexport import export_calls
+    from sourcing.generation.batchpicks import enter_job
+
+    jobs = _jobs(invocation, asked, batch=False)
+    if len(jobs) != 1:
+        raise UsageError("--model", f"{len(jobs)} were named for one file", "export them one by one")
+    job = jobs[0]
+    if job.endpoint.is_local:
+        raise UsageError("--endpoint local", "the embedded model reads no batch files", "use `generate run`")
+    with open_journal(invocation) as journal, invocation.progress(f"writing {out}") as advance:
+        run, steps = enter_job(job, journal)
+        done = export_calls(journal, run, steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
+    lines = [f"{done.calls} calls, {done.bytes:,} bytes in {out}" if done.calls else "nothing is left to export"]
+    _raise(invocation, done.stopped, lines)
+    invocation.emit({"exported": done.calls, "bytes": done.bytes, "file": str(out) if done.calls else None}, lines)
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def import_(invocation: Invocation, files: tuple[Path, ...]) -> None:
+    """Journal the replies in output FILES of `vllm run-batch` or of the Batch API; the same file twice changes nothing.
+
+    \b
+    Example:
+      crossmusim generate batch import replies.jsonl
+    """
+    from sourcing.generation.batchexport import import_answers
+
+    with open_journal(invocation) as journal, invocation.progress("calls answered") as advance:
+        checker_of = Finder(invocation, journal).checker_of
+        tally, found = import_answers(
+            journal, files, checker_of=checker_of, lock=batch_lock(invocation), on_answers=advance
+        )
+    tables = rebuild(invocation)
+    result = {**tally.counts(), "already": found.already, **found.oddities(), "named": found.named, **tables}
+    lines = [
+        f"{tally.replied} replies, {tally.failed} failed, {tally.again} planned again; {found.already} lines told"
+        " nothing new",
+        *odd_lines(found.oddities(), found.named),
+        *table_lines(tables),
+    ]
+    invocation.emit(result, lines)
+
+
+def _jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = True) -> list[Job]:
+    from sourcing.errors import UsageError
+
+    if asked["on_unknown"] != "hold":
+        found, cure = "batches leave calls of unknown fate alone", "give it to `crossmusim generate run`"
+        raise UsageError(f"--on-unknown {asked['on_unknown']}", found, cure)
+    return make_jobs(invocation, asked, batch=batch)
+
+
+@contextlib.contextmanager
+def _heard(invocation: Invocation, what: str, total: int | None) -> Iterator[dict[str, Any]]:
+    """What a desk calls back while it waits, shown as progress."""
+    with invocation.progress(what, total) as advance:
+
+        def look(collected: Collected) -> None:
+            under_way = [f"{shard.batch} {progress_of(seen)}" for shard, seen in collected.open[:3]]
+            advance(0, note=", ".join(under_way))
+
+        yield {"on_answers": lambda n: advance(n), "on_look": look}
+
+
+def _tell(invocation: Invocation) -> Callable[[Shard], None]:
+    return lambda shard: invocation.note(f"{shard.batch}: {shard.lines} calls, {shard.bytes:,} bytes ({shard.name})")
+
+
+def _end(invocation: Invocation, result: dict[str, Any], lines: list[str], stopped: CrossmusimError | None) -> None:
+    tables = rebuild(invocation)
+    _raise(invocation, stopped, lines)
+    invocation.emit({**result, **tables}, [*lines, *table_lines(tables)])
+
+
+def _raise(invocation: Invocation, stopped: CrossmusimError | None, lines: list[str]) -> None:
+    if stopped is not None:
+        for line in lines:
+            invocation.note(line)
+        raise stopped

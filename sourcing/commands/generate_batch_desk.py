@@ -1,0 +1,109 @@
+"""What the batch commands work with: the journal, the desk over it, and endpoints and packs by what it says of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from sourcing.commands.generate_options import prompt_roots
+
+if TYPE_CHECKING:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.generation.batch import BatchDesk
+    from sourcing.generation.checking import ReplyChecker
+    from sourcing.generation.endpoint import Endpoint
+    from sourcing.generation.journal import Journal
+
+__all__ = ["Finder", "batch_lock", "open_desk", "open_journal"]
+
+_TURN_S = 600.0
+
+
+@contextlib.contextmanager
+def open_journal(invocation: Invocation) -> Iterator[Journal]:
+    from sourcing.generation.journal import Journal
+    from sourcing.store.presence import Presence
+
+    folder = invocation.workspace.generation_dir
+    presence = Presence(folder)
+    with presence.entered(), Journal.open(folder, presence.owner) as journal:
+        yield journal
+
+
+@contextlib.contextmanager
+def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[BatchDesk]:
+    from sourcing.generation.batch import BatchDesk, BatchOptions
+    from sourcing.generation.journal import Journal
+
+    settings = invocation.settings.generation
+    options = BatchOptions(
+        max_lines=settings.batch_max_lines,
+        max_bytes=int(settings.batch_max_mb * 1_000_000),
+        enqueued_tokens=settings.batch_enqueued_tokens,
+        timeout_s=settings.timeout_s,
+        max_attempts=settings.max_attempts,
+    )
+    opened = Journal.read(invocation.workspace.generation_dir) if reading else open_journal(invocation)
+    with opened as journal:
+        find = Finder(invocation, journal)
+        with BatchDesk(
+            journal, options, endpoint_of=find.endpoint_of, checker_of=find.checker_of, lock=batch_lock(invocation)
+        ) as desk:
+            yield desk
+
+
+def batch_lock(invocation: Invocation) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    return lambda: invocation.workspace.lock("batch", wait_s=_TURN_S)
+
+
+class Finder:
+    """Endpoints and packs by what the journal says of them."""
+
+    def __init__(self, invocation: Invocation, journal: Journal) -> None:
+        self._invocation, self._journal = invocation, journal
+        self._checkers: dict[int, ReplyChecker | None] = {}
+
+    def endpoint_of(self, identity: str, model: str) -> Endpoint:
+        """The server a shard went to; its key comes from the environment, as when it was submitted."""
+        from sourcing.errors import UsageError
+        from sourcing.generation.endpoint import resolve_endpoint
+
+        settings = self._invocation.settings.generation
+        named = settings.model_copy(update={"base_url": identity.removesuffix(f" {model}"), "model": model})
+        endpoint = resolve_endpoint(
+            named,
+            local=False,
+            environment=os.environ,
+            dialect=settings.dialect,
+            api_version=settings.api_version,
+            reasoning=settings.reasoning,
+        )
+        if endpoint.identity != identity:
+            found = f"the journal knows a shard at {identity!r}, which reads as {endpoint.identity!r} now"
+            raise UsageError("generation endpoint", found, "use the crossmusim version that submitted it")
+        return endpoint
+
+    def checker_of(self, run_id: int) -> ReplyChecker | None:
+        """None when the run's pack has changed or is gone: its replies are kept and charged, and not followed."""
+        if run_id not in self._checkers:
+            self._checkers[run_id] = self._find_checker(run_id)
+        return self._checkers[run_id]
+
+    def _find_checker(self, run_id: int) -> ReplyChecker | None:
+        from sourcing.generation.checking import ReplyChecker
+        from sourcing.generation.endpoint import Endpoint
+        from sourcing.generation.pack import load_pack, pack_folders
+
+        prompt_id, prompt_hash, identity, model = self._journal.connection.execute(
+            "SELECT r.prompt_id, r.prompt_hash, e.identity, e.model FROM runs r JOIN endpoints e USING (endpoint_id)"
+            " WHERE r.run_id = ?",
+            (run_id,),
+        ).fetchone()
+        folder = pack_folders(prompt_roots(self._invocation)).get(prompt_id)
+        pack = None if folder is None else load_pack(folder)
+        if pack is None or pack.prompt_hash != prompt_hash:
+            self._invocation.note(f"prompt pack {prompt_id} is not the one that was asked: no reply is followed up")
+            return None
+        return ReplyChecker(pack, Endpoint(name=identity, identity=identity, model=model, base_url=None))
