@@ -63,7 +63,7 @@ def read_limits(headers: Mapping[str, str], *, now: float | None = None) -> Limi
     told = {}
     for name, value in headers.items():
         lowered = name.lower()
-        if "ratelimit" in lowered or "retry-after" in lowered or lowered == "date":
+        if lowered.startswith("x-ratelimit-") or lowered == "date" or "retry-after" in lowered:
             told[lowered] = value
     if not told or (len(told) == 1 and "date" in told):
         return _NOTHING
@@ -115,11 +115,12 @@ def _duration_s(text: str | None, unit_s: float = 1.0) -> float | None:
     """Seconds of "1h2m3.5s", "6ms", or of a plain number of units."""
     if text is None:
         return None
-    seconds = _number(text)
-    if seconds is not None:
-        seconds *= unit_s
-    elif len(text) <= 40 and _DURATION.fullmatch(text):
-        seconds = sum(float(count) * _UNITS_S[unit] for count, unit in _DURATION_PART.findall(text))
+    seconds = None
+    if text.endswith(("s", "m", "h", "d")):
+        if len(text) <= 40 and _DURATION.fullmatch(text):
+            seconds = sum([float(count) * _UNITS_S[unit] for count, unit in _DURATION_PART.findall(text)])
+    elif (number := _number(text)) is not None:
+        seconds = number * unit_s
     return seconds if seconds is not None and seconds <= _LONGEST_S else None
 
 
