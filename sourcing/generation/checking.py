@@ -17,7 +17,7 @@ import jsonschema_rs
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.journal import OpenCall
 from sourcing.generation.pack import Pack, repair_messages
-from sourcing.generation.wire import Completion, ordered_json, read_completion, request_key
+from sourcing.generation.wire import Completion, body_bytes, read_completion, request_key
 
 __all__ = ["Checked", "FollowUp", "ReplyChecker"]
 
@@ -100,4 +100,4 @@ class ReplyChecker:
     def _follow(self, kind: Literal["larger", "repair"], body: dict[str, Any]) -> FollowUp:
         sample_idx = int(body.get("seed", 0)) - int(self._pack.sampling.seed or 0)
         key = request_key(body, self._endpoint.identity, sample_idx)
-        return FollowUp(kind, key, ordered_json(body).encode("utf-8", "surrogatepass"))
+        return FollowUp(kind, key, body_bytes(body))

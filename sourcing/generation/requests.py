@@ -44,7 +44,11 @@ class RequestMaker:
         canonical = {"messages": canonical_json(messages), "seed": seed}
         material = f'{{"body":{_join(self._canonical, canonical)},{self._before}{sample_idx}{self._after}'
         key = hashlib.sha256(material.encode("utf-8", "surrogatepass")).hexdigest()
-        return key, _join(self._ordered, ordered).encode("utf-8", "surrogatepass")
+        try:
+            return key, _join(self._ordered, ordered).encode()
+        except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it, see `body_bytes`
+            ordered["messages"] = json.dumps(messages, separators=(",", ":"))
+            return key, _join(self._ordered, ordered).encode()
 
 
 def _join(parts: list[tuple[str, str]], varying: Mapping[str, str]) -> str:

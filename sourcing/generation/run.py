@@ -95,10 +95,11 @@ def run_calls(
     feed = CallFeed(journal, run, steps, resend=resend, clock=clock)
     result = RunResult()
     if not run.planned or journal.has_open(run.run_id, resend=resend):
-        with _serving(endpoint) as live:
+        with _serving(endpoint) as (live, server):
             # Replies of the embedded model are the same bytes every time only while calls are made one by one.
             options = replace(options, concurrency=1) if endpoint.is_local else options
             engine = _Engine(live, journal, pack, options, result, quota=quota, clock=clock, on_reply=on_reply)
+            engine.server = server
             asyncio.run(engine.send_all(run.run_id, feed))
     after = journal.run_counts(run.run_id)
     result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
@@ -107,12 +108,12 @@ def run_calls(
 
 
 @contextlib.contextmanager
-def _serving(endpoint: Endpoint) -> Iterator[Endpoint]:
+def _serving(endpoint: Endpoint) -> Iterator[tuple[Endpoint, LocalEndpoint | None]]:
     if not endpoint.is_local:
-        yield endpoint
+        yield endpoint, None
         return
     with LocalEndpoint() as server:
-        yield replace(endpoint, base_url=server.base_url, api_key=server.api_key)
+        yield replace(endpoint, base_url=server.base_url, api_key=server.api_key), server
 
 
 @dataclass
@@ -146,6 +147,7 @@ class _Engine:
         self.endpoint, self.journal, self.options, self.result = endpoint, journal, options, result
         self.quota, self.clock, self.on_reply = quota, clock, on_reply
         self.checker = ReplyChecker(pack, endpoint)
+        self.server: LocalEndpoint | None = None  # the embedded one, ours to start anew
         self.stopping = asyncio.Event()
         self.freed = asyncio.Event()  # something that was reserved has been given back
         self.reserving = 0  # calls whose reservation is not settled yet
@@ -244,9 +246,10 @@ class _Engine:
         began_s = time.perf_counter()
         try:
             answer = await self.client.send_bytes(call.body)
-        except CallFailed as failure:
+        except CallFailed as caught:
+            failure = await self._revive(caught)
             await self._settle_failure(attempt, permit, failure, time.perf_counter() - began_s)
-            raise
+            raise failure from None
         latency_s = time.perf_counter() - began_s
         await self.durable(
             partial(
@@ -326,6 +329,22 @@ class _Engine:
             permit.failed(str(failure))
         self._free()
 
+    async def _revive(self, failure: CallFailed) -> CallFailed:
+        """Start the embedded server anew if this was its end: the call cost nothing, and may go again."""
+        if self.server is None or failure.outcome not in _SERVER_ENDED:
+            return failure
+        try:
+            restarted = await asyncio.to_thread(self.server.ensure_alive)
+        except UpstreamError as error:
+            self._stop(error)
+            return replace(failure, maybe_answered=False)
+        if restarted:
+            self.endpoint = replace(self.endpoint, base_url=self.server.base_url)
+            await self.client.move(self.endpoint)
+        elif failure.outcome == "timeout":
+            return failure
+        return replace(failure, retry=True, maybe_answered=False)
+
     def _free(self) -> None:
         self.reserving -= 1
         self.freed.set()
@@ -334,7 +353,7 @@ class _Engine:
         if not isinstance(error, CallFailed) or not error.retry or error.maybe_answered or self.stopping.is_set():
             return False
         # A server that is not there at the start will not come while we wait; one that goes away may come back.
-        return error.outcome != "connection_refused" or self.result.replied > 0
+        return error.outcome != "connection_refused" or self.result.replied > 0 or self.server is not None
 
     def _tried_enough(self, state: RetryCallState) -> bool:
         attempt: _Try = state.args[0]
@@ -396,6 +415,7 @@ def _throttled(failure: CallFailed) -> bool:
     return failure.status == 429 or (failure.status == 503 and failure.retry_after_s is not None)
 
 
+_SERVER_ENDED = ("connection_refused", "connection_lost", "reply_cut", "timeout")
 _START = "start it, or use --endpoint local"
 _LOOK = "see `crossmusim generate status`, mend the cause, run the same command again"
 

@@ -10,16 +10,22 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from genworld import World
 
 from sourcing.errors import UpstreamError, UsageError
 from sourcing.generation import local
+from sourcing.generation import run as engine
 from sourcing.generation.client import Answer, CallFailed, ChatClient
-from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.endpoint import Endpoint, resolve_endpoint
+from sourcing.generation.job import run_job
+from sourcing.generation.journal import Journal
 from sourcing.generation.wire import read_completion, request_body
+from sourcing.settings import GenerationSettings
 
 PROSE = "The piece opens with slow solo piano and warm strings. Brushed drums enter halfway, and the mood stays calm."
 
@@ -223,3 +229,39 @@ def test_a_server_process_that_says_nothing_is_told_by_how_it_ended(
     monkeypatch.setattr(local, "find_local_model", lambda: tmp_path)
     with pytest.raises(UpstreamError, match="ended by signal 6"), local.LocalEndpoint():
         pass
+
+
+@pytest.mark.e2e
+@needs_model
+def test_an_embedded_server_killed_in_mid_run_comes_back_and_the_run_ends_as_if_nothing_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[local.LocalEndpoint] = []
+
+    class Kept(local.LocalEndpoint):
+        def __enter__(self) -> local.LocalEndpoint:
+            started.append(self)
+            return super().__enter__()
+
+    monkeypatch.setattr(engine, "LocalEndpoint", Kept)
+    contents = {}
+    for kill in (False, True):
+        world = World(tmp_path / str(kill), "http://127.0.0.1:1", count=3)
+        job = replace(
+            world.job(timeout_s=120.0, max_attempts=2),
+            endpoint=resolve_endpoint(GenerationSettings(), local=True, environment={}),
+        )
+        done = 0
+
+        def on_reply(*_: object) -> None:
+            nonlocal done
+            done += 1
+            if kill and done == 1:
+                os.kill(started[-1].pid or 0, signal.SIGKILL)
+
+        result = run_job(job, on_reply=on_reply)
+        assert (result.replied, result.failed, result.unknown, result.stopped) == (3, 0, 0, None)
+        assert started[-1].restarts == int(kill)
+        with Journal.read(world.folder) as journal:
+            contents[kill] = [(reply.request_key, reply.content) for reply in journal.replies()]
+    assert contents[False] == contents[True]
