@@ -17,6 +17,8 @@ import polars as pl
 
 from sourcing import __version__
 from sourcing.errors import DatasetError, InputError
+from sourcing.generation.diagnosis import DOCTOR_FILE
+from sourcing.generation.journal import Journal
 from sourcing.publishing.card import render_card
 from sourcing.publishing.numbering import next_version
 from sourcing.publishing.splits import SPLIT_RULE, split_tracks
@@ -37,13 +39,18 @@ _ROWS_PER_SHARD = 500_000
 
 @dataclass(frozen=True)
 class Tables:
-    """What a version is made of; `inputs` names each workspace file it came from with its sha256."""
+    """What a version is made of; `inputs` names each workspace file it came from with its sha256.
+
+    `spent` is what each prompt cost (id@version → calls, tokens, USD), `doctor` what the model server was found to be.
+    """
 
     tracks: pl.DataFrame
     descriptions: pl.DataFrame
     documents: pl.DataFrame | None = None
     rejected: pl.DataFrame = field(default_factory=Rejected.create_empty)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    spent: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    doctor: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,11 @@ def read_tables(workspace: Workspace) -> Tables:
     documents = workspace.read(Document) if workspace.has(Document) else None
     present = [schema for schema in (Track, Document, Description) if workspace.has(schema)]
     inputs = {path.name: file_sha256(path) for path in map(workspace.table_path, present)}
-    return Tables(tracks, descriptions, documents, workspace.read_rejected(), inputs)
+    with Journal.read(workspace.generation_dir) as journal:
+        spent = journal.spent()
+    told = workspace.generation_dir / DOCTOR_FILE
+    doctor = json.loads(told.read_text(encoding="utf-8")) if told.exists() else None
+    return Tables(tracks, descriptions, documents, workspace.read_rejected(), inputs, spent, doctor)
 
 
 def publish(
@@ -128,6 +139,8 @@ def publish(
             "withdrawn_documents": len(changes["withdrawn"]),
             "created_at": now.astimezone(UTC).isoformat(timespec="seconds"),
             "inputs": dict(tables.inputs),
+            "spend": {prompt: dict(tables.spent[prompt]) for prompt in facts["prompts"] if prompt in tables.spent},
+            "doctor": tables.doctor,
             "tools": {"crossmusim": __version__, "polars": pl.__version__, "python": platform.python_version()},
         }
         sealed = _write_and_seal(shelf, number, manifest, parts, checked, report, changes, rows_per_shard)

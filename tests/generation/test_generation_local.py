@@ -253,7 +253,7 @@ def test_an_embedded_server_killed_in_mid_run_comes_back_and_the_run_ends_as_if_
         )
         done = 0
 
-        def on_reply(*_: object) -> None:
+        def on_reply(*_: object, kill: bool = kill) -> None:
             nonlocal done
             done += 1
             if kill and done == 1:
