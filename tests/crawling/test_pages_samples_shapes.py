@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from justext.core import define_stoplist
+from trafilatura import external
 
 from sourcing.crawling.extract import extract_documents
 from sourcing.crawling.sources import SOURCES, Captured
@@ -132,3 +134,18 @@ def test_the_quick_reading_of_prose_gives_what_the_thorough_one_gives(body):
 def test_a_paragraph_that_is_repeated_is_kept_once():
     page = read_html(f"<html><body>{f'<p>{LONG * 3}</p>' * 9}</body></html>", "https://music.example/")
     assert page.prose().count(LONG.strip()) == 3
+
+
+def test_a_page_of_structured_data_alone_is_not_searched_for_prose(monkeypatch):
+    monkeypatch.setattr(prose_module, "_extracted", lambda *_, **__: pytest.fail("searched"))
+    song = json_ld({"@type": "MusicRecording", "name": "Low Tide", "byArtist": "Harbour & Kite"})
+    page = f"<html><head><title>Low Tide</title>{song}</head><body><script>x</script><div> </div></body></html>"
+    (row,) = documents_of(page).values()
+    assert (row["artist"], row["text"]) == ("Harbour & Kite", None)
+
+
+def test_stop_words_are_hashed_once_for_all_pages():
+    prose_module._options(fast=False)
+    words = external.JT_STOPLIST
+    assert hash(words) == hash(tuple(words)) == words._hash
+    assert define_stoplist(words) == define_stoplist(tuple(words))
