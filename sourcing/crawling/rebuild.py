@@ -11,7 +11,7 @@ import polars as pl
 
 from sourcing.crawling.extract import Readings, settle_readings
 from sourcing.crawling.extracted import Extracted, fingerprint
-from sourcing.crawling.parallel import cores, overrides_of, read_files
+from sourcing.crawling.parallel import are_settings, cores, overrides_of, read_files
 from sourcing.crawling.readings import empty_readings
 from sourcing.crawling.replay import Tear, warc_files
 from sourcing.crawling.sources.base import Source
@@ -59,7 +59,8 @@ def rebuild_documents(
     if little or overrides is None:
         documents, rejected, tears = _read_all(files, sources, None, workers=1, on_pages=on_pages, fresh=True)
     else:
-        kept = Extracted(workspace.crawl_dir / EXTRACTED_FOLDER, fingerprint(overrides))
+        folder = workspace.crawl_dir / EXTRACTED_FOLDER
+        kept = Extracted(folder, fingerprint(overrides)) if are_settings(overrides) else None
         arguments = files, sources, kept
         count = workers or cores()
         try:
@@ -69,7 +70,8 @@ def rebuild_documents(
                 raise
             # Kept readings that cannot be read are worth no more than a second look at the pages.
             documents, rejected, tears = _read_all(*arguments, workers=count, on_pages=on_pages, fresh=True)
-        kept.forget_all_but(path for path, _ in files)
+        if kept:
+            kept.forget_all_but(path for path, _ in files)
     workspace.write(Document, documents)
     torn = _torn_rows(tear for tear in tears if not any(f"-{label}-" in tear.path.name for label in live))
     workspace.write_rejected("extract", pl.concat([rejected, torn]))
