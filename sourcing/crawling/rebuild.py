@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,9 @@ def rebuild_documents(
     The tables are the same, byte for byte, whatever the number of `workers` (None: all cores, or this process alone
     where there is little to read), and whether readings kept by an earlier run are used or, if `fresh`, made anew.
     `on_page` is called for every page that is read, not for those of kept readings. Files of processes labelled
-    `live` are being written: a record cut at their end is no tear.
+    `live` are being written: a record cut at their end is no tear. The caller holds the workspace's lock "documents".
     """
+    _sweep(workspace)
     files = [(path, path.stat().st_size) for path in warc_files(workspace.crawl_dir)]
     overrides = overrides_of(sources)
     little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
@@ -76,6 +78,14 @@ def rebuild_documents(
     torn = _torn_rows(tear for tear in tears if not any(f"-{label}-" in tear.path.name for label in live))
     workspace.write_rejected("extract", pl.concat([rejected, torn]))
     return documents.height, rejected.height + torn.height + _write_crawl_rejections(workspace, ledger)
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove half-written files of rebuilds that were killed: each may be as large as what it was to become."""
+    tables = [workspace.table_path(Document), *map(workspace.rejected_path, ("extract", "crawl"))]
+    halves = [path.parent.glob(f".{path.name}.*.tmp") for path in tables]
+    for path in chain(*halves, (workspace.crawl_dir / EXTRACTED_FOLDER).glob(".*.parquet.*.tmp")):
+        path.unlink(missing_ok=True)
 
 
 def _read_all(

@@ -249,3 +249,14 @@ def test_spans_of_a_worker_that_died_are_read_here(workspace: Workspace) -> None
         title for group, _ in alone(10**9, *paths) for title in group
     ]
     assert sum(pages) == 150
+
+
+def test_a_rebuild_removes_what_killed_ones_left_half_written(workspace: Workspace) -> None:
+    whole = rebuild(workspace, workers=1)[0]
+    kept = workspace.crawl_dir / EXTRACTED_FOLDER
+    for path in (workspace.table_path(Document), workspace.rejected_path("extract"), next(kept.glob("*.parquet"))):
+        (path.parent / f".{path.name}.k1ll3d.tmp").write_bytes(b"PAR1 half")
+    of_others = workspace.root / "tables" / ".tracks.parquet.wr1t1ng.tmp"
+    of_others.write_bytes(b"PAR1")
+    assert rebuild(workspace, workers=1)[0] == whole
+    assert list(workspace.root.rglob("*.tmp")) == [of_others]
