@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -44,10 +46,15 @@ class Loopback:
 
     def __init__(self, handle: Callable[[Asked], Reply]) -> None:
         self.log: list[Asked] = []
-        log, lock = self.log, threading.Lock()
+        self.clients, self._changed = 0, threading.Condition()
+        log, lock, served = self.log, threading.Lock(), self._served
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def handle(self) -> None:
+                with served():
+                    super().handle()
 
             def _serve(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -79,6 +86,28 @@ class Loopback:
 
         self.server = _QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    @contextlib.contextmanager
+    def _served(self) -> Iterator[None]:
+        """A client is connected."""
+        with self._changed:
+            self.clients += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.clients -= 1
+                self._changed.notify_all()
+
+    def settle(self) -> None:
+        """Return once all that clients asked before they went away is in the log; asks for /robots.txt itself."""
+        last = http.client.HTTPConnection(*self.server.server_address[:2])  # connections are taken in turn
+        with contextlib.closing(last):
+            last.request("GET", "/robots.txt")
+            last.getresponse().read()
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self.clients, timeout=60):
+                raise TimeoutError(f"{self.clients} clients are still connected")
 
     def __enter__(self) -> Loopback:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
