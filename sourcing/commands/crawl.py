@@ -41,6 +41,12 @@ __all__ = ["replay", "run"]
     help="Ask pages fetched longer ago again: only changes are stored, and a site's new no is heard.",
 )
 @click.option(
+    "--retry",
+    multiple=True,
+    metavar="REASON",
+    help="Ask anew for what was lost for REASON, named in `crawl status`, or for all `failed` or `denied`; repeatable.",
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     help="Serve Prometheus metrics on 127.0.0.1 at this port; 0 takes any free one.",
@@ -54,17 +60,22 @@ def run(
     limit: int | None,
     shard: str | None,
     again_after: float | None,
+    retry: tuple[str, ...],
     metrics_port: int | None,
 ) -> None:
     """Fetch what is pending, politely; take up where it stopped.
 
     Every answer is stored in WARC files under crawl/ before it is read; the documents table is rebuilt at the end.
+    Several processes may run this on one workspace: they share its tasks, and no page is asked for twice.
 
     \b
-    Example:
+    Examples:
+      crossmusim crawl run
       crossmusim crawl run --urls pages.txt --limit 500
+      crossmusim crawl run --again-after 30 --source wikipedia
+      crossmusim crawl run --retry http_503 --retry storage_cap
     """
-    from sourcing.crawling.alarms import alarms
+    from sourcing.commands.crawl_status import look, lost
     from sourcing.crawling.politeness import unusable_url
     from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
     from sourcing.crawling.seeding import Shard
@@ -99,15 +110,19 @@ def run(
             lists=[urls] if urls else [],
             shard=Shard.parse(shard) if shard else None,
             again_after_s=None if again_after is None else again_after * 86_400,
+            retry=retry,
             limit=limit,
             on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
         )
-    for note in [*result.notes, *(f"ALARM {line}" for line in alarms(workspace))]:
+    progress, alarms = look(invocation)
+    for note in [*result.notes, *(f"ALARM {line}" for line in alarms)]:
         invocation.note(note)
     invocation.emit(
         result.as_dict(),
         [
-            f"{result.fetched} fetched, {result.failed} failed, {result.denied} denied, {result.pending} pending",
+            f"{result.asked} answers now; in all"
+            f" {result.fetched} fetched, {result.failed} failed, {result.denied} denied, {result.pending} pending",
+            *lost(progress),
             f"{result.documents} documents, {result.rejected} rejected rows, {result.seconds:.1f} s",
         ],
     )
