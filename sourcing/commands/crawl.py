@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.errors import UsageError
+from sourcing.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,7 @@ def run(
             on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
         )
     progress, alarms = look(invocation)
-    for note in [*result.notes, *(f"ALARM {line}" for line in alarms)]:
+    for note in [*result.notes, *_torn(invocation), *(f"ALARM {line}" for line in alarms)]:
         invocation.note(note)
     invocation.emit(
         result.as_dict(),
@@ -135,23 +135,37 @@ def run(
 def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
     """Rebuild the documents table from the WARC files alone; asks nothing.
 
-    The same files give the same table, byte for byte.
+    The same files give the same table, byte for byte. A file whose last record is torn is read up to there, and named.
 
     \b
     Example:
       crossmusim crawl replay
     """
     from sourcing.crawling.rebuild import rebuild_documents
+    from sourcing.crawling.replay import warc_files
     from sourcing.crawling.sources import all_effective
 
     sources = all_effective(invocation.settings.sources)
+    if not any(warc_files(invocation.workspace.crawl_dir)):
+        folder = str(invocation.workspace.crawl_dir)
+        raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` or `crawl import` first")
     with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
         documents, rejected = rebuild_documents(
             invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh
         )
+    torn = _torn(invocation)
+    for line in torn:
+        invocation.note(line)
     invocation.emit(
-        {"documents": documents, "rejected": rejected}, [f"{documents} documents, {rejected} rejected rows"]
+        {"documents": documents, "rejected": rejected, "torn": torn},
+        [f"{documents} documents, {rejected} rejected rows"],
     )
+
+
+def _torn(invocation: Invocation) -> list[str]:
+    """What the last rebuild read up to a tear only, a line per file."""
+    found = invocation.workspace.read_rejected().filter(reason="warc_torn", stage="extract").sort("key")
+    return [f"{row['key']}: {row['finding']}; what lies before is read" for row in found.iter_rows(named=True)]
 
 
 def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:

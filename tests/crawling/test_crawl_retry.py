@@ -1,4 +1,4 @@
-"""What was lost says why, and is asked for anew when a person thinks it will go better now."""
+"""What was lost or torn says why, and is asked for anew when a person thinks it will go better now."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sourcing.commands import crawl, crawl_status
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.sources.base import TaskSpec
+from sourcing.errors import InputError
 from sourcing.store import Document, Workspace
 
 SETTINGS = '[crawl]\ncontact = "me@example.org"\nallow_private_hosts = true\n[sources.schemaorg]\nrate_per_s = 500\n'
@@ -118,3 +119,20 @@ def test_status_says_why_tasks_were_lost(tmp_path: Path, as_json: bool) -> None:
         assert "schemaorg, failed: 2 http_500, 2 http_501, 2 http_502, 2 http_503\n" in found
         assert "schemaorg, denied: 1 meta_robots" in found
         assert "--retry REASON" in found
+
+
+def test_a_torn_file_is_named_by_the_replay_that_reads_it_up_to_the_tear(tmp_path: Path) -> None:
+    with Loopback(Site()) as server:
+        told(tmp_path, crawl.run, *begun(tmp_path, [f"{server.url}/p{n}" for n in range(3)]))
+    (file,) = (tmp_path / "crawl").glob("*.warc.gz")
+    file.write_bytes(file.read_bytes()[:-40])
+    said = told(tmp_path, crawl.replay)
+    assert "2 documents" in said
+    assert f"{file.name}: record at byte" in said and "what lies before is read" in said
+    assert len(told(tmp_path, crawl.replay, "--fresh", as_json=True)["torn"]) == 1
+
+
+def test_a_replay_of_nothing_says_so_and_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="it holds no WARC files; run `crossmusim crawl run`"):
+        told(tmp_path / "mistyped", crawl.replay)
+    assert list(tmp_path.iterdir()) == []
