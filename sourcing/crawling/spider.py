@@ -20,7 +20,7 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from sourcing.crawling.budget import Budget, capped
-from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, name_failure
+from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, failure_told, name_failure
 from sourcing.crawling.hosts import Host
 from sourcing.crawling.ledger import ASKED, Task
 from sourcing.crawling.politeness import retry_at, retry_delay_s
@@ -318,9 +318,9 @@ class LedgerSpider(scrapy.Spider):
             await self._fail(task, error.reason, error.finding)
         else:
             reason, passing = name_failure(error)
-            finding = f"{type(error).__name__}: {error}"[:500]
+            finding = f"{type(error).__name__}: {failure_told(error)}"
             if reason == "connect_failed":
-                why = f"{host.netloc} cannot be reached ({str(error)[:200]})"
+                why = f"{host.netloc} cannot be reached ({failure_told(error)})"
                 host.unreachable(why, now, backoff_s=self.options.backoff_s, limit=self.options.max_attempts)
             elif passing:
                 host.failed(reason, now, backoff_s=self.options.backoff_s)

@@ -14,7 +14,7 @@ from sourcing.commands import crawl, crawl_status
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.sources.base import TaskSpec
-from sourcing.errors import InputError
+from sourcing.errors import InputError, UpstreamError
 from sourcing.store import Document, Workspace
 
 SETTINGS = '[crawl]\ncontact = "me@example.org"\nallow_private_hosts = true\n[sources.schemaorg]\nrate_per_s = 500\n'
@@ -136,3 +136,10 @@ def test_a_replay_of_nothing_says_so_and_leaves_no_trace(tmp_path: Path) -> None
     with pytest.raises(InputError, match="it holds no WARC files; run `crossmusim crawl run`"):
         told(tmp_path / "mistyped", crawl.replay)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_that_cannot_be_reached_is_named_without_addresses_in_memory(tmp_path: Path) -> None:
+    arguments = begun(tmp_path, ["https://127.0.0.1:1/p0"], max_attempts=1)
+    with pytest.raises(UpstreamError, match="cannot be reached") as caught:
+        told(tmp_path, crawl.run, *arguments)
+    assert "ssl:" not in str(caught.value) and "0x" not in str(caught.value)
