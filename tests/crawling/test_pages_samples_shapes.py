@@ -131,6 +131,17 @@ def test_the_quick_reading_of_prose_gives_what_the_thorough_one_gives(body):
     assert LONG.strip() in thorough
 
 
+def test_lines_of_the_source_are_no_lines_of_the_page():
+    words = "A slow piece number {} for piano\r\n   and cello,\n recorded<br>in a large hall\nin winter, by two people."
+    paragraphs = "".join(f"<p>{words.format(number)}</p>\n" for number in range(6))
+    page = read_html(f"<html><title>Low\nTide</title><body>{paragraphs}</body></html>", "https://music.example/")
+    assert page.title == "Low Tide"
+    assert page.prose().split("\n\n")[1:3] == [
+        "A slow piece number 1 for piano and cello, recorded",
+        "in a large hall in winter, by two people.",
+    ]
+
+
 def test_a_paragraph_that_is_repeated_is_kept_once():
     page = read_html(f"<html><body>{f'<p>{LONG * 3}</p>' * 9}</body></html>", "https://music.example/")
     assert page.prose().count(LONG.strip()) == 3
