@@ -38,11 +38,14 @@ def lay_out(folder: Path, urls: Iterable[str], *, crawl: str = "", source: str =
     return folder
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """`crossmusim --json ARGUMENTS` on the workspace; a run over its list of pages where none are given."""
+def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """`crossmusim --json ARGUMENTS` on the workspace, with `variables` in its environment.
+
+    A run over its list of pages where no arguments are given.
+    """
     arguments = arguments or ("crawl", "run", "--urls", str(folder / "urls.txt"))
     command = [sys.executable, "-m", "sourcing.cli", "--workspace", str(folder), "--json", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **variables}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 

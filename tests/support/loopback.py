@@ -7,7 +7,7 @@ import http.client
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,7 +27,9 @@ class Asked:
 
 @dataclass
 class Reply:
-    body: bytes | str = b""
+    """An answer; a body that is neither bytes nor text is sent piece by piece, until the connection is closed."""
+
+    body: bytes | str | Iterable[bytes] = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -62,18 +64,20 @@ class Loopback:
                 with lock:
                     log.append(asked)
                 reply = handle(asked)
+                whole = isinstance(reply.body, bytes | str)
                 body = reply.body.encode() if isinstance(reply.body, str) else reply.body
                 try:
                     self.send_response(reply.status)
                     headers = {
                         "Content-Type": "text/html; charset=utf-8",
-                        "Content-Length": str(len(body)),
+                        **({"Content-Length": str(len(body))} if whole else {"Connection": "close"}),
                         **reply.headers,
                     }
                     for name, value in headers.items():
                         self.send_header(name, value)
                     self.end_headers()
-                    self.wfile.write(body)
+                    for piece in [body] if whole else body:
+                        self.wfile.write(piece)
                     self.wfile.flush()
                     asked.answered = True
                 except OSError:
