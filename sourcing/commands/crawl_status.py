@@ -93,6 +93,7 @@ def _lines(progress: Progress, alarms: list[str]) -> list[Any]:
         _table(progress, with_tasks),
         *(line for each in with_tasks if (line := _caps(each))),
         *lost(progress),
+        *_hint(progress),
         *(f"{each.source} is off: {each.why_off}" for each in with_tasks if each.why_off),
         _elsewhere(progress),
         *_paused(progress),
@@ -145,9 +146,13 @@ def lost(progress: Progress) -> list[str]:
             more = ["..."] if len(named) > _REASONS_SHOWN else []
             word = "put off" if state == "pending" else state
             lines.append(f"{each.source}, {word}: {', '.join(named[:_REASONS_SHOWN] + more)}")
-    hint = ["`crossmusim crawl run --retry REASON` asks for those that failed or were denied anew"]
-    may = any(state != "pending" for each in progress.sources.values() for state in each.reasons)
-    return lines + (hint if may else [])
+    return lines
+
+
+def _hint(progress: Progress) -> list[str]:
+    total = progress.total()
+    line = "what failed or was denied is asked for anew by: crossmusim crawl run --retry REASON"
+    return [line] if total["failed"] or total["denied"] else []
 
 
 def _elsewhere(progress: Progress) -> str:
