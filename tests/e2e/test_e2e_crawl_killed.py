@@ -21,7 +21,7 @@ from loopback import Asked, Loopback, Reply
 from sourcing.crawling.replay import read_sealed, warc_files
 from sourcing.store import Document, Workspace
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # some sixty starts: minutes where others are at work
 
 PAGES, KILLS = 4000, 50
 STARTING, ASKING = 14, 26  # kills at moments of its start, and while it asks; the rest while it writes the tables

@@ -49,7 +49,7 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[b
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
-def finish(process: subprocess.Popen[bytes], timeout_s: float = 120) -> tuple[int, dict[str, Any], str]:
+def finish(process: subprocess.Popen[bytes], timeout_s: float = 300) -> tuple[int, dict[str, Any], str]:
     """Its exit code, its result and what it said on the way."""
     out, err = process.communicate(timeout=timeout_s)
     return process.returncode, json.loads(out or b"{}"), err.decode()
