@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 PAUSE_S = 3.0
 CRAWL_DELAY_S = 2.0
 CONCURRENCY = 4
+HEARD_S = 1.0  # by then a refusal has been heard
 SLACK_S = 0.25  # between the moment a request leaves the crawl and that in which a busy machine notes it here
 
 
@@ -32,19 +33,28 @@ def slow(asked: Asked) -> Reply:
 
 
 class Throttled:
-    """Says "too much" at the first request for two of its pages: for three seconds, and until a date as far off."""
+    """Says "too much" at the first request for two of its pages: for three seconds, and until a date as far off.
+
+    What comes beside a refusal is answered late, so that no answer lets another request go out before it is heard.
+    """
 
     REFUSED = {"/3": 429, "/9": 503}
 
     def __init__(self) -> None:
         self.refusals: dict[str, float] = {}  # page → when it was refused
-        self.lock = threading.Lock()
+        self.lock, self.never = threading.Lock(), threading.Event()
 
     def __call__(self, asked: Asked) -> Reply:
         with self.lock:
-            if asked.path not in self.REFUSED or asked.path in self.refusals:
-                return song(asked)
-            self.refusals[asked.path] = time.monotonic()
+            now = time.monotonic()
+            refused = asked.path in self.REFUSED and asked.path not in self.refusals
+            beside = any(now - at < HEARD_S for at in self.refusals.values())
+            if refused:
+                self.refusals[asked.path] = now
+        if not refused:
+            if beside:
+                self.never.wait(HEARD_S)
+            return song(asked)
         seconds, date = f"{PAUSE_S:g}", formatdate(math.ceil(time.time() + PAUSE_S), usegmt=True)
         status = self.REFUSED[asked.path]
         return Reply("too much", status, {"Retry-After": seconds if status == 429 else date})
