@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.errors import UsageError
+from sourcing.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +41,12 @@ __all__ = ["replay", "run"]
     help="Ask pages fetched longer ago again: only changes are stored, and a site's new no is heard.",
 )
 @click.option(
+    "--retry",
+    multiple=True,
+    metavar="REASON",
+    help="Ask anew for what was lost for REASON, named in `crawl status`, or for all `failed` or `denied`; repeatable.",
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     help="Serve Prometheus metrics on 127.0.0.1 at this port; 0 takes any free one.",
@@ -54,17 +60,22 @@ def run(
     limit: int | None,
     shard: str | None,
     again_after: float | None,
+    retry: tuple[str, ...],
     metrics_port: int | None,
 ) -> None:
     """Fetch what is pending, politely; take up where it stopped.
 
     Every answer is stored in WARC files under crawl/ before it is read; the documents table is rebuilt at the end.
+    Several processes may run this on one workspace: they share its tasks, and no page is asked for twice.
 
     \b
-    Example:
+    Examples:
+      crossmusim crawl run
       crossmusim crawl run --urls pages.txt --limit 500
+      crossmusim crawl run --again-after 30 --source wikipedia
+      crossmusim crawl run --retry http_503 --retry storage_cap
     """
-    from sourcing.crawling.alarms import alarms
+    from sourcing.commands.crawl_status import look, lost
     from sourcing.crawling.politeness import unusable_url
     from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
     from sourcing.crawling.seeding import Shard
@@ -99,15 +110,19 @@ def run(
             lists=[urls] if urls else [],
             shard=Shard.parse(shard) if shard else None,
             again_after_s=None if again_after is None else again_after * 86_400,
+            retry=retry,
             limit=limit,
             on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
         )
-    for note in [*result.notes, *(f"ALARM {line}" for line in alarms(workspace))]:
+    progress, alarms = look(invocation)
+    for note in [*result.notes, *_torn(invocation), *(f"ALARM {line}" for line in alarms)]:
         invocation.note(note)
     invocation.emit(
         result.as_dict(),
         [
-            f"{result.fetched} fetched, {result.failed} failed, {result.denied} denied, {result.pending} pending",
+            f"{result.asked} answers now; in all"
+            f" {result.fetched} fetched, {result.failed} failed, {result.denied} denied, {result.pending} pending",
+            *lost(progress),
             f"{result.documents} documents, {result.rejected} rejected rows, {result.seconds:.1f} s",
         ],
     )
@@ -120,23 +135,37 @@ def run(
 def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
     """Rebuild the documents table from the WARC files alone; asks nothing.
 
-    The same files give the same table, byte for byte.
+    The same files give the same table, byte for byte. A file whose last record is torn is read up to there, and named.
 
     \b
     Example:
       crossmusim crawl replay
     """
     from sourcing.crawling.rebuild import rebuild_documents
+    from sourcing.crawling.replay import warc_files
     from sourcing.crawling.sources import all_effective
 
     sources = all_effective(invocation.settings.sources)
+    if not any(warc_files(invocation.workspace.crawl_dir)):
+        folder = str(invocation.workspace.crawl_dir)
+        raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` or `crawl import` first")
     with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
         documents, rejected = rebuild_documents(
             invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh
         )
+    torn = _torn(invocation)
+    for line in torn:
+        invocation.note(line)
     invocation.emit(
-        {"documents": documents, "rejected": rejected}, [f"{documents} documents, {rejected} rejected rows"]
+        {"documents": documents, "rejected": rejected, "torn": torn},
+        [f"{documents} documents, {rejected} rejected rows"],
     )
+
+
+def _torn(invocation: Invocation) -> list[str]:
+    """What the last rebuild read up to a tear only, a line per file."""
+    found = invocation.workspace.read_rejected().filter(reason="warc_torn", stage="extract").sort("key")
+    return [f"{row['key']}: {row['finding']}; what lies before is read" for row in found.iter_rows(named=True)]
 
 
 def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:

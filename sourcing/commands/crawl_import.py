@@ -39,11 +39,23 @@ def import_dump(
 
     A record is kept when it has a track's MBID or ISRC, or names a track's artist and title (or album). It is
     written into the WARC files under crawl/, so `crawl replay` rebuilds its document without the dump. A file that
-    breaks off is kept up to there.
+    breaks off is kept up to there; records that cannot be read are named in tables/rejected-import.parquet.
 
     \b
-    Example:
+    SOURCE          FILE, packed by gzip, xz, bzip2 or zstd where it is a dump
+    musicbrainz     recording.tar.xz, release.tar.xz (JSON dumps)
+    discogs         discogs_..._releases.xml.gz, discogs_..._masters.xml.gz
+    mtg_jamendo     autotagging.tsv or another tag file, beside raw.meta.tsv
+    fma             tracks.csv, beside genres.csv
+    musiccaps       musiccaps-public.csv; names no titles: take --all
+    lp_musiccaps    a Parquet file of one of its three parts
+    musicsem        train.csv
+    song_describer  song_describer.csv, beside MTG-Jamendo's raw.meta.tsv
+
+    \b
+    Examples:
       crossmusim crawl import discogs discogs_20261101_releases.xml.gz
+      crossmusim crawl import musiccaps musiccaps-public.csv --all
     """
     from sourcing.crawling.importing import import_records, imported_before
     from sourcing.store.interrupts import interrupts
@@ -100,7 +112,7 @@ def import_dump(
             "documents": documents,
             "rejected_rows": rejected,
         },
-        _lines(result, documents),
+        _lines(result, documents, everything),
     )
 
 
@@ -171,11 +183,15 @@ def _counts(note: Mapping[str, Any]) -> dict[str, Any]:
     return {name: note[name] for name in ("read", "kept", "repeated", "rejected")}
 
 
-def _lines(result: Imported, documents: int) -> list[str]:
+def _lines(result: Imported, documents: int, everything: bool) -> list[str]:
     lines = [f"{result.read} records read, {result.kept} kept, {result.rejected.total()} unreadable"]
     lines += [f"  {example}" for example in result.examples]
     if result.repeated:
         lines.append(f"{result.repeated} more were of records kept already")
+    if not (result.kept or result.repeated or everything):
+        lines.append("none may be about a track of the catalogue; --all keeps them whatever they are about")
+    if result.rejected.total() > len(result.examples):
+        lines.append("  tables/rejected-import.parquet has the others")
     if not result.complete:
         lines.append("the file was not read to its end")
     return [*lines, f"{documents} documents"]

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.crawling.progress import Progress, SourceProgress
 
-__all__ = ["look", "status", "watched"]
+__all__ = ["look", "lost", "status", "watched"]
 
 _HOSTS_SHOWN = 5
+_REASONS_SHOWN = 5
 
 
 @click.command
@@ -35,7 +36,7 @@ def status(invocation: Invocation, every_s: float | None) -> None:
     """Say how far the crawl is, per source: tasks, speed, caps, time left, and what went wrong.
 
     Rates are those of the last ten minutes. Time left is at least that: pages lead to further pages. Only looks, so
-    it may be asked while crawls run.
+    it may be asked while crawls run. Under --json every source is told, also those without tasks.
 
     \b
     Example:
@@ -91,6 +92,8 @@ def _lines(progress: Progress, alarms: list[str]) -> list[Any]:
     return [
         _table(progress, with_tasks),
         *(line for each in with_tasks if (line := _caps(each))),
+        *lost(progress),
+        *_hint(progress),
         *(f"{each.source} is off: {each.why_off}" for each in with_tasks if each.why_off),
         _elsewhere(progress),
         *_paused(progress),
@@ -132,6 +135,24 @@ def _caps(each: SourceProgress) -> str:
     if each.storage_cap_bytes is not None:
         parts.append(f"{each.stored_bytes / 1e6:.1f} of {each.storage_cap_bytes / 1e6:g} MB kept")
     return f"{each.source}: {'; '.join(parts)}" if parts else ""
+
+
+def lost(progress: Progress) -> list[str]:
+    """Why tasks failed, were denied or wait for their time, a line per source and state; the commonest first."""
+    lines = []
+    for each in progress.sources.values():
+        for state, reasons in each.reasons.items():
+            named = [f"{n} {reason}" for reason, n in reasons.items()]
+            more = ["..."] if len(named) > _REASONS_SHOWN else []
+            word = "put off" if state == "pending" else state
+            lines.append(f"{each.source}, {word}: {', '.join(named[:_REASONS_SHOWN] + more)}")
+    return lines
+
+
+def _hint(progress: Progress) -> list[str]:
+    total = progress.total()
+    line = "what failed or was denied is asked for anew by: crossmusim crawl run --retry REASON"
+    return [line] if total["failed"] or total["denied"] else []
 
 
 def _elsewhere(progress: Progress) -> str:

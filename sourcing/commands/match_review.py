@@ -30,7 +30,7 @@ _PROSE_CHARS = 400
 def review(invocation: Invocation, reviewer: str | None, list_only: bool, limit: int | None) -> None:
     """Decide the pairs in the band review, the likeliest first.
 
-    Keys: a accept, r reject, s skip (asked again next time), u undo the last one, q quit. Without a terminal, a line of
+    Keys: a accept, r reject, s skip (asked again next time), u undo the last key, q quit. Without a terminal, a line of
     standard input is a key. Every verdict is on disk before the next pair is shown, wins at the next `match run`, and
     is kept whatever is crawled or matched again; an undone one stays in the log, beside its undoing.
 
@@ -113,6 +113,7 @@ class _Sitting:
     queue: list[_Waiting]
     known: dict[tuple[str, str], _Waiting]
     standing: list[Verdict]  # verdicts that hold, oldest first: what undo takes back
+    skipped: list[bool] = field(default_factory=list)  # what this sitting did, key by key: skip, or a verdict
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accept", "reject", "skip", "undo"), 0))
 
     def go(self, keys: Iterator[str], say: Callable[[str], None]) -> bool:
@@ -128,6 +129,7 @@ class _Sitting:
             if key == "u":
                 at = self._undo(at, say)
                 continue
+            self.skipped.append(key == "s")
             if key == "s":
                 self.counts["skip"] += 1
             else:
@@ -140,7 +142,10 @@ class _Sitting:
         self.counts[verdict] += 1
 
     def _undo(self, at: int, say: Callable[[str], None]) -> int:
-        """Take back the last verdict that holds, of this sitting or an earlier one, and go back to its pair."""
+        """Take back the last key: a skip, or the last verdict that holds, of this sitting or an earlier one."""
+        if self.skipped and self.skipped.pop():
+            self.counts["skip"] -= 1
+            return at - 1
         if not self.standing:
             say("there is no verdict to undo")
             return at

@@ -17,27 +17,32 @@ __all__ = ["check", "list_sources"]
 @click.command("list")
 @click.pass_obj
 def list_sources(invocation: Invocation) -> None:
-    """List the sources with their terms.
+    """List the sources with their terms, and what each that is off is waiting for.
+
+    Class A is on by default, B needs a key, C needs a key or none and somebody who takes its terms upon themselves;
+    import is published data, read from a file. Settings of a source lie in crossmusim.toml under [sources.NAME].
 
     \b
     Example:
       crossmusim sources list
     """
-    from sourcing.crawling.sources import SOURCES, effective, enabled
+    from sourcing.crawling.sources import SOURCES, effective, why_off
 
     rows: list[dict[str, Any]] = []
     for name, declared in SOURCES.items():
         settings = invocation.settings.sources.get(name)
-        source = effective(declared, settings)
+        source, off = effective(declared, settings), why_off(declared, settings)
         rows.append(
             {
                 "name": name,
                 "title": source.title,
                 "class": source.ship_class,
-                "enabled": enabled(source, settings),
+                "enabled": not off,
+                "why_off": off or None,
                 "base_url": source.base_url,
                 "rate_per_s": source.rate_per_s,
                 "daily_cap": source.daily_cap,
+                "storage_cap_mb": source.storage_cap_mb,
                 "licences": dict(source.licences),
                 "terms_url": source.terms_url,
                 "terms_reviewed": source.terms_reviewed.isoformat(),
@@ -52,10 +57,15 @@ def _describe(row: dict[str, Any]) -> list[str]:
     for column, licence in row["licences"].items():
         by_licence.setdefault(licence, []).append("everything else" if column == "*" else column)
     licences = "; ".join(f"{', '.join(columns)}: {licence}" for licence, columns in sorted(by_licence.items()))
+    asked = [] if row["class"] == "import" else [f"{row['rate_per_s']:g} requests/s"]
+    asked += [f"{row['daily_cap']} requests a day"] if row["daily_cap"] is not None else []
+    asked += [f"{row['storage_cap_mb']:g} MB kept"] if row["storage_cap_mb"] is not None else []
+    key = [f"key {row['key_env']}"] if row["key_env"] else []
     state = "on" if row["enabled"] else "off"
+    head = [f"class {row['class']}", *([state] if asked else []), *asked, *key]
     return [
-        f"{row['name']}: {row['title']}, class {row['class']}, {state}, {row['rate_per_s']:g} requests/s,"
-        f" key {row['key_env'] or 'not needed'}",
+        f"{row['name']}: {row['title']}, {', '.join(head)}",
+        *([f"  {'off: ' if asked else ''}{row['why_off']}"] if row["why_off"] else []),
         f"  licences: {licences}",
         f"  terms reviewed {row['terms_reviewed']}: {row['terms_url']}",
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sourcing.crawling.hosts import Host
 from sourcing.crawling.ledger import Ledger
@@ -16,8 +16,17 @@ __all__ = ["Budget", "capped"]
 class Budget:
     """Room for one lease; ask and take within one ledger transaction, so that no cap is passed by two processes."""
 
-    def __init__(self, ledger: Ledger, sources: Mapping[str, Source], hosts: Mapping[str, Host], now: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        sources: Mapping[str, Source],
+        hosts: Mapping[str, Host],
+        now: float,
+        *,
+        left_to_others: Collection[str] = (),
+    ) -> None:
         self._ledger, self._sources, self._hosts, self._now = ledger, sources, hosts, now
+        self._left_to_others = left_to_others
         self._left: dict[str, int] = {}
         self._granted: Counter[str] = Counter()  # by host
 
@@ -25,7 +34,7 @@ class Budget:
         """Tasks of this source wanted on this host; what was said is taken as granted."""
         declared = self._sources[source]
         host = self._hosts.get(netloc) or Host(netloc, 1 / declared.rate_per_s, declared.concurrency)
-        if host.down or host.paused_until > self._now:
+        if host.down or host.paused_until > self._now or netloc in self._left_to_others:
             return 0
         if source not in self._left:
             self._left[source] = left_today(self._ledger, declared, self._now)

@@ -7,6 +7,7 @@ robots and retry middlewares are off and `Politeness` takes their place; `Guarde
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -47,7 +48,16 @@ if TYPE_CHECKING:
 
 _KNOWN_ORIGINS = 10_000  # what their site files say is kept in memory
 
-__all__ = ["Denied", "GuardedHandler", "Politeness", "Postponed", "Refused", "Unreachable", "name_failure"]
+__all__ = [
+    "Denied",
+    "GuardedHandler",
+    "Politeness",
+    "Postponed",
+    "Refused",
+    "Unreachable",
+    "failure_told",
+    "name_failure",
+]
 
 
 class Refused(IgnoreRequest):
@@ -179,7 +189,7 @@ class Politeness:
         except IgnoreRequest:
             return read_robots(404, b"", spider.now()), None  # more redirects than RFC 9309 makes us follow
         except Exception as error:
-            why = f"{origin} cannot be reached ({str(error)[:200] or type(error).__name__})"
+            why = f"{origin} cannot be reached ({failure_told(error) or type(error).__name__})"
             host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
             raise Unreachable(why) from error
         body = response.body if 200 <= response.status < 300 else None
@@ -225,6 +235,11 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def failure_told(error: BaseException) -> str:
+    """What the error says, without the address in memory of the TLS settings that some name."""
+    return re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error))[:200]
 
 
 def name_failure(error: BaseException) -> tuple[str, bool]:

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from sourcing import __version__
 from sourcing.crawling.capture import CaptureWriter, Exchange
 from sourcing.crawling.ledger import task_key
 from sourcing.crawling.sources.base import Captured, DumpRecord, PageError, Source
 from sourcing.errors import InputError, UsageError
-from sourcing.store.workspace import Workspace, write_json
+from sourcing.store.workspace import Workspace, rejected_frame, write_json
 
 __all__ = ["Imported", "import_records", "imported_before"]
 
@@ -24,6 +26,8 @@ IMPORTS_FILE = "imports.json"
 _EDGE_BYTES = 1 << 20  # of a file's beginning and end go into its fingerprint
 _MAX_SEEN = 1_000_000  # addresses kept in memory; beyond, a record met twice is written twice and read once
 _EXAMPLES = 3
+_REFUSED_ROWS = 10_000  # of one file; beyond, they are counted
+_PIECE_CHARS = 500
 
 #: Whether the row of a document, as its page object reads it, is one to keep.
 Wanted = Callable[[Mapping[str, Any]], bool]
@@ -38,6 +42,7 @@ class Imported:
     repeated: int = 0  # wanted, but of an address kept already
     rejected: Counter[str] = field(default_factory=Counter)  # reason → records no page object could read
     examples: list[str] = field(default_factory=list)  # the first of them, with what was found
+    refused: list[dict[str, Any]] = field(default_factory=list)  # rows of stage import, the first ten thousand
     torn: str | None = None  # where the file breaks off; what came before it is kept
     stopped: bool = False  # by the limit or the caller, before the end
 
@@ -69,7 +74,8 @@ def import_records(
 
     None wants all that can be read. A record is dated by the file, so that the same file gives the same documents.
     `selection` names what `wanted` chooses by. `stop` is asked between records; `limit` counts records read. Memory
-    stays flat. A second import of a file adds nothing to the documents.
+    stays flat. A second import of a file adds nothing to the documents. Records no page object can read become
+    rejected rows of stage import, in place of those of an earlier import of that file.
     """
     if source.read_dump is None:
         raise UsageError(f"source {source.name}", "it has no reader of dumps or data sets", "crossmusim sources list")
@@ -104,6 +110,7 @@ class _Import:
     def __init__(self, source: Source, path: Path, wanted: Wanted | None) -> None:
         self.source, self.wanted = source, wanted
         self.evidence = (f"published dump: {path.name}",)
+        self.named = _name(source, path)
         self.dated = datetime.fromtimestamp(max(int(file.stat().st_mtime) for file in _files(path)), UTC)
         self.result = Imported()
         self._seen: set[int] = set()
@@ -148,6 +155,15 @@ class _Import:
         self.result.rejected[reason] += 1
         if len(self.result.examples) < _EXAMPLES:
             self.result.examples.append(f"{record.url}: {reason}: {finding[:200]}")
+        if len(self.result.refused) < _REFUSED_ROWS:
+            row = {
+                "stage": "import",
+                "key": record.url,
+                "reason": reason,
+                "finding": f"{self.named}: {finding[:_PIECE_CHARS]}",
+                "row": record.body[:_PIECE_CHARS].decode("utf-8", "replace"),
+            }
+            self.result.refused.append({name: _storable(text) for name, text in row.items()})
 
     def _again(self, url: str) -> bool:
         digest = int.from_bytes(hashlib.sha256(url.encode("utf-8", "replace")).digest()[:8], "big")
@@ -181,6 +197,11 @@ def _fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _storable(text: str) -> str:
+    """Without the lone surrogates a file's bytes or JSON escapes may have brought in."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
@@ -198,8 +219,21 @@ def _note(workspace: Workspace, name: str, selection: str, fingerprint: str, res
     """Keep one note per file name, selection and content; several processes may import into one workspace."""
     with workspace.lock("imports"):
         notes = _notes(workspace)
-        note = {**vars(result), "complete": result.complete, "selection": selection, "fingerprint": fingerprint}
+        _keep_refused(workspace, name, result)
+        counts = {each: value for each, value in vars(result).items() if each != "refused"}
+        note = {**counts, "complete": result.complete, "selection": selection, "fingerprint": fingerprint}
         kept = [
             old for old in notes.get(name, []) if (old["selection"], old["fingerprint"]) != (selection, fingerprint)
         ]
         write_json(workspace.crawl_dir / IMPORTS_FILE, {**notes, name: [*kept, note]})
+
+
+def _keep_refused(workspace: Workspace, name: str, result: Imported) -> None:
+    """This file's rows of stage import, beside those of other files."""
+    path = workspace.rejected_path("import")
+    rows: pl.DataFrame = rejected_frame(result.refused)
+    if path.exists():
+        others = pl.read_parquet(path).filter(~pl.col("finding").str.starts_with(f"{name}: "))
+        rows = pl.concat([others, rows])
+    if rows.height or path.exists():
+        workspace.write_rejected("import", rows)

@@ -1,7 +1,7 @@
 """Readings of WARC files made on every core: spans of files go to worker processes and come back in order.
 
-Workers know the registered declarations and are told only what settings changed in them; page objects that are
-registered nowhere (a test's, a notebook's) are read in this process alone.
+Workers know the registered declarations and are told only what is changed in them: values of settings, and page
+objects that can be imported. Others (of a notebook, inside a function) are read in this process alone.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from sourcing.crawling.replay import Span, Tear, read_span, split_file
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.sources.base import Captured, Source
 
-__all__ = ["FileReadings", "cores", "overrides_of", "read_files"]
+__all__ = ["FileReadings", "are_settings", "cores", "overrides_of", "read_files"]
 
 _MIN_SPAN_BYTES, _MAX_SPAN_BYTES = 1 << 16, 1 << 22  # compressed: some dozen to some thousand pages
 _SPANS_PER_WORKER = 16  # so that the last ones end at about the same time
 _WAITING_PER_WORKER = 2  # spans handed to a worker ahead of time
 
-#: source → field → what settings changed
+#: source → field → what was changed in it
 Overrides = Mapping[str, Mapping[str, Any]]
 _OnPages = Callable[[int], None]
 _Read = tuple[Span, pl.DataFrame]
@@ -54,7 +54,7 @@ def cores() -> int:
 
 
 def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
-    """What tells these declarations from the registered ones; None when that is more than values of settings."""
+    """What tells these declarations from the registered ones; None when another process could not be told."""
     overrides: dict[str, dict[str, Any]] = {}
     for name, source in sources.items():
         declared = SOURCES.get(name)
@@ -62,10 +62,15 @@ def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
             return None
         names = [item.name for item in fields(Source)]
         changed = {key: getattr(source, key) for key in names if getattr(source, key) != getattr(declared, key)}
-        if not all(_is_plain(value) for value in changed.values()):
+        if not all(_is_plain(value, classes=True) for value in changed.values()):
             return None
         overrides[name] = changed
     return overrides
+
+
+def are_settings(overrides: Overrides) -> bool:
+    """Whether values of settings are all that was changed: no code of which it is not known what it does."""
+    return all(_is_plain(value) for changed in overrides.values() for value in changed.values())
 
 
 def read_files(
@@ -207,9 +212,11 @@ def _counted(span: Span, on_pages: _OnPages) -> Iterator[Captured]:
         yield captured
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: object, *, classes: bool = False) -> bool:
     if isinstance(value, tuple):
-        return all(_is_plain(part) for part in value)
+        return all(_is_plain(part, classes=classes) for part in value)
+    if isinstance(value, type):
+        return classes and value.__module__ != "__main__" and "<locals>" not in value.__qualname__
     return value is None or isinstance(value, str | int | float)
 
 

@@ -138,8 +138,13 @@ def unusable_url(url: str) -> str:
 
 
 def forbidden_address(addresses: Iterable[str]) -> str:
-    """The first address that is not on the public internet, with its kind; empty when all are public."""
+    """The first address that is not on the public internet, with its kind; empty when all are public.
+
+    Names count as public but for those of RFC 6761 §6.3, which mean this machine and to a proxy the proxy's.
+    """
     for text in addresses:
+        if text.rstrip(".").casefold().rpartition(".")[2] == "localhost":
+            return f"{text} is a loopback name"
         address = _address(text)
         if address is None:
             continue

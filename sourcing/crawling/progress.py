@@ -43,6 +43,7 @@ class SourceProgress:
     storage_cap_bytes: int | None
     running: bool  # a crawl process is at work
     day_left_s: float  # until the daily cap begins anew
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # pending, failed, denied → why → tasks
 
     @property
     def open(self) -> int:
@@ -110,6 +111,7 @@ class SourceProgress:
     def as_dict(self) -> dict[str, Any]:
         return {
             **self.states,
+            "reasons": {state: dict(why) for state, why in self.reasons.items()},
             "on": not self.why_off,
             "why_off": self.why_off or None,
             "pages_per_s": round(self.pages_per_s, 4),
@@ -162,6 +164,7 @@ def progress_of(
     alive = view.processes() if view else {}
     tallies = view.recent(names, now - WINDOW_S) if view else []
     deepest = view.deepest() if view else {}
+    reasons = view.census.reasons() if view else {}
     span_s = _span_s(tallies, alive, now)
     recent: dict[str, Counter[str]] = {name: Counter() for name in names}
     for tally in tallies:
@@ -183,6 +186,7 @@ def progress_of(
             storage_cap_bytes=_bytes(declared.storage_cap_mb) if declared else None,
             running=bool(alive),
             day_left_s=_DAY_S - now % _DAY_S,
+            reasons=reasons.get(name, {}),
         )
     return Progress(now, found, alive, view.paused_hosts(now) if view else [])
 

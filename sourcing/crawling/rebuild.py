@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import polars as pl
 
 from sourcing.crawling.extract import Readings, settle_readings
 from sourcing.crawling.extracted import Extracted, fingerprint
-from sourcing.crawling.parallel import cores, overrides_of, read_files
+from sourcing.crawling.parallel import are_settings, cores, overrides_of, read_files
 from sourcing.crawling.readings import empty_readings
 from sourcing.crawling.replay import Tear, warc_files
 from sourcing.crawling.sources.base import Source
@@ -46,8 +47,9 @@ def rebuild_documents(
     The tables are the same, byte for byte, whatever the number of `workers` (None: all cores, or this process alone
     where there is little to read), and whether readings kept by an earlier run are used or, if `fresh`, made anew.
     `on_page` is called for every page that is read, not for those of kept readings. Files of processes labelled
-    `live` are being written: a record cut at their end is no tear.
+    `live` are being written: a record cut at their end is no tear. The caller holds the workspace's lock "documents".
     """
+    _sweep(workspace)
     files = [(path, path.stat().st_size) for path in warc_files(workspace.crawl_dir)]
     overrides = overrides_of(sources)
     little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
@@ -59,7 +61,8 @@ def rebuild_documents(
     if little or overrides is None:
         documents, rejected, tears = _read_all(files, sources, None, workers=1, on_pages=on_pages, fresh=True)
     else:
-        kept = Extracted(workspace.crawl_dir / EXTRACTED_FOLDER, fingerprint(overrides))
+        folder = workspace.crawl_dir / EXTRACTED_FOLDER
+        kept = Extracted(folder, fingerprint(overrides)) if are_settings(overrides) else None
         arguments = files, sources, kept
         count = workers or cores()
         try:
@@ -69,11 +72,20 @@ def rebuild_documents(
                 raise
             # Kept readings that cannot be read are worth no more than a second look at the pages.
             documents, rejected, tears = _read_all(*arguments, workers=count, on_pages=on_pages, fresh=True)
-        kept.forget_all_but(path for path, _ in files)
+        if kept:
+            kept.forget_all_but(path for path, _ in files)
     workspace.write(Document, documents)
     torn = _torn_rows(tear for tear in tears if not any(f"-{label}-" in tear.path.name for label in live))
     workspace.write_rejected("extract", pl.concat([rejected, torn]))
     return documents.height, rejected.height + torn.height + _write_crawl_rejections(workspace, ledger)
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove half-written files of rebuilds that were killed: each may be as large as what it was to become."""
+    tables = [workspace.table_path(Document), *map(workspace.rejected_path, ("extract", "crawl"))]
+    halves = [path.parent.glob(f".{path.name}.*.tmp") for path in tables]
+    for path in chain(*halves, (workspace.crawl_dir / EXTRACTED_FOLDER).glob(".*.parquet.*.tmp")):
+        path.unlink(missing_ok=True)
 
 
 def _read_all(

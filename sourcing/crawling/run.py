@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def run_crawl(
     lists: Iterable[Path] = (),
     shard: Shard | None = None,
     again_after_s: float | None = None,
+    retry: Collection[str] = (),
     limit: int | None = None,
     on_progress: Callable[[str], None] = lambda _outcome: None,
     now: Callable[[], float] = time.time,
@@ -77,8 +78,9 @@ def run_crawl(
 
     `sources` are asked; `readers` (default: the same) are all that read what lies in the WARC files, so that asking
     one source only takes no other's documents away. Both have their settings applied. With `again_after_s`, pages
-    fetched longer ago are asked again, by conditional requests where the site offers them. Several processes may
-    run this on one workspace.
+    fetched longer ago are asked again, by conditional requests where the site offers them; tasks lost for one of the
+    reasons in `retry` ("failed" and "denied" are all of theirs) are asked as if for the first time. Several processes
+    may run this on one workspace.
 
     UsageError without a contact; UpstreamError when hosts were asked and not one page came back; StoppedShort at
     `limit` with work left, on an interrupt, or on a full disk.
@@ -108,6 +110,7 @@ def run_crawl(
             ledger.reopen(now(), reasons=("private_host",) if crawl.allow_private_hosts else ())
             if again_after_s is not None:
                 ledger.ask_again(now() - again_after_s, sources)
+            retried = ledger.retry(retry, sources) if retry else 0
             done, notes, unreachable, interrupted = _crawl(
                 workspace, ledger, options, sources, readers, Seeding(ledger, feeds, shard), now, on_progress
             )
@@ -141,8 +144,12 @@ def run_crawl(
         rejected=rejected,
         seconds=time.monotonic() - started,
         asked=asked,
-        notes=(*notes, *(f"{why}; its tasks stay pending" for why in unreachable)),
+        notes=(*_told(retry, retried), *notes, *(f"{why}; its tasks stay pending" for why in unreachable)),
     )
+
+
+def _told(retry: Collection[str], retried: int) -> list[str]:
+    return [f"lost for {', '.join(retry)} and asked again: {retried} tasks"] if retry else []
 
 
 def _feeds(

@@ -20,7 +20,7 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from sourcing.crawling.budget import Budget, capped
-from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, name_failure
+from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, failure_told, name_failure
 from sourcing.crawling.hosts import Host
 from sourcing.crawling.ledger import ASKED, Task
 from sourcing.crawling.politeness import retry_at, retry_delay_s
@@ -45,6 +45,7 @@ __all__ = ["LedgerSpider"]
 _ROBOTS_AGAIN_S = 24 * 3600.0
 _BATCH = 64
 _POLL_S = 1.0  # while another process asks what is left
+_SHARE_EVERY_S = 0.5
 _HOSTS_KEPT = 20_000
 
 
@@ -74,7 +75,8 @@ class LedgerSpider(scrapy.Spider):
         self.loop: asyncio.AbstractEventLoop | None = None
         self._asked = 0  # this run, to hold its limit
         self._out: Counter[str] = Counter()  # tasks under way, by host
-        self._released_at = 0.0
+        self._released_at = self._shared_at = 0.0
+        self._left_to_others: set[str] = set()
         self._wake = asyncio.Event()
 
     def host(self, netloc: str, source: str) -> Host:
@@ -147,13 +149,30 @@ class LedgerSpider(scrapy.Spider):
                 ledger.release_expired(now)
                 self._released_at = now
             ledger.run.keep([netloc for netloc, out in list(self._out.items()) if out], now)
+            if now - self._shared_at > _SHARE_EVERY_S:
+                self._shared_at = now
+                self._share(now, content=n <= 0)
             if n <= 0:
                 return []
-            budget = Budget(ledger, self.sources, self.hosts, now)
+            budget = Budget(ledger, self.sources, self.hosts, now, left_to_others=self._left_to_others)
             tasks = ledger.lease(n, now, self.options.lease_s, self.sources, room=budget.room)
             for source, asked in Counter(task.source for task in tasks).items():
                 ledger.tallies.count(source, ASKED, now, asked)
         return tasks
+
+    def _share(self, now: float, *, content: bool) -> None:
+        """Leave hosts to processes that have fewer; wish for some where this one has fewer and is not `content`."""
+        run = self.scribe.ledger.run
+        if not run.others():
+            self._left_to_others = set()
+            return
+        self._left_to_others = run.wished(now)
+        for netloc in self._left_to_others:
+            if not self._out[netloc]:
+                self._note_due(netloc)
+                run.give_up(netloc)
+        if not content:
+            run.wish(self.sources, now)
 
     def _enter(self, task: Task) -> None:
         self._asked += 1
@@ -215,10 +234,15 @@ class LedgerSpider(scrapy.Spider):
         if not ledger.run.holds_hosts:
             return
         with ledger.group():
-            for host in list(self.hosts.values()):
-                if host.paced and host.asked_at and not host.in_flight:
-                    ledger.run.pause(host.netloc, host.asked_at + host.interval_s)
+            for netloc in list(self.hosts):
+                self._note_due(netloc)
             ledger.run.rest()
+
+    def _note_due(self, netloc: str) -> None:
+        """Whoever asks this host next keeps the distance to our last request."""
+        host = self.hosts.get(netloc)
+        if host is not None and host.paced and host.asked_at and not host.in_flight:
+            self.scribe.ledger.run.pause(netloc, host.asked_at + host.interval_s)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -294,9 +318,9 @@ class LedgerSpider(scrapy.Spider):
             await self._fail(task, error.reason, error.finding)
         else:
             reason, passing = name_failure(error)
-            finding = f"{type(error).__name__}: {error}"[:500]
+            finding = f"{type(error).__name__}: {failure_told(error)}"
             if reason == "connect_failed":
-                why = f"{host.netloc} cannot be reached ({str(error)[:200]})"
+                why = f"{host.netloc} cannot be reached ({failure_told(error)})"
                 host.unreachable(why, now, backoff_s=self.options.backoff_s, limit=self.options.max_attempts)
             elif passing:
                 host.failed(reason, now, backoff_s=self.options.backoff_s)

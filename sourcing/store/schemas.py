@@ -233,7 +233,7 @@ class Disagreement(dy.Schema):
 class Rejected(dy.Schema):
     """A row that did not pass a stage, kept with the reason."""
 
-    stage = dy.String(description="catalogue, crawl, extract, match, generate, describe or publish")
+    stage = dy.String(description="catalogue, crawl, import, extract, match, generate, describe or publish")
     key = dy.String(description="what names the row there: a line, a URL, a doc_id, a request key")
     reason = dy.String(description="short and countable, e.g. track_id_illegal, reply_truncated")
     finding = dy.String(description="what was found, in a sentence")

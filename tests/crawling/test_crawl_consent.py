@@ -168,6 +168,8 @@ def test_addresses_off_the_public_internet_are_refused(address: str) -> None:
 
 
 def test_public_addresses_and_names_pass() -> None:
+    assert not forbidden_address(["localhost.example.org", "mylocalhost"])
+    assert forbidden_address(["localhost"]) and forbidden_address(["Intern.LOCALHOST."])
     assert not forbidden_address(["93.184.215.14", "2606:4700::1111", "example.org"])
 
 

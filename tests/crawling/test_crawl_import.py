@@ -92,6 +92,33 @@ def test_records_about_catalogue_tracks_become_documents_and_the_rest_is_counted
     assert {entry["licence"] for entry in documents[0, "licences"]} == {"CC0-1.0", "CC-BY-NC-SA-3.0"}
 
 
+def test_records_that_cannot_be_read_are_rejected_rows_that_name_their_file(workspace, tmp_path):
+    bad = [{"id": f"no id {n}", "title": "x"} for n in range(5)] + [{"id": "\ud800", "title": "x"}]
+    told = run(workspace.root, "musicbrainz", dump(tmp_path / "a.gz", *RECORDINGS, *bad))
+    assert told["rejected"] == {"not_a_recording": 7}
+    run(workspace.root, "musicbrainz", dump(tmp_path / "b.gz", *RECORDINGS))
+
+    def findings() -> list[str]:
+        return [row["finding"].partition(":")[0] for row in workspace.read_rejected().iter_rows(named=True)]
+
+    assert findings() == ["musicbrainz a.gz"] * 7 + ["musicbrainz b.gz"]
+    run(workspace.root, "musicbrainz", dump(tmp_path / "a.gz", RECORDINGS[0]))  # mended since
+    assert findings() == ["musicbrainz b.gz"]
+
+
+def test_a_file_with_nothing_for_the_catalogue_says_how_to_keep_it(workspace, tmp_path):
+    arguments = ["musicbrainz", str(dump(tmp_path / "a.gz", RECORDINGS[1]))]
+    assert "--all keeps them" in CliRunner().invoke(import_dump, arguments, obj=Invocation(workspace.root)).output
+    assert "--all keeps them" not in CliRunner().invoke(
+        import_dump, [*arguments, "--all"], obj=Invocation(workspace.root)
+    ).output  # fmt: skip
+
+
+def test_the_help_names_every_source_that_can_be_imported():
+    page = CliRunner().invoke(import_dump, ["--help"]).output
+    assert [name for name, source in SOURCES.items() if source.read_dump and f"\n  {name} " not in page] == []
+
+
 def test_all_records_are_kept_when_asked_for(tmp_path):
     told = run(tmp_path / "ws", "musicbrainz", dump(tmp_path / "recording.gz", *RECORDINGS), "--all")
     assert (told["read"], told["kept"], told["documents"]) == (8, 6, 6)

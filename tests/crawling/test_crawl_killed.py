@@ -2,75 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import threading
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
+from crawls import SITE_FILES, documents, finish, lay_out, pages_answered, song, start, table_bytes
 from loopback import Asked, Loopback, Reply
-
-from sourcing.crawling.wellknown import WELL_KNOWN
-from sourcing.store import Document, Workspace
 
 pytestmark = pytest.mark.e2e
 
 PAGES = 120
-SITE_FILES = ("/robots.txt", *WELL_KNOWN)
 IN_FLIGHT = 4 + 8  # the source's concurrency, and a group of answers on its way to the disk
-SETTINGS = """
-[crawl]
-contact = "me@example.org"
-allow_private_hosts = true
-[sources.schemaorg]
-rate_per_s = 200
-concurrency = 4
-"""
 
 
-def page(asked: Asked) -> Reply:
-    if asked.path in SITE_FILES:
-        return Reply("", 404)
-    artist = {"@type": "MusicGroup", "name": "The Loopbacks"}
-    record = json.dumps({"@type": "MusicRecording", "name": f"Song {asked.path}", "byArtist": artist})
-    return Reply(f'<html><head><script type="application/ld+json">{record}</script></head></html>')
-
-
-def make_workspace(folder: Path, server: Loopback, settings: str = SETTINGS) -> Path:
-    folder.mkdir()
-    (folder / "crossmusim.toml").write_text(settings)
-    (folder / "urls.txt").write_text("".join(f"{server.url}/{n}\tt{n}\n" for n in range(PAGES)))
-    return folder
-
-
-def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "sourcing.cli", "--workspace", str(folder), "--json", *arguments]
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    arguments = arguments or ("crawl", "run", "--urls", str(folder / "urls.txt"))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command(folder, *arguments), stdout=pipe, stderr=pipe, env=environment)
-
-
-def finish(process: subprocess.Popen[bytes]) -> tuple[int, dict[str, Any], str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, json.loads(out or b"{}"), err.decode()
-
-
-def table(folder: Path) -> list[dict[str, Any]]:
-    return Workspace(folder).read(Document).drop("retrieved_at", "consent_at").to_dicts()
-
-
-def answered(server: Loopback) -> Counter[str]:
-    return Counter(asked.path for asked in server.log if asked.answered and asked.path not in SITE_FILES)
+def make_workspace(folder: Path, server: Loopback) -> Path:
+    return lay_out(folder, [f"{server.url}/{n}" for n in range(PAGES)], source="rate_per_s = 200\nconcurrency = 4")
 
 
 class KillAt:
@@ -87,7 +36,7 @@ class KillAt:
             if self.seen == self.n and self.process is not None:
                 self.process.send_signal(self.signal)
                 self.process = None
-        return page(asked)
+        return song(asked)
 
 
 def test_a_crawl_killed_at_any_moment_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
@@ -111,15 +60,15 @@ def test_a_crawl_killed_at_any_moment_ends_as_an_undisturbed_one(tmp_path: Path)
             code, result, err = finish(start(folder))
             assert code == 0, err
             assert (result["fetched"], result["pending"], result["documents"]) == (PAGES, 0, PAGES), kills
-            counts = answered(server)
+            counts = pages_answered(server)
             assert sorted(counts) == sorted(f"/{n}" for n in range(PAGES))
             # Only what was in flight at a kill is asked again: transferring, or read and not yet on the disk.
             assert sum(counts.values()) - PAGES <= IN_FLIGHT * len(kills), (kills, counts.most_common(20))
-            assert table(folder) == table(undisturbed), kills
-            before = Workspace(folder).table_path(Document).read_bytes()
+            assert documents(folder) == documents(undisturbed), kills
+            before = table_bytes(folder)
             code, result, _ = finish(start(folder, "crawl", "replay"))
             assert (code, result["documents"]) == (0, PAGES)
-            assert Workspace(folder).table_path(Document).read_bytes() == before
+            assert table_bytes(folder) == before
 
 
 def test_an_interrupt_keeps_what_is_in_flight_and_exits_5(tmp_path: Path) -> None:
@@ -133,21 +82,23 @@ def test_an_interrupt_keeps_what_is_in_flight_and_exits_5(tmp_path: Path) -> Non
         assert "interrupted with" in result["error"]["message"]
         code, status, _ = finish(start(folder, "crawl", "status"))
         states = status["sources"]["schemaorg"]
-        assert states["fetched"] == sum(answered(server).values())
+        assert states["fetched"] == sum(pages_answered(server).values())
         assert states["leased"] == 0
         code, result, err = finish(start(folder))
         assert (code, result["fetched"]) == (0, PAGES), err
-        assert max(answered(server).values()) == 1
+        assert max(pages_answered(server).values()) == 1
 
 
 def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
-    with Loopback(page) as server:
-        folder = make_workspace(tmp_path / "w", server, "[crawl]\nallow_private_hosts = true\n")
+    with Loopback(song) as server:
+        folder = make_workspace(tmp_path / "w", server)
+        settings = (folder / "crossmusim.toml").read_text()
+        (folder / "crossmusim.toml").write_text("[crawl]\nallow_private_hosts = true\n")
         code, result, _ = finish(start(folder))
         assert code == 2
         assert "contact" in result["error"]["cure"]
         assert server.log == []
-        (folder / "crossmusim.toml").write_text(SETTINGS)
+        (folder / "crossmusim.toml").write_text(settings)
         (folder / "urls.txt").write_text("http://127.0.0.1:1/x\n")
         code, result, _ = finish(start(folder))
         assert code == 4

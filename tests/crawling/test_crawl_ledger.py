@@ -116,6 +116,31 @@ def test_a_host_whose_process_does_not_renew_it_is_taken_over(tmp_path: Path) ->
     assert [task.url for task in two.lease(5, 51.0, 600.0)] == ["http://a.test/2"]
 
 
+def test_a_process_with_fewer_hosts_gets_some_of_one_with_more(tmp_path: Path) -> None:
+    one, two = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "ledger.sqlite")
+    one.add(TaskSpec("site", f"http://{host}.test/{n}", "page") for host in "abcdefg" for n in range(100))
+    one.add(TaskSpec("site", f"http://small.test/{n}", "page") for n in range(9))
+    one.add(TaskSpec("other", f"http://other.test/{n}", "page") for n in range(400))
+    assert len(one.lease(9 * 20, 0.0, 60.0, room=lambda *_: 8)) == 9 * 8  # the first to come takes every host
+    assert two.lease(9, 0.0, 60.0, ["site"]) == []
+    two.run.wish(["site"], 0.0)
+    wished = one.run.wished(0.0)
+    assert len(wished) == 3  # of seven: not those with little to ask, nor those of a source that is not asked
+    assert wished < {f"{host}.test" for host in "abcdefg"}
+    assert two.run.wished(0.0) == set()
+    for host in wished:
+        one.run.give_up(host)
+    assert {task.host for task in two.lease(100, 0.0, 60.0, ["site"], room=lambda *_: 8)} == wished
+    assert one.run.wished(0.0) == set()  # fulfilled
+    one.run.wish(["site"], 0.0)
+    two.run.wish(["site"], 0.0)
+    assert (one.run.wished(0.0), two.run.wished(0.0)) == (set(), set())  # four and three: nobody has to move
+    three = Ledger(tmp_path / "ledger.sqlite")
+    three.run.wish(["site"], 1.0)
+    assert len(one.run.wished(2.0)) == 2
+    assert one.run.wished(7.0) == set()  # a wish that is not repeated is forgotten
+
+
 def test_what_a_dead_process_held_goes_to_the_living(tmp_path: Path) -> None:
     one, two = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "ledger.sqlite")
     one.add([_spec("1")])

@@ -174,6 +174,27 @@ def test_page_objects_registered_nowhere_are_read_here(workspace: Workspace) -> 
     assert not (workspace.crawl_dir / EXTRACTED_FOLDER).exists()
 
 
+class Louder(SOURCES["musicbrainz"].page_for("recording")):  # type: ignore[misc]
+    """A page object that can be imported, and is registered nowhere."""
+
+    def documents(self) -> list[dict[str, object]]:
+        return [{**row, "title": str(row["title"]).upper()} for row in super().documents()]
+
+
+def test_page_objects_that_can_be_imported_are_read_on_every_core_and_nothing_of_them_is_kept(
+    workspace: Workspace,
+) -> None:
+    sources = {"musicbrainz": replace(SOURCES["musicbrainz"], pages=(Louder,))}
+    overrides = overrides_of(sources)
+    assert overrides == {"musicbrainz": {"pages": (Louder,)}}
+    rebuild_documents(workspace, sources, workers=1)
+    alone_bytes = workspace.table_path(Document).read_bytes()
+    assert all(title.isupper() for title in workspace.read(Document)["title"])
+    rebuild_documents(workspace, sources, workers=2)
+    assert workspace.table_path(Document).read_bytes() == alone_bytes
+    assert not (workspace.crawl_dir / EXTRACTED_FOLDER).exists()
+
+
 def alone(size: int, *paths: Path) -> list[tuple[list[str], str]]:
     """Titles and tear of each file, read in spans of `size` bytes by this process."""
     crew = _Crew({}, SOURCES, 0, lambda _pages: None)
@@ -228,3 +249,14 @@ def test_spans_of_a_worker_that_died_are_read_here(workspace: Workspace) -> None
         title for group, _ in alone(10**9, *paths) for title in group
     ]
     assert sum(pages) == 150
+
+
+def test_a_rebuild_removes_what_killed_ones_left_half_written(workspace: Workspace) -> None:
+    whole = rebuild(workspace, workers=1)[0]
+    kept = workspace.crawl_dir / EXTRACTED_FOLDER
+    for path in (workspace.table_path(Document), workspace.rejected_path("extract"), next(kept.glob("*.parquet"))):
+        (path.parent / f".{path.name}.k1ll3d.tmp").write_bytes(b"PAR1 half")
+    of_others = workspace.root / "tables" / ".tracks.parquet.wr1t1ng.tmp"
+    of_others.write_bytes(b"PAR1")
+    assert rebuild(workspace, workers=1)[0] == whole
+    assert list(workspace.root.rglob("*.tmp")) == [of_others]

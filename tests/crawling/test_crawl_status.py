@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from sourcing.commands import crawl_status
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
+from sourcing.crawling.ledger.census import _SOME_TASKS
 from sourcing.crawling.ledgerview import looked_at
 from sourcing.crawling.progress import Progress, SourceProgress, progress_of
 from sourcing.crawling.sources import SOURCES
@@ -175,10 +176,36 @@ def test_a_ledger_is_looked_at_while_its_crawl_writes(tmp_path: Path, ledger: Le
     assert progress(tmp_path).total()["pending"] == 5
 
 
-def test_counting_never_reads_the_tasks(tmp_path: Path, ledger: Ledger) -> None:
+def test_counting_never_reads_the_tasks_that_are_open_or_fetched(tmp_path: Path, ledger: Ledger) -> None:
     ledger.add(tasks(3))
+    plans = [ledger._db.execute(f"EXPLAIN QUERY PLAN {some}").fetchall() for some in _SOME_TASKS]
+    indexes = ("tasks_lost", "tasks_later")  # of what failed or was denied, and of what waits for its time
+    assert [[step[-1] for step in plan] for plan in plans] == [[f"SCAN tasks USING INDEX {name}"] for name in indexes]
     ledger._db.execute("ALTER TABLE tasks RENAME TO hidden")
-    assert progress(tmp_path).sources["musicbrainz"].states["pending"] == 3
+    with looked_at(tmp_path / "crawl" / LEDGER_FILE) as view:
+        assert view is not None
+        assert view.census.counts()["musicbrainz"]["pending"] == 3
+        assert view.deepest() == {"musicbrainz": 3}
+
+
+def test_why_tasks_wait_failed_or_were_denied_is_told_per_source(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.add([*tasks(6), *tasks(1, "wikidata", "wd.test")])
+    leased = [task.key for task in ledger.lease(7, NOW, 60)]
+    ledger.failed(leased[0], "http_429", NOW + 60, http_status=429)
+    ledger.failed(leased[1], "http_429", NOW + 60, http_status=429)
+    ledger.postpone(leased[2], NOW + 60, "host_paused")
+    ledger.failed(leased[3], "too_many_redirects")
+    ledger.denied(leased[4], "robots.txt unavailable: HTTP 503", again_at=NOW + 86_400)
+    ledger.denied(leased[6], "X-Robots-Tag: noai")
+    found = progress(tmp_path, {**RATED, "wikidata": SOURCES["wikidata"]}).as_dict()["sources"]
+    assert found["musicbrainz"]["reasons"] == {
+        "pending": {"http_429": 2, "host_paused": 1},
+        "failed": {"too_many_redirects": 1},
+        "denied": {"robots.txt_unavailable": 1},
+    }
+    assert found["wikidata"]["reasons"] == {"denied": {"X-Robots-Tag": 1}}
+    ledger.lease(7, NOW + 61, 60)
+    assert "pending" not in progress(tmp_path).as_dict()["sources"]["musicbrainz"]["reasons"]
 
 
 @pytest.mark.parametrize("content", [b"not a database at all", None])

@@ -202,6 +202,14 @@ def test_a_host_of_ones_own_is_asked_once():
     assert source.ask("page", "en:Low Tide").url == source.ask("page", "zh:Low Tide").url
 
 
+def test_an_edition_in_the_path_of_ones_own_host_leads_to_its_own_infobox():
+    source = replace(wikipedia.SOURCE, base_url="http://127.0.0.1:9/wp-{language}")
+    asked = source.ask("page", "zh:退潮").url
+    leads = page_of(source, "page", fixture("wikipedia/song_zh_hans"), asked).follow()
+    infoboxes = [task.url for task in resolved(leads, {"wikipedia": source}) if task.kind == "wikitext"]
+    assert [url.split("/")[3] for url in infoboxes] == ["wp-zh"]
+
+
 def test_each_way_of_writing_chinese_is_an_article_of_its_own_and_the_infobox_is_shared():
     source = replace(wikipedia.SOURCE, languages=("zh-hans", "en", "zh-hant"))
     url = next(task.url for task in source.tasks({**ROW, "title": "退潮"}, source) if "zh." in task.url)

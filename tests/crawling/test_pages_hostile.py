@@ -151,6 +151,15 @@ def test_a_page_that_cannot_be_read_is_one_rejected_row(reason, body):
     assert len(rejected[0]["finding"]) < 1000
 
 
+@pytest.mark.parametrize("control", [*map(chr, range(1, 32)), "\x7f", "\ufffe", "\U000e0041"])
+def test_no_control_character_costs_a_page_its_words(control):
+    body = PROSE.replace("slow", f"sl{control}ow").replace("Tide", f"Ti{control}de", 1)
+    (document,), _ = extract(control + body, "text/html; charset=utf-8")
+    gap = " " if control in "\t\n\r\x0b\x0c" else ""
+    assert " ".join(document["text"].split()).startswith(SENTENCE.replace("slow", f"sl{gap}ow"))
+    assert " ".join(document["title"].split()) == f"Low Ti{gap}de"
+
+
 def test_html_sent_as_json_is_refused_by_pages_and_records_alike():
     (_, page), (_, record) = (
         extract(PROSE, "application/json"),

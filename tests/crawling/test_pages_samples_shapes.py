@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from justext.core import define_stoplist
+from trafilatura import external
 
 from sourcing.crawling.extract import extract_documents
 from sourcing.crawling.sources import SOURCES, Captured
@@ -129,6 +131,32 @@ def test_the_quick_reading_of_prose_gives_what_the_thorough_one_gives(body):
     assert LONG.strip() in thorough
 
 
+def test_lines_of_the_source_are_no_lines_of_the_page():
+    words = "A slow piece number {} for piano\r\n   and cello,\n recorded<br>in a large hall\nin winter, by two people."
+    paragraphs = "".join(f"<p>{words.format(number)}</p>\n" for number in range(6))
+    page = read_html(f"<html><title>Low\nTide</title><body>{paragraphs}</body></html>", "https://music.example/")
+    assert page.title == "Low Tide"
+    assert page.prose().split("\n\n")[1:3] == [
+        "A slow piece number 1 for piano and cello, recorded",
+        "in a large hall in winter, by two people.",
+    ]
+
+
 def test_a_paragraph_that_is_repeated_is_kept_once():
     page = read_html(f"<html><body>{f'<p>{LONG * 3}</p>' * 9}</body></html>", "https://music.example/")
     assert page.prose().count(LONG.strip()) == 3
+
+
+def test_a_page_of_structured_data_alone_is_not_searched_for_prose(monkeypatch):
+    monkeypatch.setattr(prose_module, "_extracted", lambda *_, **__: pytest.fail("searched"))
+    song = json_ld({"@type": "MusicRecording", "name": "Low Tide", "byArtist": "Harbour & Kite"})
+    page = f"<html><head><title>Low Tide</title>{song}</head><body><script>x</script><div> </div></body></html>"
+    (row,) = documents_of(page).values()
+    assert (row["artist"], row["text"]) == ("Harbour & Kite", None)
+
+
+def test_stop_words_are_hashed_once_for_all_pages():
+    prose_module._options(fast=False)
+    words = external.JT_STOPLIST
+    assert hash(words) == hash(tuple(words)) == words._hash
+    assert define_stoplist(words) == define_stoplist(tuple(words))

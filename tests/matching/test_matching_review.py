@@ -92,6 +92,22 @@ def test_undo_reaches_back_into_an_earlier_sitting(workspace):
     ]
 
 
+def test_undo_after_a_skip_takes_back_the_skip_and_no_verdict(workspace):
+    counts = json.loads(sit(workspace, "rsuaq").stdout)
+    assert [(v.pair[0], v.verdict) for v in log(workspace)] == [("t000", "reject"), ("t001", "accept")]
+    assert (counts["skip"], counts["undo"]) == (0, 0)
+
+
+def test_undo_after_an_undone_skip_reaches_the_verdict_before_it(workspace):
+    sit(workspace, "rq")
+    sit(workspace, "suuaq")
+    assert [(v.pair[0], v.verdict) for v in log(workspace)] == [
+        ("t000", "reject"),
+        ("t000", "undo"),
+        ("t000", "accept"),
+    ]
+
+
 def test_undo_with_nothing_given_says_so(workspace):
     assert "no verdict to undo" in sit(workspace, "uq").stderr
     assert log(workspace) == []

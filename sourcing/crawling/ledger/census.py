@@ -9,9 +9,14 @@ from sourcing.crawling.ledger.schema import CODES, STATES, Outcome
 
 __all__ = ["Census"]
 
+_SOME_TASKS = (  # each by an index that holds such tasks alone
+    "SELECT queue, state, reason FROM tasks WHERE state IN (3, 4) ORDER BY seq DESC LIMIT 10000",
+    "SELECT queue, state, reason FROM tasks WHERE state = 5 ORDER BY next_at LIMIT 10000",
+)
+
 
 class Census:
-    """Looks at the ledger and changes nothing; costs the number of queues, not of tasks."""
+    """Looks at the ledger and changes nothing; costs the number of queues, not of tasks, but for `outcomes`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -63,6 +68,20 @@ class Census:
             for state, n in states.items():
                 total[state] += n if sources is None or source in sources else 0
         return total
+
+    def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Source → state → why tasks wait for their time (pending), failed or were denied → how many, most first.
+
+        Of millions of such tasks the last ten thousand are counted, or those whose time comes first: enough to tell.
+        """
+        table: dict[str, dict[str, dict[str, int]]] = {}
+        for some in _SOME_TASKS:
+            for source, state, reason, n in self._db.execute(
+                f"SELECT q.source, t.state, coalesce(t.reason, 'unknown'), count(*) FROM ({some}) t"
+                " JOIN queues q ON q.id = t.queue GROUP BY q.source, t.state, t.reason ORDER BY count(*) DESC, t.reason"
+            ):
+                table.setdefault(source, {}).setdefault(CODES[state], {})[reason] = n
+        return table
 
     def outcomes(self) -> Iterator[Outcome]:
         """Failed and denied tasks, in the order they were added."""

@@ -287,6 +287,21 @@ class Ledger:
         )
         return cursor.rowcount
 
+    def retry(self, whys: Collection[str], sources: Collection[str]) -> int:
+        """Tasks of these sources lost for one of `whys` become pending again, as if never tried; returns how many.
+
+        A why is a reason, or "failed" or "denied" for every task in that state.
+        """
+        queues, reasons = (",".join("?" * len(names)) for names in (sources, whys))
+        states = [FAILED if why == "failed" else DENIED for why in whys if why in ("failed", "denied")]
+        cursor = self._db.execute(
+            "UPDATE tasks SET state = 0, next_at = 0, attempts = 0 WHERE state IN (3, 4)"
+            f" AND (reason IN ({reasons}) OR state IN ({','.join('?' * len(states))}))"
+            f" AND queue IN (SELECT id FROM queues WHERE source IN ({queues}))",
+            (*whys, *states, *sources),
+        )
+        return cursor.rowcount
+
     # --- what of the WARC files is taken account of ---
 
     def warc_mark(self, file: str) -> int:

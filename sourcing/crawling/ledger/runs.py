@@ -1,7 +1,8 @@
 """Runs: the crawl processes that share a ledger, which hosts each of them asks, and what a dead one leaves behind.
 
 A host belongs to one process at a time, so that its rate, its pauses and its robots file are one process's
-business. Every process holds a lock file of its own that any death frees; who can take it may bury the dead.
+business. One that has fewer hosts than another wishes for some of its, and gets them once nothing is in flight
+there. Every process holds a lock file of its own that any death frees; who can take it may bury the dead.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,9 @@ from filelock import FileLock, Timeout
 __all__ = ["CLAIM_S", "Run"]
 
 CLAIM_S = 30.0  # a host that its process has not renewed for so long may be taken by another
+_WISH_S = 5.0  # a wish that is not repeated for so long is forgotten
+_WORTH_MOVING = 16  # tasks: fewer are done before a host has changed hands
+_HOSTS_COMPARED = 1000
 
 
 class Run:
@@ -63,6 +68,7 @@ class Run:
             "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND owner = ?", (owner,)
         )
         self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (owner,))
+        self._db.execute("DELETE FROM wishes WHERE owner = ?", (owner,))
         self._db.execute("DELETE FROM runs WHERE owner = ?", (owner,))
         if owner != self.owner:
             Path(self._lock(owner).lock_file).unlink(missing_ok=True)
@@ -77,6 +83,34 @@ class Run:
             " ON CONFLICT DO UPDATE SET owner = excluded.owner, claimed_until = excluded.claimed_until",
             (host, self.owner, now + CLAIM_S),
         )
+        self._db.execute("DELETE FROM wishes WHERE host = ?", (host,))
+
+    def wish(self, sources: Collection[str], now: float) -> None:
+        """Wish for hosts of a process that has more of them to ask for these sources than this one has."""
+        theirs: dict[str, list[str]] = defaultdict(list)  # process → its hosts, those with most to ask first
+        for host, owner in self._db.execute(
+            "SELECT q.host, h.owner FROM counts c JOIN queues q ON q.id = c.queue JOIN hosts h ON h.host = q.host"
+            f" WHERE c.state = 0 AND h.claimed_until >= ? AND q.source IN ({','.join('?' * len(sources))})"
+            " AND h.owner IS NOT NULL GROUP BY q.host HAVING sum(c.n) > ? ORDER BY sum(c.n) DESC LIMIT ?",
+            (now, *sources, _WORTH_MOVING, _HOSTS_COMPARED),
+        ):
+            theirs[owner].append(host)
+        mine = len(theirs.pop(self.owner, ()))
+        most = max(theirs.values(), key=len, default=[])
+        self._db.executemany(
+            "INSERT OR REPLACE INTO wishes VALUES (?, ?, ?)",
+            [(host, self.owner, now + _WISH_S) for host in most[: max(0, len(most) - mine) // 2]],
+        )
+
+    def wished(self, now: float) -> set[str]:
+        """Hosts that others wish for: nothing more is asked there, and they are given up."""
+        rows = self._db.execute("SELECT host FROM wishes WHERE owner <> ? AND until > ?", (self.owner, now))
+        return {row[0] for row in rows}
+
+    def give_up(self, host: str) -> None:
+        """Let another process have this host: nothing is in flight there."""
+        if self._claims.pop(host, None) is not None:
+            self._db.execute("UPDATE hosts SET owner = NULL WHERE host = ? AND owner = ?", (host, self.owner))
 
     @property
     def holds_hosts(self) -> bool:

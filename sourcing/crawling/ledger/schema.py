@@ -73,6 +73,10 @@ CREATE TABLE IF NOT EXISTS minutes (
     PRIMARY KEY (source, minute, outcome)
 ) WITHOUT ROWID;
 """
+# Came later, and a ledger without it is none the worse: no reason for another layout.
+_WISHES = (
+    "CREATE TABLE IF NOT EXISTS wishes (host TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID"
+)
 
 
 @dataclass(frozen=True)
@@ -126,4 +130,5 @@ def connect(path: Path | str) -> sqlite3.Connection:
     elif found != _VERSION:
         db.close()
         raise ValueError(f"layout {found}, this version reads layout {_VERSION}")
+    db.execute(_WISHES)
     return db

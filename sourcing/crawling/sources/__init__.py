@@ -78,11 +78,10 @@ def why_off(source: Source, settings: SourceSettings | None) -> str:
         return f"it reads published data: crossmusim crawl import {source.name} FILE"
     if wish is False:
         return f"switched off by {section} enabled = false"
-    if source.key and not os.environ.get(source.key.env):
-        return f"set {source.key.env}"
+    missing = [f"set {source.key.env}"] if source.key and not os.environ.get(source.key.env) else []
     if source.ship_class == "C" and not (wish and settings and settings.acknowledged):
-        return f'set {section} enabled = true and acknowledged = "who, when": {source.acknowledgement}'
-    return ""
+        missing.append(f'set {section} enabled = true and acknowledged = "who, when": {source.acknowledgement}')
+    return "; ".join(missing)
 
 
 def resolved(

@@ -50,7 +50,17 @@ _MAX_LICENCE_CHARS = 2000
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
 _ABBREVIATIONS = re.compile(
     "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
-    r"|e\.g|i\.e|u\.s|u\.k|d\.c|a\.k\.a|b\.w|p\.m|a\.m|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+    "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+    "|nr|bd|bzw|bspw|evtl|ggf|hrsg|inkl|jhd?|kap|mio|mrd|okt|dez|sog|str|usw|vgl|zzgl"  # German
+    "|env|éd|mlle|mme|sra|srta|dra|núm|pág|aprox|dott|ecc|sig"  # French, Spanish, Portuguese, Italian
+    "|bijv|dhr|mevr|enz|kl|bl|eks|gg|гг|св|см|ул|напр|np|tzw|św|ur|např|tzv|sv"  # Dutch, Nordic and Slavic languages
+    r"|(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,3}"  # e.g, U.S, z.B, bl.a, t.ex, m.in, т.е
+)
+#: German writes "3. Mai", "das 2. Album", "im XIX. Jahrhundert": capital letters follow, as at a sentence's start.
+_ORDINAL = re.compile("[1-9][0-9]?|[ivxl]{2,6}")
+_MONTHS = re.compile("januar|jänner|februar|feber|märz|april|mai|juni|juli|august|september|oktober|november|dezember")
+_BEFORE_ORDINALS = re.compile(
+    "d(?:er|ie|as|en|em|es)|im|vom|zum|zur|beim|(?:ihr|sein|mein|unser)(?:e|em|en|er|es)?|(?:jed|dies)(?:e|er|es|em|en)"
 )
 
 
@@ -167,7 +177,20 @@ def _is_abbreviation(text: str, stop: int, end: int) -> bool:
         return True  # "approx. 4 minutes", "the band. who": no sentence starts so
     word = re.search(r"[\w.&]*$", text[max(0, stop - 20) : stop])
     last = word[0].casefold().lstrip(".") if word else ""
-    return bool(_ABBREVIATIONS.fullmatch(last)) or (len(last) == 1 and last.isalpha() and last != "i")
+    if len(last) == 1 and last.isalpha() and last != "i":
+        return True  # an initial
+    return bool(_ABBREVIATIONS.fullmatch(last)) or (
+        bool(_ORDINAL.fullmatch(last)) and _is_amid_ordinals(text, stop - len(last), end)
+    )
+
+
+def _is_amid_ordinals(text: str, start: int, end: int) -> bool:
+    """Whether the words around a number with a full stop make it an ordinal."""
+    after = re.match(r"\s*([^\W\d_]*)", text[end : end + 20])
+    before = re.search(r"([^\W\d_]*)\s*$", text[max(0, start - 20) : start])
+    return bool(after and _MONTHS.fullmatch(after[1].casefold())) or bool(
+        before and _BEFORE_ORDINALS.fullmatch(before[1].casefold())
+    )
 
 
 def as_list(value: Any) -> list[Any]:

@@ -37,6 +37,11 @@ _UNREAD = re.compile(r"<(script|style)\b", re.IGNORECASE)
 _UNREAD_END = {name: re.compile(rf"</{name}[^<>]{{0,100}}>", re.IGNORECASE) for name in ("script", "style")}
 _PLAIN_TAG = r"/?[a-zA-Z0-9]{1,20}(?:\s{1,9}[a-zA-Z-]{1,40}=\"[^\"<>]{0,500}\"){0,20}\s{0,9}>"
 _LONG_RUN = re.compile(rf"<(?!{_PLAIN_TAG})[^<]{{{MAX_RUN_CHARS},}}+")
+_PREFORMATTED = re.compile("<pre|<textarea", re.IGNORECASE)
+#: Characters no XML may hold: lxml reads them in HTML, and then nothing can be made of the tree it gave.
+_NO_XML = re.compile("[\x00-\x08\x0e-\x1f\ufffe\uffff]")
+#: Whatever stands before it, be it a stray character, ends the head for the parser; drawings have titles of their own.
+_TITLES = ("//title[not(ancestor::svg)]/text()", "//h1//text()")
 _ATTRIBUTE_END = re.compile(r"""[\s"'/]""")
 _BLOCK_START = re.compile(r"\A\s*+(?:<!--|(?://\s{0,9})?<!\[CDATA\[)")
 _BLOCK_ENDS = ("-->", "]]>", "//")
@@ -83,9 +88,12 @@ class Html:
 
 def read_html(text: str, url: str) -> Html:
     """Read a page's structured data; never raises for what a page may hold."""
-    text = text.replace("\x00", "")
+    text = _NO_XML.sub("", text.replace("\x0b", " ").replace("\x0c", " "))
     nodes, broken = _json_ld(text)
-    page = Html(_without_scripts(text), url, nodes, broken, canonical=url)
+    text = _without_scripts(text)
+    if not _PREFORMATTED.search(text):
+        text = text.replace("\r", " ").replace("\n", " ")  # a line of the source is no line of the page
+    page = Html(text, url, nodes, broken, canonical=url)
     page.too_large = _too_large(page.text)
     if page.text.strip() and not page.too_large:
         _read_tree(page)
@@ -185,7 +193,7 @@ def _read_tree(page: Html) -> None:
         page.broken.append(f"HTML: {type(error).__name__}: {str(error)[:120]}")
         return
     page.language = _language(tree)
-    page.title = _first(tree, "//meta[@property='og:title']/@content", "//head/title/text()", "//h1//text()")
+    page.title = _first(tree, "//meta[@property='og:title']/@content", *_TITLES)
     site = _first(tree, "//meta[@property='og:site_name']/@content")
     page.title = _without_site(page.title, site)
     page.licence = licence_of(_first(tree, "//link[@rel='license']/@href", "//a[@rel='license']/@href"))

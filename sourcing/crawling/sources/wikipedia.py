@@ -82,8 +82,12 @@ def _split_ref(ref: str, source: Source) -> tuple[str, str]:
 class _WikipediaPage(Page):
     @property
     def edition(self) -> str:
-        """By the host that was asked (de.wikipedia.org); on a host of one's own the first of the languages."""
-        named = re.fullmatch(r"([a-z-]+)\.wikipedia\.org", urlsplit(self.captured.url).hostname or "")
+        """By the address that was asked (de.wikipedia.org); where that names none, the first of the languages."""
+        before, language, after = self.source.base_url.partition("{language}")
+        pattern = (
+            rf"{re.escape(before)}([a-z-]+){re.escape(after)}/" if language else r"https?://([a-z-]+)\.wikipedia\.org/"
+        )
+        named = re.match(pattern, self.captured.url)
         return named[1] if named else edition_of(self.source.languages[0] if self.source.languages else "en")
 
     @property
