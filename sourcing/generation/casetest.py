@@ -11,6 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from sourcing.generation.describe import describe, example_aspects
+from sourcing.generation.leaks import rules_of
 from sourcing.generation.pack import Pack
 from sourcing.generation.packcheck import Case, Expect, golden_path, plain_examples
 from sourcing.generation.plan import CAPTION_LANGUAGE
@@ -62,6 +63,7 @@ def run_case(pack: Pack, case: Case) -> CaseResult:
         _rows(Match, [_MATCH] if reads_document else []),
         [reply],
         echoes={pack.id: example_aspects(plain_examples(pack))},
+        rules={pack.id: rules_of(pack.blocks)},
     )
     made = descriptions.filter(pl.col("request_key") == _KEY).to_dicts()
     aspects = [text for row in made for text in row["aspect_list"]]

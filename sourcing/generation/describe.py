@@ -12,7 +12,9 @@ import dataframely as dy
 import polars as pl
 
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
+from sourcing.generation.leaks import NO_RULES, PackRules, names_of
 from sourcing.generation.phrases import split_phrase, tidy_phrase
+from sourcing.generation.quotes import MIN_QUOTE_SCORE
 from sourcing.generation.replies import Reply
 from sourcing.generation.scraped import (
     UNKNOWN_LICENCE,
@@ -39,13 +41,16 @@ def describe(
     replies: Iterable[Reply],
     *,
     echoes: Mapping[str, Collection[str]] | None = None,
+    rules: Mapping[str, PackRules] | None = None,
+    min_quote_score: float = MIN_QUOTE_SCORE,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
     """All descriptions, sorted by description_id, and what was left out of each, with reasons.
 
     A pure function: rows depend neither on the order of replies nor on the clock. `created_at` is the date of the
     newest input, and 1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose
     consent is "allow" are used, also for replies made before a match or a consent changed. `echoes` maps prompt ids to
-    the aspects of their worked examples (see `example_aspects`), so that copies of those are called by their name.
+    the aspects of their worked examples (see `example_aspects`), so that copies of those are called by their name, and
+    `rules` to what the leak lint must know of the packs (see `rules_of`).
     """
     track_of = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
     document_of = {row["doc_id"]: row for row in documents.iter_rows(named=True)}
@@ -76,13 +81,29 @@ def describe(
             rejected.append(rejected_row(reply.request_key, problem))
         elif found[0] is not None:
             examples = (echoes or {}).get(reply.prompt_id, ())
-            keep(reply.track_id, *describe_reply(reply, found[0], found[1], echoes=examples))
+            keep(
+                reply.track_id,
+                *describe_reply(
+                    reply,
+                    found[0],
+                    found[1],
+                    echoes=examples,
+                    rules=(rules or {}).get(reply.prompt_id, NO_RULES),
+                    min_quote_score=min_quote_score,
+                ),
+            )
     frame = pl.DataFrame(list(made.values()), schema=Description.create_empty().schema, orient="row")
     return Description.validate(frame.sort("description_id")), rejected_frame(_distinct(rejected))
 
 
 def describe_reply(
-    reply: Reply, track: Mapping[str, Any], document: Mapping[str, Any] | None, *, echoes: Collection[str] = ()
+    reply: Reply,
+    track: Mapping[str, Any],
+    document: Mapping[str, Any] | None,
+    *,
+    echoes: Collection[str] = (),
+    rules: PackRules = NO_RULES,
+    min_quote_score: float = MIN_QUOTE_SCORE,
 ) -> tuple[Row | None, list[Row]]:
     """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
 
@@ -96,7 +117,8 @@ def describe_reply(
         if payload.get("known") is False:
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
             return None, [rejected_row(reply.request_key, finding)]
-        result = accept(payload, names=names)
+        named = names_of((track["artist"],), (track["title"],), (track["album"],))
+        result = accept(payload, names=names, named=named, language=reply.language, rules=rules)
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
     else:
         text = document["text"] or ""
@@ -107,7 +129,14 @@ def describe_reply(
             doc_id=document["doc_id"],
             language=reply.language,
             names=(*names, *document_names),
+            named=names_of(
+                (track["artist"], document["artist"]),
+                (track["title"], document["title"]),
+                (track["album"], document["album"]),
+            ),
             echoes=echoes,
+            rules=rules,
+            min_quote_score=min_quote_score,
         )
         licence = licence_of(document, "text")
         if result.caption and licence == UNKNOWN_LICENCE:
@@ -247,7 +276,8 @@ def _complete(track_id: str, description: Row) -> Row:
 
 
 def _reply_order(reply: Reply) -> tuple[str, str, str, int, str]:
-    return reply.request_key, reply.track_id, reply.doc_id or "", reply.sample_idx, reply.replied_at.isoformat()
+    """By document, so that what is worked out about one serves all its replies."""
+    return reply.doc_id or "", reply.request_key, reply.track_id, reply.sample_idx, reply.replied_at.isoformat()
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

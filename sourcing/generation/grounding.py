@@ -1,39 +1,37 @@
 """What of a model's reply its document bears out: aspects with the spans of their quotes, and the caption.
 
-An aspect is kept when its quote stands verbatim in the document (after folding) and the quote bears its words.
-A caption is kept when each of its sentences is made of the document's words. The rest comes back with reasons.
+An aspect is kept when its quote stands in the document, exactly after folding or by an alignment that changes no fact,
+and the quote bears its words; it is published in the document's own wording. A caption is kept when each of its
+sentences is made of the document's words. The rest comes back with reasons.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sourcing.generation.folding import Folded, fold, fold_text, locate
+from sourcing.generation.captions import MIN_CAPTION_COVER, take_caption
+from sourcing.generation.denials import is_denied, negations
+from sourcing.generation.folding import fold, fold_text, locate, occurrences, stands_alone, wording
+from sourcing.generation.leaks import (
+    NO_RULES,
+    Finding,
+    Names,
+    PackRules,
+    aspect_leak,
+    names_somebody,
+    wrong_language,
+)
 from sourcing.generation.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
-from sourcing.generation.phrases import sentences, split_phrase, tidy, tidy_phrase
-from sourcing.generation.words import compact, content_stems, negations, stem, words
+from sourcing.generation.phrases import split_phrase, tidy_phrase
+from sourcing.generation.quotes import MIN_QUOTE_SCORE, Place, Source, find_places, read_source
+from sourcing.generation.words import compact, content_stems, stems_at
 from sourcing.store.schemas import FACETS
 
 __all__ = ["MIN_CAPTION_COVER", "Finding", "Grounded", "accept", "aspect_key", "ground", "vet_aspect"]
 
 _UNBORNE = ("quote_not_found", "aspect_unsupported")
-MIN_CAPTION_COVER = 0.8  # share of a sentence's content words that the document or the aspects must hold
-UNFINISHED_CHARS = 100  # a longer caption without a full stop was cut by the schema's maxLength
-_FULL_STOPS = tuple(".!?…。！？\"'”’)")
-_WORD, _DIGIT = re.compile(r"[^\W_]+"), re.compile(r"\d")
-_NEGATION_REACH = 3  # words before the aspect's first word that may negate it
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Why a piece of a reply was left out: a countable reason, a sentence, the piece."""
-
-    reason: str
-    finding: str
-    piece: Any = None
 
 
 @dataclass
@@ -52,58 +50,79 @@ def ground(
     doc_id: str,
     language: str = "en",
     names: Iterable[str | None] = (),
+    named: Names | None = None,
     echoes: Collection[str] = (),
+    rules: PackRules = NO_RULES,
+    min_quote_score: float = MIN_QUOTE_SCORE,
 ) -> Grounded:
     """Hold a mined reply's aspects and caption against `document_text`.
 
     An aspect is a verbatim string, or an object of quote and, optionally, text and facet. `names` are the artist, title
-    and album; `echoes` the aspects of the pack's worked example, so that a copy of it is called by its name.
-    Evidence offsets count characters of `document_text`, [start, end).
+    and album, `named` the same as the lint looks for them; `echoes` the aspects of the pack's worked example, so that a
+    copy of it is called by its name. Evidence offsets count characters of `document_text`, [start, end).
     """
-    document, names, echoed = fold(document_text), tuple(names), {fold_text(echo) for echo in echoes}
+    source, names, named = read_source(document_text), tuple(names), named or Names()
+    echoed = {fold_text(echo) for echo in echoes}
     grounded = Grounded()
     seen: set[tuple[str, ...]] = set()
     for aspect in payload["aspects"]:
         facet_given = None if isinstance(aspect, str) else _known(aspect.get("facet"))
         for text, quote in _pieces(aspect):
-            facet = facet_of(text, facet_given)
-            result = vet_aspect(text, names, seen) or _support(text, quote, document, document_text)
+            finding = vet_aspect(text, names, seen, named=named)
+            result = finding or _support(text, quote, source, min_quote_score)
+            if not isinstance(result, Finding) and fold_text(result.text) != fold_text(text):
+                result = vet_aspect(result.text, names, seen, named=named) or result
             if isinstance(result, Finding):
                 if fold_text(text) in echoed and result.reason in _UNBORNE:
                     result = Finding(
                         "prompt_echo", f"{text!r} is the prompt's own example; the document does not say it", aspect
                     )
                 grounded.findings.append(result)
-            elif isinstance(aspect, str) and facet == "other" and language.startswith("en"):
-                finding = f"{text!r} holds no word of the facet lexicon, so it may not be about the sound"
-                grounded.findings.append(Finding("facet_unknown", finding, aspect))
-            else:
-                seen.add(aspect_key(text))
-                evidence = [{"doc_id": doc_id, "start": result[0], "end": result[1]}]
-                grounded.aspects.append({"text": text, "facet": facet, "evidence": evidence})
-    _take_caption(grounded, payload, document_text, names)
+                continue
+            facet = facet_of(text, facet_given)
+            if facet == "other":
+                facet = facet_of(result.text)
+            if isinstance(aspect, str) and facet == "other" and language.startswith("en"):
+                unknown = f"{text!r} holds no word of the facet lexicon, so it may not be about the sound"
+                grounded.findings.append(Finding("facet_unknown", unknown, aspect))
+                continue
+            seen.add(aspect_key(result.text))
+            evidence = [{"doc_id": doc_id, "start": result.start, "end": result.end}]
+            grounded.aspects.append({"text": result.text, "facet": facet, "evidence": evidence})
+    _check_language(grounded, language)
+    _take_caption(grounded, payload, source, names, named, language, rules)
     return grounded
 
 
-def accept(payload: Mapping[str, Any], *, names: Iterable[str | None] = ()) -> Grounded:
-    """Take a reply that no document can bear out: phrases are vetted, evidence stays empty, the caption is kept."""
-    names = tuple(names)
+def accept(
+    payload: Mapping[str, Any],
+    *,
+    names: Iterable[str | None] = (),
+    named: Names | None = None,
+    language: str = "und",
+    rules: PackRules = NO_RULES,
+) -> Grounded:
+    """Take a reply that no document can bear out: phrases and caption are vetted, evidence stays empty."""
+    names, named = tuple(names), named or Names()
     grounded = Grounded()
     seen: set[tuple[str, ...]] = set()
     for aspect in payload["aspects"]:
-        text = tidy_phrase(aspect if isinstance(aspect, str) else aspect["text"])
+        text = tidy_phrase(wording(aspect if isinstance(aspect, str) else aspect["text"]))
         facet_given = None if isinstance(aspect, str) else _known(aspect.get("facet"))
-        finding = vet_aspect(text, names, seen)
+        finding = vet_aspect(text, names, seen, named=named)
         if finding is not None:
             grounded.findings.append(finding)
             continue
         seen.add(aspect_key(text))
         grounded.aspects.append({"text": text, "facet": facet_given or facet_of(text), "evidence": []})
-    _take_caption(grounded, payload, None, names)
+    _check_language(grounded, language)
+    _take_caption(grounded, payload, None, names, named, language, rules)
     return grounded
 
 
-def vet_aspect(text: str, names: Iterable[str | None], seen: set[tuple[str, ...]]) -> Finding | None:
+def vet_aspect(
+    text: str, names: Iterable[str | None], seen: set[tuple[str, ...]], *, named: Names | None = None
+) -> Finding | None:
     """Why a phrase cannot be an aspect whatever its source, or None; `seen` holds the keys of those already taken."""
     if not text or says_nothing(text):
         return Finding("aspect_empty", f"{text!r} states nothing about the sound", text)
@@ -111,11 +130,11 @@ def vet_aspect(text: str, names: Iterable[str | None], seen: set[tuple[str, ...]
         return Finding("aspect_too_long", f"{text!r} is longer than {MAX_ASPECT_WORDS} words", text)
     if is_junk(text):
         return Finding("aspect_is_junk", f"{text!r} speaks of a listener, a shelf, a year or a rating", text)
-    if is_name(text, names):
-        return Finding("aspect_is_name", f"{text!r} only names the artist, title or album", text)
+    if is_name(text, names) or (named is not None and names_somebody(text, named)):
+        return Finding("aspect_is_name", f"{text!r} names the artist, title or album", text)
     if aspect_key(text) in seen:
         return Finding("aspect_repeated", f"{text!r} was said before", text)
-    return None
+    return aspect_leak(text)
 
 
 def aspect_key(text: str) -> tuple[str, ...]:
@@ -143,19 +162,68 @@ def _pieces(aspect: str | Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(part, part if locate(part, whole) else quote) for part in parts]
 
 
-def _support(text: str, quote: str, document: Folded, document_text: str) -> tuple[int, int] | Finding:
-    """The span of the quote that bears out `text`, or why there is none."""
-    span = locate(quote, document)
+@dataclass(frozen=True)
+class _Borne:
+    """An aspect in the document's wording, and the span [start, end) of the quote that bears it out."""
+
+    text: str
+    start: int
+    end: int
+
+
+def _support(text: str, quote: str, source: Source, min_score: float) -> _Borne | Finding:
+    """The aspect as the document says it, or why it does not: the first place that bears it out, else what is amiss."""
+    problem: Finding | None = None
+    for place in find_places(quote, source, min_score=min_score):
+        result = _support_at(place, text, quote, source)
+        if isinstance(result, _Borne):
+            return result
+        problem = problem or result
+    missing = Finding(
+        "quote_not_found", f"the quote {quote!r} for {text!r} is not in the document", {"text": text, "quote": quote}
+    )
+    return problem or missing
+
+
+def _support_at(place: Place, text: str, quote: str, source: Source) -> _Borne | Finding:
     piece = {"text": text, "quote": quote}
-    if span is None:
-        return Finding("quote_not_found", f"the quote {quote!r} for {text!r} is not in the document", piece)
-    said = document_text[span[0] : span[1]]
+    start, end = source.original(place)
+    said = source.text[start:end]
+    if source.is_lyric(place):
+        return Finding("quote_is_lyric", f"{quote!r} is sung there: lyrics say nothing of the sound", piece)
     missing = _missing_words(text, said)
     if missing:
         return Finding("aspect_unsupported", f"the quote {quote!r} does not say {', '.join(missing)}", piece)
-    if _is_negated(text, document_text, span):
+    own = _own_words(text, place, source)
+    if own is None:
+        finding = f"the document says {text!r} in other words, over more than {MAX_ASPECT_WORDS} of them"
+        return Finding("aspect_not_verbatim", finding, piece)
+    if _is_negated(own, source):
         return Finding("aspect_negated", f"the document denies {text!r} where it says {quote!r}", piece)
-    return span
+    first, last = source.original(own)
+    return _Borne(tidy_phrase(wording(source.text[first:last])), start, end)
+
+
+def _own_words(text: str, place: Place, source: Source) -> Place | None:
+    """Where in the quote the document says the aspect: word for word, else in the least run that has all its words."""
+    for start, end in occurrences(text, source.folded, start=place.start, end=place.end):
+        return Place(start, end, place.score)
+    wanted = set(content_stems(text))
+    stems = [found for found in stems_at(source.folded.text[place.start : place.end]) if found[0] in wanted]
+    best: tuple[int, int] | None = None
+    for first in range(len(stems)):
+        held: set[str] = set()
+        for found in stems[first:]:
+            held.add(found[0])
+            if held == wanted:
+                span = place.start + stems[first][1], place.start + found[2]
+                best = min(best or span, span, key=lambda span: span[1] - span[0])
+                break
+    if best is None:  # written together in one and apart in the other
+        best = place.start, place.end
+    if not stands_alone(source.folded, *best) or too_long(source.folded.text[slice(*best)].strip()):
+        return None
+    return Place(*best, place.score)
 
 
 def _missing_words(text: str, said: str) -> list[str]:
@@ -165,72 +233,36 @@ def _missing_words(text: str, said: str) -> list[str]:
     return [word for word in dict.fromkeys(content_stems(text)) if word not in held]
 
 
-def _is_negated(text: str, document_text: str, span: tuple[int, int]) -> bool:
-    """Whether a "no" or "without" stands shortly before the aspect's first word in the same sentence."""
-    wanted = set(content_stems(text))
-    if set(words(text)) & negations():
+def _is_negated(own: Place, source: Source) -> bool:
+    """Whether the document denies the aspect's first word there and the aspect does not say so itself."""
+    if not source.denied:
         return False
-    before = sentences(document_text[: span[0]] + "§")[-1].removesuffix("§")
-    lead, quoted = words(before), words(document_text[span[0] : span[1]])
-    window = lead + quoted
-    first = next((at for at, word in enumerate(quoted) if stem(word) in wanted), 0) + len(lead)
-    near = window[max(0, first - _NEGATION_REACH) : first]
-    return any(
-        word in negations() and near[at + 1 : at + 2] not in (["only"], ["just"], ["merely"])
-        for at, word in enumerate(near)
-    )
+    said = source.folded.text[own.start : own.end]
+    stems = stems_at(said)
+    at = own.start + (stems[0][1] if stems else 0)
+    return is_denied(at, source.denied) and not negations(said)
+
+
+def _check_language(grounded: Grounded, language: str) -> None:
+    """Drop all aspects when together they are surely in another language; one alone is too short to tell."""
+    finding = wrong_language(", ".join(aspect["text"] for aspect in grounded.aspects), language, "aspects")
+    if finding is not None:
+        grounded.aspects.clear()
+        grounded.findings.append(finding)
 
 
 def _take_caption(
-    grounded: Grounded, payload: Mapping[str, Any], document_text: str | None, names: tuple[str | None, ...]
+    grounded: Grounded,
+    payload: Mapping[str, Any],
+    source: Source | None,
+    names: tuple[str | None, ...],
+    named: Names,
+    language: str,
+    rules: PackRules,
 ) -> None:
-    """Keep the caption's whole sentences; with a document, only if it bears out each of them."""
-    caption = tidy(payload.get("caption") or "")
-    if not words(caption):
-        return
-    if {fold_text(caption).strip(" .!?")} & {fold_text(name).strip(" .!?") for name in names if name}:
-        grounded.findings.append(
-            Finding("caption_is_name", f"{caption!r} only names the artist, title or album", caption)
-        )
-        return
-    whole = sentences(caption)
-    if len(caption) > UNFINISHED_CHARS and not caption.endswith(_FULL_STOPS):
-        grounded.findings.append(
-            Finding("caption_cut", f"its last sentence has no end: {whole[-1]!r}", {"caption": caption})
-        )
-        whole = whole[:-1]
-        if not whole:
-            return
-        caption = " ".join(whole)
-    if document_text is not None:
-        uncovered = _uncovered_sentence(caption, document_text, [aspect["text"] for aspect in grounded.aspects])
-        if uncovered is not None:
-            grounded.findings.append(uncovered)
-            return
-    grounded.caption = caption
-
-
-def _uncovered_sentence(caption: str, document_text: str, aspects: list[str]) -> Finding | None:
-    held = set(content_stems(document_text))
-    for aspect in aspects:
-        held.update(content_stems(aspect))
-    for sentence in sentences(caption):
-        stated = content_stems(sentence)
-        missing = [word for word in stated if word not in held]
-        invented = [word for word in _names_and_numbers(sentence) if set(content_stems(word)) - held]
-        if invented or (stated and 1 - len(missing) / len(stated) < MIN_CAPTION_COVER):
-            return Finding(
-                "caption_unsupported",
-                f"the document does not say {', '.join(dict.fromkeys(missing))}",
-                {"caption": caption},
-            )
-    return None
-
-
-def _names_and_numbers(sentence: str) -> list[str]:
-    """Capitalised words after the first, and whatever holds a digit: none of them may be the model's own."""
-    found = enumerate(_WORD.findall(sentence))
-    return [word for place, word in found if _DIGIT.search(word) or (place and word[0].isupper())]
+    taken = take_caption(payload.get("caption") or "", source, names=names, named=named, language=language, rules=rules)
+    grounded.caption = taken.caption
+    grounded.findings.extend(taken.findings)
 
 
 def _known(facet: object) -> str | None:

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from sourcing.generation.folding import fold_text
-from sourcing.generation.words import content_stems, data_lines, stem, words
+from sourcing.generation.words import (
+    compact,
+    content_stems,
+    data_lines,
+    is_written_without_spaces,
+    stem,
+    weight,
+    words,
+)
 
-__all__ = ["MAX_ASPECT_WORDS", "facet_of", "is_junk", "is_name", "is_term", "says_nothing", "too_long"]
+__all__ = [
+    "MAX_ASPECT_WORDS",
+    "facet_of",
+    "is_junk",
+    "is_name",
+    "is_term",
+    "says_nothing",
+    "spaceless_terms",
+    "too_long",
+]
 
 MAX_ASPECT_WORDS = 6
 MAX_ASPECT_CHARACTERS = 60
+_MAX_SPACELESS_WORDS = 10  # of two characters or less, fifteen characters: such scripts write articles and cases, too
 _TAIL = re.compile(r"\s(?:with|of|in|over|under|for|from|that|on|by|like)\s")
 
 
@@ -21,15 +39,10 @@ def facet_of(phrase: str, suggested: str | None = None) -> str:
 
     Where the lexicon knows no term, `suggested` (a model's own word, already a facet) or "other".
     """
-    folded = fold_text(phrase)
-    head = _TAIL.split(folded)[0]
-    for part in (head, folded):
-        found = _last_term(words(part))
-        if found is not None:
-            return found
-    return suggested or "other"
+    return _known_facet(phrase) or suggested or "other"
 
 
+@lru_cache(maxsize=16384)
 def is_junk(phrase: str) -> bool:
     """Whether a phrase speaks of the listener, the shelf, a year or a rating instead of the sound.
 
@@ -66,13 +79,30 @@ def is_term(phrase: str) -> bool:
     return tuple(stem(word) for word in words(phrase)) in _terms()[0]
 
 
+def spaceless_terms(text: str) -> list[str]:
+    """The lexicon's terms of scripts without spaces that a text holds."""
+    own = compact(text)
+    return [term for term in _spaceless_terms() if term in own]
+
+
 def too_long(phrase: str) -> bool:
-    return len(phrase.split()) > MAX_ASPECT_WORDS or len(phrase) > MAX_ASPECT_CHARACTERS
+    """Whether a phrase has more than six words, or fifteen characters of a script without spaces, or sixty of any."""
+    parts = phrase.split()
+    if len(parts) > MAX_ASPECT_WORDS or len(phrase) > MAX_ASPECT_CHARACTERS:
+        return True
+    return is_written_without_spaces(phrase) and sum(weight(words(part)) for part in parts) > 3 * _MAX_SPACELESS_WORDS
 
 
 def says_nothing(phrase: str) -> bool:
     """Whether a phrase is made of function words and words like "song", "sound", "mood" alone."""
     return not content_stems(phrase)
+
+
+@lru_cache(maxsize=16384)
+def _known_facet(phrase: str) -> str | None:
+    folded = fold_text(phrase)
+    head = _TAIL.split(folded)[0]
+    return _last_term(words(head)) or _last_term(words(folded))
 
 
 def _last_term(own: list[str]) -> str | None:
@@ -105,6 +135,11 @@ def _terms() -> tuple[dict[tuple[str, ...], str], int]:
             if stems:
                 terms.setdefault(stems, facet)
     return terms, max(map(len, terms))
+
+
+@cache
+def _spaceless_terms() -> tuple[str, ...]:
+    return tuple("".join(stems) for stems in _terms()[0] if all(map(is_written_without_spaces, stems)))
 
 
 @cache

@@ -6,12 +6,12 @@ import re
 from functools import cache
 
 from sourcing.generation.lexicon import facet_of, is_term
-from sourcing.generation.words import data_lines
+from sourcing.generation.words import data_sections, is_written_without_spaces
 
 __all__ = ["sentences", "split_phrase", "tidy", "tidy_phrase"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]*[^\W_a-z])|(?<=[。！？])")
-_MARKS = " .;:,!?()\"“”'‘’-–—"
+_MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
 
 
 def sentences(text: str) -> list[str]:
@@ -29,7 +29,7 @@ def tidy(text: str) -> str:
 
 def tidy_phrase(text: str) -> str:
     """An aspect's wording: tidy, and without the stop at its end."""
-    return tidy(text).strip(" .,;:!?")
+    return tidy(text).strip(" .,;:!?，。；：！？、")
 
 
 def split_phrase(text: str) -> list[str]:
@@ -40,10 +40,26 @@ def split_phrase(text: str) -> list[str]:
     """
     if is_term(text):
         return [text]
-    parts = [bare for sentence in sentences(text) for part in _joints().split(f" {sentence} ") if (bare := _bare(part))]
+    parts = [bare for sentence in sentences(text) for part in _parted(sentence) if (bare := _bare(part))]
     if parts == [text]:
         return [text]
     return [part for part in parts if facet_of(part) != "other" and not _names_somebody(part)] or [text]
+
+
+def _parted(sentence: str) -> list[str]:
+    pieces = _joints().split(f" {sentence} ")
+    if not is_written_without_spaces(sentence):
+        return pieces
+    return [part for piece in pieces for part in _part_spaceless(piece)]
+
+
+def _part_spaceless(piece: str) -> list[str]:
+    parts, done = [], 0
+    for found in _spaceless_joints().finditer(piece):
+        if found.lastgroup == "joint":
+            parts.append(piece[done : found.start()])
+            done = found.end()
+    return [*parts, piece[done:]]
 
 
 def _bare(part: str) -> str:
@@ -52,7 +68,8 @@ def _bare(part: str) -> str:
         own = own[1:]
     while own and own[-1].casefold() in _edge_words():
         own = own[:-1]
-    return " ".join(own).strip(_MARKS)
+    bare = " ".join(own).strip(_MARKS)
+    return _spaceless_edges().sub("", bare).strip(_MARKS) if is_written_without_spaces(bare) else bare
 
 
 def _names_somebody(part: str) -> bool:
@@ -62,18 +79,28 @@ def _names_somebody(part: str) -> bool:
 
 @cache
 def _joints() -> re.Pattern[str]:
-    joints = "|".join(map(re.escape, _lists()[0]))
-    return re.compile(rf"\s*[,;:()]\s*|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
+    joints = "|".join(map(re.escape, _listed("")))
+    return re.compile(rf"\s*[,;:()，；：、（）]\s*|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
+
+
+@cache
+def _spaceless_joints() -> re.Pattern[str]:
+    """Words that only look as if they held a joint come first and are passed over."""
+    kept = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
+    joints = "|".join(sorted(_listed("spaceless"), key=len, reverse=True))
+    return re.compile(f"(?P<kept>{kept})|(?P<joint>{joints})")
+
+
+@cache
+def _spaceless_edges() -> re.Pattern[str]:
+    first, last = ("|".join(sorted(_listed(f"spaceless-{side}"), key=len, reverse=True)) for side in ("first", "last"))
+    return re.compile(f"^(?:{first})+|(?:{last})+$")
 
 
 @cache
 def _edge_words() -> frozenset[str]:
-    return frozenset(_lists()[1])
+    return frozenset(_listed("edges"))
 
 
-@cache
-def _lists() -> tuple[list[str], list[str]]:
-    """Joints, and words shaved off the edges."""
-    lines = data_lines("joints")
-    at = lines.index("[edges]")
-    return " ".join(lines[:at]).split(), " ".join(lines[at + 1 :]).split()
+def _listed(section: str) -> list[str]:
+    return " ".join(data_sections("joints")[section]).split()

@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from sourcing.generation.captions import cut_lyrics, join_sentences
+from sourcing.generation.folding import wording
 from sourcing.generation.grounding import Finding, aspect_key, vet_aspect
+from sourcing.generation.leaks import profanity_leak
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.phrases import sentences, tidy, tidy_phrase
+from sourcing.generation.quotes import read_source
 
 __all__ = [
     "EPOCH",
@@ -34,8 +38,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
     """The owner's tags as aspects and text as caption; None when there is neither."""
     aspects, findings = _tag_aspects(track["tags"] or [], track_names(track))
-    caption = tidy(track["text"] or "") or None
+    caption, refused = _own_caption(track["text"] or "", frozenset())
     rejected = _filtered_rows(findings, track["track_id"])
+    rejected += [rejected_row(track["track_id"], finding) for finding in refused]
     if not aspects and caption is None:
         return None, rejected
     description = {
@@ -61,15 +66,14 @@ def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> 
     names = (*track_names(track), document["title"], document["artist"], document["album"])
     aspects, findings = _tag_aspects([tag["name"] for tag in tags], names)
     rejected = _filtered_rows(findings, key)
-    lead = " ".join(sentences(tidy(document["lead"] or ""))[:LEAD_SENTENCES])
-    caption = lead or None
-    if lead and licence_of(document, "lead") == UNKNOWN_LICENCE:
-        caption = None
-        rejected.append(
-            rejected_row(
-                key, Finding("caption_licence_unknown", "no licence is known for the lead, so it is not quoted")
-            )
-        )
+    caption = None
+    if document["lead"] and licence_of(document, "lead") == UNKNOWN_LICENCE:
+        finding = Finding("caption_licence_unknown", "no licence is known for the lead, so it is not quoted")
+        rejected.append(rejected_row(key, finding))
+    elif document["lead"]:
+        sung = read_source(document["text"] or "").lyric_runs
+        caption, refused = _own_caption(document["lead"], sung, at_most=LEAD_SENTENCES)
+        rejected += [rejected_row(key, finding) for finding in refused]
     if not aspects and caption is None:
         return None, rejected
     used = [*(["tags"] if aspects else []), *(["lead"] if caption else [])]
@@ -101,13 +105,23 @@ def rejected_row(key: str, finding: Finding) -> Row:
     return {"stage": "describe", "key": key, "reason": finding.reason, "finding": finding.finding, "row": piece}
 
 
+def _own_caption(
+    text: str, sung: frozenset[tuple[str, ...]], *, at_most: int | None = None
+) -> tuple[str | None, list[Finding]]:
+    """The first sentences of a text as they stand, without lyrics; None when it holds a word that is not published."""
+    whole, findings = cut_lyrics(sentences(tidy(wording(text)))[:at_most], text, sung)
+    caption = join_sentences(whole)
+    profane = profanity_leak(caption)
+    return (None, [*findings, profane]) if profane else (caption or None, findings)
+
+
 def _tag_aspects(tags: Iterable[str], names: Iterable[str | None]) -> tuple[list[Row], list[Finding]]:
     names = tuple(names)
     aspects: list[Row] = []
     findings: list[Finding] = []
     seen: set[tuple[str, ...]] = set()
     for tag in tags:
-        text = tidy_phrase(tag)
+        text = tidy_phrase(wording(tag))
         finding = vet_aspect(text, names, seen)
         if finding is None and len(aspects) >= MAX_TAG_ASPECTS:
             finding = Finding("aspect_surplus", f"{text!r} comes after {MAX_TAG_ASPECTS} others", text)

@@ -232,10 +232,10 @@ def test_every_mined_aspect_stands_verbatim_in_its_document():
     assert (row["licences"], row["created_at"]) == (["CC-BY-SA-4.0"], REPLIED_AT)
 
 
-def test_aspects_with_quotes_of_their_own_keep_wording_and_facet():
+def test_an_aspect_in_other_words_than_its_quote_is_published_in_the_documents_own():
     aspect = {"text": "quiet strings", "facet": "instrument", "quote": "Strings swell quietly"}
     row, rejected = describe_reply(_reply({"aspects": [aspect], "caption": ""}), *_single())
-    assert (row["aspects"][0]["text"], row["aspects"][0]["facet"]) == ("quiet strings", "instrument")
+    assert (row["aspects"][0]["text"], row["aspects"][0]["facet"]) == ("Strings swell quietly", "instrument")
     assert (row["caption"], rejected) == (None, [])
 
 
