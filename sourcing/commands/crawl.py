@@ -78,9 +78,9 @@ def run(
     from sourcing.commands.crawl_status import look, lost
     from sourcing.crawling.politeness import unusable_url
     from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
-    from sourcing.crawling.seeding import Shard
     from sourcing.crawling.sources import TaskSpec, all_effective
     from sourcing.store import Track
+    from sourcing.store.shard import Shard
 
     sources = _chosen(invocation.settings, names)
     if (urls or sitemaps) and PAGE_SOURCE not in sources:

@@ -58,10 +58,10 @@ def import_dump(
       crossmusim crawl import musiccaps musiccaps-public.csv --all
     """
     from sourcing.crawling.importing import import_records, imported_before
-    from sourcing.store.interrupts import interrupts
     from sourcing.crawling.rebuild import rebuild_documents
     from sourcing.crawling.sources import all_effective
     from sourcing.store import Track
+    from sourcing.store.interrupts import interrupts
 
     settings, workspace = invocation.settings, invocation.workspace
     readers = all_effective(settings.sources)

@@ -13,7 +13,6 @@ from typing import Any
 from sourcing import __version__
 from sourcing.crawling.budget import capped
 from sourcing.crawling.capture import CaptureWriter
-from sourcing.store.interrupts import interrupts
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.politeness import unusable_url, user_agent
 from sourcing.crawling.rebuild import rebuild_documents
@@ -23,7 +22,6 @@ from sourcing.crawling.seeding import (
     PAGE_SOURCE,
     Feed,
     Seeding,
-    Shard,
     catalogue_feeds,
     list_feed,
     plain_feed,
@@ -32,6 +30,8 @@ from sourcing.crawling.sources.base import Source, TaskSpec
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.settings import Settings
 from sourcing.store import Workspace
+from sourcing.store.interrupts import interrupts
+from sourcing.store.shard import Shard
 
 __all__ = ["LEDGER_FILE", "PAGE_SOURCE", "CrawlResult", "run_crawl"]
 

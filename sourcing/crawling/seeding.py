@@ -18,6 +18,7 @@ from sourcing.crawling.politeness import unusable_url
 from sourcing.crawling.sources import schemaorg
 from sourcing.crawling.sources.base import Source, TaskSpec
 from sourcing.errors import InputError, UsageError
+from sourcing.store.shard import Shard
 
 __all__ = [
     "PAGE_KIND",
@@ -25,7 +26,6 @@ __all__ = [
     "Chunk",
     "Feed",
     "Seeding",
-    "Shard",
     "catalogue_feeds",
     "list_feed",
     "plain_feed",
@@ -55,25 +55,6 @@ class Feed:
     chunks: Callable[[int], Iterator[Chunk]]  # from a position
 
 
-@dataclass(frozen=True)
-class Shard:
-    """The `index`-th (from 1) of `count` parts of the seeds; a track's tasks lie in one part."""
-
-    index: int
-    count: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-            raise UsageError(f"--shard {text}", "not a part of a whole", "write i/n, such as 2/3, with i from 1 to n")
-        return cls(int(index), int(count))
-
-    def holds(self, spec: TaskSpec) -> bool:
-        digest = hashlib.sha256((spec.track_id or spec.url).encode()).digest()
-        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
-
-
 class Seeding:
     """Feeds a ledger; `feed` is called before each lease, in the thread that owns the ledger."""
 
@@ -95,7 +76,7 @@ class Seeding:
             if chunk is None:
                 self._open.remove((feed, chunks))
                 continue
-            mine = [spec for spec in chunk.specs if self._shard is None or self._shard.holds(spec)]
+            mine = [spec for spec in chunk.specs if self._shard is None or self._shard.holds(spec.track_id or spec.url)]
             with self._ledger.group():
                 self._ledger.add(mine, cursor=(feed.name, chunk.position) if feed.name else None)
                 for spec, finding in chunk.refused:

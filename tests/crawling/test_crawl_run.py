@@ -18,13 +18,14 @@ from loopback import Asked, Loopback, Reply
 from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.rebuild import rebuild_documents
 from sourcing.crawling.run import CrawlResult, run_crawl
-from sourcing.crawling.seeding import Shard, list_feed
+from sourcing.crawling.seeding import list_feed
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.sources.base import Key, Lead, Page, PageError, TaskSpec
 from sourcing.crawling.wellknown import WELL_KNOWN
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Document, Workspace
+from sourcing.store.shard import Shard
 
 CRAWL: dict[str, Any] = {"contact": "me@example.org", "allow_private_hosts": True}
 SITE_FILES = ("/robots.txt", *WELL_KNOWN)
@@ -419,7 +420,7 @@ def test_a_url_list_is_fed_once_and_its_bad_lines_are_rows(tmp_path: Path) -> No
 
 def test_shards_part_the_seeds_and_lose_none(tmp_path: Path) -> None:
     specs = [TaskSpec("schemaorg", f"http://a.test/{n}", "page", f"t{n // 2}") for n in range(200)]
-    parts = [[spec for spec in specs if Shard(index, 3).holds(spec)] for index in (1, 2, 3)]
+    parts = [[spec for spec in specs if Shard(index, 3).holds(spec.track_id or spec.url)] for index in (1, 2, 3)]
     assert sorted(spec.url for part in parts for spec in part) == sorted(spec.url for spec in specs)
     assert all(len(part) > 40 for part in parts)
     tracks = [{spec.track_id for spec in part} for part in parts]

@@ -7,15 +7,13 @@ there. Every process holds a lock file of its own that any death frees; who can 
 
 from __future__ import annotations
 
-import os
-import secrets
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from sourcing.store.presence import Presence
 
 __all__ = ["CLAIM_S", "Run"]
 
@@ -29,22 +27,17 @@ class Run:
     """One process at work on a ledger; `owner` names it, also in its WARC files."""
 
     def __init__(self, db: sqlite3.Connection, folder: Path) -> None:
-        self._db, self._folder = db, folder
-        self.owner = f"{os.getpid()}-{secrets.token_hex(3)}"
+        self._db, self._presence = db, Presence(folder)
+        self.owner = self._presence.owner
         self._claims: dict[str, float] = {}
 
     @contextmanager
     def entered(self, now: float) -> Iterator[None]:
         """Be alive to the others; at the end, hosts are given back."""
-        lock = self._lock(self.owner)
-        lock.acquire()
-        try:
+        with self._presence.entered():
             self._db.execute("INSERT INTO runs VALUES (?, ?)", (self.owner, now))
             yield
             self.forget(self.owner)
-        finally:
-            lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
 
     def others(self) -> list[str]:
         """Processes entered and not yet gone, alive or dead, but for this one."""
@@ -52,15 +45,7 @@ class Run:
 
     def dead(self) -> list[str]:
         """Those among the others whose process is gone: their lock is free."""
-        found = []
-        for owner in self.others():
-            lock = self._lock(owner)
-            try:
-                with lock:
-                    found.append(owner)
-            except Timeout:
-                continue  # alive
-        return found
+        return [owner for owner in self.others() if self._presence.is_dead(owner)]
 
     def forget(self, owner: str) -> None:
         """Release what a process held: leased tasks are pending again, its hosts free."""
@@ -71,7 +56,7 @@ class Run:
         self._db.execute("DELETE FROM wishes WHERE owner = ?", (owner,))
         self._db.execute("DELETE FROM runs WHERE owner = ?", (owner,))
         if owner != self.owner:
-            Path(self._lock(owner).lock_file).unlink(missing_ok=True)
+            self._presence.forget(owner)
 
     def claim(self, host: str, now: float) -> None:
         """Make the host this process's own for a while; the caller has seen that it is free."""
@@ -137,6 +122,3 @@ class Run:
             " ON CONFLICT DO UPDATE SET paused_until = max(paused_until, excluded.paused_until)",
             (host, until),
         )
-
-    def _lock(self, owner: str) -> FileLock:
-        return FileLock(self._folder / f"run-{owner}.lock", timeout=0)
