@@ -35,8 +35,11 @@ class Permit:
         self._limiter: Limiter | None = limiter
         self._number, self._taken = number, taken
 
-    def replied(self, tokens: int | None, headers: Mapping[str, str], latency_s: float) -> None:
-        """A reply came, `latency_s` after sending; `tokens` as billed, None where the server does not say."""
+    def replied(self, tokens: int | None, headers: Mapping[str, str], latency_s: float | None) -> None:
+        """The server answered; `tokens` as billed, None where it does not say.
+
+        `latency_s` is None where the answer took no work (a bad request): it says nothing of how busy the server is.
+        """
         self._spend()._replied(self._number, self._taken, tokens, headers, latency_s)
 
     def throttled(self, headers: Mapping[str, str], seen: str = "") -> None:
@@ -177,13 +180,14 @@ class Limiter:
         return Permit(self, self._window.sent(), taken), 0.0
 
     def _replied(
-        self, number: int, taken: float, tokens: int | None, headers: Mapping[str, str], latency_s: float
+        self, number: int, taken: float, tokens: int | None, headers: Mapping[str, str], latency_s: float | None
     ) -> None:
         full = bool(self._waiting) or self.in_flight >= self._window.places
         self.in_flight -= 1
         self._bursts = self._failures = 0
         self.breaker.answered()
-        self._window.replied(number, latency_s, full=full)
+        if latency_s is not None:
+            self._window.replied(number, latency_s, full=full)
         limits = read_limits(headers)
         if limits.shut_s:
             self._pause(limits.shut_s)

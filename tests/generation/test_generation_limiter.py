@@ -241,6 +241,18 @@ def test_a_short_queue_is_no_reason_to_shrink() -> None:
     play(story)
 
 
+def test_bad_requests_turned_away_at_once_do_not_pass_for_a_fast_server() -> None:
+    async def story(loop: VirtualLoop) -> None:
+        limiter = limiter_on(loop, 64)
+        for number in range(400):
+            permit = await got(limiter)
+            permit.replied(0, {}, None if number % 2 else 1.0)
+        assert limiter._window.latency_s == pytest.approx(1.0)
+        assert limiter.in_flight == 0
+
+    play(story)
+
+
 def test_a_few_failing_calls_do_not_slow_the_others() -> None:
     async def story(loop: VirtualLoop) -> None:
         rng = random.Random(1)
