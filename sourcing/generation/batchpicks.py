@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from sourcing.generation.batchfiles import request_line
 from sourcing.generation.estimate import worst_case
 from sourcing.generation.job import Job, read_tables
-from sourcing.generation.journal import Journal, OpenCall, Reserved
+from sourcing.generation.journal import Journal, Reserved
 from sourcing.generation.journal_reading import RunState
+from sourcing.generation.journal_schema import unpack
 from sourcing.generation.plan import Step, plan_steps
 from sourcing.generation.prices import Price
 from sourcing.store.workspace import Workspace
@@ -20,7 +21,6 @@ __all__ = ["Pick", "Picks", "enter_job", "pick_calls", "register_plan"]
 
 _STEPS = 256  # targets rendered and written down together
 _BYTES_PER_TOKEN = 3  # careful: English prose has four or more
-_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ def pick_calls(
     `room` is in tokens of the queue; with `one_at_least` the first call goes however little there is.
     """
     picks, size, tokens = Picks(), 0, 0
-    for call in _planned(journal, run_id):
-        line = len(request_line(call.request_key, b"")) + len(call.body)
-        queued = len(call.body) // _BYTES_PER_TOKEN
+    for call_id, key, body in _planned(journal, run_id):
+        line = len(request_line(key, b"")) + len(body)
+        queued = len(body) // _BYTES_PER_TOKEN
         if line > max_bytes:
             picks.too_large += 1
             continue
@@ -113,12 +113,14 @@ def pick_calls(
         if len(picks.calls) == max_lines or size + line > max_bytes:
             break
         size, tokens = size + line, tokens + queued
-        picks.calls.append(Pick(call.call_id, Reserved(*worst_case(call.body, price)), line, queued))
+        picks.calls.append(Pick(call_id, Reserved(*worst_case(body, price)), line, queued))
     return picks
 
 
-def _planned(journal: Journal, run_id: int) -> Iterator[OpenCall]:
-    after = 0
-    while calls := journal.open_calls(run_id, "planned", before=_EVER, after=after):
-        yield from calls
-        after = calls[-1].call_id
+def _planned(journal: Journal, run_id: int) -> Iterator[tuple[int, str, bytes]]:
+    """Id, key and body of each, one body in memory at a time."""
+    execute = journal.connection.execute
+    ids = execute("SELECT call_id FROM calls WHERE run_id = ? AND state = 'planned' ORDER BY call_id", (run_id,))
+    for (call_id,) in ids:
+        key, body = execute("SELECT request_key, body FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        yield int(call_id), str(key), unpack(body)
