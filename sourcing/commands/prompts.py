@@ -177,27 +177,17 @@ def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
 def _call(invocation: Invocation, pack: Pack, track_id: str, doc_id: str | None) -> PlannedCall:
     from sourcing.errors import UsageError
     from sourcing.generation.endpoint import resolve_endpoint
-    from sourcing.generation.plan import plan_calls
-    from sourcing.store import Document, Match, Track
+    from sourcing.generation.job import read_tables
+    from sourcing.generation.plan import Scope, plan_calls
 
-    workspace = invocation.workspace
-    reads_documents = "document" in pack.inputs
-    matches = workspace.read(Match) if reads_documents else None
     endpoint = resolve_endpoint(invocation.settings.generation, local=True, environment={})  # only names a model
-    made = plan_calls(
-        pack,
-        endpoint,
-        workspace.read(Track),
-        documents=workspace.read(Document) if reads_documents else None,
-        matches=matches,
-        track_ids=[track_id],
-    )
+    made = plan_calls(pack, endpoint, read_tables(invocation.workspace, pack), Scope(track_ids=[track_id]))
     calls = [call for call in made.calls if doc_id is None or call.doc_id == doc_id]
     if not calls:
         found = made.rejected[0]["finding"] if made.rejected else "no call is planned for it"
         raise UsageError(
             f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else ""),
             found,
-            "name a track of the catalogue" + (" with an accepted match" if reads_documents else ""),
+            "name a track of the catalogue" + (" with an accepted match" if "document" in pack.inputs else ""),
         )
     return calls[0]

@@ -161,12 +161,9 @@ class _Merge:
         if attempt["outcome"] in _RESERVED_FOR and attempt["cost_nusd"] is None:
             return
         scope, budget = self.scopes[row["run_id"]], self.journal.budget
-        used = {
-            "tokens": (attempt["input_tokens"] or 0) + (attempt["output_tokens"] or 0),
-            "cost_nusd": attempt["cost_nusd"] or 0,
-        }
-        budget.reserve(scope, **used)
-        budget.settle(scope, reserved_tokens=used["tokens"], reserved_nusd=used["cost_nusd"], **used)
+        tokens, cost = (attempt["input_tokens"] or 0) + (attempt["output_tokens"] or 0), attempt["cost_nusd"] or 0
+        budget.reserve(scope, tokens=tokens, cost_nusd=cost)
+        budget.settle(scope, reserved_tokens=tokens, reserved_nusd=cost, tokens=tokens, cost_nusd=cost)
 
     def _wanted(self, row: sqlite3.Row, call_id: int) -> None:
         for wanted in self.other.execute("SELECT * FROM wanted WHERE call_id = ?", (row["call_id"],)):

@@ -295,8 +295,8 @@ class _Engine:
         checked = self.checker.look(call, raw)
         used = read_usage(checked.usage)
         charge = partial(
-            self.journal.charge, call.call_id, input_tokens=used and used.input_tokens,
-            output_tokens=used and used.output_tokens, scope=self.options.account,
+            self.journal.charge, call.call_id, input_tokens=used.input_tokens if used else None,
+            output_tokens=used.output_tokens if used else None, scope=self.options.account,
             cost_nusd=actual_cost(self.options.price, checked.usage),
         )  # fmt: skip
         tokens = None if used is None else used.input_tokens + used.output_tokens
