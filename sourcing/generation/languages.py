@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["identify", "script_shares", "unlike_language"]
 
 MIN_LETTERS, MIN_WORDS = 40, 7  # a shorter text in a shared script is not judged: it may be all terms of music
-MIN_CONFIDENCE = 0.95  # of the model, 0..1, before it may contradict
+MAX_ASKED, MIN_FOUND = 0.005, 0.5  # chance the model gives the language asked for at most, and another at least
 MAX_FOREIGN_SHARE = 0.7  # of letters in another script that a text may hold and still be in its own: names, terms
 _MIN_SCRIPT_LETTERS = 8  # fewer letters are a term or a name
+_MIN_HAN_SENTENCE = 10  # characters of a text that would hold kana, were it Japanese
 _MIN_VARIANT_CHARACTERS = 2  # that only one kind of Chinese has
 _IDEOGRAPH_WEIGHT = 3  # letters a Han character or Hangul syllable stands for beside an alphabet
 
@@ -27,7 +28,7 @@ _SCRIPTS = {
     "zh": {"HAN"},
     "yue": {"HAN"},
     "ja": {"HAN", "KANA"},
-    "ko": {"HANGUL", "HAN"},
+    "ko": {"HANGUL"},
     **{language: {"CYRILLIC"} for language in ("ru", "uk", "be", "bg", "mk", "kk", "ky", "mn", "tg")},
     "sr": {"CYRILLIC", "LATIN"},
     "el": {"GREEK"},
@@ -75,7 +76,8 @@ def unlike_language(text: str, language: str) -> str | None:
     """The language a text is surely in when that is not `language` (a BCP 47 tag), else None.
 
     Sure means: most of its letters are of a script the language is not written in; or it is long enough (40 letters in
-    seven words), the model gives another language 0.95 and the two are not near kin. Chinese and Japanese are told
+    seven words) and the model gives another language an even chance, and the one asked for with its near kin less than
+    one in two hundred. Chinese and Japanese are told
     apart by kana, the two kinds of Chinese by characters that only one of them has. A text too short for that, and one
     that mixes languages, is left alone: "dub techno, Hammond-Orgel" is in no wrong language.
     """
@@ -91,15 +93,12 @@ def unlike_language(text: str, language: str) -> str | None:
         found = identify(text)[0]
         return found if found != asked else None
     if asked in ("zh", "yue", "ja"):
-        return _unlike_kind_of_han(text, language, asked, shares)
+        return _unlike_kind_of_han(text, language, asked, shares, letters)
     if wanted not in (_LATIN, _SCRIPTS["ru"], _SCRIPTS["ar"], _SCRIPTS["hi"]):
         return None
     if letters < MIN_LETTERS or len(text.split()) < MIN_WORDS:
         return None
-    found, confidence = identify(text)
-    if confidence < MIN_CONFIDENCE or found == asked or any({found, asked} <= kin for kin in _ALIKE):
-        return None
-    return found
+    return _unlike_by_model(text, asked)
 
 
 def identify(text: str) -> tuple[str, float]:
@@ -133,11 +132,19 @@ def script_shares(text: str) -> tuple[dict[str, float], int]:
     return {script: count / total for script, count in counts.items()}, total
 
 
-def _unlike_kind_of_han(text: str, language: str, asked: str, shares: dict[str, float]) -> str | None:
+def _unlike_by_model(text: str, asked: str) -> str | None:
+    ranked = _identifier().rank(text)
+    found, chance = ranked[0]
+    if found == asked or chance < MIN_FOUND:
+        return None
+    kin = {asked}.union(*(alike for alike in _ALIKE if asked in alike))
+    return None if sum(chance for language, chance in ranked if language in kin) > MAX_ASKED else str(found)
+
+
+def _unlike_kind_of_han(text: str, language: str, asked: str, shares: dict[str, float], letters: int) -> str | None:
     kana = shares.get("KANA", 0.0)
     if asked == "ja":
-        only_simplified = _variants(text)[0] >= _MIN_VARIANT_CHARACTERS
-        return "zh" if kana == 0 and only_simplified else None
+        return "zh" if kana == 0 and letters >= _MIN_HAN_SENTENCE * _IDEOGRAPH_WEIGHT else None
     if kana > 0.2:
         return "ja"
     simplified_only, traditional_only = _variants(text)

@@ -44,13 +44,13 @@ __all__ = [
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _MARKUP = re.compile(
-    r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|https?:|www\.|\b\w+@\w+\.\w|"
+    r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|'''|https?:|www\.|\b\w+@\w+\.\w|"
     r"<\||\|>|\[/?inst\]|[{\[]\s*\"|\"\s*:|\\[nux]|;\s*--|\|\|",
     re.IGNORECASE,
 )
 _LIST_MARK = re.compile(r"^\s*(?:\(?\d{1,2}[.)]\s|[-*•]\s|#{1,6}\s)")
 _NUMBER_LEAK = re.compile(
-    r"(?<![\d/.:,])(?:1[5-9]|20)\d\d(?![\d'’]|[/:,.]\d|s\b|er\b)"  # a year, not a decade
+    r"(?<![\d/.:,])(?:1[5-9]|20)\d\d(?![\d'’]|[/:,.]\d|s\b|er\b|年代)"  # a year, not a decade
     r"|[#№]\s?\d+|\b(?:no|nr|number|nummer|numéro|número|track|chapter|top|rank(?:ed)?|position|place)\.?\s?\d+"
     r"|[$€£¥]\s?\d|\d\s?(?:%|percent|€|usd|copies|views|streams|plays|weeks|votes|stars|points)"
     r"|\d{1,3}(?:,\d{3})+|\d{5,}|\b\d{1,2}\s(?:january|february|march|april|may|june|july|august|september|october"
@@ -123,7 +123,7 @@ def aspect_leak(text: str) -> Finding | None:
     """Why a phrase may be no aspect for what it leaks; names and length are `vet_aspect`'s."""
     folded = fold_text(text)
     found = _common_leak(folded, "aspect")
-    if found is None and _NUMBER_LEAK.search(folded) and facet_of(text) == "other":
+    if found is None and _NUMBER_LEAK.search(folded):
         found = ("aspect_number", "holds a number that says nothing of the sound")
     return None if found is None else Finding(found[0], f"{text!r} {found[1]}", text)
 

@@ -10,7 +10,7 @@ from sourcing.generation.words import data_sections, is_written_without_spaces
 
 __all__ = ["sentences", "split_phrase", "tidy", "tidy_phrase"]
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]*[^\W_a-z])|(?<=[。！？])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
 _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
 
 
@@ -80,7 +80,7 @@ def _names_somebody(part: str) -> bool:
 @cache
 def _joints() -> re.Pattern[str]:
     joints = "|".join(map(re.escape, _listed("")))
-    return re.compile(rf"\s*[,;:()，；：、（）]\s*|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
+    return re.compile(rf"\s*[,;:()，；：、（）]\s*|《[^》]*》|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
 
 
 @cache
