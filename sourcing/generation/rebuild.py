@@ -1,4 +1,4 @@
-"""Rebuild the descriptions table and its rejected rows from catalogue, documents, matches, journal and packs."""
+"""Rebuild descriptions, disagreements and rejected rows from catalogue, documents, matches, journal and packs."""
 
 from __future__ import annotations
 
@@ -6,44 +6,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from sourcing.generation.agreement import Asked, score_agreement
 from sourcing.generation.describe import describe, example_aspects
+from sourcing.generation.disagreement import find_disagreements
 from sourcing.generation.journal import Journal
 from sourcing.generation.pack import load_pack, pack_folders
 from sourcing.generation.packcheck import plain_examples
-from sourcing.generation.plan import Plan
-from sourcing.store.schemas import Description, Document, Match, Track
+from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.workspace import Workspace, rejected_frame
 
 __all__ = ["rebuild_descriptions"]
 
 
 def rebuild_descriptions(
-    workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path], *, plan: Plan | None = None
+    workspace: Workspace,
+    journal: Journal,
+    prompt_roots: Sequence[Path],
+    *,
+    min_agreement: float = 0.0,
 ) -> dict[str, Any]:
-    """Write descriptions and rejected rows; returns `descriptions` by origin and the number `rejected`.
+    """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
 
-    `plan` is the plan of the run that just ended, for the calls that could not be asked or were not answered.
+    Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
     """
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
-    descriptions, rejected = describe(
-        workspace.read(Track), documents, matches, journal.replies(), echoes=_echoes(journal, prompt_roots)
-    )
+    asked = Asked()
+    replies = asked.noting(journal.replies())
+    made, rejected = describe(workspace.read(Track), documents, matches, replies, echoes=_echoes(journal, prompt_roots))
+    disagreements = find_disagreements(made, documents)
+    descriptions, unagreed = score_agreement(made, documents, asked, min_agreement=min_agreement)
+    left_out = Rejected.validate(pl.concat([rejected, unagreed]))
     workspace.write(Description, descriptions)
-    workspace.write_rejected("describe", rejected)
-    if plan is not None:
-        unanswered = [
-            {
-                "stage": "generate",
-                "key": call.request_key,
-                "reason": f"call_{call.state}",
-                "finding": f"{call.track_id}: {call.error}",
-            }
-            for call in journal.calls_in(("failed", "unknown"))
-        ]
-        workspace.write_rejected("generate", rejected_frame([*plan.rejected, *unanswered]))
+    workspace.write(Disagreement, disagreements)
+    workspace.write_rejected("describe", left_out)
+    unanswered = [
+        {
+            "stage": "generate",
+            "key": call.request_key,
+            "reason": f"call_{call.state}",
+            "finding": f"{call.track_id}: {call.error}",
+        }
+        for call in journal.calls_in(("failed", "unknown"))
+    ]
+    workspace.write_rejected("generate", rejected_frame([*journal.refused(), *unanswered]))
     by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
-    return {"descriptions": by_origin, "rejected": len(rejected)}
+    return {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
 
 
 def _echoes(journal: Journal, prompt_roots: Sequence[Path]) -> dict[str, list[str]]:
