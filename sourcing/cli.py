@@ -92,6 +92,26 @@ TABLE: dict[str, tuple[Any, str]] = {
                 "sourcing.commands.generate_journal:revalidate",
                 "Hold stored replies against today's rules, and say what changed; free.",
             ),
+            "batch": (
+                {
+                    "submit": (
+                        "sourcing.commands.generate_batch:submit",
+                        "Hand the calls of a pack to the endpoint's Batch API.",
+                    ),
+                    "status": ("sourcing.commands.generate_batch:status", "Say how far the batches are."),
+                    "collect": ("sourcing.commands.generate_batch:collect", "Take the answers of batches that ended."),
+                    "cancel": (
+                        "sourcing.commands.generate_batch:cancel",
+                        "End batches early; what is finished is kept.",
+                    ),
+                    "export": (
+                        "sourcing.commands.generate_batch:export",
+                        "Write the calls as JSONL, for `vllm run-batch`.",
+                    ),
+                    "import": ("sourcing.commands.generate_batch:import_", "Read the answers to an export."),
+                },
+                "Calls handed over all at once, at half the price.",
+            ),
             "merge": ("sourcing.commands.generate_journal:merge", "Join the journals of other machines into this one."),
         },
         "Descriptions from models and documents.",

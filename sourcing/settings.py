@@ -94,6 +94,7 @@ class GenerationSettings(_Section):
     min_agreement: float = Field(0.0, ge=0, le=1, description="aspects that fewer samples or models say are left out")
     batch_max_lines: int = Field(50_000, ge=1, le=50_000, description="calls in one batch, at most")
     batch_max_mb: float = Field(190.0, gt=0, le=200, description="size of one batch, at most")
+    batch_poll_s: float = Field(10.0, gt=0, description="first pause between looks at a batch; grows to a minute")
     batch_enqueued_tokens: int | None = Field(None, ge=1, description="tokens an account may have in batches at once")
 
 

@@ -144,8 +144,14 @@ def _run_lines(result: RunResult) -> list[str]:
 
 
 def _reconcile(invocation: Invocation, job: Job) -> dict[str, Any]:
+    """Look up what is not known of calls that were in flight at a crash; it must be known first which these are."""
+    from datetime import UTC, datetime
+
     from sourcing.generation.journal import Journal
     from sourcing.generation.reconcile import reconcile_unknown
+    from sourcing.store.presence import Presence
 
-    with Journal.open(invocation.workspace.generation_dir) as journal:
-        return {"reconciled": reconcile_unknown(journal, job.endpoint)}
+    presence = Presence(invocation.workspace.generation_dir)
+    with presence.entered(), Journal.open(presence.folder, presence.owner) as journal:
+        journal.bury(presence.is_dead, datetime.now(UTC))
+        return {"reconciled": reconcile_unknown(journal, job.endpoint, account=job.options.account)}

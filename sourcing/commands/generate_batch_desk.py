@@ -42,6 +42,7 @@ def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[Batc
         max_lines=settings.batch_max_lines,
         max_bytes=int(settings.batch_max_mb * 1_000_000),
         enqueued_tokens=settings.batch_enqueued_tokens,
+        poll_s=settings.batch_poll_s,
         timeout_s=settings.timeout_s,
         max_attempts=settings.max_attempts,
     )

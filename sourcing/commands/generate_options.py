@@ -94,6 +94,7 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
             ceilings=ceilings,
             price=_price(invocation, endpoint, asked["price"], batch=batch),
             give_up_after_s=settings.give_up_after_s,
+            store_completions=settings.store_completions and endpoint.dialect.stored,
         )
         scope = Scope(
             track_ids=asked["track_ids"] or None,

@@ -117,6 +117,7 @@ class JournalReader:
             "SELECT c.request_key, c.state, c.error, c.updated_at, r.prompt_id || '@' || r.prompt_version AS prompt,"
             " w.track_id, w.doc_id FROM calls c JOIN wanted w ON w.call_id = coalesce(c.parent, c.call_id)"
             f" JOIN runs r ON r.run_id = c.run_id WHERE c.state IN ({marks})"
+            " AND (c.state <> 'sending' OR c.batch IS NULL)"
             " ORDER BY w.prompt_id, w.track_id, w.doc_id, c.request_key",
             tuple(states),
         )
@@ -185,15 +186,16 @@ class JournalReader:
     def samples(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Sample]:
         """What the newest answered calls of this prompt and model took, to estimate by."""
         rows = self._connection.execute(
-            "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at FROM attempts a"
+            "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at, a.headers LIKE '%x-batch-id%'"
+            " FROM attempts a"
             " JOIN calls c USING (call_id) JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = c.endpoint_id"
             " WHERE a.outcome = 'replied' AND a.input_tokens IS NOT NULL AND a.output_tokens IS NOT NULL"
             " AND r.prompt_id = ? AND e.model = ? ORDER BY a.attempt_id DESC LIMIT ?",
             (prompt_id, model, newest),
         )
         return [
-            Sample(size, asked, said, (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds())
-            for size, asked, said, sent, ended in rows
+            Sample(size, asked, said, None if batched else _seconds(sent, ended))
+            for size, asked, said, sent, ended, batched in rows
         ]
 
     def spent(self) -> dict[str, dict[str, float]]:
@@ -213,3 +215,7 @@ class JournalReader:
                     "beyond_bound": used.broken_calls,
                 }
         return spent
+
+
+def _seconds(sent: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds()

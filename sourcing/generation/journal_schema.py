@@ -42,7 +42,7 @@ CREATE TABLE calls (
     reserved_nusd INTEGER NOT NULL DEFAULT 0,
     error TEXT, planned_at TEXT NOT NULL, updated_at TEXT NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
 );
-CREATE INDEX calls_by_run ON calls (run_id, state, kind);
+CREATE INDEX calls_by_run ON calls (run_id, state, call_id, kind);
 CREATE INDEX calls_open ON calls (state) WHERE state IN ('sending', 'failed', 'unknown');
 CREATE INDEX calls_unchecked ON calls (run_id) WHERE state = 'replied' AND checked = 0;
 CREATE INDEX calls_following ON calls (parent) WHERE parent IS NOT NULL;

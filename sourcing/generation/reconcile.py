@@ -20,12 +20,18 @@ from sourcing.generation.client import Answer, CallFailed, ChatClient
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.journal import Journal
 
-__all__ = ["METADATA_KEY", "reconcile_unknown"]
+__all__ = ["METADATA_KEY", "keep_at_endpoint", "reconcile_unknown"]
 
 #: What a call's request key is noted under at the endpoint; values may have 64 characters of a key, and more.
 METADATA_KEY = "crossmusim_key"
 
 _NOT_OFFERED = (400, 404, 405, 501)
+
+
+def keep_at_endpoint(body: bytes, request_key: str) -> bytes:
+    """The body with the wish that the endpoint keep the completion under our key, which is that of the plain body."""
+    note = json.dumps({METADATA_KEY: request_key}, separators=(",", ":")).encode()
+    return body[:-1] + b',"store":true,"metadata":' + note + b"}"
 
 
 def reconcile_unknown(

@@ -29,6 +29,7 @@ from sourcing.generation.pack import Pack
 from sourcing.generation.plan import Step
 from sourcing.generation.prices import FREE, Price, actual_cost, read_usage
 from sourcing.generation.quota import Quota
+from sourcing.generation.reconcile import keep_at_endpoint
 from sourcing.store.interrupts import interrupts
 
 __all__ = ["RunOptions", "RunResult", "run_calls"]
@@ -48,6 +49,7 @@ class RunOptions:
     account: str = ""
     ceilings: Ceilings = NO_CEILINGS
     price: Price = FREE
+    store_completions: bool = False  # let the endpoint keep them, to be looked up after a crash
     backoff_s: float = 1.0  # first pause before a retry; doubles, with jitter
     give_up_after_s: float = 120.0  # of refusals without one answer
 
@@ -245,10 +247,11 @@ class _Engine:
         permit = await self._take(attempt)
         began_s = time.perf_counter()
         try:
-            answer = await self.client.send_bytes(call.body)
+            body = keep_at_endpoint(call.body, call.request_key) if self.options.store_completions else call.body
+            answer = await self.client.send_bytes(body)
         except CallFailed as caught:
             failure = await self._revive(caught)
-            await self._settle_failure(attempt, permit, failure, time.perf_counter() - began_s)
+            await self._settle_failure(attempt, permit, failure)
             raise failure from None
         latency_s = time.perf_counter() - began_s
         await self.durable(
@@ -311,7 +314,7 @@ class _Engine:
 
         return await self.durable(follow), tokens
 
-    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed, latency_s: float) -> None:
+    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
         state = "unknown" if failure.maybe_answered else "failed"
         await self.durable(
             partial(
@@ -323,7 +326,7 @@ class _Engine:
         if _throttled(failure):
             permit.throttled(failure.headers, str(failure))
         elif failure.status is not None and not failure.retry:  # it serves, only not this call
-            permit.replied(0, failure.headers, latency_s)
+            permit.replied(0, failure.headers, None)
         else:
             attempt.failures += 1
             permit.failed(str(failure))

@@ -197,3 +197,31 @@ def test_only_calls_of_the_named_run_and_endpoint_are_looked_up(tmp_path: Path) 
             journal.connection.execute("UPDATE endpoints SET model = 'another'")
         assert look(world) == {"found": 0, "missing": 0}
         assert server.log == []
+
+
+def test_a_reply_cut_on_its_way_is_found_where_the_endpoint_kept_it_and_not_paid_again(tmp_path: Path) -> None:
+    stored, billed = Stored(), []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method != "POST":
+            return stored(asked)
+        body = json.loads(asked.body)
+        assert body["store"] is True
+        billed.append(body["metadata"][METADATA_KEY])
+        stored.keep(body["metadata"][METADATA_KEY])
+        if len(billed) == 2:
+            return Reply(
+                "{", headers={"Content-Type": "application/json", "Content-Length": "99", "Connection": "close"}
+            )
+        return json_reply(completion(CAPTION))
+
+    with Loopback(answer) as server:
+        world = World(tmp_path, server.url, count=3)
+        keys = {call.request_key for call in world.calls}
+        result = world.run(store_completions=True, concurrency=1)
+        assert (result.replied, result.unknown) == (2, 1)
+        with world.journal() as journal:
+            assert reconcile_unknown(journal, world.endpoint) == {"found": 1, "missing": 0}
+        again = world.run(store_completions=True)
+        assert (again.cached, again.replied, again.held) == (3, 0, 0)
+    assert sorted(billed) == sorted(keys), "each once, under the key of the plain body"
