@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 from publishing_rows import description
 
+from sourcing.errors import InputError
 from sourcing.store import Description, Disagreement, Workspace
+from sourcing.store.schemas import describe_columns
 
 
 def _descriptions(*agreements: dict[str, float | None] | None) -> pl.DataFrame:
@@ -54,3 +56,18 @@ def test_a_workspace_keeps_disagreements_and_names_what_makes_them(tmp_path: Pat
     written = workspace.write(Disagreement, _disagreements("sad", "happy"))
     assert workspace.table_path(Disagreement) == tmp_path / "tables/disagreements.parquet"
     assert workspace.read(Disagreement).equals(written)
+
+
+def test_every_column_of_a_disagreement_has_a_line_of_documentation() -> None:
+    assert all(describe_columns(Disagreement).values())
+
+
+def test_a_table_written_before_agreement_was_known_is_named_with_the_command_that_rebuilds_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    path = workspace.table_path(Description)
+    path.parent.mkdir()
+    fields = [pl.element().struct.field(name) for name in ("text", "facet", "evidence")]
+    older = _descriptions(None).with_columns(pl.col("aspects").list.eval(pl.struct(fields)))
+    older.write_parquet(path)
+    with pytest.raises(InputError, match=r"descriptions\.parquet: not a sound table .*`crossmusim generate describe`"):
+        workspace.read(Description)
