@@ -69,5 +69,7 @@ def test_a_table_written_before_agreement_was_known_is_named_with_the_command_th
     fields = [pl.element().struct.field(name) for name in ("text", "facet", "evidence")]
     older = _descriptions(None).with_columns(pl.col("aspects").list.eval(pl.struct(fields)))
     older.write_parquet(path)
-    with pytest.raises(InputError, match=r"descriptions\.parquet: not a sound table .*`crossmusim generate describe`"):
+    with pytest.raises(
+        InputError, match=r"(?s)descriptions\.parquet: not a sound table .*`crossmusim generate describe`"
+    ):
         workspace.read(Description)
