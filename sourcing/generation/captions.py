@@ -57,7 +57,8 @@ def take_caption(
         finding = f"its last sentence has no end: {whole[-1]!r}"
         taken.findings.append(Finding("caption_cut", finding, {"caption": caption}))
         whole = whole[:-1]
-    caption = join_sentences(whole)
+    told = caption
+    caption = join_sentences(whole, told)
     refused = caption and (
         caption_leak(caption, rules=rules, source=source)
         or wrong_language(caption, language, "caption")
@@ -76,7 +77,7 @@ def take_caption(
             kept.append(sentence)
         else:
             taken.findings.append(leak)
-    taken.caption = join_sentences(kept) or None
+    taken.caption = join_sentences(kept, told) or None
     return taken
 
 
@@ -97,9 +98,15 @@ def cut_lyrics(whole: Sequence[str], text: str, sung: frozenset[tuple[str, ...]]
     return kept, findings
 
 
-def join_sentences(whole: Sequence[str]) -> str:
-    """Sentences in one line; no space follows the full stop of a script without spaces."""
-    return re.sub(r"(?<=[。！？]) ", "", " ".join(whole))
+def join_sentences(whole: Sequence[str], text: str) -> str:
+    """Sentences of `text` in one line, parted as they are there; by a space where others stood between them."""
+    joined, done = "", 0
+    for sentence in whole:
+        at = text.index(sentence, done)
+        gap = text[done:at]
+        joined += (gap if not gap.strip() else " ") + sentence if joined else sentence
+        done = at + len(sentence)
+    return joined
 
 
 def _unsupported(whole: Sequence[str], source: Source) -> Finding | None:

@@ -206,7 +206,7 @@ def _within(character: str, ranges: Sequence[tuple[str, str]]) -> bool:
 
 
 def _fold_cluster(cluster: str) -> str:
-    if unicodedata.category(cluster[0]) == "Cf" or _is_blank(cluster[0]):  # zero-width joiners, soft hyphens, marks
+    if _is_hidden(cluster[0]) and not cluster[0].isspace():  # zero-width joiners, soft hyphens, byte order marks
         cluster = cluster[1:]
     if cluster.isascii():
         folded = cluster.translate(_ALIKE).lower()

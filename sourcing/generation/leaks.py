@@ -34,9 +34,9 @@ __all__ = [
     "PackRules",
     "aspect_leak",
     "caption_leak",
+    "copied_leak",
     "names_of",
     "names_somebody",
-    "profanity_leak",
     "rules_of",
     "sentence_leak",
     "wrong_language",
@@ -145,11 +145,11 @@ def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -
     return None
 
 
-def profanity_leak(caption: str) -> Finding | None:
-    """A finding when a caption that no model wrote holds a word of the profanity list."""
-    profane = _profane(fold_text(caption))
-    finding = f"the caption holds the word {profane!r} of the profanity list"
-    return Finding("caption_profane", finding, {"caption": caption}) if profane else None
+def copied_leak(caption: str) -> Finding | None:
+    """Why a caption that no model wrote may not be published: names and numbers are its author's to tell."""
+    folded = fold_text(caption)
+    found = _markup(folded, "caption") or _profanity_in(folded, "caption")
+    return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
 
 
 def names_somebody(text: str, names: Names) -> str | None:
@@ -166,16 +166,23 @@ def wrong_language(text: str, language: str, what: str) -> Finding | None:
 
 
 def _common_leak(folded: str, what: str) -> tuple[str, str] | None:
-    if _MARKUP.search(folded):
-        return f"{what}_markup", "holds markup, code or an address"
+    markup = _markup(folded, what)
+    if markup:
+        return markup
     if _LIST_MARK.match(folded) or _labels().match(folded):
         return "label_echo", "begins with the name of a field or the mark of a list"
     if _refuses(folded):
         return f"{what}_refusal", "is the model speaking of itself instead of the sound"
-    profane = _profane(folded)
-    if profane:
-        return f"{what}_profane", f"holds the word {profane!r} of the profanity list"
-    return None
+    return _profanity_in(folded, what)
+
+
+def _markup(folded: str, what: str) -> tuple[str, str] | None:
+    return (f"{what}_markup", "holds markup, code or an address") if _MARKUP.search(folded) else None
+
+
+def _profanity_in(folded: str, what: str) -> tuple[str, str] | None:
+    found = _profanity().search(folded)
+    return (f"{what}_profane", f"holds the word {found.group()!r} of the profanity list") if found else None
 
 
 def _echo(caption: str, rules: PackRules, source: Source | None) -> tuple[str, str] | None:
@@ -197,11 +204,6 @@ def _refuses(folded: str) -> bool:
 
 
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s*")
-
-
-def _profane(folded: str) -> str | None:
-    found = _profanity().search(folded)
-    return found.group() if found else None
 
 
 def _is_named(name: str, sentence: str) -> bool:

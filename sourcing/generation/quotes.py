@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -45,6 +46,7 @@ _MIN_SHARED_STEMS = 0.6  # of a quote's stems the document must hold before an a
 _MAX_PLACES = 8  # of one quote that are looked at
 _SLIP_CHARS = ((8, 2), (5, 1))  # letters a word has at least, letters of it that may be slips
 _WIDENED_CHARS = 40  # at most, to reach the ends of words
+_PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -79,7 +81,10 @@ class Source:
     @cached_property
     def denied(self) -> list[tuple[int, int]]:
         """Spans of folded characters that the document denies."""
-        return denied_spans(self.folded.text)
+        text = list(self.folded.text)
+        for gap in _PARAGRAPH_END.finditer(self.text):
+            text[bisect_right(self.folded.starts, gap.start()) - 1] = "\n"
+        return denied_spans("".join(text))
 
     @cached_property
     def denied_stems(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from sourcing.generation.captions import cut_lyrics, join_sentences
 from sourcing.generation.folding import wording
 from sourcing.generation.grounding import Finding, aspect_key, vet_aspect
-from sourcing.generation.leaks import profanity_leak
+from sourcing.generation.leaks import copied_leak
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.phrases import sentences, tidy, tidy_phrase
 from sourcing.generation.quotes import read_source
@@ -108,11 +108,12 @@ def rejected_row(key: str, finding: Finding) -> Row:
 def _own_caption(
     text: str, sung: frozenset[tuple[str, ...]], *, at_most: int | None = None
 ) -> tuple[str | None, list[Finding]]:
-    """The first sentences of a text as they stand, without lyrics; None when it holds a word that is not published."""
-    whole, findings = cut_lyrics(sentences(tidy(wording(text)))[:at_most], text, sung)
-    caption = join_sentences(whole)
-    profane = profanity_leak(caption)
-    return (None, [*findings, profane]) if profane else (caption or None, findings)
+    """The first sentences of a text as they stand, without lyrics; None when it holds markup or profanity."""
+    line = tidy(wording(text))
+    whole, findings = cut_lyrics(sentences(line)[:at_most], text, sung)
+    caption = join_sentences(whole, line)
+    leak = copied_leak(caption)
+    return (None, [*findings, leak]) if leak else (caption or None, findings)
 
 
 def _tag_aspects(tags: Iterable[str], names: Iterable[str | None]) -> tuple[list[Row], list[Finding]]:
