@@ -5,19 +5,23 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dataframely as dy
+
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.journal import Journal
-from sourcing.generation.pack import Pack, load_pack
+from sourcing.generation.judging import is_judge
+from sourcing.generation.pack import Pack, load_pack, pack_roots
 from sourcing.generation.plan import Scope, Step, Tables, plan_steps
 from sourcing.generation.quota import QUOTA_FILE, Quota
+from sourcing.generation.rebuild import make_unjudged
 from sourcing.generation.run import RunOptions, RunResult, run_calls
 from sourcing.store.presence import Presence
-from sourcing.store.schemas import Document, Match, Track
+from sourcing.store.schemas import Description, Document, Match, Track
 from sourcing.store.workspace import Workspace
 
 __all__ = ["Job", "read_tables", "run_job"]
@@ -25,7 +29,11 @@ __all__ = ["Job", "read_tables", "run_job"]
 
 @dataclass(frozen=True)
 class Job:
-    """One pack on one endpoint over one part of the catalogue. `samples` None: as many as the pack says."""
+    """One pack on one endpoint over one part of the catalogue. `samples` None: as many as the pack says.
+
+    `prompt_roots` are the folders where the packs of the descriptions that a judge is asked about may lie; none: those
+    of `read_tables`.
+    """
 
     workspace: Path
     pack_folder: Path
@@ -35,6 +43,7 @@ class Job:
     samples: int | None = None
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    prompt_roots: tuple[Path, ...] = ()
 
     @functools.cached_property
     def pack(self) -> Pack:
@@ -46,14 +55,20 @@ class Job:
         """Names the plan: equal for equal inputs, whatever part of it this job does. Costs no planning."""
         workspace, scope = Workspace(self.workspace), self.scope
         tables = [Track, *((Document, Match) if "document" in self.pack.inputs else ())]
+        made = self.tables().descriptions if is_judge(self.pack) else None
         said = {
             "pack": [self.pack.name, self.pack.prompt_hash, self.pack.samples],
             "endpoint": [self.endpoint.identity, self.endpoint.model],
             "tracks": None if scope.track_ids is None else sorted(scope.track_ids),
             "scope": [list(scope.languages), scope.limit],
             "tables": [_file_digest(workspace.table_path(table)) for table in tables],
+            **({} if made is None else {"descriptions": _rows_digest(made)}),
         }
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def tables(self) -> Tables:
+        """What its plan reads, as it is now."""
+        return read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
 
 
 def run_job(
@@ -63,12 +78,12 @@ def run_job(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
     """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job."""
-    workspace, pack, endpoint = Workspace(job.workspace), job.pack, job.endpoint
-    folder = workspace.generation_dir
+    pack, endpoint = job.pack, job.endpoint
+    folder = Workspace(job.workspace).generation_dir
     presence = Presence(folder)
 
     def steps(start: int) -> Iterator[Step]:
-        return plan_steps(pack, endpoint, read_tables(workspace, pack), job.scope, start=start)
+        return plan_steps(pack, endpoint, job.tables(), job.scope, start=start)
 
     quota = Quota(
         folder / QUOTA_FILE, f"{endpoint.identity} {endpoint.model}",
@@ -87,11 +102,21 @@ def run_job(
         return run_calls(run, steps, journal, pack, endpoint, job.options, quota=quota, on_reply=on_reply, clock=clock)
 
 
-def read_tables(workspace: Workspace, pack: Pack) -> Tables:
-    """The tables a plan of this pack reads; InputError names the command that makes one that is missing."""
+def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:
+    """The tables a plan of this pack reads; InputError names the command that makes one that is missing.
+
+    A judge is asked about the descriptions as they are made of the journal's replies, never as earlier verdicts left
+    them: else each run would ask anew about what is left.
+    """
+    tracks = workspace.read(Track)
+    if is_judge(pack):
+        roots = prompt_roots or [pack.folder.parent, *pack_roots(None, workspace.root)]
+        with Journal.read(workspace.generation_dir) as journal:
+            made = make_unjudged(workspace, journal, roots)
+        return Tables(tracks, made.documents, descriptions=made.descriptions)
     if "document" not in pack.inputs:
-        return Tables(workspace.read(Track))
-    return Tables(workspace.read(Track), workspace.read(Document), workspace.read(Match))
+        return Tables(tracks)
+    return Tables(tracks, workspace.read(Document), workspace.read(Match))
 
 
 def _file_digest(path: Path) -> str:
@@ -99,3 +124,12 @@ def _file_digest(path: Path) -> str:
         return ""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
+    """Of what a judge is asked about and by whom it was made."""
+    said = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
+    digest = hashlib.sha256()
+    for row in said.iter_rows():
+        digest.update(json.dumps(row).encode() + b"\n")
+    return digest.hexdigest()

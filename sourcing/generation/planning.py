@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sourcing.generation.estimate import EMBEDDED, HOSTED, Estimate, Load, estimate
-from sourcing.generation.job import Job, read_tables
+from sourcing.generation.job import Job
 from sourcing.generation.journal import Journal
 from sourcing.generation.plan import PlannedCall, count_calls, plan_steps
-from sourcing.store.workspace import Workspace
 
 __all__ = ["Weighed", "how_many", "weigh"]
 
@@ -48,7 +47,7 @@ class Weighed:
 
 def how_many(job: Job) -> int:
     """How many calls the job comes to, at most; renders nothing."""
-    return count_calls(job.pack, read_tables(Workspace(job.workspace), job.pack), job.scope)
+    return count_calls(job.pack, job.tables(), job.scope)
 
 
 def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda: None) -> Weighed:
@@ -57,7 +56,7 @@ def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda:
     resend = options.resend_unknown or job.endpoint.resend_is_free
     load, states, rejected = Load(options.price), Counter[str](), []
     seen: set[bytes] = set()
-    for step in plan_steps(pack, job.endpoint, read_tables(Workspace(job.workspace), pack), job.scope):
+    for step in plan_steps(pack, job.endpoint, job.tables(), job.scope):
         if step.rejected is not None:
             rejected.append(step.rejected)
         for call in step.calls:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 
 from sourcing.generation.agreement import Asked, score_agreement
 from sourcing.generation.describe import describe, example_aspects
 from sourcing.generation.disagreement import find_disagreements
 from sourcing.generation.journal import Journal
+from sourcing.generation.judging import apply_verdicts, is_verdict
 from sourcing.generation.pack import load_pack, pack_folders
 from sourcing.generation.packcheck import plain_examples
+from sourcing.generation.replies import Reply
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.workspace import Workspace, rejected_frame
 
-__all__ = ["rebuild_descriptions"]
+__all__ = ["Unjudged", "make_unjudged", "rebuild_descriptions"]
 
 
 def rebuild_descriptions(
@@ -30,15 +34,13 @@ def rebuild_descriptions(
     """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
 
     Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
+    Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
     """
-    documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
-    matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
-    asked = Asked()
-    replies = asked.noting(journal.replies())
-    made, rejected = describe(workspace.read(Track), documents, matches, replies, echoes=_echoes(journal, prompt_roots))
-    disagreements = find_disagreements(made, documents)
-    descriptions, unagreed = score_agreement(made, documents, asked, min_agreement=min_agreement)
-    left_out = Rejected.validate(pl.concat([rejected, unagreed]))
+    made = make_unjudged(workspace, journal, prompt_roots)
+    disagreements = find_disagreements(made.descriptions, made.documents)
+    agreed, unagreed = score_agreement(made.descriptions, made.documents, made.asked, min_agreement=min_agreement)
+    descriptions, denied = apply_verdicts(agreed, made.descriptions, made.verdicts)
+    left_out = Rejected.validate(pl.concat([made.rejected, unagreed, denied]))
     workspace.write(Description, descriptions)
     workspace.write(Disagreement, disagreements)
     workspace.write_rejected("describe", left_out)
@@ -54,6 +56,37 @@ def rebuild_descriptions(
     workspace.write_rejected("generate", rejected_frame([*journal.refused(), *unanswered]))
     by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
     return {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """Descriptions as describing makes them, what it left out, and the replies that pass verdict on them."""
+
+    descriptions: dy.DataFrame[Description]
+    rejected: dy.DataFrame[Rejected]
+    documents: dy.DataFrame[Document]
+    asked: Asked
+    verdicts: list[Reply]
+
+
+def make_unjudged(workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path]) -> Unjudged:
+    """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
+    documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
+    matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
+    asked, verdicts = Asked(), list[Reply]()
+    replies = asked.noting(_without_verdicts(journal.replies(), verdicts))
+    echoes = _echoes(journal, prompt_roots)
+    descriptions, rejected = describe(workspace.read(Track), documents, matches, replies, echoes=echoes)
+    return Unjudged(descriptions, rejected, documents, asked, verdicts)
+
+
+def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterator[Reply]:
+    """The replies that describe, as they come; those of judges are put aside."""
+    for reply in replies:
+        if is_verdict(reply):
+            verdicts.append(reply)
+        else:
+            yield reply
 
 
 def _echoes(journal: Journal, prompt_roots: Sequence[Path]) -> dict[str, list[str]]:
