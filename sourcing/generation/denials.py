@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
 
-from sourcing.generation.words import data_sections, simplified
+from sourcing.generation.words import data_sections, simplified, word_set
 
 __all__ = ["denied_spans", "is_denied", "negations"]
 
@@ -19,7 +21,6 @@ _SCOPE_CHARS = 160  # nothing further away is looked at
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|[。！？;；\n…]")
 _CLAUSE_END = re.compile(r"[,:()\[\]，：]|\s-\s")
 _ALTERNATIVE = re.compile(r"\b(?:or|nor|oder|noch|ou|ni|o|né)\b|或|、")
-_LETTERS = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r"[^\W_]+(?:['/-][^\W_]+)*")
 _WIDE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\ua4cf\uac00-\ud7a3\uf900-\ufaff]")
 
@@ -37,17 +38,29 @@ def denied_spans(folded: str) -> list[Span]:
             spans.append((_scope_start(text, start), start))
         elif kind == "":
             spans.append((end, _scope_end(text, end)))
-    return spans
+    return _merged(spans)
 
 
 def is_denied(at: int, spans: list[Span]) -> bool:
-    return any(start <= at < end for start, end in spans)
+    """Whether a place lies in one of the spans, which are in order and apart."""
+    found = bisect_right(spans, (at, sys.maxsize)) - 1
+    return found >= 0 and at < spans[found][1]
 
 
 def negations(folded: str) -> list[str]:
     """The negating phrases of a folded text, in order."""
     text = simplified(folded)
     return [text[start:end] for kind, start, end in _found(text) if kind != "unlike"]
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif start < end:
+            merged.append((start, end))
+    return merged
 
 
 def _scope_end(text: str, start: int) -> int:
@@ -87,7 +100,7 @@ def _found(text: str) -> list[tuple[str, int, int]]:
     """(kind, start, end) of every negating phrase; kinds are the word list's headings: "", "after" and "unlike"."""
     narrow, wide = _patterns()
     found, done = [], 0
-    for at in sorted({place for word in _first_words() & set(_LETTERS.findall(text)) for place in _places(word, text)}):
+    for at in sorted({place for word in _first_words() & word_set(text) for place in _places(word, text)}):
         match = narrow.match(text, at) if at >= done else None
         if match is not None:
             found.append(match.span())
@@ -107,8 +120,8 @@ def _places(word: str, text: str) -> Iterator[int]:
 
 @cache
 def _first_words() -> frozenset[str]:
-    """The letters each narrow phrase begins with: only where they stand need the pattern be tried."""
-    return frozenset(found.group() for phrase in _kinds() if (found := _LETTERS.match(phrase)) is not None)
+    """The words phrases begin with: only where they stand need the pattern be tried."""
+    return frozenset(phrase.partition("-")[0] for phrase in _kinds() if not _WIDE.match(phrase))
 
 
 @cache

@@ -25,7 +25,7 @@ from sourcing.generation.leaks import (
 )
 from sourcing.generation.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
 from sourcing.generation.phrases import split_phrase, tidy_phrase
-from sourcing.generation.quotes import MIN_QUOTE_SCORE, Place, Source, find_places, read_source
+from sourcing.generation.quotes import EXACT, MIN_QUOTE_SCORE, Place, Source, find_places, read_source
 from sourcing.generation.words import compact, content_stems, stems_at
 from sourcing.store.schemas import FACETS
 
@@ -191,10 +191,11 @@ def _support_at(place: Place, text: str, quote: str, source: Source) -> _Borne |
     said = source.text[start:end]
     if source.is_lyric(place):
         return Finding("quote_is_lyric", f"{quote!r} is sung there: lyrics say nothing of the sound", piece)
-    missing = _missing_words(text, said)
+    copied = text == quote and place.score == EXACT
+    missing = [] if copied else _missing_words(text, said)
     if missing:
         return Finding("aspect_unsupported", f"the quote {quote!r} does not say {', '.join(missing)}", piece)
-    own = _own_words(text, place, source)
+    own = place if copied else _own_words(text, place, source)
     if own is None:
         finding = f"the document says {text!r} in other words, over more than {MAX_ASPECT_WORDS} of them"
         return Finding("aspect_not_verbatim", finding, piece)
@@ -235,7 +236,7 @@ def _missing_words(text: str, said: str) -> list[str]:
 
 def _is_negated(own: Place, source: Source) -> bool:
     """Whether the document denies the aspect's first word there and the aspect does not say so itself."""
-    if not source.denied:
+    if not any(start < own.end and own.start < end for start, end in source.denied):
         return False
     said = source.folded.text[own.start : own.end]
     stems = stems_at(said)

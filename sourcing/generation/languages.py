@@ -70,6 +70,7 @@ _ALIKE = (
 _SIMPLIFIED_TAG = re.compile(r"^(zh|cmn)-(hans|cn|sg|my)", re.IGNORECASE)
 _TRADITIONAL_TAG = re.compile(r"^(zh|cmn|yue)-(hant|tw|hk|mo)", re.IGNORECASE)
 _LATIN = {"LATIN"}
+_ENGLISH = frozenset(("the", "and", "with", "its", "that", "which", "this", "while"))
 
 
 def unlike_language(text: str, language: str) -> str | None:
@@ -98,7 +99,7 @@ def unlike_language(text: str, language: str) -> str | None:
         return None
     if letters < MIN_LETTERS or len(text.split()) < MIN_WORDS:
         return None
-    return _unlike_by_model(text, asked)
+    return None if asked == "en" and _is_plainly_english(text) else _unlike_by_model(text, asked)
 
 
 def identify(text: str) -> tuple[str, float]:
@@ -130,6 +131,13 @@ def script_shares(text: str) -> tuple[dict[str, float], int]:
             counts[script] += times * (_IDEOGRAPH_WEIGHT if script in ("HAN", "HANGUL") else 1)
     total = counts.total()
     return {script: count / total for script, count in counts.items()}, total
+
+
+def _is_plainly_english(text: str) -> bool:
+    """Whether one word in eight is one that English alone has: it spares most texts the model."""
+    own = text.casefold().split()
+    found = [word for word in own if word in _ENGLISH]
+    return len(set(found)) > 1 and 8 * len(found) >= len(own)
 
 
 def _unlike_by_model(text: str, asked: str) -> str | None:

@@ -119,6 +119,7 @@ def names_of(
     return Names(tuple((kind, name) for kind, name in named if any(map(str.isalnum, name))))
 
 
+@lru_cache(maxsize=16384)
 def aspect_leak(text: str) -> Finding | None:
     """Why a phrase may be no aspect for what it leaks; names and length are `vet_aspect`'s."""
     folded = fold_text(text)

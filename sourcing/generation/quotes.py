@@ -29,6 +29,7 @@ from sourcing.generation.words import (
 
 __all__ = [
     "ECHO_WORDS",
+    "EXACT",
     "MIN_QUOTE_SCORE",
     "Place",
     "Source",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 ECHO_WORDS = 5  # consecutive words that a text may share with a prompt by chance
+EXACT = 100.0  # score of a quote that stands there after folding
 MIN_QUOTE_SCORE = 88.0  # rapidfuzz partial ratio of quote and document, 0..100
 _MIN_FUZZY_WORDS, _MIN_FUZZY_CHARS = 3, 12  # shorter quotes must stand there exactly
 _MIN_FUZZY_SPACELESS_CHARS = 6
@@ -46,7 +48,7 @@ _MIN_SHARED_STEMS = 0.6  # of a quote's stems the document must hold before an a
 _MAX_PLACES = 8  # of one quote that are looked at
 _SLIP_CHARS = ((8, 2), (5, 1))  # letters a word has at least, letters of it that may be slips
 _WIDENED_CHARS = 40  # at most, to reach the ends of words
-_PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
+_PARAGRAPH_END = re.compile(r"\n\n")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -81,10 +83,14 @@ class Source:
     @cached_property
     def denied(self) -> list[tuple[int, int]]:
         """Spans of folded characters that the document denies."""
-        text = list(self.folded.text)
-        for gap in _PARAGRAPH_END.finditer(self.text):
-            text[bisect_right(self.folded.starts, gap.start()) - 1] = "\n"
-        return denied_spans("".join(text))
+        text = self.folded.text
+        gaps = [gap.start() for gap in _PARAGRAPH_END.finditer(self.text)] if "\n\n" in self.text else []
+        if gaps:
+            characters = list(text)
+            for gap in gaps:
+                characters[bisect_right(self.folded.starts, gap) - 1] = "\n"
+            text = "".join(characters)
+        return denied_spans(text)
 
     @cached_property
     def denied_stems(self) -> frozenset[str]:
@@ -134,7 +140,7 @@ def find_places(quote: str, source: Source, *, min_score: float = MIN_QUOTE_SCOR
     """Exact places of the quote in order; where there is none, the one that is as good as exact, if any."""
     found = 0
     for start, end in occurrences(quote, source.folded):
-        yield Place(start, end, 100.0)
+        yield Place(start, end, EXACT)
         found += 1
         if found == _MAX_PLACES:
             return
