@@ -10,19 +10,24 @@ from typing import Any, TypeVar
 import dataframely as dy
 import polars as pl
 
+from sourcing.errors import PromptError
 from sourcing.generation.describe import describe, example_aspects
+from sourcing.generation.judging import apply_verdicts, is_judge, judged_name
 from sourcing.generation.leaks import rules_of
+from sourcing.generation.lexicon import facet_of
 from sourcing.generation.pack import Pack
 from sourcing.generation.packcheck import Case, Expect, golden_path, plain_examples
 from sourcing.generation.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies import Reply
 from sourcing.generation.wire import read_completion
-from sourcing.store.schemas import Document, Match, Track
+from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
 __all__ = ["CaseResult", "run_case"]
 
 _S = TypeVar("_S", bound=dy.Schema)
+_Made = tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]
 _KEY = "case"
+_AUTHOR = "author"
 _AT = datetime(2000, 1, 1, tzinfo=UTC)  # nothing a case asserts depends on the time
 
 
@@ -38,26 +43,49 @@ class CaseResult:
 
 
 def run_case(pack: Pack, case: Case) -> CaseResult:
-    """Replay the case's recorded reply through grounding and description; PromptError when the reply is missing."""
+    """Replay the case's recorded reply through grounding and description, or a judge's through its judging.
+
+    PromptError when the reply is missing, or there is nothing to judge.
+    """
+    if is_judge(pack) and not case.inputs.get("aspects"):
+        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "it has no aspects", "list those to be judged")
+    reply = _recorded(pack, case)
+    if is_judge(pack):
+        unjudged = _rows(Description, [_description(case.inputs)])
+        descriptions, rejected = apply_verdicts(unjudged, unjudged, [reply])
+    else:
+        descriptions, rejected = _describe(pack, case.inputs, reply)
+    made = descriptions.filter(pl.col("request_key") == _KEY).to_dicts()
+    aspects = [text for row in made for text in row["aspect_list"]]
+    caption = next((row["caption"] for row in made), None)
+    reasons = sorted(set(rejected["reason"]))
+    return CaseResult(case.name, aspects, caption, reasons, _problems(case.expect, aspects, caption or "", reasons))
+
+
+def _recorded(pack: Pack, case: Case) -> Reply:
     said = read_completion(golden_path(pack, case).read_bytes())
-    inputs = case.inputs
-    reads_document = "document" in inputs
-    reply = Reply(
+    reads_document = "document" in case.inputs
+    doc_id = judged_name(_description(case.inputs)) if is_judge(pack) else _KEY if reads_document else None
+    return Reply(
         request_key=_KEY,
         prompt_id=pack.id,
         prompt_version=pack.version,
         prompt_hash=pack.prompt_hash,
         track_id=_KEY,
-        doc_id=_KEY if reads_document else None,
+        doc_id=doc_id,
         sample_idx=0,
-        language=str(inputs.get("language") or CAPTION_LANGUAGE),
+        language=str(case.inputs.get("language") or CAPTION_LANGUAGE),
         model=said.model,
         finish_reason=said.finish_reason,
         content=said.content,
         replied_at=_AT,
         usage=said.usage,
     )
-    descriptions, rejected = describe(
+
+
+def _describe(pack: Pack, inputs: dict[str, Any], reply: Reply) -> _Made:
+    reads_document = "document" in inputs
+    return describe(
         _rows(Track, [_track(inputs)]),
         _rows(Document, [_document(inputs)] if reads_document else []),
         _rows(Match, [_MATCH] if reads_document else []),
@@ -65,11 +93,6 @@ def run_case(pack: Pack, case: Case) -> CaseResult:
         echoes={pack.id: example_aspects(plain_examples(pack))},
         rules={pack.id: rules_of(pack.blocks)},
     )
-    made = descriptions.filter(pl.col("request_key") == _KEY).to_dicts()
-    aspects = [text for row in made for text in row["aspect_list"]]
-    caption = next((row["caption"] for row in made), None)
-    reasons = sorted(set(rejected["reason"]))
-    return CaseResult(case.name, aspects, caption, reasons, _problems(case.expect, aspects, caption or "", reasons))
 
 
 def _problems(expect: Expect, aspects: Sequence[str], caption: str, reasons: Sequence[str]) -> list[str]:
@@ -113,6 +136,28 @@ def _document(inputs: dict[str, Any]) -> dict[str, Any]:
         "licences": [{"field": "*", "licence": "CC0-1.0"}],  # a case is about the words, not the terms
         "consent": "allow",
         "consent_evidence": [],
+    }
+
+
+def _description(inputs: dict[str, Any]) -> dict[str, Any]:
+    """What a judge's case says was made of its document, or of nothing but a model's word, by the model _AUTHOR."""
+    reads_document = bool(inputs.get("document"))
+    evidence = [{"doc_id": _KEY, "start": 0, "end": 1}] if reads_document else []
+    aspects = [{"text": text, "facet": facet_of(text), "evidence": evidence} for text in inputs["aspects"]]
+    origin = "mined" if reads_document else "prompted"
+    return {
+        "description_id": f"{origin}:{0:016x}",
+        "track_id": _KEY,
+        "origin": origin,
+        "language": str(inputs.get("language") or CAPTION_LANGUAGE),
+        "aspect_list": list(inputs["aspects"]),
+        "caption": inputs.get("caption") or None,
+        "aspects": aspects,
+        "doc_ids": [_KEY] if reads_document else [],
+        "licences": ["CC0-1.0"],
+        "model": _AUTHOR,
+        "request_key": _KEY,
+        "created_at": _AT,
     }
 
 

@@ -77,12 +77,9 @@ def apply_verdicts(
     tallies = {description_id: _Tally() for description_id in asked}
     rejected: list[Row] = []
     for reply in _newest(replies, asked):
-        description = asked.get(_parts(reply)[0])
-        finding = _standing(reply, description)
-        if finding is not None or description is None:
-            rejected.append(rejected_row(reply.request_key, finding or Finding("description_unknown", "")))
-            continue
-        found = tallies[description["description_id"]].count(reply, description)
+        description_id = _parts(reply)[0]
+        finding = _standing(reply, asked.get(description_id))
+        found = [finding] if finding else tallies[description_id].count(reply, asked[description_id])
         rejected += [rejected_row(reply.request_key, one) for one in found]
     changed: dict[str, Row] = {}
     for row in _rows_of(descriptions, names):
@@ -108,11 +105,12 @@ class _Votes:
         if not self.denied:
             return None
         piece = {**piece, "verdicts": [reply.request_key for reply in self.denied]}
-        who = " and ".join(sorted({reply.model for reply in self.denied}))
+        who = sorted({reply.model for reply in self.denied})
+        told = f"{' and '.join(who)} {'denies' if len(who) == 1 else 'deny'} {what}"
         if len(self.denied) > len(self.borne):
-            return Finding(reason, f"{who} denies {what}", piece)
-        counts = f"{len(self.denied)} verdicts deny it, {len(self.borne)} bear it out"
-        return Finding("judge_divided", f"{who} denies {what}; {counts}, so it stays", piece)
+            return Finding(reason, told, piece)
+        counts = f"{len(self.denied)} of {len(self.denied) + len(self.borne)} verdicts deny it"
+        return Finding("judge_divided", f"{told}; {counts}, so it stays", piece)
 
 
 @dataclass

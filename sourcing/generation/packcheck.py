@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sourcing.errors import PromptError
+from sourcing.generation.judging import is_judge
 from sourcing.generation.pack import Pack, load_pack, pack_folders, render, template_environment
 from sourcing.store.workspace import atomic_path
 
@@ -34,7 +35,7 @@ __all__ = [
 
 LOCK_FILE = "prompts.lock"
 
-#: What `plan` can give to a pack, and as what type.
+#: What `plan` can give to a pack, and as what type; `aspects` makes the pack a judge, and `caption` is for judges.
 INPUTS = {
     "title": "string",
     "artist": "string",
@@ -44,7 +45,11 @@ INPUTS = {
     "language": "string",
     "document": "string",
     "document_title": "string",
+    "aspects": "list",
+    "caption": "string",
 }
+#: What a judge's reply must hold, see `apply_verdicts`.
+_VERDICT = ("verdicts", "caption_supported")
 
 
 class _Strict(BaseModel):
@@ -117,7 +122,7 @@ def _is_json(text: str) -> bool:
 
 def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
     """Findings about a pack that loads, one sentence each; none is good. The lock is checked too."""
-    findings = [*_input_findings(pack, known_inputs), *_schema_findings(pack.output, "output")]
+    findings = [*_input_findings(pack, known_inputs), *_schema_findings(pack.output, "output"), *_judge_findings(pack)]
     try:
         jsonschema.Draft202012Validator.check_schema(dict(pack.output))
     except jsonschema.SchemaError as error:
@@ -166,6 +171,16 @@ def _schema_findings(schema: Any, where: str) -> Iterator[str]:
     for name, part in schema.get("properties", {}).items():
         yield from _schema_findings(part, f"{where}.{name}")
     yield from _schema_findings(schema.get("items"), f"{where}[]")
+
+
+def _judge_findings(pack: Pack) -> Iterator[str]:
+    if not is_judge(pack):
+        if "caption" in pack.inputs:
+            yield "input 'caption' is given to judges only, which declare 'aspects' too"
+        return
+    for name in _VERDICT:
+        if name not in pack.output.get("properties", {}):
+            yield f"it declares 'aspects', so it is a judge, and its output has no property {name!r}"
 
 
 def _case_findings(pack: Pack) -> Iterator[str]:
