@@ -135,7 +135,7 @@ def word_set(folded: str) -> frozenset[str]:
     for mark in set(folded):
         if not mark.isalnum() and mark != "'":
             folded = folded.replace(mark, " ")
-    return frozenset(word for piece in folded.split() if (word := piece.strip("'")))
+    return frozenset(word for piece in set(folded.split()) if (word := piece.strip("'")))
 
 
 def numbers(text: str) -> list[str]:
