@@ -8,7 +8,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-__all__ = ["Folded", "fold", "fold_text", "is_spaceless", "locate", "occurrences", "stands_alone", "wording"]
+__all__ = [
+    "Folded",
+    "fold",
+    "fold_text",
+    "is_hidden",
+    "is_spaceless",
+    "locate",
+    "occurrences",
+    "stands_alone",
+    "wording",
+]
 
 _SINGLE_QUOTES = "‘’‚‛′‵`´ʼʹ"
 _DOUBLE_QUOTES = "“”„‟″‶«»〝〞"
@@ -120,7 +130,7 @@ def wording(original: str) -> str:
     """A piece of a text as it may be published: one line, its own letters, nothing that hides or turns the text."""
     if original.isascii() and original.isprintable():
         return " ".join(original.split())
-    shown = "".join(c for c in original if c in _JOINERS or c.isspace() or not _is_hidden(c))
+    shown = "".join(c for c in original if c in _JOINERS or c.isspace() or not is_hidden(c))
     return " ".join(shown.strip(_JOINERS).split())
 
 
@@ -192,7 +202,7 @@ def _extends(character: str) -> bool:
 
 
 @cache
-def _is_hidden(character: str) -> bool:
+def is_hidden(character: str) -> bool:
     """Format and control characters (zero-width, bidirectional, tags), and letters that show nothing."""
     return unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs") or _is_blank(character)
 
@@ -206,7 +216,7 @@ def _within(character: str, ranges: Sequence[tuple[str, str]]) -> bool:
 
 
 def _fold_cluster(cluster: str) -> str:
-    if _is_hidden(cluster[0]) and not cluster[0].isspace():  # zero-width joiners, soft hyphens, byte order marks
+    if is_hidden(cluster[0]) and not cluster[0].isspace():  # zero-width joiners, soft hyphens, byte order marks
         cluster = cluster[1:]
     if cluster.isascii():
         folded = cluster.translate(_ALIKE).lower()

@@ -14,7 +14,7 @@ from functools import cache
 
 from sourcing.generation.words import data_sections, least_runs, weight, words
 
-__all__ = ["MAX_LYRIC_WORDS", "lyric_spans", "shared_runs", "takes_lyrics"]
+__all__ = ["MAX_LYRIC_WORDS", "lyric_spans", "mask_lyrics", "shared_runs", "takes_lyrics"]
 
 #: Consecutive words of lyrics that may be published. Twelve characters of a script without spaces count as eight words:
 #: running Chinese has about three characters to two words, and a sung line of it five to ten.
@@ -61,6 +61,13 @@ def lyric_spans(text: str) -> list[Span]:
         spans += _after_inline_marks(text)
     spans += _by_lines(text)
     return _merged(spans)
+
+
+def mask_lyrics(text: str) -> str:
+    """The text with spaces where lyrics stand, and line breaks as they are: every other character keeps its place."""
+    for start, end in lyric_spans(text):
+        text = text[:start] + "".join(c if c == "\n" else " " for c in text[start:end]) + text[end:]
+    return text
 
 
 def shared_runs(texts: Iterable[str]) -> frozenset[tuple[str, ...]]:

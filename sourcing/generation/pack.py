@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import sourcing
 from sourcing.errors import PromptError
+from sourcing.generation.folding import is_hidden
 from sourcing.generation.wire import canonical_json, ordered_json, sha256_hex
 
 __all__ = [
@@ -50,7 +51,13 @@ _SEMVER_PATTERN = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
 _MARKER = re.compile(r"^--- (system|user|assistant) ---[ \t]*$", re.MULTILINE)
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 # Words by which chat templates of model families open and close messages; in a value they must stay mere text.
-_CONTROL = re.compile(r"<\||\|>|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|\[(?=/?INST\])", re.IGNORECASE)
+_CONTROL = re.compile(
+    r"<\||\|>|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn)>)|\[(?=/?INST\])"
+    r"|<(?=<?/?(?:sys|unk|pad|mask|think|tool_call|tool_response|extra_id_\d+)\b)"
+    r"|<(?=｜)|｜(?=>)|\[(?=/?(?:TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT)\])",
+    re.IGNORECASE,
+)
+_JOINERS = "\u200c\u200d"  # letters of Persian and Indic scripts and emoji are joined or parted by them
 
 
 class _Strict(BaseModel):
@@ -89,6 +96,7 @@ class _Front(_Strict):
     output: dict[str, Any]
     model: Sampling
     samples: int = Field(1, ge=1, le=64)
+    may_name: list[Literal["artist", "title", "album"]] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ class Pack:
     output: Mapping[str, Any]  # JSON schema of the reply
     sampling: Sampling
     samples: int
+    may_name: tuple[str, ...]  # what a caption may name; nothing, as a rule
     blocks: tuple[tuple[str, str], ...]  # (role, template source), in order
     includes: Mapping[str, str]  # name as written in the include → source, transitively
     folder: Path
@@ -181,6 +190,7 @@ def load_pack(folder: Path) -> Pack:
         output=front.output,
         sampling=front.model,
         samples=front.samples,
+        may_name=tuple(front.may_name),
         blocks=blocks,
         includes=_includes(path, [text for _, text in blocks]),
         folder=folder,
@@ -250,7 +260,11 @@ def _value(pack: Pack, name: str, inputs: Mapping[str, Any]) -> Any:
 
 
 def _defuse(text: str) -> str:
-    """Break control words of chat templates by a space, so that a server's tokenizer sees text."""
+    """Break control words of chat templates by a space, so that a server's tokenizer sees text; drop what no reader
+    sees (tags, directions, zero widths), by which a model could be spoken to unnoticed.
+    """
+    if not text.isascii():
+        text = "".join(c for c in text if c in _JOINERS or c.isspace() or not is_hidden(c))
     return _CONTROL.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", text)
 
 

@@ -15,7 +15,8 @@ from sourcing.generation.describe import describe, example_aspects
 from sourcing.generation.disagreement import find_disagreements
 from sourcing.generation.journal import Journal
 from sourcing.generation.judging import apply_verdicts, is_verdict
-from sourcing.generation.pack import load_pack, pack_folders
+from sourcing.generation.leaks import rules_of
+from sourcing.generation.pack import Pack, load_pack, pack_folders
 from sourcing.generation.packcheck import plain_examples
 from sourcing.generation.replies import Reply
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
@@ -75,8 +76,15 @@ def make_unjudged(workspace: Workspace, journal: Journal, prompt_roots: Sequence
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     asked, verdicts = Asked(), list[Reply]()
     replies = asked.noting(_without_verdicts(journal.replies(), verdicts))
-    echoes = _echoes(journal, prompt_roots)
-    descriptions, rejected = describe(workspace.read(Track), documents, matches, replies, echoes=echoes)
+    packs = _packs(journal, prompt_roots)
+    descriptions, rejected = describe(
+        workspace.read(Track),
+        documents,
+        matches,
+        replies,
+        echoes={pack.id: example_aspects(plain_examples(pack)) for pack in packs},
+        rules={pack.id: rules_of(pack.blocks, may_name=pack.may_name) for pack in packs},
+    )
     return Unjudged(descriptions, rejected, documents, asked, verdicts)
 
 
@@ -89,8 +97,7 @@ def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterat
             yield reply
 
 
-def _echoes(journal: Journal, prompt_roots: Sequence[Path]) -> dict[str, list[str]]:
-    """Prompt id → aspects of the pack's worked examples, which a small model likes to repeat; of packs still there."""
+def _packs(journal: Journal, prompt_roots: Sequence[Path]) -> list[Pack]:
+    """Packs that were asked and are still there: what they say themselves is not the model's."""
     asked = {name.partition("@")[0] for name in journal.counts()}
-    packs = [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in asked]
-    return {pack.id: example_aspects(plain_examples(pack)) for pack in packs}
+    return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in asked]

@@ -11,6 +11,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from sourcing.generation.lyrics import mask_lyrics
 from sourcing.publishing.withdrawals import WITHDRAWN, Lost
 from sourcing.store.schemas import FACETS, ORIGINS, Description, Document, Rejected, Track
 from sourcing.store.versions import PublishedDocument
@@ -176,7 +177,10 @@ def _without_repeats(descriptions: pl.DataFrame, bad: list[dict[str, Any]]) -> p
 
 
 def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
-    """Null `text` and `lead` where the licence of that field does not let anyone pass it on."""
+    """Null `text` and `lead` where the licence of that field does not let anyone pass it on, and blank out lyrics.
+
+    Spaces stand in their place, so that the spans of evidence still hold.
+    """
     texts, leads, withheld = [], [], []
     for row in documents.iter_rows(named=True):
         licence_of = {entry["field"]: entry["licence"] for entry in row["licences"]}
@@ -184,8 +188,8 @@ def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
             name: row[name] if may_be_passed_on(licence_of.get(name, licence_of.get("*", "unknown"))) else None
             for name in ("text", "lead")
         }
-        texts.append(kept["text"])
-        leads.append(kept["lead"])
+        texts.append(kept["text"] and mask_lyrics(kept["text"]))
+        leads.append(kept["lead"] and mask_lyrics(kept["lead"]))
         withheld.append(any(row[name] is not None and kept[name] is None for name in kept))
     return documents.with_columns(
         pl.Series("text", texts, dtype=pl.String),

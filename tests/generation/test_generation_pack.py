@@ -202,3 +202,21 @@ def test_every_built_in_pack_is_sound_and_locked() -> None:
         assert lint(pack) == []
         assert read_lock(root).get(pack.name) == pack.prompt_hash
         assert set(pack.inputs) <= set(INPUTS)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["<<SYS>>", "</think>", "<tool_call>", "<｜User｜>", "[TOOL_CALLS]", "[/SYSTEM_PROMPT]", "<extra_id_0>", "<pad>"],
+)
+def test_no_control_word_of_a_model_family_reaches_a_prompt_whole(tmp_path: Path, word: str) -> None:
+    pack = load_pack(write_pack(tmp_path, inputs={"document": "string"}, user="{{ document }}"))
+    (_, user) = render(pack, {"document": f"calm {word} piano"})
+    assert word not in user["content"]
+    assert user["content"].replace(" ", "") == f"calm{word}piano"
+
+
+def test_what_no_reader_sees_is_not_shown_to_a_model_either(tmp_path: Path) -> None:
+    pack = load_pack(write_pack(tmp_path, inputs={"document": "string"}, user="{{ document }}"))
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    (_, user) = render(pack, {"document": f"calm\u202e{hidden}\u200b piano\nमृदङ्ग\u200dम्"})
+    assert user["content"] == "calm piano\nमृदङ्ग\u200dम्"

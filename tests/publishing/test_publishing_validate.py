@@ -178,3 +178,15 @@ def test_two_that_say_the_same_are_repeats_whoever_agreed_with_them() -> None:
     rows = [description("1", "a"), description("2", "a")]
     rows[1]["aspects"][0]["agreement"] = {"samples": 0.5, "models": None, "sources": None}
     assert _reasons(_check([track("a")], [], rows)) == {"2": "description_repeated"}
+
+
+def test_lyrics_are_blanked_out_of_published_documents_and_every_other_character_keeps_its_place() -> None:
+    words = "walking down the river in the rain tonight with nobody beside me any more"
+    text = f"It is a slow piano song.\n\n<poem>{words}\n{words}</poem>\n\nBrushed drums end it."
+    checked = _check([track("a")], [document("d", text)], [description("1", "a", **DRAWN)])
+    (row,) = checked.documents.to_dicts()
+    assert "river" not in row["text"]
+    assert "river" not in row["lead"]
+    assert len(row["text"]) == len(text)
+    for kept in ("It is a slow piano song.", "Brushed drums end it."):
+        assert row["text"].index(kept) == text.index(kept)
