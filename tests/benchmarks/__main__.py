@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("crawl", "replay", "ledger", "match", "generate")
+BENCHMARKS = ("crawl", "replay", "records", "ledger", "match", "generate")
 
 
 def main() -> None:
