@@ -135,6 +135,11 @@ def _run_lines(result: RunResult) -> list[str]:
     ]
     if result.followed:
         lines.append(f"{result.followed} more calls followed replies that were cut or did not fit their schema")
+    if result.elsewhere:
+        lines.append(
+            f"{result.elsewhere} calls are in batches, or in flight from another command;"
+            " `crossmusim generate batch collect` takes what batches answered"
+        )
     if result.held or result.unknown:
         lines.append(
             f"{result.held + result.unknown} calls may have been answered and billed without our seeing it;"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,7 @@ def status(invocation: Invocation) -> None:
     with Journal.read(invocation.workspace.generation_dir) as journal:
         counts, spent = journal.counts(), journal.spent()
         unknown, failed = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
+    unknown = _lost_with_their_process(invocation, unknown, counts)
     result = {
         "calls": counts,
         "spent": spent,
@@ -147,6 +150,24 @@ _TURN_S = 600.0
 def table_lines(tables: dict[str, Any]) -> list[str]:
     by_origin = ", ".join(f"{number} {origin}" for origin, number in tables["descriptions"].items()) or "none"
     return [f"descriptions: {by_origin}; {tables['rejected']} pieces rejected, see tables/rejected-describe.parquet"]
+
+
+def _lost_with_their_process(
+    invocation: Invocation, calls: list[CallRow], counts: dict[str, dict[str, int]]
+) -> list[CallRow]:
+    """Calls in flight whose process is gone are unknown, though no run has written that down yet; counted so, too."""
+    from sourcing.store.presence import Presence
+
+    is_dead = functools.cache(Presence(invocation.workspace.generation_dir).is_dead)
+    lost = {call.request_key: call for call in calls if call.state == "sending" and is_dead(call.owner or "")}
+    for call in lost.values():
+        of_pack = counts[call.prompt]
+        of_pack["sending"] -= 1
+        of_pack["unknown"] = of_pack.get("unknown", 0) + 1
+    for of_pack in counts.values():
+        if not of_pack.get("sending", 1):
+            del of_pack["sending"]
+    return [replace(call, state="unknown") if call.request_key in lost else call for call in calls]
 
 
 def _named(call: CallRow) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ import click
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
+    from sourcing.generation.budget import Ceilings
     from sourcing.generation.endpoint import Endpoint
     from sourcing.generation.job import Job
     from sourcing.generation.pack import Pack
     from sourcing.generation.prices import Price
 
 __all__ = ["asking", "make_jobs", "prompt_roots"]
+
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # the shape of BCP 47
 
 _OPTIONS = (
     click.argument("pack_id", metavar="PACK"),
@@ -92,13 +96,13 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
             resend_unknown=asked["on_unknown"] == "resend",
             account=pack.prompt_hash,
             ceilings=ceilings,
-            price=_price(invocation, endpoint, asked["price"], batch=batch),
+            price=_price(invocation, endpoint, asked["price"], ceilings, batch=batch),
             give_up_after_s=settings.give_up_after_s,
             store_completions=settings.store_completions and endpoint.dialect.stored,
         )
         scope = Scope(
             track_ids=asked["track_ids"] or None,
-            languages=tuple(settings.languages),
+            languages=_languages(settings.languages),
             limit=asked["limit"],
             shard=Shard.parse(asked["shard"]) if asked["shard"] else None,
         )
@@ -106,6 +110,7 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
             Job(
                 workspace.root, pack.folder, endpoint, scope, options, samples=asked["samples"],
                 requests_per_minute=settings.requests_per_minute, tokens_per_minute=settings.tokens_per_minute,
+                prompt_roots=tuple(prompt_roots(invocation)),
             )
         )  # fmt: skip
     return jobs
@@ -147,8 +152,10 @@ def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
     )
 
 
-def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, *, batch: bool) -> Price:
-    from sourcing.generation.prices import named_price, price_of
+def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool) -> Price:
+    """A server on this machine is free, unless a budget stands on it: it may be the near end of one that bills."""
+    from sourcing.errors import UsageError
+    from sourcing.generation.prices import FREE, named_price, price_of
 
     settings = invocation.settings.generation
     named = named_price(
@@ -156,4 +163,20 @@ def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, *, batc
         input_usd_per_mtok=settings.price_input_usd_per_mtok,
         output_usd_per_mtok=settings.price_output_usd_per_mtok,
     )
-    return price_of(endpoint.model, endpoint.base_url, overrides=named, must_know=True, batch=batch)
+    price = price_of(endpoint.model, endpoint.base_url, overrides=named, must_know=True, batch=batch)
+    if price is FREE and ceilings.max_nusd is not None and not endpoint.is_local:
+        raise UsageError(
+            f"--max-usd at {endpoint.name}",
+            "nothing tells what it bills, and a proxy on this machine may bill what its provider does",
+            "add --price IN,OUT (USD per million tokens), or --price 0 where nobody bills",
+        )
+    return price
+
+
+def _languages(tags: Sequence[str]) -> tuple[str, ...]:
+    from sourcing.errors import UsageError
+
+    for tag in tags:
+        if not _LANGUAGE_TAG.fullmatch(tag):
+            raise UsageError(f"--language {tag}", "it is no language tag", "write it like en, zh or pt-BR")
+    return tuple(tags)

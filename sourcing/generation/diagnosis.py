@@ -60,8 +60,7 @@ def problem(failure: CallFailed, endpoint: Endpoint) -> tuple[str, str]:
     if failure.outcome == "quota_exhausted" or failure.status == 402:
         return said, "top up the account"
     if failure.status in (401, 403):
-        variable = "AZURE_OPENAI_API_KEY" if endpoint.dialect.name.startswith("azure") else "OPENAI_API_KEY"
-        return said, f"set {variable} to a key that this server and model accept"
+        return said, f"set {endpoint.dialect.key_variable} to a key that this server and model accept"
     if failure.status == 404:
         return said, "check --base-url (it usually ends in /v1) and --model"
     if failure.status == 429:

@@ -46,6 +46,11 @@ class Dialect:
     stored: bool = False  # completions kept by the server ...
     metadata: bool = False  # ... and found again by what was noted on them
 
+    @property
+    def key_variable(self) -> str:
+        """Where a user puts the key; OPENAI_API_KEY is read too."""
+        return "AZURE_OPENAI_API_KEY" if self.name.startswith("azure") else "OPENAI_API_KEY"
+
     def address(self, base_url: str, model: str) -> str:
         """The base URL that `/chat/completions` follows."""
         base = base_url.rstrip("/")

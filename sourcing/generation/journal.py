@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_reading import STATES, CallRow, JournalReader, RunState
 from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty, packer, unpack
 from sourcing.generation.plan import PlannedCall
+from sourcing.store.shard import Shard
 
 __all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
 
@@ -106,8 +108,9 @@ class Journal(JournalReader):
     ) -> RunState:
         """The run of this plan to take up, or a new one; `pack` is its id, version and prompt hash.
 
-        A run is taken up only while no other plan of its pack and endpoint was begun after it: a call belongs to the
-        run that wanted it last.
+        A run is taken up only while nothing that may share calls with it was begun after it, for its pack and endpoint:
+        another plan, or another part of the tracks that overlaps with its own. A call belongs to the run that wanted
+        it last.
         """
         with self.transaction():
             self._connection.execute(
@@ -117,11 +120,16 @@ class Journal(JournalReader):
                 "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", (endpoint, model)
             ).fetchone()
             found = self._connection.execute(
-                "SELECT run_id, position, planned FROM runs r WHERE plan = ? AND shard = ? AND prompt_id = ?"
-                " AND endpoint_id = ? AND NOT EXISTS (SELECT 1 FROM runs n WHERE n.prompt_id = r.prompt_id"
-                " AND n.endpoint_id = r.endpoint_id AND n.run_id > r.run_id AND n.plan <> r.plan)",
+                "SELECT run_id, position, planned FROM runs WHERE plan = ? AND shard = ? AND prompt_id = ?"
+                " AND endpoint_id = ? ORDER BY run_id DESC LIMIT 1",
                 (plan, shard, pack[0], endpoint_id),
             ).fetchone()
+            newer = self._connection.execute(
+                "SELECT DISTINCT plan, shard FROM runs WHERE prompt_id = ? AND endpoint_id = ? AND run_id > ?",
+                (pack[0], endpoint_id, found[0] if found is not None else 0),
+            )
+            if found is not None and any(began != plan or _overlap(part, shard) for began, part in newer.fetchall()):
+                found = None
             if found is not None:
                 return RunState(int(found[0]), int(found[1]), bool(found[2]))
             made = self._connection.execute(
@@ -153,7 +161,7 @@ class Journal(JournalReader):
             call_id, state, kind, parent = execute(
                 "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes,"
                 " body) VALUES (?, ?, ?, ?, 'planned', ?, ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET"
-                " run_id = excluded.run_id, body = iif(state = 'replied', body, excluded.body)"
+                " run_id = max(run_id, excluded.run_id), body = iif(state = 'replied', body, excluded.body)"
                 " RETURNING call_id, state, kind, parent",
                 (
                     *(call.request_key, endpoint_id, run_id, call.sample_idx, now, now),
@@ -375,6 +383,12 @@ class Journal(JournalReader):
 def _open(row: sqlite3.Row) -> OpenCall:
     call_id, key, body, kind, parent, state = row
     return OpenCall(int(call_id), str(key), unpack(body), str(kind), parent, str(state))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two parts of the tracks, "" for all of them, may have a track in common."""
+    first, second = (Shard.parse(text or "1/1") for text in (one, other))
+    return (first.index - second.index) % math.gcd(first.count, second.count) == 0
 
 
 def _text(at: datetime) -> str:

@@ -49,6 +49,7 @@ class CallRow:
     doc_id: str | None
     error: str | None
     updated_at: str
+    owner: str | None  # the process that asked last
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ class JournalReader:
         """Calls in these states, one row per track they are wanted for, sorted."""
         marks = ", ".join("?" * len(states))
         rows = self._connection.execute(
-            "SELECT c.request_key, c.state, c.error, c.updated_at, r.prompt_id || '@' || r.prompt_version AS prompt,"
-            " w.track_id, w.doc_id FROM calls c JOIN wanted w ON w.call_id = coalesce(c.parent, c.call_id)"
+            "SELECT c.request_key, c.state, c.error, c.updated_at, c.owner,"
+            " r.prompt_id || '@' || r.prompt_version AS prompt, w.track_id, w.doc_id"
+            " FROM calls c JOIN wanted w ON w.call_id = coalesce(c.parent, c.call_id)"
             f" JOIN runs r ON r.run_id = c.run_id WHERE c.state IN ({marks})"
             " AND (c.state <> 'sending' OR c.batch IS NULL)"
             " ORDER BY w.prompt_id, w.track_id, w.doc_id, c.request_key",

@@ -64,11 +64,12 @@ class RunResult:
     failed: int = 0
     unknown: int = 0  # lost sight of in this run
     held: int = 0  # unknown from a former run, not resent
+    elsewhere: int = 0  # in batches, or in flight from another process
     followed: int = 0  # larger tries and repairs answered in this run
     stopped: CrossmusimError | None = None
 
     def counts(self) -> dict[str, int]:
-        names = ("planned", "cached", "replied", "failed", "unknown", "held", "followed")
+        names = ("planned", "cached", "replied", "failed", "unknown", "held", "elsewhere", "followed")
         return {name: getattr(self, name) for name in names}
 
     def __add__(self, other: RunResult) -> RunResult:
@@ -105,7 +106,7 @@ def run_calls(
             asyncio.run(engine.send_all(run.run_id, feed))
     after = journal.run_counts(run.run_id)
     result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
-    result.held = after["unknown"] - result.unknown
+    result.held, result.elsewhere = after["unknown"] - result.unknown, after["sending"]
     return result
 
 
@@ -180,8 +181,10 @@ class _Engine:
                 except* sqlite3.Error as errors:
                     found = f"it cannot be written ({errors.exceptions[0]})"
                     self._stop(StoppedShort("generation journal", found, "free disk space and run the same command"))
-        if self.result.failed and not self.result.replied and not self.result.stopped:
-            self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", _LOOK))
+        unanswered = self.result.failed + self.result.unknown
+        if unanswered and not self.result.replied and not self.result.stopped:
+            cure = _LOOK if self.result.failed else _DECIDE
+            self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", cure))
 
     async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
         """First what follows from replies that an ended process had no time to look at."""
@@ -390,7 +393,7 @@ class _Engine:
             self.result.failed += 1
         self.failures_in_a_row += 1
         if failure.fatal:
-            self._stop(UpstreamError(self.endpoint.name, self.last_failure, _cure(failure)))
+            self._stop(UpstreamError(self.endpoint.name, self.last_failure, _cure(failure, self.endpoint)))
         elif failure.outcome == "connection_refused":
             self._stop(UpstreamError(f"model server {self.endpoint.name}", self.last_failure, _START))
         elif self.failures_in_a_row >= _FAILURES_IN_A_ROW:
@@ -420,12 +423,13 @@ def _throttled(failure: CallFailed) -> bool:
 
 _SERVER_ENDED = ("connection_refused", "connection_lost", "reply_cut", "timeout")
 _START = "start it, or use --endpoint local"
+_DECIDE = "see how the server is; --on-unknown resend asks again, and may be billed twice"
 _LOOK = "see `crossmusim generate status`, mend the cause, run the same command again"
 
 
-def _cure(failure: CallFailed) -> str:
+def _cure(failure: CallFailed, endpoint: Endpoint) -> str:
     if failure.outcome == "quota_exhausted" or failure.status == 402:
         return "top up the account, then run the same command again"
     if failure.status == 404:
         return "check --base-url (it usually ends in /v1) and --model"
-    return "set OPENAI_API_KEY to a key this endpoint and model accept"
+    return f"set {endpoint.dialect.key_variable} to a key this endpoint and model accept"

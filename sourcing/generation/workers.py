@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -38,7 +39,8 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
     for part in _parts(job, workers):
         reader, writer = context.Pipe(duplex=False)
         process: BaseProcess = context.Process(target=_work, args=(part, writer), daemon=True)
-        process.start()
+        with _deaf_to_terminal():
+            process.start()
         writer.close()  # so that a dead worker is an end of file
         processes.append(process)
         readers.append(reader)
@@ -67,6 +69,20 @@ def _parts(job: Job, workers: int) -> Iterator[Job]:
         yield replace(job, scope=scope, options=replace(job.options, concurrency=share))
 
 
+@contextlib.contextmanager
+def _deaf_to_terminal() -> Iterator[None]:
+    """A process started here never hears SIGINT: a terminal sends it to all of them, and we pass it on ourselves.
+
+    Heard twice, it would break off the calls in flight. Ignoring it would not do, as a run sets handlers of its own.
+    """
+    resource_tracker.ensure_running()  # comes with the first process else, and lets SIGINT in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _messages(readers: list[Connection]) -> Iterator[RunResult | int]:
     """What the workers tell, until all of them are gone: how many replies came, and at last a result."""
     waiting = list(readers)
@@ -88,7 +104,6 @@ def _pass_on(processes: list[BaseProcess]) -> None:
 
 def _work(job: Job, writer: Connection) -> None:
     """In a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent passes it on once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     replies = 0
 

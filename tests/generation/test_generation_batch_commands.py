@@ -11,7 +11,7 @@ from batchserver import BatchServer, Body, Ending, answered, never_begun
 from click.testing import CliRunner, Result
 from genworld import PROSE, SECRET, documents, matches, tracks
 
-from sourcing.commands import generate_batch
+from sourcing.commands import generate, generate_batch
 from sourcing.commands.invocation import Invocation
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.generation.journal import Journal
@@ -89,6 +89,18 @@ def test_submitting_with_wait_ends_with_descriptions(tmp_path: Path) -> None:
         assert workspace.read(Description).height == 4
         again = told(tmp_path, "submit", *asked(server, "--wait"))
         assert (again["submitted"], again["replied"], len(server.batches)) == (0, 0, 1)
+
+
+def test_a_run_says_which_calls_are_in_batches(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with BatchServer(good, looks=2) as server:
+        told(tmp_path, "submit", *asked(server))
+        command = [*asked(server), "--price", "0"]
+        result = CliRunner().invoke(generate.run, command, obj=Invocation(workspace_dir=tmp_path, json=False))
+        assert result.exception is None, result.exception
+        assert server.online == []
+    assert "4 calls are in batches" in result.output
+    assert "`crossmusim generate batch collect`" in result.output
 
 
 def test_words_say_what_the_numbers_say(tmp_path: Path) -> None:

@@ -137,11 +137,26 @@ def test_a_run_is_taken_up_until_another_plan_of_its_pack_is_begun(tmp_path: Pat
             journal.register(first, [call()], position=7, at=AT)
             journal.register(first, [], position=3, at=AT)
         assert enter(journal, "p") == (first, 7, False), "another process may plan the same run, and be further"
-        part, _, _ = enter(journal, "p", shard="1/2")
-        assert part != first
-        assert enter(journal, "p")[0] == first, "parts of one plan do not supersede each other"
+        parts = [enter(journal, "p", shard)[0] for shard in ("1/2", "2/4", "4/4")]
+        assert len({first, *parts}) == 4
+        again = [enter(journal, "p", shard)[0] for shard in ("1/2", "2/4", "4/4")]
+        assert again == parts, "parts that share no track do not supersede each other"
+        whole, position, _ = enter(journal, "p")
+        assert (whole > parts[-1], position) == (True, 0), "a part took calls from the whole"
+        assert enter(journal, "p", "1/2")[0] > whole, "and the whole from its parts"
         other, _, _ = enter(journal, "p2")
-        assert enter(journal, "p")[0] not in (first, part, other)
+        assert enter(journal, "p")[0] > other
+
+
+def test_a_call_belongs_to_the_newest_run_that_wants_it(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        runs = [
+            journal.enter_run(pack=PACK, endpoint="e", model="m", plan="p", shard=shard, at=AT) for shard in ("", "1/2")
+        ]
+        for run in (*runs, runs[0]):  # the first one is at work still, while the second has planned
+            with journal.transaction():
+                journal.register(run.run_id, [call()], position=1, at=AT)
+        assert [journal.run_counts(run.run_id)["planned"] for run in runs] == [0, 1]
 
 
 def test_a_reply_that_was_followed_up_gives_way_to_what_followed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from loopback import Asked, Reply
 
 from sourcing.errors import StoppedShort, UpstreamError
 from sourcing.generation.budget import Ceilings
+from sourcing.generation.job import Job, run_job
 from sourcing.generation.journal import JOURNAL_FILE, Journal
 from sourcing.generation.journal_schema import unpack
 from sourcing.generation.prices import named_price
@@ -40,7 +41,8 @@ def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp
         world = World(tmp_path, server.url)
         result = world.run()
         assert result.counts() == {
-            "planned": 4, "cached": 0, "replied": 4, "failed": 0, "unknown": 0, "held": 0, "followed": 0,
+            "planned": 4, "cached": 0, "replied": 4, "failed": 0, "unknown": 0, "held": 0, "elsewhere": 0,
+            "followed": 0,
         }  # fmt: skip
         sent = {json.dumps(json.loads(asked.body), sort_keys=True) for asked in server.log}
         assert sent == {json.dumps(call.body, sort_keys=True) for call in world.calls}
@@ -349,6 +351,21 @@ def test_workers_share_a_job_and_its_ceiling(tmp_path: Path) -> None:
         assert (result.replied, len(server.log), len(told)) == (40, 40, 40)
         rest = run_in_workers(world.job(concurrency=8), 2)
         assert (rest.planned, rest.cached, rest.replied, rest.stopped) == (60, 40, 20, None)
+    assert max(Counter(asked.body for asked in server.log).values()) == 1
+
+
+def test_what_workers_left_is_made_by_one_process_and_the_other_way_round(tmp_path: Path) -> None:
+    def upto(calls: int) -> Job:
+        return world.job(ceilings=Ceilings(max_calls=calls))
+
+    with chat_server(echo) as server:
+        world = World(tmp_path, server.url, count=20)
+        results = [
+            run_job(upto(4)), run_in_workers(upto(8), 2), run_job(upto(12)), run_in_workers(upto(16), 3),
+            run_job(upto(20)),
+        ]  # fmt: skip
+        assert [(result.planned, result.replied) for result in results] == [(20, 4)] * 5
+        assert results[-1].stopped is None
     assert max(Counter(asked.body for asked in server.log).values()) == 1
 
 

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ from genworld import PROSE, documents, matches, tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
 from sourcing.cli import main
+from sourcing.generation.budget import NO_CEILINGS
+from sourcing.generation.journal import Journal, Reserved
 from sourcing.store import Description, Document, Match, Track, Workspace
+from sourcing.store.presence import Presence
 
 CROSSMUSIM = str(Path(sys.executable).with_name("crossmusim"))
 SECRET = "sk-very-secret-0123456789"
@@ -165,6 +170,20 @@ def test_a_server_that_is_not_there_ends_with_4_and_loses_nothing(
     assert said["error"]["message"] == f"model server {url}: connection refused; start it, or use --endpoint local"
 
 
+def test_a_server_that_answers_nobody_ends_with_4_though_calls_may_have_been_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken_off(body: dict[str, Any], asked: Asked) -> Reply:
+        raise ConnectionResetError
+
+    fill(tmp_path)
+    with chat_server(broken_off) as server:
+        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        assert (code, len(server.log)) == (4, 4)
+        assert "no call was answered" in result["error"]["found"]
+        assert "--on-unknown" in result["error"]["cure"]
+
+
 def test_a_call_ceiling_ends_with_5_and_keeps_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = fill(tmp_path)
     with chat_server(good) as server:
@@ -172,6 +191,61 @@ def test_a_call_ceiling_ends_with_5_and_keeps_what_it_has(tmp_path: Path, capsys
         assert (code, len(server.log)) == (5, 1)
         assert "--max-calls 1 has no room for 1 more" in said["error"]["message"]
     assert workspace.read(Description).filter(pl.col("origin") == "mined").height == 1
+
+
+def test_a_budget_of_money_needs_a_named_price_even_on_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path)
+    with chat_server(good) as server:  # as a proxy of a provider that bills would stand here
+        code, result = crossmusim(capsys, arguments(tmp_path, server, "--max-usd", "1"))
+        assert (code, server.log) == (2, [])
+        assert "--price" in result["error"]["cure"]
+        code, result = crossmusim(capsys, arguments(tmp_path, server, "--max-usd", "1", "--price", "0"))
+        assert (code, result["replied"]) == (0, 4)
+
+
+def test_a_language_that_is_no_tag_is_refused_before_anyone_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path)
+    with chat_server(good) as server:
+        for wrong in ("English", "en_US", "zh-", ""):
+            code, result = crossmusim(capsys, arguments(tmp_path, server, "--language", wrong))
+            assert (code, result["error"]["thing"], server.log) == (2, f"--language {wrong}", [])
+        for right in ("zh", "zh-Hant", "pt-BR", "yue"):
+            code, result = crossmusim(capsys, arguments(tmp_path, server, "--language", right, verb="plan"))
+            assert (code, result["planned"]) == (0, 4)
+
+
+def test_a_call_whose_process_was_killed_is_unknown_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = fill(tmp_path)
+    with chat_server(good) as server:
+        assert crossmusim(capsys, arguments(tmp_path, server, "--max-calls", "1"))[0] == 5
+    presence = Presence(workspace.generation_dir)  # that of a process at work, and then of one that is gone
+    with Journal.open(presence.folder, presence.owner) as journal:
+        run_id = journal.connection.execute("SELECT run_id FROM calls").fetchone()[0]
+        opened = journal.open_calls(run_id, "planned", before=datetime.now(UTC))[0]
+        sent = {"scope": "s", "reserve": Reserved(10, 10), "ceilings": NO_CEILINGS}
+        assert journal.sending(opened.call_id, datetime.now(UTC), **sent) == ""
+    asking = ["--workspace", str(tmp_path), "--json", "generate", "status"]
+    with presence.entered():
+        _, alive = crossmusim(capsys, asking)
+    _, gone = crossmusim(capsys, asking)
+    counts = [next(iter(told["calls"].values())) for told in (alive, gone)]
+    assert counts == [{"planned": 2, "replied": 1, "sending": 1}, {"planned": 2, "replied": 1, "unknown": 1}]
+    states = [[call["state"] for call in told["unknown"]] for told in (alive, gone)]
+    assert states == [["sending"], ["unknown"]]
+
+
+def test_a_refused_key_names_the_variable_that_this_kind_of_server_is_given_it_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path)
+    with chat_server(lambda body, asked: json_reply('{"error": {"message": "denied"}}', 401)) as server:
+        for dialect, variable in (("azure", "AZURE_OPENAI_API_KEY"), ("vllm", "OPENAI_API_KEY")):
+            code, result = crossmusim(capsys, arguments(tmp_path, server, "--dialect", dialect))
+            assert (code, result["error"]["cure"].split()[:2]) == (4, ["set", variable])
 
 
 def test_a_workspace_pack_lints_renders_and_locks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,3 +360,30 @@ def test_an_interrupted_command_says_so_and_is_taken_up(tmp_path: Path) -> None:
         assert answered < 12
         code, out, _ = finish(start(workspace.root, server))
         assert (code, json.loads(out)["cached"], len(server.log)) == (0, answered, 12)
+
+
+@pytest.mark.e2e
+def test_an_interrupt_of_all_processes_at_once_loses_no_reply_that_workers_wait_for(tmp_path: Path) -> None:
+    """As a terminal does it: Ctrl-C goes to every process of the foreground."""
+    started: list[subprocess.Popen[str]] = []
+    interrupted, asked_for = threading.Event(), threading.Barrier(4)
+
+    def answer(body: dict[str, Any], asked: Asked) -> Reply:
+        if not interrupted.is_set() and asked_for.wait(60) == 0:  # two calls of each worker are in flight
+            os.killpg(started[0].pid, signal.SIGINT)
+            interrupted.set()
+        interrupted.wait(60)
+        return good(body, asked)
+
+    workspace = fill(tmp_path, 24)
+    with chat_server(answer) as server:
+        command = [CROSSMUSIM, *arguments(workspace.root, server, "--concurrency", "4", "--workers", "2")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, start_new_session=True, **pipes))
+        code, out, err = finish(started[0])
+        assert (code, json.loads(out)["error"]["found"]) == (5, "interrupted"), err
+        with Journal.read(workspace.generation_dir) as journal:
+            states = next(iter(journal.counts().values()))
+    answered = len(server.log)
+    assert 4 <= answered < 24
+    assert states == {"planned": 24 - answered, "replied": answered}, err
