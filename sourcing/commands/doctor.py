@@ -65,15 +65,16 @@ def doctor(
     write_json(invocation.workspace.generation_dir / DOCTOR_FILE, found.as_dict())
     if found.problem is not None:
         raise UpstreamError(f"model server {target.name}", found.problem, found.cure or "see its log")
-    invocation.emit(found.as_dict(), _lines(found))
+    told = "as named" if generation.dialect else "told by the address"
+    invocation.emit(found.as_dict(), _lines(found, told))
 
 
-def _lines(found: Diagnosis) -> list[object]:
+def _lines(found: Diagnosis, told: str) -> list[object]:
     from rich.table import Table
 
     table = Table("", "found", title=f"{found.model} at {found.endpoint}")
     for what, value in (
-        ("dialect", found.dialect_seen or f"{found.dialect} (told by the address)"),
+        ("dialect", found.dialect_seen or f"{found.dialect} ({told})"),
         ("model answers as", found.model_reported or _ANSWERS[None]),
         ("schema enforced", _ANSWERS[found.schema_enforced]),
         ("max_tokens obeyed", _ANSWERS[found.max_tokens_obeyed]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,10 +113,10 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
     started = time.monotonic()
     jobs = make_jobs(invocation, asked)
     workers = invocation.settings.generation.workers
-    result, looked_up = RunResult(), {}
+    result, looked_up = RunResult(), Counter[str]()
     for job in jobs:
         if asked["on_unknown"] == "reconcile":
-            looked_up = _reconcile(invocation, job)
+            looked_up.update(_reconcile(invocation, job))
         with invocation.progress(f"asking {job.endpoint.name}, {job.endpoint.model}", how_many(job)) as advance:
             result += run_in_workers(job, 1 if job.endpoint.is_local else workers, on_reply=advance)
         if result.stopped:
@@ -124,8 +125,10 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
     if result.stopped:
         invocation.note(", ".join(f"{number} {name}" for name, number in result.counts().items() if number))
         raise result.stopped
-    shown = {**result.counts(), **tables, **looked_up, "seconds": round(time.monotonic() - started, 2)}
-    invocation.emit(shown, [*_run_lines(result), *table_lines(tables)])
+    reconciled = {"reconciled": dict(looked_up)} if asked["on_unknown"] == "reconcile" else {}
+    shown = {**result.counts(), **tables, **reconciled, "seconds": round(time.monotonic() - started, 2)}
+    found = [f"{looked_up['found']} of {looked_up.total()} unknown calls found at the endpoint"] if reconciled else []
+    invocation.emit(shown, [*found, *_run_lines(result), *table_lines(tables)])
 
 
 def _run_lines(result: RunResult) -> list[str]:
@@ -148,7 +151,7 @@ def _run_lines(result: RunResult) -> list[str]:
     return lines
 
 
-def _reconcile(invocation: Invocation, job: Job) -> dict[str, Any]:
+def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
     """Look up what is not known of calls that were in flight at a crash; it must be known first which these are."""
     from datetime import UTC, datetime
 
@@ -159,4 +162,5 @@ def _reconcile(invocation: Invocation, job: Job) -> dict[str, Any]:
     presence = Presence(invocation.workspace.generation_dir)
     with presence.entered(), Journal.open(presence.folder, presence.owner) as journal:
         journal.bury(presence.is_dead, datetime.now(UTC))
-        return {"reconciled": reconcile_unknown(journal, job.endpoint, account=job.options.account)}
+        with invocation.progress(f"looking up calls at {job.endpoint.name}") as advance:
+            return reconcile_unknown(journal, job.endpoint, account=job.options.account, on_call=advance)

@@ -230,9 +230,10 @@ class BatchWire:
             cure = "see that it is reachable, then run the same command again"
             return UpstreamError(name, f"{shown} ({self._plain(error)})", cure)
         status, code = error.status_code, f"{error.code}: " if error.code else ""
-        found = f"{shown}: HTTP {status}: {code}{self._plain(error)}"
+        found = f"{shown}: HTTP {status}: {code}{self._plain(error).removeprefix(f'Error code: {status} - ')}"
         if status in (401, 403):
-            return BatchRefused(name, found, "set OPENAI_API_KEY to a key this endpoint and model accept")
+            variable = self._endpoint.dialect.key_variable
+            return BatchRefused(name, found, f"set {variable} to a key this endpoint and model accept")
         if status == 402 or error.code == "insufficient_quota":
             return BatchRefused(name, found, "top up the account, then run the same command again")
         if status in (404, 405, 501):

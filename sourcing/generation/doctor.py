@@ -144,10 +144,7 @@ class _Probe:
     async def _try_seed(self) -> None:
         body = {"messages": _asking("Write two hundred unrelated words."), "temperature": 1, "seed": 7}
         first = await self._chat(body, _LONG_TOKENS)
-        used = first.usage.get("completion_tokens")
-        self.found.max_tokens_obeyed = (
-            used <= _LONG_TOKENS if isinstance(used, int) else first.finish_reason == "length"
-        )
+        self.found.max_tokens_obeyed = _obeyed(first)
         second = await self._chat(body, _LONG_TOKENS)
         if first.content:
             self.found.seed_honoured = first.content == second.content
@@ -207,6 +204,15 @@ def _fits(content: str | None) -> bool:
         and set(value) == set(properties)
         and all(value[name] in kind["enum"] for name, kind in properties.items())
     )
+
+
+def _obeyed(said: Completion) -> bool | None:
+    """Whether an answer was cut where it was to be; None where it ended by itself before, which tells nothing."""
+    used = said.usage.get("completion_tokens")
+    least = used if isinstance(used, int) else len((said.content or "").split())  # a word is a token, or more
+    if least > _LONG_TOKENS:
+        return False
+    return True if said.finish_reason == "length" else None
 
 
 def _is_list(answer: Any) -> bool:

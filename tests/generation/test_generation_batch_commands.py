@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchserver import BatchServer, Body, Ending, answered, never_begun
+from batchserver import BatchServer, Body, Ending, Fault, answered, never_begun
 from click.testing import CliRunner, Result
 from genworld import PROSE, SECRET, documents, matches, tracks
 
@@ -101,6 +101,16 @@ def test_a_run_says_which_calls_are_in_batches(tmp_path: Path) -> None:
         assert server.online == []
     assert "4 calls are in batches" in result.output
     assert "`crossmusim generate batch collect`" in result.output
+
+
+def test_a_refused_key_is_said_in_the_servers_words_with_the_variable_it_is_set_by(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with BatchServer(good) as server:
+        server.faults = [Fault("POST", "/v1/files", 401)]
+        error = typed(tmp_path, "submit", *asked(server, "--dialect", "azure-v1")).exception
+    assert isinstance(error, UpstreamError)
+    assert error.found == "could not take the file: HTTP 401: trouble"
+    assert error.cure.startswith("set AZURE_OPENAI_API_KEY to")
 
 
 def test_words_say_what_the_numbers_say(tmp_path: Path) -> None:

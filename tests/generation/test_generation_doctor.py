@@ -223,6 +223,15 @@ def test_a_server_that_refuses_is_reachable_and_of_no_use_with_the_cure(
     assert found.calls == 1 and found.findings == []
 
 
+def test_an_answer_that_ended_by_itself_tells_nothing_of_max_tokens() -> None:
+    class Terse(Server):
+        def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+            return super().answer({**body, "max_tokens": 100})
+
+    assert examine(Terse()).max_tokens_obeyed is None
+    assert examine(Terse(usage=False)).max_tokens_obeyed is None
+
+
 def test_a_server_that_answers_something_else_is_of_no_use() -> None:
     class Odd(Server):
         def answer(self, _body: dict[str, Any]) -> dict[str, Any]:
@@ -254,6 +263,7 @@ def test_the_command_prints_one_object_and_leaves_it_in_the_workspace_without_th
     assert (said["usable"], said["schema_enforced"], said["dialect"], said["calls"]) == (True, True, "openai", 3)
     assert {name for name in said if name != "latency_s"} == {name for name in json.loads(kept) if name != "latency_s"}
     assert "it took 3 calls, 30 tokens in and 60 out, billed like any other" in shown
+    assert "openai (as named)" in shown
     assert SECRET not in kept + shown + json.dumps(said)
 
 

@@ -238,6 +238,34 @@ def test_a_call_whose_process_was_killed_is_unknown_at_once(tmp_path: Path, caps
     assert states == [["sending"], ["unknown"]]
 
 
+def test_what_is_looked_up_for_several_models_is_told_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSMUSIM_GENERATION__STORE_COMPLETIONS", "true")
+    stored: dict[str, dict[str, Any]] = {}
+
+    def answer(asked: Asked) -> Reply:
+        path = asked.path.partition("?")[0].removeprefix("/v1/chat/completions").strip("/")
+        if asked.method == "GET":
+            return json_reply(json.dumps(stored[path] if path else {"data": list(stored.values())}))
+        body = json.loads(asked.body)
+        kept = {**json.loads(completion(GOOD)), "id": f"c-{len(stored)}", "metadata": body["metadata"]}
+        if body["model"] != "m" or len(stored) < 2:  # what "m" is asked later is not kept
+            stored[kept["id"]] = kept
+        raise ConnectionResetError
+
+    fill(tmp_path)
+    with Loopback(answer) as server:
+        both = arguments(tmp_path, server, "--model", "n", "--limit", "3", "--dialect", "openai", "--concurrency", "1")
+        assert crossmusim(capsys, both)[0] == 4  # "m" answered nobody
+        assert crossmusim(capsys, [*both, "--on-unknown", "reconcile"])[0] == 4  # and now "n"
+        code, result = crossmusim(capsys, [*both, "--on-unknown", "reconcile"])
+        assert (code, result["cached"], result["held"]) == (0, 5, 1)
+        assert result["reconciled"] == {"found": 3, "missing": 1}
+        main([*(word for word in both if word != "--json"), "--on-unknown", "reconcile"])
+    assert "0 of 1 unknown calls found at the endpoint" in capsys.readouterr().out
+
+
 def test_a_refused_key_names_the_variable_that_this_kind_of_server_is_given_it_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
