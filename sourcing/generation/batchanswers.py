@@ -56,6 +56,11 @@ class Lines:
     strangers: int = 0
     named: list[str] = field(default_factory=list)  # the first few strangers
 
+    @property
+    def others(self) -> int:
+        """Lines that were not broken."""
+        return len(self.seen) + self.duplicates + self.strangers
+
     def oddities(self) -> dict[str, int]:
         odd = {"duplicates": self.duplicates, "broken": self.broken, "strangers": self.strangers}
         return {name: number for name, number in odd.items() if number}

@@ -94,17 +94,21 @@ def import_answers(
 ) -> tuple[Tally, Lines]:
     """Journal what these output files hold, also of calls that lie in no shard; the same file twice changes nothing.
 
-    Calls without a line stay exported: a file may hold a part of the answers.
+    Calls without a line stay exported: a file may hold a part of the answers. InputError for a file without any.
     """
     shards, tally, found = Shards(journal, clock), Tally(), Lines()
     answers = Answers(shards, checker_of, clock=clock)
     with lock():
         for path in paths:
+            broken, others = found.broken, found.others
             try:
                 with path.open("rb") as stream:
                     chunks = iter(lambda: stream.read(_CHUNK), b"")
                     answers.take(json_lines(chunks, must_be_whole=False), found, tally, on_answers)
             except OSError as error:
                 raise InputError(str(path), f"it cannot be read ({error.strerror})", "name an output file") from None
+            if found.broken > broken and found.others == others:
+                cure = "name the file that `vllm run-batch -o` or the Batch API wrote"
+                raise InputError(str(path), f"none of its {found.broken - broken} lines is an answer", cure)
         shards.close_answered_exports()
     return tally, found

@@ -79,8 +79,8 @@ def read_answer(line: bytes) -> AnswerLine | None:
     except (ValueError, RecursionError):
         return None
     custom_id = said.get("custom_id") if isinstance(said, dict) else None
-    if not isinstance(custom_id, str):
-        return None
+    if not isinstance(custom_id, str) or (said.keys() >= {"method", "url", "body"} and "response" not in said):
+        return None  # a request is none either
     response, error = _mapping(said.get("response")), _mapping(said.get("error"))
     status = response.get("status_code")
     status = status if isinstance(status, int) and not isinstance(status, bool) else None

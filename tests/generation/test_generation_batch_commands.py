@@ -13,7 +13,7 @@ from genworld import PROSE, SECRET, documents, matches, tracks
 
 from sourcing.commands import generate, generate_batch
 from sourcing.commands.invocation import Invocation
-from sourcing.errors import StoppedShort, UpstreamError, UsageError
+from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.journal import Journal
 from sourcing.store import Description, Document, Match, Track, Workspace
 
@@ -168,6 +168,21 @@ def test_exported_calls_come_back_through_import(tmp_path: Path) -> None:
     assert told(tmp_path, "import_", str(replies))["already"] == 4
     empty = told(tmp_path, "export", *asked("http://127.0.0.1:9/v1", "--out", str(tmp_path / "more.jsonl")))
     assert (empty["exported"], empty["file"]) == (0, None)
+
+
+def test_what_holds_no_answers_is_refused_and_its_calls_stay_exported(tmp_path: Path) -> None:
+    fill(tmp_path)
+    calls, notes, empty = tmp_path / "calls.jsonl", tmp_path / "notes.txt", tmp_path / "empty.jsonl"
+    told(tmp_path, "export", *asked("http://127.0.0.1:9/v1", "--out", str(calls)))
+    notes.write_text("track_id,title\nt-000,Song 0\n", encoding="utf-8")
+    empty.touch()
+    for path, lines in ((calls, 4), (notes, 2)):  # the export itself is the file next to the one that is meant
+        error = typed(tmp_path, "import_", str(path)).exception
+        assert isinstance(error, InputError)
+        assert error.found == f"none of its {lines} lines is an answer"
+    assert told(tmp_path, "import_", str(empty))["replied"] == 0, "nothing is answered yet"
+    (row,) = told(tmp_path, "status")["shards"]
+    assert (row["state"], row["calls"]) == ("exported", 4)
 
 
 @pytest.mark.parametrize(
