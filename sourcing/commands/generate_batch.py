@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,6 @@ def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
       crossmusim generate batch submit recall --model NAME --wait
     """
     from sourcing.generation.batch import Collected
-    from sourcing.generation.batchpicks import enter_job
     from sourcing.generation.batchsending import Submitted
     from sourcing.generation.batchwire import require_batches
 
@@ -61,12 +61,12 @@ def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
     sent, total = Submitted(), Collected()
     with open_desk(invocation) as desk:
         for job in jobs:
-            run, steps = enter_job(job, desk.journal)
+            run = job.enter(desk.journal, datetime.now(UTC))
             if wait:
                 with _heard(invocation, f"batches at {job.endpoint.name}", None) as heard:
-                    done, _ = desk.drive(run, steps, job.options, total=total, on_shard=_tell(invocation), **heard)
+                    done, _ = desk.drive(run, job.steps, job.options, total=total, on_shard=_tell(invocation), **heard)
             else:
-                done = desk.submit(run, steps, job.options, on_shard=_tell(invocation))
+                done = desk.submit(run, job.steps, job.options, on_shard=_tell(invocation))
             sent += done
     shards = [shard_row(shard) for shard in sent.shards]
     result = {"submitted": sent.calls, "waiting": sent.waiting, "too_large": sent.too_large, "shards": shards}
@@ -179,7 +179,6 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
     """
     from sourcing.errors import UsageError
     from sourcing.generation.batchexport import export_calls
-    from sourcing.generation.batchpicks import enter_job
 
     jobs = _jobs(invocation, asked, batch=False)
     if len(jobs) != 1:
@@ -188,8 +187,8 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
     if job.endpoint.is_local:
         raise UsageError("--endpoint local", "the embedded model reads no batch files", "use `generate run`")
     with open_journal(invocation) as journal, invocation.progress(f"writing {out}") as advance:
-        run, steps = enter_job(job, journal)
-        done = export_calls(journal, run, steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
+        run = job.enter(journal, datetime.now(UTC))
+        done = export_calls(journal, run, job.steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
     lines = [f"{done.calls} calls, {done.bytes:,} bytes in {out}" if done.calls else "nothing is left to export"]
     _raise(invocation, done.stopped, lines)
     invocation.emit({"exported": done.calls, "bytes": done.bytes, "file": str(out) if done.calls else None}, lines)

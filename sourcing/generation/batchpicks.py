@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 
 from sourcing.generation.batchfiles import request_line
 from sourcing.generation.estimate import worst_case
-from sourcing.generation.job import Job, read_tables
 from sourcing.generation.journal import Journal, Reserved
 from sourcing.generation.journal_reading import RunState
 from sourcing.generation.journal_schema import unpack
-from sourcing.generation.plan import Step, plan_steps
+from sourcing.generation.plan import Step
 from sourcing.generation.prices import Price
-from sourcing.store.workspace import Workspace
 
-__all__ = ["Pick", "Picks", "enter_job", "pick_calls", "register_plan"]
+__all__ = ["Pick", "Picks", "pick_calls", "register_plan"]
 
 _STEPS = 256  # targets rendered and written down together
 _BYTES_PER_TOKEN = 3  # careful: English prose has four or more
@@ -40,26 +38,6 @@ class Picks:
     calls: list[Pick] = field(default_factory=list)
     no_room: bool = False
     too_large: int = 0
-
-
-def enter_job(
-    job: Job, journal: Journal, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> tuple[RunState, Callable[[int], Iterator[Step]]]:
-    """The run of a job, new or taken up, and the steps of its plan behind the first so many targets."""
-    workspace, pack, endpoint = Workspace(job.workspace), job.pack, job.endpoint
-
-    def steps(start: int) -> Iterator[Step]:
-        return plan_steps(pack, endpoint, read_tables(workspace, pack), job.scope, start=start)
-
-    run = journal.enter_run(
-        pack=(pack.id, pack.version, pack.prompt_hash),
-        endpoint=endpoint.identity,
-        model=endpoint.model,
-        plan=job.plan,
-        shard="" if job.scope.shard is None else str(job.scope.shard),
-        at=clock(),
-    )
-    return run, steps
 
 
 def register_plan(

@@ -13,7 +13,7 @@ from pathlib import Path
 import dataframely as dy
 
 from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.journal import Journal
+from sourcing.generation.journal import Journal, RunState
 from sourcing.generation.judging import is_judge
 from sourcing.generation.pack import Pack, load_pack, pack_roots
 from sourcing.generation.plan import Scope, Step, Tables, plan_steps
@@ -70,6 +70,21 @@ class Job:
         """What its plan reads, as it is now."""
         return read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
 
+    def steps(self, start: int) -> Iterator[Step]:
+        """The steps of its plan behind the first so many targets."""
+        return plan_steps(self.pack, self.endpoint, self.tables(), self.scope, start=start)
+
+    def enter(self, journal: Journal, at: datetime) -> RunState:
+        """Its run in this journal, new or taken up."""
+        return journal.enter_run(
+            pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
+            endpoint=self.endpoint.identity,
+            model=self.endpoint.model,
+            plan=self.plan,
+            shard="" if self.scope.shard is None else str(self.scope.shard),
+            at=at,
+        )
+
 
 def run_job(
     job: Job,
@@ -78,28 +93,18 @@ def run_job(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
     """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job."""
-    pack, endpoint = job.pack, job.endpoint
-    folder = Workspace(job.workspace).generation_dir
+    endpoint, folder = job.endpoint, Workspace(job.workspace).generation_dir
     presence = Presence(folder)
-
-    def steps(start: int) -> Iterator[Step]:
-        return plan_steps(pack, endpoint, job.tables(), job.scope, start=start)
-
     quota = Quota(
         folder / QUOTA_FILE, f"{endpoint.identity} {endpoint.model}",
         requests_per_minute=job.requests_per_minute, tokens_per_minute=job.tokens_per_minute,
     )  # fmt: skip
     with presence.entered(), Journal.open(folder, presence.owner) as journal, quota:
         journal.bury(presence.is_dead, clock())
-        run = journal.enter_run(
-            pack=(pack.id, pack.version, pack.prompt_hash),
-            endpoint=endpoint.identity,
-            model=endpoint.model,
-            plan=job.plan,
-            shard="" if job.scope.shard is None else str(job.scope.shard),
-            at=clock(),
+        run = job.enter(journal, clock())
+        return run_calls(
+            run, job.steps, journal, job.pack, endpoint, job.options, quota=quota, on_reply=on_reply, clock=clock
         )
-        return run_calls(run, steps, journal, pack, endpoint, job.options, quota=quota, on_reply=on_reply, clock=clock)
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:

@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 from batchserver import BatchServer, Body, Ending, Fault, answered, never_begun, refused
-from genworld import SECRET, World
+from genworld import AT, SECRET, World
 
 from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.batch import BatchDesk, Collected
 from sourcing.generation.batchexport import export_calls, import_answers
-from sourcing.generation.batchpicks import enter_job
 from sourcing.generation.batchsending import BatchOptions, Submitted
 from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.checking import ReplyChecker
@@ -71,12 +70,12 @@ class Batches(World):
     def submit(self, ceilings: Ceilings = NO_CEILINGS, **options: Any) -> Submitted:
         with self.desk(**options) as desk:
             job = self.job(ceilings=ceilings, price=PRICE)
-            return desk.submit(*enter_job(job, desk.journal), job.options)
+            return desk.submit(job.enter(desk.journal, AT), job.steps, job.options)
 
     def drive(self, ceilings: Ceilings = NO_CEILINGS, **options: Any) -> tuple[Submitted, Collected]:
         with self.desk(**options) as desk:
             job = self.job(ceilings=ceilings, price=PRICE)
-            return desk.drive(*enter_job(job, desk.journal), job.options)
+            return desk.drive(job.enter(desk.journal, AT), job.steps, job.options)
 
     def collect(self, *, wait: bool = True, **options: Any) -> Collected:
         with self.desk(**options) as desk:
@@ -646,7 +645,7 @@ class Files(Batches):
     def export(self, path: Path, ceilings: Ceilings = NO_CEILINGS) -> Any:
         with self.journal() as journal:
             job = self.job(ceilings=ceilings, price=PRICE)
-            run, steps = enter_job(job, journal)
+            run, steps = job.enter(journal, AT), job.steps
             return export_calls(journal, run, steps, job.options, path, lock=lambda: self.workspace.lock("batch"))
 
     def take(self, *paths: Path) -> Any:

@@ -78,7 +78,7 @@ def test_marked_lyrics_are_known_and_the_prose_around_them_is_none(text: str):
         "== Lyrics and music ==\nThe words describe a long walk home after a quarrel. They were written in 1990.",
         "It is a rock / pop / jazz hybrid. Genres: rock / pop / jazz.",
         "Soft piano\nGentle strings\nSlow tempo\nWarm mood",
-        "Track list\n1. The long way home tonight 3:45\n2. A river in the winter sun 2:10\n3. Come back to me 4:00\n4. Stay",
+        "Track list\n1. The long way home tonight 3:45\n2. A river in the winter sun 2:10\n3. Come back 4:00\n4. Stay",
         "Genre: rock and roll music\nLabel: a small one there\nLength: three minutes or so\nProducer: somebody at home",
         "- a slow and weary piano\n- a string part by itself\n- a voice from far away\n- rain on a tin roof",
         "He plays guitar and/or piano; see [1] and (chorus effect) in the mix [citation needed].",

@@ -13,7 +13,7 @@ from sourcing.generation.pack import load_pack, render
 from sourcing.generation.packcheck import load_cases
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
-PACKS = {name: load_pack(PROMPTS / name) for name in ("mine", "recall")}
+PACKS = {name: load_pack(PROMPTS / name) for name in ("judge", "mine", "recall")}
 CASES = [pytest.param(pack, case, id=f"{pack.id}-{case.name}") for pack in PACKS.values() for case in load_cases(pack)]
 
 
@@ -38,7 +38,7 @@ def test_worked_examples_obey_the_packs_own_schema(pack):
     examples = [content for role, content in pack.blocks if role == "assistant"]
     for content in examples:
         jsonschema.validate(json.loads(content), dict(pack.output))
-    assert len(examples) == {"mine": 1, "recall": 0}[pack.id]
+    assert len(examples) == {"judge": 0, "mine": 1, "recall": 0}[pack.id]
 
 
 def test_a_document_cannot_close_its_own_frame_or_open_a_message():
