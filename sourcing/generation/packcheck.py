@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
-import jsonschema
+import jsonschema_rs
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -124,8 +124,8 @@ def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
     """Findings about a pack that loads, one sentence each; none is good. The lock is checked too."""
     findings = [*_input_findings(pack, known_inputs), *_schema_findings(pack.output, "output"), *_judge_findings(pack)]
     try:
-        jsonschema.Draft202012Validator.check_schema(dict(pack.output))
-    except jsonschema.SchemaError as error:
+        jsonschema_rs.meta.validate(dict(pack.output))
+    except jsonschema_rs.ValidationError as error:
         findings.append(f"output is not a JSON schema ({error.message})")
     if pack.sampling.max_tokens is None:
         findings.append("model.max_tokens is missing, so a reply has no end that could be planned for")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import jsonschema
+import jsonschema_rs
 import pytest
 
 from sourcing.generation.casetest import run_case
@@ -37,7 +37,7 @@ def test_every_recorded_reply_belongs_to_a_case_and_the_other_way_round(pack):
 def test_worked_examples_obey_the_packs_own_schema(pack):
     examples = [content for role, content in pack.blocks if role == "assistant"]
     for content in examples:
-        jsonschema.validate(json.loads(content), dict(pack.output))
+        jsonschema_rs.validate(dict(pack.output), json.loads(content))
     assert len(examples) == {"judge": 0, "mine": 1, "recall": 0}[pack.id]
 
 
