@@ -134,7 +134,7 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
 def _run_lines(result: RunResult) -> list[str]:
     lines = [
         f"{result.planned} calls: {result.cached} answered before, {result.replied} now,"
-        f" {result.failed} failed, {result.unknown} unknown"
+        f" {result.failed} failed, {result.unknown + result.held} unknown"
     ]
     if result.followed:
         lines.append(f"{result.followed} more calls followed replies that were cut or did not fit their schema")

@@ -263,7 +263,9 @@ def test_what_is_looked_up_for_several_models_is_told_together(
         assert (code, result["cached"], result["held"]) == (0, 5, 1)
         assert result["reconciled"] == {"found": 3, "missing": 1}
         main([*(word for word in both if word != "--json"), "--on-unknown", "reconcile"])
-    assert "0 of 1 unknown calls found at the endpoint" in capsys.readouterr().out
+    words = capsys.readouterr().out
+    assert "0 of 1 unknown calls found at the endpoint" in words
+    assert "6 calls: 5 answered before, 0 now, 0 failed, 1 unknown" in words
 
 
 def test_a_refused_key_names_the_variable_that_this_kind_of_server_is_given_it_in(
