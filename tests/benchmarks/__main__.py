@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("crawl", "replay", "records", "ledger", "match", "generate")
+BENCHMARKS = ("crawl", "replay", "records", "ledger", "match", "generate", "wire")
 
 
 def main() -> None:

@@ -1,34 +1,114 @@
-"""Model calls with rendering, journal and grounding against a bare `openai` loop that stores nothing."""
+"""Model calls with rendering, journal, checking and descriptions against bare loops that store nothing.
+
+The peers `litellm` and `bespokelabs-curator` are measured too where `PEERS_PYTHON` names a Python that has them, and
+the restart with `REPLIES` journalled replies (a million takes minutes to fill) where that is set.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
+import pickle
+import resource
+import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks.measure import measure, print_table, serving
+from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.job import Job
+from sourcing.generation.journal import Journal
+from sourcing.generation.plan import Scope
+from sourcing.generation.run import RunOptions
+from tests.benchmarks.measure import Measured, measure, print_table, serving
 
-CALLS = 2000
+CALLS = int(os.environ.get("CALLS", "4000"))
 IN_FLIGHT = 64
-_PEER = Path(__file__).with_name("bare_openai.py")
+REPLIES = int(os.environ.get("REPLIES", "0"))
+PEERS_PYTHON = os.environ.get("PEERS_PYTHON", "")
+_HERE = Path(__file__).parent
 
 
 def main() -> None:
-    with serving(1) as base, tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder)
-        album = "A long album title " * 80  # so that a request is about 4 kB
-        catalogue = workspace / "catalogue.csv"
-        rows = [f"t{number},Song {number},Artist {number % 50},{album}" for number in range(CALLS)]
-        catalogue.write_text("track_id,title,artist,album\n" + "\n".join(rows), encoding="utf-8")
-        ours = [sys.executable, "-m", "sourcing.cli", "--workspace", str(workspace), "--json"]
-        measure([*ours, "catalogue", "import", str(catalogue)])
-        peer = measure([sys.executable, str(_PEER), base, str(CALLS), str(IN_FLIGHT)])
-        endpoint = ["--base-url", f"{base}/v1", "--model", "bench", "--concurrency", str(IN_FLIGHT)]
-        run = measure([*ours, "generate", "run", "recall", *endpoint], OPENAI_API_KEY="x")
-        again = measure([*ours, "generate", "run", "recall", *endpoint], OPENAI_API_KEY="x")
-    table = [
-        ("bare openai, raw responses, nothing stored", CALLS, peer),
-        ("generate run (render, journal, describe)", CALLS, run),
-        ("generate run again (all answered already)", CALLS, again),
-    ]
+    with serving(1) as base:
+        table = [("bare openai, raw responses", CALLS, _bare(sys.executable, "bare_openai", base))]
+        if PEERS_PYTHON:
+            table += [(name, CALLS, _bare(PEERS_PYTHON, f"bare_{name}", base)) for name in ("litellm", "curator")]
+        for workers in ("1", "2"):
+            with tempfile.TemporaryDirectory() as folder:
+                run, again = _ours(Path(folder), base, workers)
+            table.append((f"generate run, {workers} worker{'s' if workers > '1' else ''}", CALLS, run))
+        table.append(("generate run again, all answered", CALLS, again))
     print_table(f"{CALLS} calls, {IN_FLIGHT} in flight, zero-latency loopback, start-up included", table)
+    if REPLIES:
+        _restart(REPLIES)
+
+
+def _bare(python: str, script: str, base: str) -> Measured:
+    return measure([python, str(_HERE / f"{script}.py"), base, str(CALLS), str(IN_FLIGHT)])
+
+
+def _ours(workspace: Path, base: str, workers: str) -> tuple[Measured, Measured]:
+    _import(workspace, CALLS)
+    command = [*_command(workspace), "run", "recall", "--base-url", f"{base}/v1", "--model", "bench"]
+    command += ["--concurrency", str(IN_FLIGHT), "--workers", workers]
+    return measure(command, OPENAI_API_KEY="x"), measure(command, OPENAI_API_KEY="x")
+
+
+def _command(workspace: Path) -> list[str]:
+    return [sys.executable, "-m", "sourcing.cli", "--workspace", str(workspace), "--json", "generate"]
+
+
+def _import(workspace: Path, tracks: int) -> None:
+    album = "A long album title " * 80  # so that a request is about 4 kB
+    catalogue = workspace / "catalogue.csv"
+    rows = (f"t{number},Song {number},Artist {number % 50},{album}\n" for number in range(tracks))
+    with catalogue.open("w", encoding="utf-8") as stream:
+        stream.write("track_id,title,artist,album\n")
+        stream.writelines(rows)
+    measure([*_command(workspace)[:-1], "catalogue", "import", str(catalogue)])
+
+
+def _restart(replies: int) -> None:
+    """A run whose plan is whole and whose calls are all answered: until it says so, without describing anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder)
+        _import(workspace, replies)
+        endpoint = Endpoint("bench", "http://127.0.0.1:9/v1 bench", "bench", "http://127.0.0.1:9/v1")
+        pack = Path("prompts/recall").resolve()
+        job = Job(workspace, pack, endpoint, Scope(), RunOptions(IN_FLIGHT, 60.0, 1))
+        filled = time.perf_counter()
+        with Journal.open(workspace / "generation") as journal:
+            _fill(journal, job)
+        print(f"{replies:,} calls planned and answered in {time.perf_counter() - filled:.0f} s", flush=True)
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        code = (
+            "import sys, pickle, time; job = pickle.load(open(sys.argv[1], 'rb')); started = time.perf_counter()\n"
+            "from sourcing.generation.job import run_job\n"
+            "print(run_job(job).counts(), f'{time.perf_counter() - started:.2f} s')"
+        )
+        (workspace / "job").write_bytes(pickle.dumps(replace(job)))
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(workspace / "job")], capture_output=True, text=True, check=False
+        )
+        print(f"restart: {done.stdout.strip() or done.stderr[-500:]}; peak while planning {peak_mb:.0f} MB")
+
+
+def _fill(journal: Journal, job: Job) -> None:
+    reply = json.dumps({"choices": [{"finish_reason": "stop", "message": {"content": "{}"}}]}).encode()
+    now = datetime.now(UTC)
+    run, steps, position = job.enter(journal, now), job.steps(0), 0
+    while chunk := list(itertools.islice(steps, 500)):
+        position = chunk[-1].position
+        with journal.transaction():
+            calls = [call for step in chunk for call in step.calls]
+            for call in journal.register(run.run_id, calls, position=position, done=False, at=now):
+                journal.sending(call.call_id, now)
+                journal.settle(call.call_id, "replied", outcome="replied", at=now, status=200, raw=reply)
+                journal.charge(call.call_id, input_tokens=900, output_tokens=400, cost_nusd=0)
+    with journal.transaction():
+        journal.register(run.run_id, [], position=position, done=True, at=now)
