@@ -12,8 +12,8 @@ demo: install
 	$(BIN)/crossmusim demo --fresh
 
 test: install lint
-	$(BIN)/python -m pytest -n auto -m "not e2e" tests
-	$(BIN)/python -m pytest -n auto -m e2e tests
+	$(BIN)/python -m pytest -n auto -m "not e2e" --durations 12 tests
+	$(BIN)/python -m pytest -n auto -m e2e --durations 12 tests
 
 lint: install
 	$(BIN)/ruff check .

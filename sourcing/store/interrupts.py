@@ -15,8 +15,8 @@ __all__ = ["interrupts"]
 def interrupts(on_first: Callable[[], None] = lambda: None) -> Iterator[list[int]]:
     """The signals received while the block runs, as a list that fills; `on_first` may ask whoever works to end.
 
-    The second one raises KeyboardInterrupt at once. Outside the main thread, which alone hears signals, the list
-    stays empty.
+    The second one raises KeyboardInterrupt at once. A signal that is ignored stays so: a job in the background hears no
+    Ctrl-C. Outside the main thread, which alone hears signals, the list stays empty.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -29,7 +29,8 @@ def interrupts(on_first: Callable[[], None] = lambda: None) -> Iterator[list[int
             raise KeyboardInterrupt
         on_first()
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, heard) for number in numbers}
     try:
         yield received
     finally:
