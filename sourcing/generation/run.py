@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
-
-from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
+from sourcing.errors import CrossmusimError
 from sourcing.generation.budget import NO_CEILINGS, Ceilings
-from sourcing.generation.checking import ReplyChecker
-from sourcing.generation.client import CallFailed, ChatClient
 from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.estimate import expected_tokens, worst_case
+from sourcing.generation.engine import Engine
 from sourcing.generation.feed import CallFeed
-from sourcing.generation.groupcommit import GroupCommit
-from sourcing.generation.journal import TAKEN, Journal, OpenCall, Reserved
+from sourcing.generation.journal import Journal
 from sourcing.generation.journal_reading import RunState
-from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
 from sourcing.generation.pack import Pack
 from sourcing.generation.plan import Step
-from sourcing.generation.prices import FREE, Price, actual_cost, read_usage
+from sourcing.generation.prices import FREE, Price
 from sourcing.generation.quota import Quota
-from sourcing.generation.reconcile import keep_at_endpoint
-from sourcing.store.interrupts import interrupts
 
 __all__ = ["RunOptions", "RunResult", "run_calls"]
-
-#: Calls failing one after the other, for reasons of their own, before a run is called off.
-_FAILURES_IN_A_ROW = 8
 
 
 @dataclass(frozen=True)
@@ -101,8 +87,9 @@ def run_calls(
         with _serving(endpoint) as (live, server):
             # Replies of the embedded model are the same bytes every time only while calls are made one by one.
             options = replace(options, concurrency=1) if endpoint.is_local else options
-            engine = _Engine(live, journal, pack, options, result, quota=quota, clock=clock, on_reply=on_reply)
-            engine.server = server
+            engine = Engine(
+                live, journal, pack, options, result, quota=quota, clock=clock, on_reply=on_reply, server=server
+            )
             asyncio.run(engine.send_all(run.run_id, feed))
     after = journal.run_counts(run.run_id)
     result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
@@ -117,319 +104,3 @@ def _serving(endpoint: Endpoint) -> Iterator[tuple[Endpoint, LocalEndpoint | Non
         return
     with LocalEndpoint() as server:
         yield replace(endpoint, base_url=server.base_url, api_key=server.api_key), server
-
-
-@dataclass
-class _Try:
-    """A call on its way; `failures` are its own, not those of a server that has too much to do."""
-
-    call: OpenCall
-    reserve: Reserved
-    failures: int = 0
-
-
-class _NotSent(Exception):
-    """The run is stopping, or another process was first."""
-
-
-class _Engine:
-    """One run in one process, all of it used from one event loop."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        journal: Journal,
-        pack: Pack,
-        options: RunOptions,
-        result: RunResult,
-        *,
-        quota: Quota | None,
-        clock: Callable[[], datetime],
-        on_reply: Callable[[], object],
-    ) -> None:
-        self.endpoint, self.journal, self.options, self.result = endpoint, journal, options, result
-        self.quota, self.clock, self.on_reply = quota, clock, on_reply
-        self.checker = ReplyChecker(pack, endpoint)
-        self.server: LocalEndpoint | None = None  # the embedded one, ours to start anew
-        self.stopping = asyncio.Event()
-        self.freed = asyncio.Event()  # something that was reserved has been given back
-        self.reserving = 0  # calls whose reservation is not settled yet
-        self.failures_in_a_row = 0
-        self.last_failure = ""
-
-    async def send_all(self, run_id: int, feed: CallFeed) -> None:
-        options = self.options
-        loop = asyncio.get_running_loop()
-        self.limiter = Limiter(
-            self.endpoint.name,
-            max_in_flight=options.concurrency,
-            quota=self.quota,
-            give_up_after_s=options.give_up_after_s,
-        )
-        waiting: asyncio.Queue[OpenCall | None] = asyncio.Queue(maxsize=2 * options.concurrency)
-        async with (
-            GroupCommit(self.journal) as self.durable,
-            ChatClient(self.endpoint, timeout_s=options.timeout_s, concurrency=options.concurrency) as self.client,
-        ):
-            with interrupts(lambda: _wake(loop, self._interrupted)):
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        feeding = group.create_task(self._feed(waiting, run_id, feed))
-                        workers = [group.create_task(self._work(waiting)) for _ in range(options.concurrency)]
-                        await asyncio.gather(*workers)
-                        feeding.cancel()
-                except* sqlite3.Error as errors:
-                    found = f"it cannot be written ({errors.exceptions[0]})"
-                    self._stop(StoppedShort("generation journal", found, "free disk space and run the same command"))
-        unanswered = self.result.failed + self.result.unknown
-        if unanswered and not self.result.replied and not self.result.stopped:
-            cure = _LOOK if self.result.failed else _DECIDE
-            self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", cure))
-
-    async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
-        """First what follows from replies that an ended process had no time to look at."""
-        for call, raw in await self.durable(lambda: list(self.journal.unchecked(run_id))):
-            if (follow := (await self._check(call, raw))[0]) is not None:
-                await waiting.put(follow)
-        async for calls in feed.chunks(self.durable):
-            for call in calls:
-                await waiting.put(call)
-        for _ in range(self.options.concurrency):
-            await waiting.put(None)
-
-    async def _work(self, waiting: asyncio.Queue[OpenCall | None]) -> None:
-        stopped = asyncio.ensure_future(self.stopping.wait())
-        try:
-            while not self.stopping.is_set():
-                if waiting.empty():
-                    taking = asyncio.ensure_future(waiting.get())
-                    await asyncio.wait((taking, stopped), return_when=asyncio.FIRST_COMPLETED)
-                    if not taking.done():
-                        taking.cancel()
-                        return
-                    call = taking.result()
-                else:
-                    call = waiting.get_nowait()
-                if call is None:
-                    return
-                following: OpenCall | None = call
-                while following is not None:
-                    following = await self._make(following)
-        finally:
-            stopped.cancel()
-
-    async def _make(self, call: OpenCall) -> OpenCall | None:
-        """One call with its retries; returns the call that follows from its reply, if any."""
-        worst = worst_case(call.body, self.options.price)
-        attempt = _Try(call, Reserved(worst.tokens, worst.nusd))
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(self._may_retry),
-            stop=self._tried_enough,
-            wait=self._pause_s,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            follow: OpenCall | None = await retrying(self._attempt, attempt)
-        except _NotSent:
-            return None
-        except CallFailed as failure:
-            self._count_failure(failure)
-            return None
-        self.failures_in_a_row = 0
-        if call.kind == "root":
-            self.result.replied += 1
-            self.on_reply()
-        else:
-            self.result.followed += 1
-        return follow
-
-    async def _attempt(self, attempt: _Try) -> OpenCall | None:
-        """One request, its reply durable before anyone looks at it."""
-        call, scope = attempt.call, self.options.account
-        permit = await self._take(attempt)
-        began_s = time.perf_counter()
-        try:
-            body = keep_at_endpoint(call.body, call.request_key) if self.options.store_completions else call.body
-            answer = await self.client.send_bytes(body)
-        except CallFailed as caught:
-            failure = await self._revive(caught)
-            await self._settle_failure(attempt, permit, failure)
-            raise failure from None
-        latency_s = time.perf_counter() - began_s
-        await self.durable(
-            partial(
-                self.journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
-                status=answer.status, headers=answer.headers, raw=answer.raw,
-            )
-        )  # fmt: skip
-        follow, tokens = await self._check(call, answer.raw)
-        permit.replied(tokens, answer.headers, latency_s)
-        self._free()
-        return follow
-
-    async def _take(self, attempt: _Try) -> Permit:
-        """Wait for a place and for what the call may use; its state is `sending` after that."""
-        call, options = attempt.call, self.options
-        tokens = expected_tokens(call.body)
-        while True:
-            permit = await self.limiter.acquire(tokens)
-            if permit is None:
-                if self.limiter.breaker.error is not None:
-                    self._stop(self.limiter.breaker.error)
-                raise _NotSent
-            self.freed.clear()
-            refusal = await self.durable(
-                partial(
-                    self.journal.sending, call.call_id, self.clock(), scope=options.account, reserve=attempt.reserve,
-                    ceilings=options.ceilings, resend=call.state == "unknown",
-                )
-            )  # fmt: skip
-            if not refusal:
-                self.reserving += 1
-                return permit
-            permit.unsent()
-            if refusal == TAKEN:
-                raise _NotSent
-            if not self.reserving:
-                self._stop(StoppedShort("generate run", refusal, "raise it and run the same command for more"))
-                raise _NotSent
-            await self._first_of(self.freed, self.stopping)
-
-    async def _check(self, call: OpenCall, raw: bytes) -> tuple[OpenCall | None, int | None]:
-        """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
-        checked = self.checker.look(call, raw)
-        used = read_usage(checked.usage)
-        charge = partial(
-            self.journal.charge, call.call_id, input_tokens=used.input_tokens if used else None,
-            output_tokens=used.output_tokens if used else None, scope=self.options.account,
-            cost_nusd=actual_cost(self.options.price, checked.usage),
-        )  # fmt: skip
-        tokens = None if used is None else used.input_tokens + used.output_tokens
-        if checked.follow is None:
-            self.durable.later(charge)
-            return None, tokens
-        next_call = checked.follow
-
-        def follow() -> OpenCall | None:
-            charge()
-            return self.journal.follow(call, next_call.kind, next_call.request_key, next_call.body, self.clock())
-
-        return await self.durable(follow), tokens
-
-    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
-        state = "unknown" if failure.maybe_answered else "failed"
-        await self.durable(
-            partial(
-                self.journal.settle, attempt.call.call_id, state, outcome=failure.outcome, at=self.clock(),
-                scope=self.options.account, status=failure.status, headers=failure.headers, raw=failure.raw,
-                error=str(failure),
-            )
-        )  # fmt: skip
-        if _throttled(failure):
-            permit.throttled(failure.headers, str(failure))
-        elif failure.status is not None and not failure.retry:  # it serves, only not this call
-            permit.replied(0, failure.headers, None)
-        else:
-            attempt.failures += 1
-            permit.failed(str(failure))
-        self._free()
-
-    async def _revive(self, failure: CallFailed) -> CallFailed:
-        """Start the embedded server anew if this was its end: the call cost nothing, and may go again."""
-        if self.server is None or failure.outcome not in _SERVER_ENDED:
-            return failure
-        try:
-            restarted = await asyncio.to_thread(self.server.ensure_alive)
-        except UpstreamError as error:
-            self._stop(error)
-            return replace(failure, maybe_answered=False)
-        if restarted:
-            self.endpoint = replace(self.endpoint, base_url=self.server.base_url)
-            await self.client.move(self.endpoint)
-        elif failure.outcome == "timeout":
-            return failure
-        return replace(failure, retry=True, maybe_answered=False)
-
-    def _free(self) -> None:
-        self.reserving -= 1
-        self.freed.set()
-
-    def _may_retry(self, error: BaseException) -> bool:
-        if not isinstance(error, CallFailed) or not error.retry or error.maybe_answered or self.stopping.is_set():
-            return False
-        # A server that is not there at the start will not come while we wait; one that goes away may come back.
-        return error.outcome != "connection_refused" or self.result.replied > 0 or self.server is not None
-
-    def _tried_enough(self, state: RetryCallState) -> bool:
-        attempt: _Try = state.args[0]
-        return attempt.failures >= self.options.max_attempts
-
-    def _pause_s(self, state: RetryCallState) -> float:
-        """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
-        failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, CallFailed) and _throttled(failure):
-            return 0.0
-        return float(wait_random_exponential(multiplier=self.options.backoff_s, max=60)(state))
-
-    async def _sleep(self, seconds: float) -> None:
-        if seconds > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), seconds)
-
-    async def _first_of(self, *events: asyncio.Event) -> None:
-        tasks = [asyncio.ensure_future(event.wait()) for event in events]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    def _count_failure(self, failure: CallFailed) -> None:
-        self.last_failure = str(failure)
-        if failure.maybe_answered:
-            self.result.unknown += 1
-        else:
-            self.result.failed += 1
-        self.failures_in_a_row += 1
-        if failure.fatal:
-            self._stop(UpstreamError(self.endpoint.name, self.last_failure, _cure(failure, self.endpoint)))
-        elif failure.outcome == "connection_refused":
-            self._stop(UpstreamError(f"model server {self.endpoint.name}", self.last_failure, _START))
-        elif self.failures_in_a_row >= _FAILURES_IN_A_ROW:
-            found = f"{self.failures_in_a_row} calls in a row failed; the last: {self.last_failure}"
-            self._stop(StoppedShort(self.endpoint.name, found, _LOOK))
-
-    def _interrupted(self) -> None:
-        self._stop(StoppedShort("generate run", "interrupted", "the same command takes up where it ended"))
-
-    def _stop(self, error: CrossmusimError) -> None:
-        """Begin no further call; those in flight end and are journalled. The first reason is the one told."""
-        self.result.stopped = self.result.stopped or error
-        self.stopping.set()
-        self.limiter.stop()
-
-
-def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(callback)
-
-
-def _throttled(failure: CallFailed) -> bool:
-    """Refused as too much: no fault of the call's, and no attempt of it."""
-    if failure.outcome == "quota_exhausted":
-        return False
-    return failure.status == 429 or (failure.status == 503 and failure.retry_after_s is not None)
-
-
-_SERVER_ENDED = ("connection_refused", "connection_lost", "reply_cut", "timeout")
-_START = "start it, or use --endpoint local"
-_DECIDE = "see how the server is; --on-unknown resend asks again, and may be billed twice"
-_LOOK = "see `crossmusim generate status`, mend the cause, run the same command again"
-
-
-def _cure(failure: CallFailed, endpoint: Endpoint) -> str:
-    if failure.outcome == "quota_exhausted" or failure.status == 402:
-        return "top up the account, then run the same command again"
-    if failure.status == 404:
-        return "check --base-url (it usually ends in /v1) and --model"
-    return f"set {endpoint.dialect.key_variable} to a key this endpoint and model accept"
