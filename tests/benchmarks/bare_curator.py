@@ -5,9 +5,11 @@ Its tokenizer tables cannot be fetched without the internet, so counting tokens 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
+import time
 from typing import Any
 
 os.environ.update(CURATOR_DISABLE_RICH_DISPLAY="1", TELEMETRY_ENABLED="false", HF_HUB_OFFLINE="1", OPENAI_API_KEY="x")
@@ -39,4 +41,6 @@ if __name__ == "__main__":
         limits = {"max_requests_per_minute": 10**7, "max_tokens_per_minute": 10**10}
         params = {"base_url": f"{base}/v1", "max_concurrent_requests": in_flight, **limits}
         asker = Ask(model_name="gpt-4o-mini", backend="openai", backend_params=params)
+        started_s, cpu_s = time.perf_counter(), time.process_time()
         asker([{"text": f"{number} " + "x" * 4000} for number in range(calls)], working_dir=folder)
+        print(json.dumps({"wall_s": time.perf_counter() - started_s, "cpu_s": time.process_time() - cpu_s}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+import time
 
 import litellm
 
@@ -24,4 +26,6 @@ async def ask(base: str, calls: int, in_flight: int) -> None:
 
 if __name__ == "__main__":
     litellm.suppress_debug_info = True
+    started_s, cpu_s = time.perf_counter(), time.process_time()
     asyncio.run(ask(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    print(json.dumps({"wall_s": time.perf_counter() - started_s, "cpu_s": time.process_time() - cpu_s}))

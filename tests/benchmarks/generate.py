@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from sourcing.generation.job import Job
 from sourcing.generation.journal import Journal
 from sourcing.generation.plan import Scope
 from sourcing.generation.run import RunOptions
-from tests.benchmarks.measure import Measured, measure, print_table, serving
+from tests.benchmarks.measure import Measured, measure, print_table, serving, told
 
 CALLS = int(os.environ.get("CALLS", "4000"))
 IN_FLIGHT = 64
@@ -38,29 +37,31 @@ def main() -> None:
         table = [("bare openai, raw responses", CALLS, _bare(sys.executable, "bare_openai", base))]
         if PEERS_PYTHON:
             table += [(name, CALLS, _bare(PEERS_PYTHON, f"bare_{name}", base)) for name in ("litellm", "curator")]
-        for workers in ("1", "2"):
+        for workers in (1, 2):
             with tempfile.TemporaryDirectory() as folder:
-                run, again = _ours(Path(folder), base, workers)
-            table.append((f"generate run, {workers} worker{'s' if workers > '1' else ''}", CALLS, run))
-        table.append(("generate run again, all answered", CALLS, again))
-    print_table(f"{CALLS} calls, {IN_FLIGHT} in flight, zero-latency loopback, start-up included", table)
+                job = _job(Path(folder), f"{base}/v1", workers * CALLS)
+                command = [sys.executable, "-m", "tests.benchmarks.our_calls", str(job)]
+                run = told([*command, str(workers)])
+                table.append((f"generate run, {workers} worker{'s' if workers > 1 else ''}", workers * CALLS, run))
+                if workers == 1:
+                    table.append(("descriptions of its replies", CALLS, told([*command, "describe"])))
+    print_table(f"{CALLS} calls, {IN_FLIGHT} in flight, zero-latency loopback, start-up left out", table)
     if REPLIES:
         _restart(REPLIES)
 
 
 def _bare(python: str, script: str, base: str) -> Measured:
-    return measure([python, str(_HERE / f"{script}.py"), base, str(CALLS), str(IN_FLIGHT)])
+    return told([python, str(_HERE / f"{script}.py"), base, str(CALLS), str(IN_FLIGHT)])
 
 
-def _ours(workspace: Path, base: str, workers: str) -> tuple[Measured, Measured]:
-    _import(workspace, CALLS)
-    command = [*_command(workspace), "run", "recall", "--base-url", f"{base}/v1", "--model", "bench"]
-    command += ["--concurrency", str(IN_FLIGHT), "--workers", workers]
-    return measure(command, OPENAI_API_KEY="x"), measure(command, OPENAI_API_KEY="x")
-
-
-def _command(workspace: Path) -> list[str]:
-    return [sys.executable, "-m", "sourcing.cli", "--workspace", str(workspace), "--json", "generate"]
+def _job(workspace: Path, base_url: str, tracks: int) -> Path:
+    """A workspace whose job, pickled, asks for so many tracks."""
+    _import(workspace, tracks)
+    endpoint = Endpoint("bench", f"{base_url} bench", "bench", base_url)
+    pack = Path("prompts/recall").resolve()
+    job = Job(workspace, pack, endpoint, Scope(), RunOptions(IN_FLIGHT, 60.0, 1))
+    (workspace / "job").write_bytes(pickle.dumps(job))
+    return workspace / "job"
 
 
 def _import(workspace: Path, tracks: int) -> None:
@@ -70,17 +71,15 @@ def _import(workspace: Path, tracks: int) -> None:
     with catalogue.open("w", encoding="utf-8") as stream:
         stream.write("track_id,title,artist,album\n")
         stream.writelines(rows)
-    measure([*_command(workspace)[:-1], "catalogue", "import", str(catalogue)])
+    command = [sys.executable, "-m", "sourcing.cli", "--workspace", str(workspace)]
+    measure([*command, "catalogue", "import", str(catalogue)])
 
 
 def _restart(replies: int) -> None:
     """A run whose plan is whole and whose calls are all answered: until it says so, without describing anything."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        _import(workspace, replies)
-        endpoint = Endpoint("bench", "http://127.0.0.1:9/v1 bench", "bench", "http://127.0.0.1:9/v1")
-        pack = Path("prompts/recall").resolve()
-        job = Job(workspace, pack, endpoint, Scope(), RunOptions(IN_FLIGHT, 60.0, 1))
+        job = pickle.loads(_job(workspace, "http://127.0.0.1:9/v1", replies).read_bytes())
         filled = time.perf_counter()
         with Journal.open(workspace / "generation") as journal:
             _fill(journal, job)
@@ -91,7 +90,6 @@ def _restart(replies: int) -> None:
             "from sourcing.generation.job import run_job\n"
             "print(run_job(job).counts(), f'{time.perf_counter() - started:.2f} s')"
         )
-        (workspace / "job").write_bytes(pickle.dumps(replace(job)))
         done = subprocess.run(
             [sys.executable, "-c", code, str(workspace / "job")], capture_output=True, text=True, check=False
         )

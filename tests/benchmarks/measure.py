@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Measured", "measure", "print_table", "serving"]
+__all__ = ["Measured", "measure", "print_table", "serving", "told"]
 
 _SERVER = Path(__file__).with_name("server.py")
 
@@ -45,6 +46,12 @@ def measure(command: Sequence[str], **environment: str) -> Measured:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
     return Measured(wall_s, cpu_s, done.stdout)
+
+
+def told(command: Sequence[str], **environment: str) -> Measured:
+    """What a command says of itself as JSON on its last line: seconds without its start-up."""
+    said = json.loads(measure(command, **environment).stdout.strip().splitlines()[-1])
+    return Measured(said["wall_s"], said["cpu_s"], "")
 
 
 def print_table(title: str, rows: Sequence[tuple[str, int, Measured]], *, peer: int = 0) -> None:

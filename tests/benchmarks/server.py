@@ -10,7 +10,10 @@ from aiohttp import web
 
 _SENTENCE = "A slow piece for piano and cello with a brushed snare, recorded in a large hall."
 _PROSE = f"<p>{_SENTENCE} {'It is calm. ' * 20}</p>"
-_REPLY = {
+_SOUNDS = ("slow solo piano", "warm low cello", "brushed snare drum", "large hall reverb", "calm and wistful mood")
+_ASPECTS = [{"text": f"{sound} {n}", "facet": "other"} for n in ("softly", "in front") for sound in _SOUNDS]
+_REPLY = {  # about 2 kB, and as the pack `recall` wants it
+    "system_fingerprint": "x" * 600,
     "id": "c",
     "object": "chat.completion",
     "created": 0,
@@ -21,7 +24,7 @@ _REPLY = {
             "finish_reason": "stop",
             "message": {
                 "role": "assistant",
-                "content": json.dumps({"aspects": [], "caption": "x" * 1500}),
+                "content": json.dumps({"known": True, "aspects": _ASPECTS, "caption": _SENTENCE * 4}),
             },
         }
     ],

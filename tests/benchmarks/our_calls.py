@@ -1,0 +1,28 @@
+"""The generation benchmark's own side: a whole job with so many workers, and then the descriptions made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import time
+from pathlib import Path
+
+from sourcing.generation.journal import Journal
+from sourcing.generation.rebuild import rebuild_descriptions
+from sourcing.generation.workers import run_in_workers
+from sourcing.store import Workspace
+
+if __name__ == "__main__":
+    job = pickle.loads(Path(sys.argv[1]).read_bytes())
+    started_s, before = time.perf_counter(), os.times()
+    if sys.argv[2] == "describe":
+        workspace = Workspace(job.workspace)
+        with Journal.read(workspace.generation_dir) as journal:
+            rebuild_descriptions(workspace, journal, [job.pack_folder.parent])
+    else:
+        result = run_in_workers(job, int(sys.argv[2]))
+        assert result.stopped is None, result.stopped
+    wall_s, after = time.perf_counter() - started_s, os.times()
+    print(json.dumps({"wall_s": wall_s, "cpu_s": sum(after[:4]) - sum(before[:4])}))
