@@ -56,9 +56,6 @@ def doctor(
         generation,
         local=endpoint == "local",
         environment=os.environ,
-        dialect=generation.dialect,
-        api_version=generation.api_version,
-        reasoning=generation.reasoning,
     )
     invocation.note(f"asking {target.name} ...")
     found = diagnose(target, timeout_s=generation.timeout_s)

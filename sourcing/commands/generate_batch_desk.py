@@ -77,9 +77,6 @@ class Finder:
             named,
             local=False,
             environment=os.environ,
-            dialect=settings.dialect,
-            api_version=settings.api_version,
-            reasoning=settings.reasoning,
         )
         if endpoint.identity != identity:
             found = f"the journal knows a shard at {identity!r}, which reads as {endpoint.identity!r} now"

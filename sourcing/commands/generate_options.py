@@ -141,15 +141,7 @@ def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
 def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
     from sourcing.generation.endpoint import resolve_endpoint
 
-    settings = invocation.settings.generation
-    return resolve_endpoint(
-        settings,
-        local=local,
-        environment=os.environ,
-        dialect=settings.dialect,
-        api_version=settings.api_version,
-        reasoning=settings.reasoning,
-    )
+    return resolve_endpoint(invocation.settings.generation, local=local, environment=os.environ)
 
 
 def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool) -> Price:

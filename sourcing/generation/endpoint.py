@@ -34,18 +34,10 @@ class Endpoint:
         return self.base_url is None
 
 
-def resolve_endpoint(
-    settings: GenerationSettings,
-    *,
-    local: bool,
-    environment: Mapping[str, str],
-    dialect: str | None = None,
-    api_version: str | None = None,
-    reasoning: bool | None = None,
-) -> Endpoint:
+def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: Mapping[str, str]) -> Endpoint:
     """The endpoint that flags, settings and OPENAI_* variables name; UsageError when they name none.
 
-    `dialect`, `api_version` and `reasoning` None: told by the address and the model's name.
+    What the settings leave open of dialect, api_version and reasoning is told by the address and the model's name.
     """
     if local:
         return Endpoint(
@@ -88,9 +80,9 @@ def resolve_endpoint(
     spoken = choose_dialect(
         base_url,
         settings.model,
-        named=dialect,
-        api_version=api_version or environment.get("OPENAI_API_VERSION"),
-        reasoning=reasoning,
+        named=settings.dialect,
+        api_version=settings.api_version or environment.get("OPENAI_API_VERSION"),
+        reasoning=settings.reasoning,
     )
     if spoken.name.startswith("azure"):
         api_key = environment.get("AZURE_OPENAI_API_KEY") or api_key

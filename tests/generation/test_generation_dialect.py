@@ -93,7 +93,9 @@ def test_an_azure_endpoint_has_its_own_key_variable_and_its_version() -> None:
     environment = {"AZURE_OPENAI_API_KEY": "azure-key", "OPENAI_API_KEY": "openai-key"}
     endpoint = resolve_endpoint(settings, local=False, environment=environment)
     assert (endpoint.api_key, endpoint.dialect.api_version) == ("azure-key", AZURE_API_VERSION)
-    named = resolve_endpoint(settings, local=False, environment=environment, api_version="2026-01-01")
+    named = resolve_endpoint(
+        settings.model_copy(update={"api_version": "2026-01-01"}), local=False, environment=environment
+    )
     assert named.dialect.api_version == "2026-01-01"
     assert named.identity == endpoint.identity == f"{AZURE} d"
     told = resolve_endpoint(settings, local=False, environment={"OPENAI_API_VERSION": "2025-09-09"})
@@ -102,7 +104,9 @@ def test_an_azure_endpoint_has_its_own_key_variable_and_its_version() -> None:
 
 def test_the_dialect_and_whether_the_model_reasons_can_be_named() -> None:
     settings = GenerationSettings(base_url="http://gpu-1:9000/v1", model="m")
-    dialect = resolve_endpoint(settings, local=False, environment={}, dialect="vllm", reasoning=True).dialect
+    dialect = resolve_endpoint(
+        settings.model_copy(update={"dialect": "vllm", "reasoning": True}), local=False, environment={}
+    ).dialect
     assert (dialect.name, dialect.max_tokens_name) == ("vllm", "max_completion_tokens")
 
 
