@@ -148,8 +148,12 @@ _TURN_S = 600.0
 
 
 def table_lines(tables: dict[str, Any]) -> list[str]:
+    """What `rebuild` returned, for people."""
     by_origin = ", ".join(f"{number} {origin}" for origin, number in tables["descriptions"].items()) or "none"
-    return [f"descriptions: {by_origin}; {tables['rejected']} pieces rejected, see tables/rejected-describe.parquet"]
+    lines = [f"descriptions: {by_origin}; {tables['rejected']} pieces rejected, see tables/rejected-describe.parquet"]
+    if tables["disagreements"]:
+        lines.append(f"disagreements: {tables['disagreements']}, see tables/disagreements.parquet")
+    return lines
 
 
 def _lost_with_their_process(

@@ -18,12 +18,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
+
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.job import Job
 from sourcing.generation.journal import Journal
 from sourcing.generation.plan import Scope
 from sourcing.generation.run import RunOptions
-from tests.benchmarks.measure import Measured, measure, print_table, serving, told
+from sourcing.store import Track, Workspace
+from tests.benchmarks.measure import Measured, print_table, serving, told
 
 CALLS = int(os.environ.get("CALLS", "4000"))
 IN_FLIGHT = 64
@@ -54,9 +57,9 @@ def _bare(python: str, script: str, base: str) -> Measured:
     return told([python, str(_HERE / f"{script}.py"), base, str(CALLS), str(IN_FLIGHT)])
 
 
-def _job(workspace: Path, base_url: str, tracks: int) -> Path:
-    """A workspace whose job, pickled, asks for so many tracks."""
-    _import(workspace, tracks)
+def _job(workspace: Path, base_url: str, tracks: int, *, album: str = "A long album title " * 80) -> Path:
+    """A workspace whose job, pickled, asks for so many tracks; the album makes a request about 4 kB."""
+    _write_tracks(workspace, tracks, album)
     endpoint = Endpoint("bench", f"{base_url} bench", "bench", base_url)
     pack = Path("prompts/recall").resolve()
     job = Job(workspace, pack, endpoint, Scope(), RunOptions(IN_FLIGHT, 60.0, 1))
@@ -64,22 +67,23 @@ def _job(workspace: Path, base_url: str, tracks: int) -> Path:
     return workspace / "job"
 
 
-def _import(workspace: Path, tracks: int) -> None:
-    album = "A long album title " * 80  # so that a request is about 4 kB
-    catalogue = workspace / "catalogue.csv"
-    rows = (f"t{number},Song {number},Artist {number % 50},{album}\n" for number in range(tracks))
-    with catalogue.open("w", encoding="utf-8") as stream:
-        stream.write("track_id,title,artist,album\n")
-        stream.writelines(rows)
-    command = [sys.executable, "-m", "sourcing.cli", "--workspace", str(workspace)]
-    measure([*command, "catalogue", "import", str(catalogue)])
+def _write_tracks(workspace: Path, tracks: int, album: str) -> None:
+    n = pl.int_range(tracks, eager=True).cast(pl.String)
+    artist = (pl.int_range(tracks, eager=True) % 50).cast(pl.String)
+    empty = Track.create_empty()
+    rows = pl.DataFrame({"track_id": "t" + n, "title": "Song " + n, "artist": "Artist " + artist}).with_columns(
+        album=pl.lit(album),
+        tags=pl.lit([], dtype=empty.schema["tags"]),
+        labels=pl.lit([], dtype=empty.schema["labels"]),
+    )
+    Workspace(workspace).write(Track, pl.concat([empty, rows], how="diagonal"))
 
 
 def _restart(replies: int) -> None:
     """A run whose plan is whole and whose calls are all answered: until it says so, without describing anything."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        job = pickle.loads(_job(workspace, "http://127.0.0.1:9/v1", replies).read_bytes())
+        job = pickle.loads(_job(workspace, "http://127.0.0.1:9/v1", replies, album="An album").read_bytes())
         filled = time.perf_counter()
         with Journal.open(workspace / "generation") as journal:
             _fill(journal, job)
