@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.benchmarks.measure import measure, print_table, serving
 
-PAGES = 4000
+PAGES = int(os.environ.get("PAGES", "4000"))
 _HERE = Path(__file__).parent
 
 
