@@ -99,7 +99,7 @@ def count_targets(pack: Pack, tables: Tables, scope: Scope) -> int:
 
 
 def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
-    targets = _ranked_tracks(tables.tracks)
+    targets = _tracks(tables.tracks, ranked=scope.limit is not None)
     if is_judge(pack):
         targets = _with_descriptions(pack, tables, targets)
     elif "document" in pack.inputs:
@@ -112,15 +112,18 @@ def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
     return targets.sort("nth", "rank", "digest") if scope.limit is not None else targets
 
 
-def _ranked_tracks(tracks: dy.DataFrame[Track]) -> pl.DataFrame:
-    """Row, id, how many of its artist come before it by hash, and that hash."""
+def _tracks(tracks: dy.DataFrame[Track], *, ranked: bool) -> pl.DataFrame:
+    """Row, id, how many of its artist come before it by hash, and that hash; these two only if they are to count."""
     named = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
+    if not ranked:
+        unranked = named.select("track_row", "track_id", rank=pl.lit(0), digest=pl.lit(""), nth=pl.lit(0))
+        return unranked.sort("track_id")
     hashed = named.with_columns(
         pl.Series("digest", [sha256_hex(track_id) for track_id in named["track_id"]], dtype=pl.String),
         pl.Series("group", [str(group).casefold() for group in named["group"]], dtype=pl.String),
     )
-    ranked = hashed.sort("digest", "track_id").with_columns(rank=pl.int_range(pl.len()).over("group"))
-    return ranked.select("track_row", "track_id", "rank", "digest", nth=pl.lit(0)).sort("track_id")
+    ordered = hashed.sort("digest", "track_id").with_columns(rank=pl.int_range(pl.len()).over("group"))
+    return ordered.select("track_row", "track_id", "rank", "digest", nth=pl.lit(0)).sort("track_id")
 
 
 def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
