@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sourcing.errors import UsageError
 
@@ -51,8 +52,7 @@ _AMOUNT = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 _NO_LIMIT = 2**62  # sums stay within SQLite's integers
 
 
-@dataclass(frozen=True, slots=True)
-class Ceilings:
+class Ceilings(NamedTuple):
     """The most that may be spent and reserved together; None is no ceiling."""
 
     max_nusd: int | None = None

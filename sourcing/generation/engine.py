@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
-from sourcing.generation.checking import ReplyChecker
+from sourcing.generation.checking import FollowUp, ReplyChecker
 from sourcing.generation.client import CallFailed, ChatClient
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.estimate import expected_tokens, worst_case
 from sourcing.generation.feed import CallFeed
-from sourcing.generation.groupcommit import GroupCommit
+from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import TAKEN, Journal, OpenCall, Reserved
 from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
@@ -58,7 +58,7 @@ class Engine:
     def __init__(
         self,
         endpoint: Endpoint,
-        journal: Journal,
+        committing: Durable,
         pack: Pack,
         options: RunOptions,
         result: RunResult,
@@ -69,7 +69,7 @@ class Engine:
         server: LocalEndpoint | None = None,
     ) -> None:
         """`server` is the embedded one, ours to start anew."""
-        self.endpoint, self.journal, self.options, self.result = endpoint, journal, options, result
+        self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
         self.quota, self.clock, self.on_reply = quota, clock, on_reply
         self.checker = ReplyChecker(pack, endpoint)
         self.server = server
@@ -90,7 +90,7 @@ class Engine:
         )
         waiting: asyncio.Queue[OpenCall | None] = asyncio.Queue(maxsize=2 * options.concurrency)
         async with (
-            GroupCommit(self.journal) as self.durable,
+            self.committing as self.durable,
             ChatClient(self.endpoint, timeout_s=options.timeout_s, concurrency=options.concurrency) as self.client,
         ):
             with interrupts(lambda: _wake(loop, self._interrupted)):
@@ -110,7 +110,7 @@ class Engine:
 
     async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
         """First what follows from replies that an ended process had no time to look at."""
-        for call, raw in await self.durable(lambda: list(self.journal.unchecked(run_id))):
+        for call, raw in await self.durable(Journal.unchecked, run_id):
             if (follow := (await self._check(call, raw))[0]) is not None:
                 await waiting.put(follow)
         async for calls in feed.chunks(self.durable):
@@ -195,10 +195,8 @@ class Engine:
             raise failure from None
         latency_s = time.perf_counter() - began_s
         await self.durable(
-            partial(
-                self.journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
-                status=answer.status, headers=answer.headers, raw=answer.raw,
-            )
+            Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
+            status=answer.status, headers=answer.headers, raw=answer.raw,
         )  # fmt: skip
         follow, tokens = await self._check(call, answer.raw)
         permit.replied(tokens, answer.headers, latency_s)
@@ -217,10 +215,8 @@ class Engine:
                 raise _NotSent
             self.freed.clear()
             refusal = await self.durable(
-                partial(
-                    self.journal.sending, call.call_id, self.clock(), scope=options.account, reserve=attempt.reserve,
-                    ceilings=options.ceilings, resend=call.state == "unknown",
-                )
+                Journal.sending, call.call_id, self.clock(), scope=options.account, reserve=attempt.reserve,
+                ceilings=options.ceilings, resend=call.state == "unknown",
             )  # fmt: skip
             if not refusal:
                 self.reserving += 1
@@ -238,7 +234,7 @@ class Engine:
         checked = self.checker.look(call, raw)
         used = read_usage(checked.usage)
         charge = partial(
-            self.journal.charge, call.call_id, input_tokens=used.input_tokens if used else None,
+            Journal.charge, call_id=call.call_id, input_tokens=used.input_tokens if used else None,
             output_tokens=used.output_tokens if used else None, scope=self.options.account,
             cost_nusd=actual_cost(self.options.price, checked.usage),
         )  # fmt: skip
@@ -246,22 +242,15 @@ class Engine:
         if checked.follow is None:
             self.durable.later(charge)
             return None, tokens
-        next_call = checked.follow
-
-        def follow() -> OpenCall | None:
-            charge()
-            return self.journal.follow(call, next_call.kind, next_call.request_key, next_call.body, self.clock())
-
-        return await self.durable(follow), tokens
+        # Together, so that a call that was charged has its follower written down too.
+        return await self.durable(_charge_and_follow, charge, call, checked.follow, self.clock()), tokens
 
     async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
         state = "unknown" if failure.maybe_answered else "failed"
         await self.durable(
-            partial(
-                self.journal.settle, attempt.call.call_id, state, outcome=failure.outcome, at=self.clock(),
-                scope=self.options.account, status=failure.status, headers=failure.headers, raw=failure.raw,
-                error=str(failure),
-            )
+            Journal.settle, attempt.call.call_id, state, outcome=failure.outcome, at=self.clock(),
+            scope=self.options.account, status=failure.status, headers=failure.headers, raw=failure.raw,
+            error=str(failure),
         )  # fmt: skip
         if _throttled(failure):
             permit.throttled(failure.headers, str(failure))
@@ -345,6 +334,13 @@ class Engine:
         self.result.stopped = self.result.stopped or error
         self.stopping.set()
         self.limiter.stop()
+
+
+def _charge_and_follow(
+    journal: Journal, charge: Callable[[Journal], None], call: OpenCall, next_call: FollowUp, at: datetime
+) -> OpenCall | None:
+    charge(journal)
+    return journal.follow(call, next_call.kind, next_call.request_key, next_call.body, at)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

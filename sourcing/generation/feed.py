@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
-from functools import partial
 
-from sourcing.generation.groupcommit import GroupCommit
+from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import Journal, OpenCall
 from sourcing.generation.journal_reading import RunState
 from sourcing.generation.plan import Step
@@ -26,17 +25,16 @@ class CallFeed:
 
     def __init__(
         self,
-        journal: Journal,
         run: RunState,
         steps: Callable[[int], Iterator[Step]],
         *,
         resend: bool,
         clock: Callable[[], datetime],
     ) -> None:
-        self._journal, self._run, self._steps = journal, run, steps
+        self._run, self._steps = run, steps
         self._resend, self._clock = resend, clock
 
-    async def chunks(self, durable: GroupCommit) -> AsyncIterator[list[OpenCall]]:
+    async def chunks(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
         """Lists of calls without a reply; none of them twice."""
         started = self._clock()
         async for calls in self._left_open(durable, "planned", started):
@@ -48,29 +46,26 @@ class CallFeed:
             async for calls in self._left_open(durable, state, started):
                 yield calls
 
-    async def _left_open(self, durable: GroupCommit, state: str, before: datetime) -> AsyncIterator[list[OpenCall]]:
+    async def _left_open(self, durable: Durable, state: str, before: datetime) -> AsyncIterator[list[OpenCall]]:
         run_id, after = self._run.run_id, 0
-        read = self._journal.open_calls
-        while calls := await durable(partial(read, run_id, state, before=before, after=after, n=_CALLS)):
+        while calls := await durable(Journal.open_calls, run_id, state, before=before, after=after, n=_CALLS):
             after = calls[-1].call_id
             yield calls
 
-    async def _planned(self, durable: GroupCommit) -> AsyncIterator[list[OpenCall]]:
+    async def _planned(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
         position = self._run.position
         steps, done = self._steps(position), False
         while not done:
             taken = list(itertools.islice(steps, _STEPS))
             done = len(taken) < _STEPS
             position = taken[-1].position if taken else position
-            waiting = await durable(partial(self._register, taken, position, done))
+            waiting = await durable(
+                Journal.register,
+                self._run.run_id,
+                [call for step in taken for call in step.calls],
+                rejected=[step.rejected for step in taken if step.rejected is not None],
+                position=position,
+                done=done,
+                at=self._clock(),
+            )
             yield [call for call in waiting if call.state == "planned"]
-
-    def _register(self, steps: list[Step], position: int, done: bool) -> list[OpenCall]:
-        return self._journal.register(
-            self._run.run_id,
-            [call for step in steps for call in step.calls],
-            rejected=[step.rejected for step in steps if step.rejected is not None],
-            position=position,
-            done=done,
-            at=self._clock(),
-        )

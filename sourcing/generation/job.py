@@ -13,6 +13,7 @@ from pathlib import Path
 import dataframely as dy
 
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import Journal, RunState
 from sourcing.generation.judging import is_judge
 from sourcing.generation.pack import Pack, load_pack, pack_roots
@@ -89,10 +90,14 @@ class Job:
 def run_job(
     job: Job,
     *,
+    committing: Durable | None = None,
     on_reply: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
-    """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job."""
+    """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job.
+
+    `committing` is who writes the journal in place of this process while calls are made.
+    """
     endpoint, folder = job.endpoint, Workspace(job.workspace).generation_dir
     presence = Presence(folder)
     quota = Quota(
@@ -103,8 +108,9 @@ def run_job(
         journal.bury(presence.is_dead, clock())
         run = job.enter(journal, clock())
         return run_calls(
-            run, job.steps, journal, job.pack, endpoint, job.options, quota=quota, on_reply=on_reply, clock=clock
-        )
+            run, job.steps, journal, job.pack, endpoint, job.options,
+            committing=committing, quota=quota, on_reply=on_reply, clock=clock,
+        )  # fmt: skip
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:

@@ -14,25 +14,26 @@ import json
 import math
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_reading import STATES, CallRow, JournalReader, RunState
 from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty, packer, unpack
 from sourcing.generation.plan import PlannedCall
 from sourcing.store.shard import Shard
+from sourcing.store.turn import Turn
 
 __all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
 
+_TURN_FILE = "journal.turn"
 TAKEN = "taken"  # by another process
 IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered and billed"
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     """The worst a call may use, set aside before it is sent; cost in nano-USD. `calls` is 0 where nothing is held."""
 
     tokens: int = 0
@@ -41,11 +42,10 @@ class Reserved:
 
 
 NOTHING = Reserved()
-_HOLD_NOTHING = "UPDATE calls SET reserved_calls = 0, reserved_tokens = 0, reserved_nusd = 0 WHERE call_id = ?"
+_HOLD_NOTHING = "UPDATE calls SET reserved_calls = 0, reserved_tokens = 0, reserved_nusd = 0"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenCall:
+class OpenCall(NamedTuple):
     """A call that has no reply yet, with the body as it is sent. `kind`: root, larger or repair."""
 
     call_id: int
@@ -62,16 +62,17 @@ class Journal(JournalReader):
     `owner` names this process in what it writes; `Presence` tells whether the process of an owner is alive.
     """
 
-    def __init__(self, connection: sqlite3.Connection, owner: str = "") -> None:
+    def __init__(self, connection: sqlite3.Connection, owner: str = "", turn: Turn | None = None) -> None:
         super().__init__(connection)
         self.owner = owner
+        self._turn = turn
         self._pack = packer()
 
     @classmethod
     def open(cls, folder: Path, owner: str = "") -> Journal:
         """Open for writing; made when missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(connect(folder / JOURNAL_FILE), owner)
+        return cls(connect(folder / JOURNAL_FILE), owner, Turn(folder / _TURN_FILE))
 
     @classmethod
     def read(cls, folder: Path) -> Journal:
@@ -85,6 +86,8 @@ class Journal(JournalReader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+        if self._turn is not None:
+            self._turn.close()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -93,13 +96,14 @@ class Journal(JournalReader):
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All statements inside become durable together, or not at all."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        with self._turn.taken() if self._turn is not None else contextlib.nullcontext():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
 
     # --- calls come in ---
 
@@ -220,15 +224,14 @@ class Journal(JournalReader):
         ).fetchone()
         return bool(row[0])
 
-    def unchecked(self, run_id: int) -> Iterator[tuple[OpenCall, bytes]]:
+    def unchecked(self, run_id: int) -> list[tuple[OpenCall, bytes]]:
         """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
         ids = self._connection.execute(
             "SELECT call_id, request_key, body, kind, parent, state FROM calls"
             " WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id",
             (run_id,),
         ).fetchall()
-        for row in ids:
-            yield _open(row), self.raw_reply(row["request_key"])
+        return [(_open(row), self.raw_reply(row["request_key"])) for row in ids]
 
     # --- calls go out ---
 
@@ -299,7 +302,8 @@ class Journal(JournalReader):
             ),
         )
         if state == "failed":
-            self._settle_budget(call_id, scope, tokens=0, cost_nusd=0)
+            self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
+            self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
         self._connection.execute(
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
             (state, error, _text(at), call_id),
@@ -322,27 +326,28 @@ class Journal(JournalReader):
         told = input_tokens is not None and output_tokens is not None
         tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
         cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
-        self._settle_budget(call_id, scope, tokens=tokens, cost_nusd=cost)
+        self._spend(reserved, scope, tokens=tokens, cost_nusd=cost)
         self._connection.execute(
             "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ? WHERE attempt_id ="
             " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
             (input_tokens, output_tokens, cost, call_id),
         )
-        self._connection.execute("UPDATE calls SET checked = 1 WHERE call_id = ?", (call_id,))
+        self._connection.execute(f"{_HOLD_NOTHING}, checked = 1 WHERE call_id = ?", (call_id,))
 
     def give_back(self, call_id: int, scope: str) -> None:
         """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
         held = self._reserved(call_id)
         self.budget.release(scope, calls=held.calls, tokens=held.tokens, cost_nusd=held.nusd)
-        self._connection.execute(_HOLD_NOTHING, (call_id,))
+        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
 
     def _give_up(self, call_id: int, scope: str) -> None:
         """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
         held = self._reserved(call_id)
-        self._settle_budget(call_id, scope, tokens=held.tokens, cost_nusd=held.nusd)
+        self._spend(held, scope, tokens=held.tokens, cost_nusd=held.nusd)
+        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
 
-    def _settle_budget(self, call_id: int, scope: str, *, tokens: int, cost_nusd: int) -> None:
-        held = self._reserved(call_id)
+    def _spend(self, held: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
+        """Enter in the budget what was used in place of what was held."""
         self.budget.settle(
             scope,
             calls=held.calls,
@@ -351,7 +356,6 @@ class Journal(JournalReader):
             tokens=tokens,
             cost_nusd=cost_nusd,
         )
-        self._connection.execute(_HOLD_NOTHING, (call_id,))
 
     def _reserved(self, call_id: int) -> Reserved:
         row = self._connection.execute(

@@ -13,6 +13,7 @@ from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.engine import Engine
 from sourcing.generation.feed import CallFeed
+from sourcing.generation.groupcommit import Durable, GroupCommit
 from sourcing.generation.journal import Journal
 from sourcing.generation.journal_reading import RunState
 from sourcing.generation.local import LocalEndpoint
@@ -71,24 +72,35 @@ def run_calls(
     endpoint: Endpoint,
     options: RunOptions,
     *,
+    committing: Durable | None = None,
     quota: Quota | None = None,
     on_reply: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
     """Make the calls of `run` that have no reply; `steps(n)` are those of its plan behind the first n targets.
 
+    `committing` is who writes the journal while calls are made, a thread of this process where it is not given.
+
     Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us) or
     StoppedShort (interrupt, ceiling, a server that keeps refusing), and the same command takes it up again.
     """
     resend = options.resend_unknown or endpoint.resend_is_free
-    feed = CallFeed(journal, run, steps, resend=resend, clock=clock)
+    feed = CallFeed(run, steps, resend=resend, clock=clock)
     result = RunResult()
     if not run.planned or journal.has_open(run.run_id, resend=resend):
         with _serving(endpoint) as (live, server):
             # Replies of the embedded model are the same bytes every time only while calls are made one by one.
             options = replace(options, concurrency=1) if endpoint.is_local else options
             engine = Engine(
-                live, journal, pack, options, result, quota=quota, clock=clock, on_reply=on_reply, server=server
+                live,
+                committing or GroupCommit(journal),
+                pack,
+                options,
+                result,
+                quota=quota,
+                clock=clock,
+                on_reply=on_reply,
+                server=server,
             )
             asyncio.run(engine.send_all(run.run_id, feed))
     after = journal.run_counts(run.run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import selectors
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,15 +15,21 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from sourcing.errors import StoppedShort
+from sourcing.generation.groupcommit import make_changes
 from sourcing.generation.job import Job, run_job
+from sourcing.generation.journal import Journal
 from sourcing.generation.run import RunResult
+from sourcing.generation.workerpipe import Asked, PipedCommit, receive, send
 from sourcing.store.interrupts import interrupts
+from sourcing.store.presence import Presence
 from sourcing.store.shard import Shard
+from sourcing.store.workspace import Workspace
 
 __all__ = ["run_in_workers"]
 
 _WHOLE = Shard(1, 1)
-_TOLD_AT_ONCE = 16  # replies; each message is a system call
+#: Niceness of the workers: all of them wait for the one that writes, so it goes first where cores are few.
+_AFTER_THE_WRITER = 10
 
 
 def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = lambda: None) -> RunResult:
@@ -35,25 +42,21 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
         return run_job(job, on_reply=on_reply)
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of polars' threads
     processes: list[BaseProcess] = []
-    readers: list[Connection] = []
-    for part in _parts(job, workers):
-        reader, writer = context.Pipe(duplex=False)
-        process: BaseProcess = context.Process(target=_work, args=(part, writer), daemon=True)
-        with _deaf_to_terminal():
-            process.start()
-        writer.close()  # so that a dead worker is an end of file
-        processes.append(process)
-        readers.append(reader)
-    result = RunResult()
-    with interrupts(lambda: _pass_on(processes)):
-        for message in _messages(readers):
-            if isinstance(message, RunResult):
-                result += message
-            else:
-                for _ in range(message):
-                    on_reply()
-        for process in processes:
-            process.join()
+    pipes = selectors.DefaultSelector()
+    presence = Presence(Workspace(job.workspace).generation_dir)
+    with presence.entered(), Journal.open(presence.folder, presence.owner) as journal, pipes:
+        for part in _parts(job, workers):
+            ours, theirs = context.Pipe()
+            process: BaseProcess = context.Process(target=_work, args=(part, theirs), daemon=True)
+            with _deaf_to_terminal():
+                process.start()
+            theirs.close()  # so that a dead worker is an end of file
+            processes.append(process)
+            pipes.register(ours, selectors.EVENT_READ)
+        with interrupts(lambda: _pass_on(processes)):
+            result = _write_for(pipes, journal, on_reply)
+            for process in processes:
+                process.join()
     dead = [process.exitcode for process in processes if process.exitcode]
     if dead and result.stopped is None:
         found = f"{len(dead)} of {workers} worker processes died (exit code {dead[0]})"
@@ -83,16 +86,35 @@ def _deaf_to_terminal() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _messages(readers: list[Connection]) -> Iterator[RunResult | int]:
-    """What the workers tell, until all of them are gone: how many replies came, and at last a result."""
-    waiting = list(readers)
-    while waiting:
-        for reader in wait(waiting):
-            assert isinstance(reader, Connection)
+def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callable[[], object]) -> RunResult:
+    """Write the journal for the workers at the other ends until all of them are gone."""
+    result = RunResult()
+    while pipes.get_map():
+        asked: list[tuple[Connection, Asked]] = []
+        for key, _ in pipes.select():
+            pipe = key.fileobj
+            assert isinstance(pipe, Connection)
             try:
-                yield reader.recv()
-            except EOFError:
-                waiting.remove(reader)
+                message = receive(pipe)
+            except (EOFError, ConnectionResetError):
+                pipes.unregister(pipe)
+                pipe.close()
+                continue
+            if isinstance(message, RunResult):
+                result += message
+            else:
+                asked.append((pipe, message))
+        if not asked:
+            continue
+        answers, error = make_changes(journal, [change for _, asking in asked for change in asking.changes])
+        for pipe, asking in asked:
+            n = len(asking.changes)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is gone: the next select tells
+                send(pipe, (answers[:n], error))
+            del answers[:n]
+            for _ in range(asking.replies):
+                on_reply()
+    return result
 
 
 def _pass_on(processes: list[BaseProcess]) -> None:
@@ -102,21 +124,14 @@ def _pass_on(processes: list[BaseProcess]) -> None:
                 os.kill(process.pid, signal.SIGTERM)
 
 
-def _work(job: Job, writer: Connection) -> None:
+def _work(job: Job, pipe: Connection) -> None:
     """In a worker process."""
+    os.nice(_AFTER_THE_WRITER)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    replies = 0
-
-    def count() -> None:
-        nonlocal replies
-        replies += 1
-        if replies == _TOLD_AT_ONCE:
-            writer.send(replies)
-            replies = 0
-
-    result = run_job(job, on_reply=count)
-    writer.send(replies)
-    writer.send(result)
+    committing = PipedCommit(pipe)
+    result = run_job(job, committing=committing, on_reply=committing.count_reply)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is left to be told
+        send(pipe, result)
 
 
 def _end_with_parent() -> None:

@@ -295,7 +295,7 @@ def test_a_journal_of_the_first_format_keeps_its_replies(tmp_path: Path) -> None
 def test_a_group_commit_is_durable_when_it_returns(tmp_path: Path) -> None:
     async def send_all(journal: Journal, opened: list[OpenCall]) -> int:
         async with GroupCommit(journal) as durable:
-            sent = await asyncio.gather(*(durable(lambda c=c: journal.sending(c.call_id, AT)) for c in opened))
+            sent = await asyncio.gather(*(durable(Journal.sending, c.call_id, AT) for c in opened))
             assert set(sent) == {""}
             other = sqlite3.connect(tmp_path / JOURNAL_FILE)
             seen = other.execute("SELECT COUNT(*) FROM calls WHERE state = 'sending'").fetchone()[0]
@@ -309,7 +309,7 @@ def test_a_group_commit_is_durable_when_it_returns(tmp_path: Path) -> None:
 
 def test_a_change_that_sqlite_refuses_is_raised_where_it_was_awaited(tmp_path: Path) -> None:
     async def break_it(journal: Journal, *, awaited: bool) -> None:
-        def change() -> object:
+        def change(journal: Journal) -> object:
             return journal.connection.execute("INSERT INTO absent VALUES (1)")
 
         async with GroupCommit(journal) as durable:

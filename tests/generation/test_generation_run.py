@@ -19,12 +19,10 @@ from loopback import Asked, Reply
 
 from sourcing.errors import StoppedShort, UpstreamError
 from sourcing.generation.budget import Ceilings
-from sourcing.generation.job import Job, run_job
 from sourcing.generation.journal import JOURNAL_FILE, Journal
 from sourcing.generation.journal_schema import unpack
 from sourcing.generation.prices import named_price
 from sourcing.generation.run import RunResult
-from sourcing.generation.workers import run_in_workers
 
 
 def echo(body: dict[str, Any], asked: Asked) -> Reply:
@@ -338,35 +336,6 @@ def test_two_runs_at_once_share_the_calls_and_the_budget(tmp_path: Path) -> None
         assert len(server.log) == sum(result.replied for result in results) == 100
         assert max(Counter(asked.body for asked in server.log).values()) == 1
         assert world.run().replied == 20
-
-
-def test_workers_share_a_job_and_its_ceiling(tmp_path: Path) -> None:
-    with chat_server(echo) as server:
-        world = World(tmp_path, server.url, count=60)
-        told: list[int] = []
-        result = run_in_workers(
-            world.job(ceilings=Ceilings(max_calls=40), concurrency=8), 2, on_reply=lambda: told.append(1)
-        )
-        assert isinstance(result.stopped, StoppedShort)
-        assert (result.replied, len(server.log), len(told)) == (40, 40, 40)
-        rest = run_in_workers(world.job(concurrency=8), 2)
-        assert (rest.planned, rest.cached, rest.replied, rest.stopped) == (60, 40, 20, None)
-    assert max(Counter(asked.body for asked in server.log).values()) == 1
-
-
-def test_what_workers_left_is_made_by_one_process_and_the_other_way_round(tmp_path: Path) -> None:
-    def upto(calls: int) -> Job:
-        return world.job(ceilings=Ceilings(max_calls=calls))
-
-    with chat_server(echo) as server:
-        world = World(tmp_path, server.url, count=20)
-        results = [
-            run_job(upto(4)), run_in_workers(upto(8), 2), run_job(upto(12)), run_in_workers(upto(16), 3),
-            run_job(upto(20)),
-        ]  # fmt: skip
-        assert [(result.planned, result.replied) for result in results] == [(20, 4)] * 5
-        assert results[-1].stopped is None
-    assert max(Counter(asked.body for asked in server.log).values()) == 1
 
 
 def test_a_ceiling_of_calls_is_kept_at_any_concurrency(tmp_path: Path) -> None:
