@@ -22,6 +22,7 @@ from sourcing.generation.estimate import expected_tokens, worst_case
 from sourcing.generation.feed import CallFeed
 from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import TAKEN, Journal, OpenCall, Reserved
+from sourcing.generation.journal_schema import packer
 from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
 from sourcing.generation.pack import Pack
@@ -71,11 +72,13 @@ class Engine:
         """`server` is the embedded one, ours to start anew."""
         self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
         self.quota, self.clock, self.on_reply = quota, clock, on_reply
+        self.pack = packer()  # here and not where it is written: that is one thread for all
         self.checker = ReplyChecker(pack, endpoint)
         self.server = server
         self.stopping = asyncio.Event()
         self.freed = asyncio.Event()  # something that was reserved has been given back
         self.reserving = 0  # calls whose reservation is not settled yet
+        self.settled = 0  # calls whose reservation was
         self.failures_in_a_row = 0
         self.last_failure = ""
 
@@ -196,7 +199,7 @@ class Engine:
         latency_s = time.perf_counter() - began_s
         await self.durable(
             Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
-            status=answer.status, headers=answer.headers, raw=answer.raw,
+            status=answer.status, headers=answer.headers, raw=self.pack(answer.raw),
         )  # fmt: skip
         follow, tokens = await self._check(call, answer.raw)
         permit.replied(tokens, answer.headers, latency_s)
@@ -214,6 +217,7 @@ class Engine:
                     self._stop(self.limiter.breaker.error)
                 raise _NotSent
             self.freed.clear()
+            settled_before = self.settled
             refusal = await self.durable(
                 Journal.sending, call.call_id, self.clock(), scope=options.account, reserve=attempt.reserve,
                 ceilings=options.ceilings, resend=call.state == "unknown",
@@ -224,6 +228,8 @@ class Engine:
             permit.unsent()
             if refusal == TAKEN:
                 raise _NotSent
+            if self.settled > settled_before:
+                continue  # there may be room by now
             if not self.reserving:
                 self._stop(StoppedShort("generate run", refusal, "raise it and run the same command for more"))
                 raise _NotSent
@@ -279,6 +285,7 @@ class Engine:
 
     def _free(self) -> None:
         self.reserving -= 1
+        self.settled += 1
         self.freed.set()
 
     def _may_retry(self, error: BaseException) -> bool:

@@ -8,7 +8,9 @@ from datetime import datetime
 
 from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import Journal, OpenCall
+from sourcing.generation.journal_intake import open_calls, pack_calls
 from sourcing.generation.journal_reading import RunState
+from sourcing.generation.journal_schema import packer
 from sourcing.generation.plan import Step
 
 __all__ = ["CallFeed"]
@@ -33,6 +35,7 @@ class CallFeed:
     ) -> None:
         self._run, self._steps = run, steps
         self._resend, self._clock = resend, clock
+        self._pack = packer()
 
     async def chunks(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
         """Lists of calls without a reply; none of them twice."""
@@ -59,13 +62,15 @@ class CallFeed:
             taken = list(itertools.islice(steps, _STEPS))
             done = len(taken) < _STEPS
             position = taken[-1].position if taken else position
-            waiting = await durable(
-                Journal.register,
+            calls = [call for step in taken for call in step.calls]
+            known = await durable(
+                Journal.want,
                 self._run.run_id,
-                [call for step in taken for call in step.calls],
+                pack_calls(calls, self._pack),
                 rejected=[step.rejected for step in taken if step.rejected is not None],
                 position=position,
                 done=done,
                 at=self._clock(),
             )
+            waiting = open_calls(calls, known)
             yield [call for call in waiting if call.state == "planned"]

@@ -54,10 +54,10 @@ class Durable(abc.ABC):
             await self._end()
 
     async def __call__(self, change: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Make one change durable; raises what SQLite raised for its group."""
+        """Make one change durable; raises what SQLite raised for its group. A cancelled await undoes nothing."""
         done: asyncio.Future[T] = self._loop.create_future()
         self._put(Change(change, args, kwargs), done)
-        return await asyncio.shield(done)
+        return await done
 
     def later(self, change: Callable[Concatenate[Journal, P], object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Make a change durable with the next group, or at the end; what it raises is raised by whoever comes next."""

@@ -13,7 +13,7 @@ from backports import zstd
 from sourcing.errors import InputError
 from sourcing.generation import budget
 
-__all__ = ["JOURNAL_FILE", "connect", "empty", "packer", "unpack"]
+__all__ = ["JOURNAL_FILE", "Packed", "connect", "empty", "packer", "unpack"]
 
 JOURNAL_FILE = "journal.sqlite3"
 
@@ -149,10 +149,21 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
             statement = ""
 
 
-def packer() -> Callable[[bytes], bytes]:
-    """A function that compresses, for one thread: setting a compressor up costs more than packing a reply."""
+class Packed(bytes):
+    """Bytes as the journal keeps them, compressed."""
+
+
+def packer() -> Callable[[bytes], Packed]:
+    """A function that compresses, for one thread: setting a compressor up costs more than packing a reply.
+
+    What is packed already it leaves as it is.
+    """
     compressor = zstd.ZstdCompressor(3)
-    return lambda data: compressor.compress(data, mode=zstd.ZstdCompressor.FLUSH_FRAME)
+
+    def pack(data: bytes) -> Packed:
+        return data if isinstance(data, Packed) else Packed(compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME))
+
+    return pack
 
 
 def unpack(blob: bytes) -> bytes:
