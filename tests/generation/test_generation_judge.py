@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 from chatserver import chat_server, completion, json_reply
+from commands import run_json
 from genworld import documents, matches, tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
-from sourcing.cli import main
 from sourcing.errors import PromptError
 from sourcing.generation import replies
 from sourcing.generation.casetest import run_case
@@ -70,20 +70,11 @@ def two_models(verdict: str, **how: str) -> Loopback:
     return chat_server(answer)
 
 
-def crossmusim(capsys: pytest.CaptureFixture[str], root: Path, *typed: str) -> tuple[int, dict[str, Any]]:
-    code = 0
-    try:
-        main(["--workspace", str(root), "--json", *typed])
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    return code, json.loads(capsys.readouterr().out)
-
-
 def run(
     capsys: pytest.CaptureFixture[str], root: Path, server: Loopback, pack: str, model: str, *more: str
 ) -> dict[str, Any]:
     typed = ["generate", "run", pack, "--base-url", f"{server.url}/v1", "--model", model, *more]
-    code, result = crossmusim(capsys, root, *typed)
+    code, result = run_json(capsys, ["--workspace", str(root), "--json", *typed])
     assert code == 0, result
     return result
 
@@ -126,7 +117,7 @@ def test_what_a_judge_denies_leaves_and_judging_again_asks_nobody(
         assert (again["cached"], again["replied"], len(server.log)) == (2, 0, 4)
         assert workspace.table_path(Description).read_bytes() == table
     workspace.table_path(Description).unlink()
-    code, _ = crossmusim(capsys, tmp_path, "generate", "describe")
+    code, _ = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "describe"])
     assert code == 0
     assert workspace.table_path(Description).read_bytes() == table
 

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 from chatserver import chat_server, completion, json_reply
+from commands import run_json
 from genworld import PROSE, documents, matches, tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
@@ -53,19 +54,6 @@ def arguments(root: Path, server: Loopback | str, *more: str, verb: str = "run")
     return ["--workspace", str(root), "--json", "generate", verb, "mine", "--base-url", url, "--model", "m", *more]
 
 
-def crossmusim(capsys: pytest.CaptureFixture[str], typed: list[str]) -> tuple[int, dict[str, Any]]:
-    """Exit code and the one JSON object on stdout."""
-    before = signal.getsignal(signal.SIGTERM)
-    code = 0
-    try:
-        main(typed)
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return code, json.loads(capsys.readouterr().out)
-
-
 @pytest.fixture(autouse=True)
 def _no_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CROSSMUSIM_WORKSPACE"):
@@ -75,7 +63,7 @@ def _no_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_counts_and_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path)
     with chat_server(good) as server:
-        code, result = crossmusim(capsys, arguments(tmp_path, server, "--limit", "3", verb="plan"))
+        code, result = run_json(capsys, arguments(tmp_path, server, "--limit", "3", verb="plan"))
         assert (code, server.log) == (0, [])
     assert (result["planned"], result["cached"], result["to_send"]) == (3, 0, 3)
     assert result["input_tokens_p50"] > 3 * len(PROSE) // 4
@@ -89,21 +77,21 @@ def test_a_run_writes_descriptions_and_a_second_one_asks_nobody(
 ) -> None:
     workspace = fill(tmp_path)
     with chat_server(good) as server:
-        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        code, result = run_json(capsys, arguments(tmp_path, server))
         assert code == 0
         assert {name: result[name] for name in ("planned", "cached", "replied", "failed", "unknown")} == {
             "planned": 4, "cached": 0, "replied": 4, "failed": 0, "unknown": 0,
         }  # fmt: skip
         assert result["descriptions"]["mined"] == 4
         before = workspace.table_path(Description).read_bytes()
-        code, again = crossmusim(capsys, arguments(tmp_path, server))
+        code, again = run_json(capsys, arguments(tmp_path, server))
         assert (code, again["cached"], again["replied"], len(server.log)) == (0, 4, 0, 4)
         assert workspace.table_path(Description).read_bytes() == before
     workspace.table_path(Description).unlink()
-    code, rebuilt = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "generate", "describe"])
+    code, rebuilt = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "describe"])
     assert (code, rebuilt["descriptions"]) == (0, result["descriptions"])
     assert workspace.table_path(Description).read_bytes() == before
-    code, status = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "generate", "status"])
+    code, status = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "status"])
     assert list(status["calls"].values()) == [{"replied": 4}]
 
 
@@ -124,7 +112,7 @@ def test_cut_empty_and_meaningless_replies_become_rejected_rows_while_others_pas
 
     workspace = fill(tmp_path, count=7)
     with chat_server(answer) as server:
-        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        code, result = run_json(capsys, arguments(tmp_path, server))
         assert (code, result["replied"], result["failed"]) == (0, 7, 0)
         # One larger try for what was cut, one repair for what was no JSON and one for another shape.
         assert (result["followed"], len(server.log)) == (3, 10)
@@ -132,7 +120,7 @@ def test_cut_empty_and_meaningless_replies_become_rejected_rows_while_others_pas
         rejected = workspace.read_rejected().filter(pl.col("reason").str.starts_with("reply"))
         assert set(rejected["reason"]) == {"reply_truncated", "reply_empty"}
         assert len(rejected) == 3
-        code, again = crossmusim(capsys, arguments(tmp_path, server))
+        code, again = run_json(capsys, arguments(tmp_path, server))
         assert (again["cached"], len(server.log)) == (7, 10)  # a bad reply is paid for once
 
 
@@ -144,7 +132,7 @@ def test_failed_calls_are_rejected_rows_too(tmp_path: Path, capsys: pytest.Captu
 
     workspace = fill(tmp_path)
     with chat_server(answer) as server:
-        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        code, result = run_json(capsys, arguments(tmp_path, server))
     assert (code, result["failed"], result["descriptions"]["mined"]) == (0, 1, 3)
     (row,) = workspace.read_rejected().filter(pl.col("stage") == "generate").to_dicts()
     assert row["reason"] == "call_failed"
@@ -153,7 +141,7 @@ def test_failed_calls_are_rejected_rows_too(tmp_path: Path, capsys: pytest.Captu
 
 def test_no_endpoint_is_a_usage_error_that_names_both_ways(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path)
-    code, said = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "generate", "run", "mine"])
+    code, said = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "run", "mine"])
     assert code == 2
     assert "--endpoint local" in said["error"]["cure"]
     assert "--base-url" in said["error"]["cure"]
@@ -165,7 +153,7 @@ def test_a_server_that_is_not_there_ends_with_4_and_loses_nothing(
     fill(tmp_path)
     with chat_server(good) as gone:
         url = f"{gone.url}/v1"
-    code, said = crossmusim(capsys, arguments(tmp_path, url))
+    code, said = run_json(capsys, arguments(tmp_path, url))
     assert code == 4
     assert said["error"]["message"] == f"model server {url}: connection refused; start it, or use --endpoint local"
 
@@ -178,7 +166,7 @@ def test_a_server_that_answers_nobody_ends_with_4_though_calls_may_have_been_ser
 
     fill(tmp_path)
     with chat_server(broken_off) as server:
-        code, result = crossmusim(capsys, arguments(tmp_path, server))
+        code, result = run_json(capsys, arguments(tmp_path, server))
         assert (code, len(server.log)) == (4, 4)
         assert "no call was answered" in result["error"]["found"]
         assert "--on-unknown" in result["error"]["cure"]
@@ -187,7 +175,7 @@ def test_a_server_that_answers_nobody_ends_with_4_though_calls_may_have_been_ser
 def test_a_call_ceiling_ends_with_5_and_keeps_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = fill(tmp_path)
     with chat_server(good) as server:
-        code, said = crossmusim(capsys, arguments(tmp_path, server, "--max-calls", "1"))
+        code, said = run_json(capsys, arguments(tmp_path, server, "--max-calls", "1"))
         assert (code, len(server.log)) == (5, 1)
         assert "--max-calls 1 has no room for 1 more" in said["error"]["message"]
     assert workspace.read(Description).filter(pl.col("origin") == "mined").height == 1
@@ -198,10 +186,10 @@ def test_a_budget_of_money_needs_a_named_price_even_on_this_machine(
 ) -> None:
     fill(tmp_path)
     with chat_server(good) as server:  # as a proxy of a provider that bills would stand here
-        code, result = crossmusim(capsys, arguments(tmp_path, server, "--max-usd", "1"))
+        code, result = run_json(capsys, arguments(tmp_path, server, "--max-usd", "1"))
         assert (code, server.log) == (2, [])
         assert "--price" in result["error"]["cure"]
-        code, result = crossmusim(capsys, arguments(tmp_path, server, "--max-usd", "1", "--price", "0"))
+        code, result = run_json(capsys, arguments(tmp_path, server, "--max-usd", "1", "--price", "0"))
         assert (code, result["replied"]) == (0, 4)
 
 
@@ -211,17 +199,17 @@ def test_a_language_that_is_no_tag_is_refused_before_anyone_is_asked(
     fill(tmp_path)
     with chat_server(good) as server:
         for wrong in ("English", "en_US", "zh-", ""):
-            code, result = crossmusim(capsys, arguments(tmp_path, server, "--language", wrong))
+            code, result = run_json(capsys, arguments(tmp_path, server, "--language", wrong))
             assert (code, result["error"]["thing"], server.log) == (2, f"--language {wrong}", [])
         for right in ("zh", "zh-Hant", "pt-BR", "yue"):
-            code, result = crossmusim(capsys, arguments(tmp_path, server, "--language", right, verb="plan"))
+            code, result = run_json(capsys, arguments(tmp_path, server, "--language", right, verb="plan"))
             assert (code, result["planned"]) == (0, 4)
 
 
 def test_a_call_whose_process_was_killed_is_unknown_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = fill(tmp_path)
     with chat_server(good) as server:
-        assert crossmusim(capsys, arguments(tmp_path, server, "--max-calls", "1"))[0] == 5
+        assert run_json(capsys, arguments(tmp_path, server, "--max-calls", "1"))[0] == 5
     presence = Presence(workspace.generation_dir)  # that of a process at work, and then of one that is gone
     with Journal.open(presence.folder, presence.owner) as journal:
         run_id = journal.connection.execute("SELECT run_id FROM calls").fetchone()[0]
@@ -230,8 +218,8 @@ def test_a_call_whose_process_was_killed_is_unknown_at_once(tmp_path: Path, caps
         assert journal.sending(opened.call_id, datetime.now(UTC), **sent) == ""
     asking = ["--workspace", str(tmp_path), "--json", "generate", "status"]
     with presence.entered():
-        _, alive = crossmusim(capsys, asking)
-    _, gone = crossmusim(capsys, asking)
+        _, alive = run_json(capsys, asking)
+    _, gone = run_json(capsys, asking)
     counts = [next(iter(told["calls"].values())) for told in (alive, gone)]
     assert counts == [{"planned": 2, "replied": 1, "sending": 1}, {"planned": 2, "replied": 1, "unknown": 1}]
     states = [[call["state"] for call in told["unknown"]] for told in (alive, gone)]
@@ -257,9 +245,9 @@ def test_what_is_looked_up_for_several_models_is_told_together(
     fill(tmp_path)
     with Loopback(answer) as server:
         both = arguments(tmp_path, server, "--model", "n", "--limit", "3", "--dialect", "openai", "--concurrency", "1")
-        assert crossmusim(capsys, both)[0] == 4  # "m" answered nobody
-        assert crossmusim(capsys, [*both, "--on-unknown", "reconcile"])[0] == 4  # and now "n"
-        code, result = crossmusim(capsys, [*both, "--on-unknown", "reconcile"])
+        assert run_json(capsys, both)[0] == 4  # "m" answered nobody
+        assert run_json(capsys, [*both, "--on-unknown", "reconcile"])[0] == 4  # and now "n"
+        code, result = run_json(capsys, [*both, "--on-unknown", "reconcile"])
         assert (code, result["cached"], result["held"]) == (0, 5, 1)
         assert result["reconciled"] == {"found": 3, "missing": 1}
         main([*(word for word in both if word != "--json"), "--on-unknown", "reconcile"])
@@ -274,7 +262,7 @@ def test_a_refused_key_names_the_variable_that_this_kind_of_server_is_given_it_i
     fill(tmp_path)
     with chat_server(lambda body, asked: json_reply('{"error": {"message": "denied"}}', 401)) as server:
         for dialect, variable in (("azure", "AZURE_OPENAI_API_KEY"), ("vllm", "OPENAI_API_KEY")):
-            code, result = crossmusim(capsys, arguments(tmp_path, server, "--dialect", dialect))
+            code, result = run_json(capsys, arguments(tmp_path, server, "--dialect", dialect))
             assert (code, result["error"]["cure"].split()[:2]) == (4, ["set", variable])
 
 
@@ -282,23 +270,23 @@ def test_a_workspace_pack_lints_renders_and_locks(tmp_path: Path, capsys: pytest
     fill(tmp_path)
     folder = write_pack(tmp_path / "prompts", "own")
     typed = ["--workspace", str(tmp_path), "--json", "prompts"]
-    code, listed = crossmusim(capsys, [*typed, "list"])
+    code, listed = run_json(capsys, [*typed, "list"])
     assert {"own", "mine", "recall"} <= {pack["id"] for pack in listed["packs"]}
-    assert crossmusim(capsys, [*typed, "lint", "own"]) == (0, {"packs": {"own@1.0.0": []}})
-    code, rendered = crossmusim(capsys, [*typed, "render", "own", "--track", "t-001"])
+    assert run_json(capsys, [*typed, "lint", "own"]) == (0, {"packs": {"own@1.0.0": []}})
+    code, rendered = run_json(capsys, [*typed, "render", "own", "--track", "t-001"])
     assert (code, rendered["doc_id"]) == (0, "d-001")
     assert rendered["messages"][1]["content"].startswith("Song 1: Song 1 is described here.")
-    assert crossmusim(capsys, [*typed, "lock", "own"]) == (0, {"locked": ["own@1.0.0"]})
+    assert run_json(capsys, [*typed, "lock", "own"]) == (0, {"locked": ["own@1.0.0"]})
     path = folder / "prompt.j2"
     path.write_text(path.read_text(encoding="utf-8").replace("Name what", "Say what"), encoding="utf-8")
     for verb in (["lint", "own"], ["lock", "own"]):
-        code, said = crossmusim(capsys, [*typed, *verb])
+        code, said = run_json(capsys, [*typed, *verb])
         assert code == 3
         assert "crossmusim prompts lock" in said["error"]["message"]
 
 
 def test_the_built_in_packs_pass_their_own_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, result = crossmusim(capsys, ["--workspace", str(tmp_path), "--json", "prompts", "test"])
+    code, result = run_json(capsys, ["--workspace", str(tmp_path), "--json", "prompts", "test"])
     assert code == 0
     assert result["failed"] == 0
     assert result["passed"] >= 2

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from commands import run_command
 from publishing_rows import small_tables
 
-from sourcing.cli import main
 from sourcing.store import Description, Document, Track, Workspace, open_version
 
 
@@ -24,13 +24,10 @@ def work(tmp_path: Path) -> Path:
 
 def _run(work: Path, *arguments: str, capsys: pytest.CaptureFixture[str], as_json: bool = True) -> tuple[int, Any, str]:
     flags = ["--json"] if as_json else []
-    code = 0
-    try:
-        main([*flags, "--workspace", str(work / "work"), "dataset", *arguments, "--root", str(work / "out")])
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    said = capsys.readouterr()
-    return code, json.loads(said.out) if as_json else said.out, said.err
+    code, out, err = run_command(
+        capsys, [*flags, "--workspace", str(work / "work"), "dataset", *arguments, "--root", str(work / "out")]
+    )
+    return code, json.loads(out) if as_json else out, err
 
 
 def test_publish_list_show_and_verify_speak_json(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
