@@ -109,21 +109,23 @@ def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
     if scope.shard is not None:
         held = [scope.shard.holds(track_id) for track_id in targets["track_id"]]
         targets = targets.filter(pl.Series(held, dtype=pl.Boolean))
-    return targets.sort("nth", "rank", "digest") if scope.limit is not None else targets
+    if scope.limit is None:
+        return targets
+    return targets.sort([column for column in ("nth", "rank", "digest") if column in targets.columns])
 
 
 def _tracks(tracks: dy.DataFrame[Track], *, ranked: bool) -> pl.DataFrame:
-    """Row, id, how many of its artist come before it by hash, and that hash; these two only if they are to count."""
+    """Row and id, and if they are to be ranked how many of its artist come before a track by hash, and that hash."""
     named = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
     if not ranked:
-        unranked = named.select("track_row", "track_id", rank=pl.lit(0), digest=pl.lit(""), nth=pl.lit(0))
-        return unranked.sort("track_id")
+        unranked = named.drop("group")
+        return unranked if unranked["track_id"].is_sorted() else unranked.sort("track_id")
     hashed = named.with_columns(
         pl.Series("digest", [sha256_hex(track_id) for track_id in named["track_id"]], dtype=pl.String),
         pl.Series("group", [str(group).casefold() for group in named["group"]], dtype=pl.String),
     )
     ordered = hashed.sort("digest", "track_id").with_columns(rank=pl.int_range(pl.len()).over("group"))
-    return ordered.select("track_row", "track_id", "rank", "digest", nth=pl.lit(0)).sort("track_id")
+    return ordered.select("track_row", "track_id", "rank", "digest").sort("track_id")
 
 
 def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
@@ -134,7 +136,7 @@ def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.Data
     long_enough = pl.col("text").str.strip_chars().str.len_chars() >= MIN_DOCUMENT_CHARS
     usable = tables.documents.with_row_index("doc_row").filter((pl.col("consent") == "allow") & long_enough)
     accepted = tables.matches.filter(pl.col("band") == "accept").select("track_id", "doc_id", "score")
-    pairs = accepted.join(usable.select("doc_id", "doc_row"), on="doc_id").join(tracks.drop("nth"), on="track_id")
+    pairs = accepted.join(usable.select("doc_id", "doc_row"), on="doc_id").join(tracks, on="track_id")
     ordered = pairs.sort(["track_id", "score", "doc_id"], descending=[False, True, False])
     return ordered.with_columns(nth=pl.int_range(pl.len()).over("track_id")).sort("track_id", "doc_id")
 
@@ -146,7 +148,7 @@ def _with_descriptions(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.D
         raise PromptError(f"prompt pack {pack.name}", found, "pass descriptions and documents")
     made = tables.descriptions.with_row_index("description_row").filter(pl.col("origin").is_in(JUDGED_ORIGINS))
     named = made.select("description_row", "description_id", "track_id", doc_id=pl.col("doc_ids").list.first())
-    targets = named.join(tracks.drop("nth"), on="track_id").sort("track_id", "description_id")
+    targets = named.join(tracks, on="track_id").sort("track_id", "description_id")
     if tables.documents is not None and "document" in pack.inputs:
         numbered = tables.documents.select("doc_id").with_row_index("doc_row")
         targets = targets.join(numbered, on="doc_id", how="left", maintain_order="left")

@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -93,16 +92,31 @@ def _restart(replies: int) -> None:
         with Journal.open(workspace / "generation") as journal:
             _fill(journal, job)
         print(f"{replies:,} calls planned and answered in {time.perf_counter() - filled:.0f} s", flush=True)
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        code = (
-            "import sys, pickle, time; job = pickle.load(open(sys.argv[1], 'rb')); started = time.perf_counter()\n"
-            "from sourcing.generation.job import run_job\n"
-            "print(run_job(job).counts(), f'{time.perf_counter() - started:.2f} s')"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(workspace / "job")], capture_output=True, text=True, check=False
-        )
-        print(f"restart: {done.stdout.strip() or done.stderr[-500:]}; peak while planning {peak_mb:.0f} MB")
+        print("restart, imports included:", _say(_RESTART, workspace / "job"))
+        print("planning:", _say(_PLANNING, workspace / "job"))
+
+
+_RESTART = """
+import pickle, sys, time
+started_s = time.perf_counter()
+job = pickle.load(open(sys.argv[1], "rb"))
+from sourcing.generation.job import run_job
+print(run_job(job).counts(), f"{time.perf_counter() - started_s:.2f} s")
+"""
+_PLANNING = """
+import pickle, resource, sys
+job = pickle.load(open(sys.argv[1], "rb"))
+peak_mb = lambda: f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+steps = job.steps(0)
+next(steps)
+print("peak", peak_mb(), "at the first call,", sum(len(step.calls) for step in steps), "later", peak_mb())
+"""
+
+
+def _say(code: str, job: Path) -> str:
+    """What a process of its own prints, or its error."""
+    done = subprocess.run([sys.executable, "-c", code, str(job)], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or done.stderr[-500:]
 
 
 def _fill(journal: Journal, job: Job) -> None:
