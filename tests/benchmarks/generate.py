@@ -103,13 +103,16 @@ job = pickle.load(open(sys.argv[1], "rb"))
 from sourcing.generation.job import run_job
 print(run_job(job).counts(), f"{time.perf_counter() - started_s:.2f} s")
 """
+# The peak is read where exec has set it back to nothing (Linux): getrusage tells the parent's.
 _PLANNING = """
-import pickle, resource, sys
+import pickle, re, sys
+from pathlib import Path
 job = pickle.load(open(sys.argv[1], "rb"))
-peak_mb = lambda: f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 steps = job.steps(0)
 next(steps)
-print("peak", peak_mb(), "at the first call,", sum(len(step.calls) for step in steps), "later", peak_mb())
+print("peak", peak_mb(), "MB at the first call,", sum(len(step.calls) for step in steps), "later", peak_mb(), "MB")
 """
 
 
