@@ -69,7 +69,7 @@ class PipedCommit(Durable):
     def _answered(self) -> None:
         try:
             results, error = receive(self._pipe)
-        except (EOFError, OSError):
+        except EOFError:
             self._lost()
             return
         unanswered, self._unanswered = self._unanswered, []
@@ -91,4 +91,8 @@ def send(pipe: Connection, message: object) -> None:
 
 
 def receive(pipe: Connection) -> Any:
-    return pickle.loads(pipe.recv_bytes())
+    """The next message; EOFError when the other end is gone, also in the midst of one."""
+    try:
+        return pickle.loads(pipe.recv_bytes())
+    except OSError as error:
+        raise EOFError(str(error)) from error

@@ -35,8 +35,8 @@ _AFTER_THE_WRITER = 10
 def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = lambda: None) -> RunResult:
     """The same as `run_job`, by `workers` processes; the calls in flight are divided among them.
 
-    An interrupt is passed on. A worker that dies is said so: its calls in flight are unknown, and the same command
-    takes up the rest.
+    This process writes the journal for all of them, and in its name: when it dies they end. An interrupt is passed on.
+    A worker that dies is said so: its calls in flight are unknown, and the same command takes up the rest.
     """
     if workers == 1:
         return run_job(job, on_reply=on_reply)
@@ -96,7 +96,7 @@ def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callab
             assert isinstance(pipe, Connection)
             try:
                 message = receive(pipe)
-            except (EOFError, ConnectionResetError):
+            except EOFError:
                 pipes.unregister(pipe)
                 pipe.close()
                 continue
@@ -138,4 +138,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)  # as an interrupt: what is in flight is still journalled
+        os.kill(os.getpid(), signal.SIGTERM)  # as an interrupt; what is in flight is unknown to the next run

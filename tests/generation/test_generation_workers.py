@@ -25,6 +25,7 @@ from sourcing.errors import StoppedShort
 from sourcing.generation.budget import Ceilings
 from sourcing.generation.job import Job, run_job
 from sourcing.generation.journal import Journal
+from sourcing.generation.workerpipe import receive, send
 from sourcing.generation.workers import run_in_workers
 
 
@@ -89,6 +90,16 @@ def test_a_worker_that_dies_takes_nothing_with_it_but_what_it_had_in_flight(tmp_
     assert max(Counter(asked.body for asked in server.log).values()) == 1
 
 
+def test_what_a_dying_worker_had_only_half_said_is_not_heard() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    send(theirs, "whole")
+    os.write(theirs.fileno(), (1000).to_bytes(4, "big") + b"half")
+    theirs.close()
+    assert receive(ours) == "whole"
+    with pytest.raises(EOFError):
+        receive(ours)
+
+
 def test_a_journal_that_cannot_be_written_stops_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settle, settled = Journal.settle, []
 
@@ -110,6 +121,7 @@ def test_a_journal_that_cannot_be_written_stops_all_workers(tmp_path: Path, monk
 _RUN = """
 import pickle, sys
 from pathlib import Path
+from sourcing.generation.workerpipe import receive, send
 from sourcing.generation.workers import run_in_workers
 if __name__ == "__main__":
     run_in_workers(pickle.loads(Path(sys.argv[1]).read_bytes()), 2)
