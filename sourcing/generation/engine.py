@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
@@ -201,7 +200,7 @@ class Engine:
             Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
             status=answer.status, headers=answer.headers, raw=self.pack(answer.raw),
         )  # fmt: skip
-        follow, tokens = await self._check(call, answer.raw)
+        follow, tokens = await self._check(call, answer.raw, attempt.reserve)
         permit.replied(tokens, answer.headers, latency_s)
         self._free()
         return follow
@@ -235,21 +234,24 @@ class Engine:
                 raise _NotSent
             await self._first_of(self.freed, self.stopping)
 
-    async def _check(self, call: OpenCall, raw: bytes) -> tuple[OpenCall | None, int | None]:
+    async def _check(
+        self, call: OpenCall, raw: bytes, reserved: Reserved | None = None
+    ) -> tuple[OpenCall | None, int | None]:
         """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
         checked = self.checker.look(call, raw)
         used = read_usage(checked.usage)
-        charge = partial(
-            Journal.charge, call_id=call.call_id, input_tokens=used.input_tokens if used else None,
-            output_tokens=used.output_tokens if used else None, scope=self.options.account,
-            cost_nusd=actual_cost(self.options.price, checked.usage),
-        )  # fmt: skip
+        charged: dict[str, Any] = {
+            "input_tokens": used.input_tokens if used else None,
+            "output_tokens": used.output_tokens if used else None,
+            "cost_nusd": actual_cost(self.options.price, checked.usage),
+            "scope": self.options.account,
+            "reserved": reserved,
+        }
         tokens = None if used is None else used.input_tokens + used.output_tokens
         if checked.follow is None:
-            self.durable.later(charge)
+            self.durable.later(Journal.charge, call.call_id, **charged)
             return None, tokens
-        # Together, so that a call that was charged has its follower written down too.
-        return await self.durable(_charge_and_follow, charge, call, checked.follow, self.clock()), tokens
+        return await self.durable(_charge_and_follow, call, charged, checked.follow, self.clock()), tokens
 
     async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
         state = "unknown" if failure.maybe_answered else "failed"
@@ -344,10 +346,11 @@ class Engine:
 
 
 def _charge_and_follow(
-    journal: Journal, charge: Callable[[Journal], None], call: OpenCall, next_call: FollowUp, at: datetime
+    journal: Journal, call: OpenCall, charged: dict[str, Any], follow: FollowUp, at: datetime
 ) -> OpenCall | None:
-    charge(journal)
-    return journal.follow(call, next_call.kind, next_call.request_key, next_call.body, at)
+    """Together: a reply that was charged counts as looked at, and its follower would never be written down."""
+    journal.charge(call.call_id, **charged)
+    return journal.follow(call, follow.kind, follow.request_key, follow.body, at)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

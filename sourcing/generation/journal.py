@@ -25,7 +25,6 @@ from sourcing.store.turn import Turn
 
 __all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
 
-_TURN_FILE = "journal.turn"
 TAKEN = "taken"  # by another process
 IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered and billed"
 
@@ -52,7 +51,7 @@ class Journal(JournalIntake):
     def open(cls, folder: Path, owner: str = "") -> Journal:
         """Open for writing; made when missing."""
         folder.mkdir(parents=True, exist_ok=True)
-        turn = Turn(folder / _TURN_FILE)
+        turn = Turn(folder / f"{JOURNAL_FILE}.turn")
         with turn.taken():  # SQLite does not wait for another process that makes the same file
             return cls(connect(folder / JOURNAL_FILE), owner, turn)
 
@@ -157,12 +156,14 @@ class Journal(JournalIntake):
         output_tokens: int | None,
         cost_nusd: int | None,
         scope: str = "",
+        reserved: Reserved | None = None,
     ) -> None:
         """Enter what a reply used in place of what was reserved, and note that it was looked at.
 
-        A reply that tells no usage, or whose price is not known, is charged all that was reserved.
+        A reply that tells no usage, or whose price is not known, is charged all that was reserved. Who reserved it and
+        still knows how much may say so.
         """
-        reserved = self._reserved(call_id)
+        reserved = self._reserved(call_id) if reserved is None else reserved
         told = input_tokens is not None and output_tokens is not None
         tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
         cost = reserved.nusd if cost_nusd is None or not told else cost_nusd

@@ -18,6 +18,8 @@ __all__ = ["JOURNAL_FILE", "Packed", "connect", "empty", "packer", "unpack"]
 JOURNAL_FILE = "journal.sqlite3"
 
 _FORMAT = 2
+#: Of a journal's pages in memory: keys come in no order, so each may lie on any page of their index.
+_CACHE_KB = 65536
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 # Shards are what a batch endpoint is handed at once; a call that lies in one carries its number.
@@ -97,6 +99,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         found = _format(connection)
         if found not in (0, 1, _FORMAT):
             raise InputError(str(path), f"it has format {found}, known is {_FORMAT}", "upgrade crossmusim")

@@ -93,8 +93,8 @@ def test_what_fails_again_after_a_retry_says_so_again(tmp_path: Path) -> None:
         assert [asked.path for asked in server.log].count("/p0") == 2
 
 
-def test_another_source_is_left_as_it_is() -> None:
-    ledger = Ledger(":memory:")
+def test_another_source_is_left_as_it_is(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / LEDGER_FILE)
     ledger.add([TaskSpec(source, f"https://{source}.test/1", "page") for source in ("one", "two")])
     for task in ledger.lease(9, 0.0, 60.0, {"one", "two"}):
         ledger.failed(task.key, "http_500")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.errors import UsageError
+from sourcing.generation.journal import Journal
 from sourcing.store.interrupts import interrupts
 from sourcing.store.presence import Presence
 from sourcing.store.shard import Shard
+from sourcing.store.turn import Turn
 
 _ENTER = (
     "import sys; from pathlib import Path; from sourcing.store.presence import Presence\n"
@@ -69,3 +76,42 @@ def test_the_first_interrupt_asks_the_second_insists_and_an_ignored_signal_stays
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("opened", [lambda folder: Ledger(folder / LEDGER_FILE), Journal.open])
+def test_processes_that_begin_together_make_one_file(tmp_path: Path, opened: Callable[[Path], object]) -> None:
+    """SQLite answers "database is locked" at once, whatever the time it may wait, while another sets the file up."""
+    for attempt in range(40):
+        together = threading.Barrier(6)
+
+        def make(folder: Path = tmp_path / str(attempt), together: threading.Barrier = together) -> object:
+            together.wait()
+            return opened(folder)
+
+        with ThreadPoolExecutor(6) as pool:
+            for made in [pool.submit(make) for _ in range(6)]:
+                made.result()
+
+
+def test_a_turn_is_one_process_at_a_time_and_free_after_any_death(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from sourcing.store.turn import Turn\n"
+        "with Turn(Path(sys.argv[1])).taken():\n"
+        "    print('mine', flush=True); sys.stdin.read()"
+    )
+    path, got = tmp_path / "turn", threading.Event()
+
+    def wait() -> None:
+        with contextlib.closing(Turn(path)) as turn, turn.taken():
+            got.set()
+
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "mine\n"
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not got.wait(0.3)
+        other.kill()
+        assert got.wait(10)
+        waiting.join()

@@ -6,9 +6,12 @@ indices hold only what is still to be asked, and triggers keep the counts per qu
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+
+from sourcing.store.turn import Turn
 
 __all__ = ["CODES", "DENIED", "FAILED", "FETCHED", "LATER", "LEASED", "PENDING", "STATES", "Outcome", "Task"]
 __all__ += ["Validators", "connect"]
@@ -120,6 +123,12 @@ class Outcome:
 def connect(path: Path | str) -> sqlite3.Connection:
     """Open or make the database; ValueError for a ledger of another layout."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # SQLite does not wait for another process that makes the same file.
+    with contextlib.closing(Turn(Path(f"{path}.turn"))) as turn, turn.taken():
+        return _connect(path)
+
+
+def _connect(path: Path | str) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60.0)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
