@@ -11,9 +11,10 @@ export OMP_WAIT_POLICY := passive
 demo: install
 	$(BIN)/crossmusim demo --fresh
 
+# by file in the second: the demo is made once for all the tests that look at it
 test: install lint
 	$(BIN)/python -m pytest -n auto -m "not e2e" --durations 12 tests
-	$(BIN)/python -m pytest -n auto -m e2e --durations 12 tests
+	$(BIN)/python -m pytest -n auto --dist loadfile -m e2e --durations 12 tests
 
 lint: install
 	$(BIN)/ruff check .
