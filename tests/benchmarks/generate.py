@@ -25,7 +25,7 @@ from sourcing.generation.journal import Journal
 from sourcing.generation.plan import Scope
 from sourcing.generation.run import RunOptions
 from sourcing.store import Track, Workspace
-from tests.benchmarks.measure import Measured, print_table, serving, told
+from tests.benchmarks.measure import Measured, print_table, scaling, serving, told
 
 CALLS = int(os.environ.get("CALLS", "4000"))
 IN_FLIGHT = 64
@@ -51,6 +51,7 @@ def main() -> None:
     print_table(title, table)
     ours = [row for row in table if row[0].startswith("generate run")]
     print_table("the same: workers, who share two cores with the server, against one", ours)
+    print(f"two processes that only compute do {scaling():.2f} times the work of one here")
     if REPLIES:
         _restart(REPLIES)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Measured", "measure", "print_table", "serving", "told"]
+__all__ = ["Measured", "measure", "print_table", "scaling", "serving", "told"]
 
 _SERVER = Path(__file__).with_name("server.py")
 
@@ -52,6 +52,19 @@ def told(command: Sequence[str], **environment: str) -> Measured:
     """What a command says of itself as JSON on its last line: seconds without its start-up."""
     said = json.loads(measure(command, **environment).stdout.strip().splitlines()[-1])
     return Measured(said["wall_s"], said["cpu_s"], "")
+
+
+def scaling() -> float:
+    """How many times the work of one process two do that share nothing, compute and never wait: the machine's limit."""
+    work = "sum(i * i % 7 for i in range(20_000_000))"
+    code = f"import time; began_s = time.perf_counter(); {work}; print(time.perf_counter() - began_s)"
+
+    def seconds(processes: int) -> float:
+        command = [sys.executable, "-c", code]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+        return max(float(process.communicate()[0]) for process in running)
+
+    return 2 * seconds(1) / seconds(2)
 
 
 def print_table(title: str, rows: Sequence[tuple[str, int, Measured]], *, peer: int = 0) -> None:
