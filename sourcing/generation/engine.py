@@ -348,7 +348,7 @@ class Engine:
 def _charge_and_follow(
     journal: Journal, call: OpenCall, charged: dict[str, Any], follow: FollowUp, at: datetime
 ) -> OpenCall | None:
-    """Together: a reply that was charged counts as looked at, and its follower would never be written down."""
+    """Together: a reply once charged is never looked at again, so a call that follows from it would be lost between."""
     journal.charge(call.call_id, **charged)
     return journal.follow(call, follow.kind, follow.request_key, follow.body, at)
 
