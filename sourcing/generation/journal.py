@@ -127,7 +127,7 @@ class Journal(JournalIntake):
         raw: bytes | None = None,
         error: str | None = None,
     ) -> None:
-        """End the call's current attempt: `raw` is the reply body, or the body of a refusal, untouched.
+        """End the call's current attempt: `raw` is the body of the reply or refusal as it arrived, packed or not.
 
         A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
         `unknown` one as long as it is unknown.
@@ -142,7 +142,7 @@ class Journal(JournalIntake):
         )
         if state == "failed":
             self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
-            self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
+            self._hold_nothing(call_id)
         self._connection.execute(
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
             (state, error, as_text(at), call_id),
@@ -179,13 +179,13 @@ class Journal(JournalIntake):
         """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
         held = self._reserved(call_id)
         self.budget.release(scope, calls=held.calls, tokens=held.tokens, cost_nusd=held.nusd)
-        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
+        self._hold_nothing(call_id)
 
     def _give_up(self, call_id: int, scope: str) -> None:
         """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
         held = self._reserved(call_id)
         self._spend(held, scope, tokens=held.tokens, cost_nusd=held.nusd)
-        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
+        self._hold_nothing(call_id)
 
     def _spend(self, held: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
         """Enter in the budget what was used in place of what was held."""
@@ -197,6 +197,9 @@ class Journal(JournalIntake):
             tokens=tokens,
             cost_nusd=cost_nusd,
         )
+
+    def _hold_nothing(self, call_id: int) -> None:
+        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
 
     def _reserved(self, call_id: int) -> Reserved:
         row = self._connection.execute(

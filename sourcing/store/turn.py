@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
+if sys.platform != "win32":  # there whoever waits asks again and again, as SQLite does by itself
     import fcntl
-except ImportError:  # Windows: whoever waits asks again and again, as SQLite does by itself
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Turn"]
 
@@ -22,20 +21,19 @@ class Turn:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644) if fcntl else None
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        if self._file is None:
-            yield
-            return
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._lock(to_take=True)
         try:
             yield
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._lock(to_take=False)
 
     def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        os.close(self._file)
+
+    def _lock(self, *, to_take: bool) -> None:
+        if sys.platform != "win32":
+            fcntl.flock(self._file, fcntl.LOCK_EX if to_take else fcntl.LOCK_UN)
