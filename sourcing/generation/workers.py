@@ -18,7 +18,7 @@ from sourcing.errors import StoppedShort
 from sourcing.generation.groupcommit import make_changes
 from sourcing.generation.job import Job, run_job
 from sourcing.generation.journal import Journal
-from sourcing.generation.run import RunResult
+from sourcing.generation.run import RunResult, frozen_heap
 from sourcing.generation.workerpipe import Asked, PipedCommit, receive, send
 from sourcing.store.interrupts import interrupts
 from sourcing.store.presence import Presence
@@ -53,7 +53,7 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
             theirs.close()  # so that a dead worker is an end of file
             processes.append(process)
             pipes.register(ours, selectors.EVENT_READ)
-        with interrupts(lambda: _pass_on(processes)):
+        with interrupts(lambda: _pass_on(processes)), frozen_heap():
             result = _write_for(pipes, journal, on_reply)
             for process in processes:
                 process.join()
