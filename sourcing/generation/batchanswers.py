@@ -21,8 +21,8 @@ __all__ = ["Answers", "Lines", "Tally"]
 _LINES = 256  # journalled together
 _NAMED = 20
 _CALL = (
-    "SELECT c.call_id, c.request_key, c.body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
-    " FROM calls c JOIN runs r USING (run_id) WHERE c.request_key = ?"
+    "SELECT c.call_id, c.request_key, body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
+    " FROM calls c JOIN bodies USING (call_id) JOIN runs r USING (run_id) WHERE c.request_key = ?"
 )
 
 

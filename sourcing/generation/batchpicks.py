@@ -100,5 +100,7 @@ def _planned(journal: Journal, run_id: int) -> Iterator[tuple[int, str, bytes]]:
     execute = journal.connection.execute
     ids = execute("SELECT call_id FROM calls WHERE run_id = ? AND state = 'planned' ORDER BY call_id", (run_id,))
     for (call_id,) in ids:
-        key, body = execute("SELECT request_key, body FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        key, body = execute(
+            "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE call_id = ?", (call_id,)
+        ).fetchone()
         yield int(call_id), str(key), unpack(body)

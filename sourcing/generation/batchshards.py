@@ -140,7 +140,10 @@ class Shards:
 
     def lines(self, shard: Shard, url: str = CHAT_URL) -> Iterator[bytes]:
         """The shard as it is sent, the same bytes every time."""
-        rows = self._execute("SELECT request_key, body FROM calls WHERE batch = ? ORDER BY call_id", (shard.shard_id,))
+        rows = self._execute(
+            "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE batch = ? ORDER BY call_id",
+            (shard.shard_id,),
+        )
         for key, body in rows:
             yield request_line(key, unpack(body), url)
 

@@ -132,14 +132,13 @@ class Journal(JournalIntake):
         A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
         `unknown` one as long as it is unknown.
         """
-        self._connection.execute(
-            "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers, reply)"
-            " SELECT call_id, attempts, coalesce(owner, ''), updated_at, ?, ?, ?, ?, ? FROM calls WHERE call_id = ?",
-            (
-                *(as_text(at), outcome, status, json.dumps(dict(headers or {}), sort_keys=True)),
-                *(None if raw is None else self._pack(raw), call_id),
-            ),
+        attempt = self._connection.execute(
+            "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers)"
+            " SELECT call_id, attempts, coalesce(owner, ''), updated_at, ?, ?, ?, ? FROM calls WHERE call_id = ?",
+            (as_text(at), outcome, status, json.dumps(dict(headers or {}), sort_keys=True), call_id),
         )
+        if raw is not None:
+            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(raw)))
         if state == "failed":
             self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
             self._hold_nothing(call_id)

@@ -18,6 +18,9 @@ from sourcing.store.turn import Turn
 __all__ = ["JournalIntake", "KnownCall", "OpenCall", "WantedCall", "as_text", "open_calls", "pack_calls"]
 
 
+_OPEN = "SELECT call_id, request_key, body, kind, parent, state FROM calls JOIN bodies USING (call_id)"
+
+
 class OpenCall(NamedTuple):
     """A call that has no reply yet, with the body as it is sent. `kind`: root, larger or repair."""
 
@@ -168,12 +171,13 @@ class JournalIntake(JournalReader):
         known: list[KnownCall] = []
         for call in calls:
             call_id, state, kind, parent = execute(
-                "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes,"
-                " body) VALUES (?, ?, ?, ?, 'planned', ?, ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET"
-                " run_id = max(run_id, excluded.run_id), body = iif(state = 'replied', body, excluded.body)"
-                " RETURNING call_id, state, kind, parent",
-                (call.request_key, endpoint_id, run_id, call.sample_idx, now, now, call.size, call.body),
+                "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes)"
+                " VALUES (?, ?, ?, ?, 'planned', ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET"
+                " run_id = max(run_id, excluded.run_id) RETURNING call_id, state, kind, parent",
+                (call.request_key, endpoint_id, run_id, call.sample_idx, now, now, call.size),
             ).fetchone()
+            if state != "replied":  # what was answered is kept as it was asked
+                execute("INSERT OR REPLACE INTO bodies VALUES (?, ?)", (call_id, call.body))
             execute(
                 "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -196,11 +200,14 @@ class JournalIntake(JournalReader):
         now, root = as_text(at), parent.parent or parent.call_id
         row = self._connection.execute(
             "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, kind, parent, state, planned_at,"
-            " updated_at, bytes, body) SELECT ?, endpoint_id, run_id, sample_idx, ?, ?, 'planned', ?, ?, ?, ?"
+            " updated_at, bytes) SELECT ?, endpoint_id, run_id, sample_idx, ?, ?, 'planned', ?, ?, ?"
             " FROM calls WHERE call_id = ? ON CONFLICT (request_key) DO NOTHING RETURNING call_id",
-            (request_key, kind, root, now, now, len(body), self._pack(body), root),
+            (request_key, kind, root, now, now, len(body), root),
         ).fetchone()
-        return None if row is None else OpenCall(int(row[0]), request_key, body, kind, root)
+        if row is None:
+            return None
+        self._connection.execute("INSERT INTO bodies VALUES (?, ?)", (row[0], self._pack(body)))
+        return OpenCall(int(row[0]), request_key, body, kind, root)
 
     def open_calls(self, run_id: int, state: str, *, before: datetime, after: int = 0, n: int = 256) -> list[OpenCall]:
         """Up to `n` calls of a run that have been in `state` since `before`, by call_id from the one behind `after`.
@@ -208,8 +215,8 @@ class JournalIntake(JournalReader):
         Calls that lie in a batch are not among them.
         """
         rows = self._connection.execute(
-            "SELECT call_id, request_key, body, kind, parent, state FROM calls WHERE run_id = ? AND state = ?"
-            " AND call_id > ? AND updated_at < ? AND batch IS NULL ORDER BY call_id LIMIT ?",
+            f"{_OPEN} WHERE run_id = ? AND state = ? AND call_id > ? AND updated_at < ? AND batch IS NULL"
+            " ORDER BY call_id LIMIT ?",
             (run_id, state, after, as_text(before), n),
         )
         return [_open(row) for row in rows]
@@ -228,9 +235,7 @@ class JournalIntake(JournalReader):
     def unchecked(self, run_id: int) -> list[tuple[OpenCall, bytes]]:
         """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
         ids = self._connection.execute(
-            "SELECT call_id, request_key, body, kind, parent, state FROM calls"
-            " WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id",
-            (run_id,),
+            f"{_OPEN} WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id", (run_id,)
         ).fetchall()
         return [(_open(row), self.raw_reply(row["request_key"])) for row in ids]
 

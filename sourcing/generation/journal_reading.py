@@ -32,7 +32,7 @@ WHERE place.place = 1
 ORDER BY place.prompt_id, place.track_id, place.doc_id, place.sample_idx, place.language, e.identity, e.model
 """
 _LAST_REPLY = """
-SELECT c.request_key, a.reply, a.ended_at FROM calls c JOIN attempts a USING (call_id)
+SELECT c.request_key, reply, a.ended_at FROM calls c JOIN attempts a USING (call_id) JOIN replies USING (attempt_id)
 WHERE c.call_id = ? AND c.state = 'replied' AND a.outcome IN ('replied', 'reconciled')
 ORDER BY a.attempt_id DESC LIMIT 1
 """
@@ -171,7 +171,9 @@ class JournalReader:
 
     def body(self, key: str) -> bytes:
         """The request body of a call as it is sent; KeyError when the key is not known."""
-        row = self._connection.execute("SELECT body FROM calls WHERE request_key = ?", (key,)).fetchone()
+        row = self._connection.execute(
+            "SELECT body FROM calls JOIN bodies USING (call_id) WHERE request_key = ?", (key,)
+        ).fetchone()
         if row is None:
             raise KeyError(key)
         return unpack(row["body"])

@@ -1,4 +1,4 @@
-"""Tables of the call journal, how a journal of the first format becomes one of this, and how blobs are packed."""
+"""Tables of the call journal, how a journal of an earlier format becomes one of this, and how blobs are packed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["JOURNAL_FILE", "Packed", "connect", "empty", "packer", "unpack"]
 
 JOURNAL_FILE = "journal.sqlite3"
 
-_FORMAT = 2
+_FORMAT = 3
 #: Of a journal's pages in memory: keys come in no order, so each may lie on any page of their index.
 _CACHE_KB = 65536
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -25,6 +25,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Shards are what a batch endpoint is handed at once; a call that lies in one carries its number.
 # A call is what is sent; `wanted` says which targets (track, document, sample ...) want its answer. Calls of kind
 # `larger` and `repair` follow a reply that was cut or did not fit its schema; `parent` is the call they follow.
+# What is sent and what is answered lie apart: a row that changes is written anew with all that is in it.
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE endpoints (
@@ -42,8 +43,9 @@ CREATE TABLE calls (
     state TEXT NOT NULL, checked INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
     owner TEXT, batch INTEGER, reserved_calls INTEGER NOT NULL DEFAULT 0, reserved_tokens INTEGER NOT NULL DEFAULT 0,
     reserved_nusd INTEGER NOT NULL DEFAULT 0,
-    error TEXT, planned_at TEXT NOT NULL, updated_at TEXT NOT NULL, bytes INTEGER NOT NULL, body BLOB NOT NULL
+    error TEXT, planned_at TEXT NOT NULL, updated_at TEXT NOT NULL, bytes INTEGER NOT NULL
 );
+CREATE TABLE bodies (call_id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE INDEX calls_by_run ON calls (run_id, state, call_id, kind);
 CREATE INDEX calls_open ON calls (state) WHERE state IN ('sending', 'failed', 'unknown');
 CREATE INDEX calls_unchecked ON calls (run_id) WHERE state = 'replied' AND checked = 0;
@@ -57,9 +59,10 @@ CREATE INDEX wanted_by_call ON wanted (call_id);
 CREATE TABLE attempts (
     attempt_id INTEGER PRIMARY KEY, call_id INTEGER NOT NULL, attempt INTEGER NOT NULL, owner TEXT NOT NULL,
     sent_at TEXT NOT NULL, ended_at TEXT NOT NULL, outcome TEXT NOT NULL, status INTEGER, headers TEXT NOT NULL,
-    input_tokens INTEGER, output_tokens INTEGER, cost_nusd INTEGER, reply BLOB,
+    input_tokens INTEGER, output_tokens INTEGER, cost_nusd INTEGER,
     UNIQUE (call_id, sent_at, owner)
 );
+CREATE TABLE replies (attempt_id INTEGER PRIMARY KEY, reply BLOB NOT NULL);
 CREATE TABLE shards (
     shard_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, run_id INTEGER NOT NULL, endpoint_id INTEGER NOT NULL,
     state TEXT NOT NULL, lines INTEGER NOT NULL, bytes INTEGER NOT NULL, tokens INTEGER NOT NULL,
@@ -77,18 +80,29 @@ INSERT INTO runs (run_id, started_at, prompt_id, prompt_version, prompt_hash, en
     FROM old_runs r JOIN (SELECT *, MIN(request_key) FROM old_wanted GROUP BY run_id) w USING (run_id)
     JOIN endpoints e ON e.identity = r.endpoint AND e.model = w.model;
 INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, attempts, owner, error, planned_at, updated_at,
-                   bytes, body)
+                   bytes)
     SELECT c.request_key, e.endpoint_id, (SELECT MAX(run_id) FROM old_wanted w WHERE w.request_key = c.request_key),
-        c.sample_idx, c.state, c.attempts, 'format-1', c.error, c.planned_at, c.updated_at, length(c.body), c.body
+        c.sample_idx, c.state, c.attempts, 'format-1', c.error, c.planned_at, c.updated_at, length(c.body)
     FROM old_calls c JOIN endpoints e ON e.identity = c.endpoint AND e.model = c.model ORDER BY c.request_key;
+INSERT INTO bodies SELECT c.call_id, o.body FROM old_calls o JOIN calls c USING (request_key) ORDER BY c.call_id;
 INSERT INTO wanted
     SELECT w.prompt_id, w.track_id, w.doc_id, w.sample_idx, w.language, c.endpoint_id, c.call_id, w.run_id
     FROM old_wanted w JOIN calls c USING (request_key);
-INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers, reply)
-    SELECT c.call_id, a.attempt, 'format-1', a.sent_at, a.ended_at, a.outcome, a.status, coalesce(a.headers, '{}'),
-        a.reply
+INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers)
+    SELECT c.call_id, a.attempt, 'format-1', a.sent_at, a.ended_at, a.outcome, a.status, coalesce(a.headers, '{}')
     FROM old_attempts a JOIN calls c USING (request_key) WHERE a.ended_at IS NOT NULL ORDER BY c.call_id, a.attempt;
+INSERT INTO replies
+    SELECT a.attempt_id, o.reply FROM old_attempts o JOIN calls c USING (request_key)
+    JOIN attempts a ON a.call_id = c.call_id AND a.attempt = o.attempt WHERE o.reply IS NOT NULL;
 DROP TABLE old_attempts; DROP TABLE old_wanted; DROP TABLE old_calls; DROP TABLE old_runs;
+"""
+_FROM_FORMAT_2 = """
+CREATE TABLE bodies (call_id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+INSERT INTO bodies SELECT call_id, body FROM calls ORDER BY call_id;
+ALTER TABLE calls DROP COLUMN body;
+CREATE TABLE replies (attempt_id INTEGER PRIMARY KEY, reply BLOB NOT NULL);
+INSERT INTO replies SELECT attempt_id, reply FROM attempts WHERE reply IS NOT NULL ORDER BY attempt_id;
+ALTER TABLE attempts DROP COLUMN reply;
 """
 
 
@@ -101,7 +115,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         found = _format(connection)
-        if found not in (0, 1, _FORMAT):
+        if found not in range(_FORMAT + 1):
             raise InputError(str(path), f"it has format {found}, known is {_FORMAT}", "upgrade crossmusim")
         if found != _FORMAT:
             _make(connection)
@@ -135,6 +149,9 @@ def _make(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT INTO meta VALUES ('journal_id', ?)", (secrets.token_hex(16),))
             if found == 1:
                 _run_script(connection, _FROM_FORMAT_1)
+        if found == 2:
+            _run_script(connection, _FROM_FORMAT_2)
+        if found != _FORMAT:
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
     except BaseException:
         connection.execute("ROLLBACK")

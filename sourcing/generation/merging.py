@@ -21,11 +21,10 @@ _RESERVED_FOR = ("replied", "reconciled", "unknown")
 _RUN = ("started_at", "prompt_id", "prompt_version", "prompt_hash", "plan", "shard", "position", "planned")
 _CALL = (
     "request_key", "sample_idx", "kind", "state", "checked", "attempts", "error", "planned_at", "updated_at", "bytes",
-    "body",
 )  # fmt: skip
 _ATTEMPT = (
     "attempt", "owner", "sent_at", "ended_at", "outcome", "status", "headers", "input_tokens", "output_tokens",
-    "cost_nusd", "reply",
+    "cost_nusd",
 )  # fmt: skip
 
 
@@ -55,7 +54,7 @@ class _Merge:
     def merge(self, on_call: Callable[[], object]) -> dict[str, int]:
         followed = "SELECT parent FROM calls WHERE parent IS NOT NULL"
         parents = {int(row[0]) for row in self.other.execute(followed)}
-        for row in self.other.execute("SELECT * FROM calls ORDER BY call_id"):
+        for row in self.other.execute("SELECT * FROM calls JOIN bodies USING (call_id) ORDER BY call_id"):
             call_id = self._call(row)
             if row["call_id"] in parents:
                 self.calls[int(row["call_id"])] = call_id
@@ -105,7 +104,7 @@ class _Merge:
         if known is None:
             self.counts["new"] += 1
             self.counts["answered"] += state == "replied"
-            return self._insert(
+            made = self._insert(
                 "calls",
                 _CALL,
                 row,
@@ -115,6 +114,8 @@ class _Merge:
                 state=state,
                 **self._held(row, state),
             )
+            self.ours.execute("INSERT INTO bodies VALUES (?, ?)", (made, row["body"]))
+            return made
         call_id = int(known["call_id"])
         self.counts["both"] += state == known["state"] == "replied"
         if _RANK[state] > _RANK[known["state"]]:
@@ -145,14 +146,17 @@ class _Merge:
     def _attempts(self, row: sqlite3.Row, call_id: int) -> None:
         """Attempts not known here, and what they used."""
         for attempt in self.other.execute(
-            "SELECT * FROM attempts WHERE call_id = ? ORDER BY attempt_id", (row["call_id"],)
+            "SELECT * FROM attempts LEFT JOIN replies USING (attempt_id) WHERE call_id = ? ORDER BY attempt_id",
+            (row["call_id"],),
         ):
             known = self.ours.execute(
                 "SELECT 1 FROM attempts WHERE call_id = ? AND sent_at = ? AND owner = ?",
                 (call_id, attempt["sent_at"], attempt["owner"]),
             ).fetchone()
             if known is None:
-                self._insert("attempts", _ATTEMPT, attempt, call_id=call_id)
+                made = self._insert("attempts", _ATTEMPT, attempt, call_id=call_id)
+                if attempt["reply"] is not None:
+                    self.ours.execute("INSERT INTO replies VALUES (?, ?)", (made, attempt["reply"]))
                 self.counts["attempts"] += 1
                 self._count(row, attempt)
 

@@ -292,6 +292,35 @@ def test_a_journal_of_the_first_format_keeps_its_replies(tmp_path: Path) -> None
         assert journal.body("k3") == b'{"as":"sent"}', "the first format kept bodies in another order"
 
 
+TO_FORMAT_2 = """
+ALTER TABLE calls ADD COLUMN body BLOB NOT NULL DEFAULT '';
+UPDATE calls SET body = (SELECT body FROM bodies b WHERE b.call_id = calls.call_id);
+DROP TABLE bodies;
+ALTER TABLE attempts ADD COLUMN reply BLOB;
+UPDATE attempts SET reply = (SELECT reply FROM replies r WHERE r.attempt_id = attempts.attempt_id);
+DROP TABLE replies;
+PRAGMA user_version = 2;
+"""
+
+
+def test_a_journal_of_the_second_format_keeps_what_was_sent_and_said(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        said, cut, _ = opened = register(journal, call("k1"), call("k2", track_id="t2"), call("k3", track_id="t3"))
+        for each in opened[:2]:
+            journal.sending(each.call_id, AT)
+        journal.settle(said.call_id, "replied", outcome="replied", at=AT, status=200, raw=completion("said").encode())
+        journal.settle(cut.call_id, "failed", outcome="connection_lost", at=AT, error="cut")
+        before = [journal.attempts(key) for key in ("k1", "k2", "k3")]
+        journal.connection.executescript(TO_FORMAT_2)
+    with Journal.open(tmp_path) as journal:
+        assert [journal.attempts(key) for key in ("k1", "k2", "k3")] == before
+        assert [journal.body(key) for key in ("k1", "k2", "k3")] == [call().payload] * 3
+        assert journal.raw_reply("k1") == completion("said").encode()
+        with pytest.raises(KeyError):
+            journal.raw_reply("k2")
+        assert [each.request_key for each in register(journal, call("k1"), call("k2"), call("k3"))] == ["k2", "k3"]
+
+
 def test_a_group_commit_is_durable_when_it_returns(tmp_path: Path) -> None:
     async def send_all(journal: Journal, opened: list[OpenCall]) -> int:
         async with GroupCommit(journal) as durable:
