@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,59 +26,76 @@ from sourcing.generation.journal import Journal
 from sourcing.generation.plan import Scope
 from sourcing.generation.run import RunOptions
 from sourcing.store import Track, Workspace
-from tests.benchmarks.measure import Measured, print_table, scaling, serving, told
+from tests.benchmarks.measure import Measured, on_one_core, print_table, serving, told, told_together
 
 CALLS = int(os.environ.get("CALLS", "4000"))
 IN_FLIGHT = 64
 REPLIES = int(os.environ.get("REPLIES", "0"))
 PEERS_PYTHON = os.environ.get("PEERS_PYTHON", "")
 _HERE = Path(__file__).parent
+_MORE_RULES = "\n".join(f"Rule {n}: say of the sound what a listener hears, not what a seller says." for n in range(33))
 
 
 def main() -> None:
-    with serving(1) as base:
+    with serving(1) as base, tempfile.TemporaryDirectory() as folder:
         table = [("bare openai, raw responses", CALLS, _bare(sys.executable, "bare_openai", base))]
         if PEERS_PYTHON:
             table += [(name, CALLS, _bare(PEERS_PYTHON, f"bare_{name}", base)) for name in ("litellm", "curator")]
-        for workers in (1, 2):
-            with tempfile.TemporaryDirectory() as folder:
-                job = _job(Path(folder), f"{base}/v1", workers * CALLS, in_flight=workers * IN_FLIGHT)
-                command = [sys.executable, "-m", "tests.benchmarks.our_calls", str(job)]
-                run = told([*command, str(workers)])
-                table.append((f"generate run, {workers} worker{'s' if workers > 1 else ''}", workers * CALLS, run))
-                if workers == 1:
-                    table.append(("descriptions of its replies", CALLS, told([*command, "describe"])))
-    title = f"{CALLS} calls a process, {IN_FLIGHT} in flight in each, zero-latency loopback, start-up left out"
-    print_table(title, table)
-    ours = [row for row in table if row[0].startswith("generate run")]
-    print_table("the same: workers, who share two cores with the server, against one", ours)
-    print(f"two processes that only compute do {scaling():.2f} times the work of one here")
+        one, *apart = (_job(Path(folder, str(n)), f"{base}/v1", CALLS) for n in range(3))
+        alone = told(_ours(one))
+        table.append(("generate run", CALLS, alone))
+        table.append(("descriptions of its replies", CALLS, told(_ours(one, "describe"))))
+        title = f"{CALLS} calls a process, {IN_FLIGHT} in flight in each, zero-latency loopback, start-up left out"
+        print_table(title, table)
+        two = _job(Path(folder, "two"), f"{base}/v1", 2 * CALLS, in_flight=2 * IN_FLIGHT)
+        table = [
+            _on_one_core(),
+            ("1 worker, server on the other core", CALLS, alone),
+            ("2 workers, server on the same cores", 2 * CALLS, told(_ours(two, "2"))),
+            (
+                "2 runs that share nothing, server on the same cores",
+                2 * CALLS,
+                told_together([_ours(n) for n in apart]),
+            ),
+        ]
+    print_table("the same on two cores: two workers against one, core for core", table)
     if REPLIES:
         _restart(REPLIES)
+
+
+def _on_one_core() -> tuple[str, int, Measured]:
+    """One worker and its server on one core: what two workers and theirs have two of."""
+    with on_one_core(), serving(1) as base, tempfile.TemporaryDirectory() as folder:
+        return "1 worker, server on the same core", CALLS, told(_ours(_job(Path(folder), f"{base}/v1", CALLS)))
+
+
+def _ours(job: Path, what: str = "1") -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.our_calls", str(job), what]
 
 
 def _bare(python: str, script: str, base: str) -> Measured:
     return told([python, str(_HERE / f"{script}.py"), base, str(CALLS), str(IN_FLIGHT)])
 
 
-def _job(
-    workspace: Path, base_url: str, tracks: int, *, in_flight: int = IN_FLIGHT, album: str = "A long album title " * 80
-) -> Path:
-    """A workspace whose job, pickled, asks for so many tracks; the album makes a request about 4 kB."""
-    _write_tracks(workspace, tracks, album)
+def _job(workspace: Path, base_url: str, tracks: int, *, in_flight: int = IN_FLIGHT, padded: bool = True) -> Path:
+    """A workspace whose job, pickled, asks for so many tracks; `padded` makes a request about 4 kB, else it is 1.5."""
+    _write_tracks(workspace, tracks)
     endpoint = Endpoint("bench", f"{base_url} bench", "bench", base_url)
-    pack = Path("prompts/recall").resolve()
+    pack = Path(shutil.copytree("prompts/recall", workspace / "prompts" / "recall"))
+    if padded:
+        template = (pack / "prompt.j2").read_text()
+        (pack / "prompt.j2").write_text(template.replace("--- user ---", f"{_MORE_RULES}\n--- user ---"))
     job = Job(workspace, pack, endpoint, Scope(), RunOptions(in_flight, 60.0, 1))
     (workspace / "job").write_bytes(pickle.dumps(job))
     return workspace / "job"
 
 
-def _write_tracks(workspace: Path, tracks: int, album: str) -> None:
+def _write_tracks(workspace: Path, tracks: int) -> None:
     n = pl.int_range(tracks, eager=True).cast(pl.String)
     artist = (pl.int_range(tracks, eager=True) % 50).cast(pl.String)
     empty = Track.create_empty()
     rows = pl.DataFrame({"track_id": "t" + n, "title": "Song " + n, "artist": "Artist " + artist}).with_columns(
-        album=pl.lit(album),
+        album=pl.lit("An album"),
         tags=pl.lit([], dtype=empty.schema["tags"]),
         labels=pl.lit([], dtype=empty.schema["labels"]),
     )
@@ -88,7 +106,7 @@ def _restart(replies: int) -> None:
     """A run whose plan is whole and whose calls are all answered: until it says so, without describing anything."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        job = pickle.loads(_job(workspace, "http://127.0.0.1:9/v1", replies, album="An album").read_bytes())
+        job = pickle.loads(_job(workspace, "http://127.0.0.1:9/v1", replies, padded=False).read_bytes())
         filled = time.perf_counter()
         with Journal.open(workspace / "generation") as journal:
             _fill(journal, job)

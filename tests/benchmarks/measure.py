@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Measured", "measure", "print_table", "scaling", "serving", "told"]
+__all__ = ["Measured", "measure", "on_one_core", "print_table", "serving", "told", "told_together"]
 
 _SERVER = Path(__file__).with_name("server.py")
 
@@ -50,21 +50,30 @@ def measure(command: Sequence[str], **environment: str) -> Measured:
 
 def told(command: Sequence[str], **environment: str) -> Measured:
     """What a command says of itself as JSON on its last line: seconds without its start-up."""
-    said = json.loads(measure(command, **environment).stdout.strip().splitlines()[-1])
+    return _said(measure(command, **environment).stdout)
+
+
+def told_together(commands: Sequence[Sequence[str]]) -> Measured:
+    """The same of commands that run at once: the seconds of the slowest, and the CPU seconds of all."""
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    said = [_said(process.communicate()[0]) for process in running]
+    return Measured(max(each.wall_s for each in said), sum(each.cpu_s for each in said), "")
+
+
+def _said(stdout: str) -> Measured:
+    said = json.loads(stdout.strip().splitlines()[-1])
     return Measured(said["wall_s"], said["cpu_s"], "")
 
 
-def scaling() -> float:
-    """How many times the work of one process two do that share nothing, compute and never wait: the machine's limit."""
-    work = "sum(i * i % 7 for i in range(20_000_000))"
-    code = f"import time; began_s = time.perf_counter(); {work}; print(time.perf_counter() - began_s)"
-
-    def seconds(processes: int) -> float:
-        command = [sys.executable, "-c", code]
-        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
-        return max(float(process.communicate()[0]) for process in running)
-
-    return 2 * seconds(1) / seconds(2)
+@contextlib.contextmanager
+def on_one_core() -> Iterator[None]:
+    """What is started inside shares one core (Linux)."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def print_table(title: str, rows: Sequence[tuple[str, int, Measured]], *, peer: int = 0) -> None:
