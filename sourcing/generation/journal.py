@@ -160,9 +160,14 @@ class Journal(JournalIntake):
         """Enter what a reply used in place of what was reserved, and note that it was looked at.
 
         A reply that tells no usage, or whose price is not known, is charged all that was reserved. Who reserved it and
-        still knows how much may say so.
+        still knows how much may say so. A process that begins while others are at work finds replies of theirs that
+        they are about to charge: whoever comes second changes nothing.
         """
         reserved = self._reserved(call_id) if reserved is None else reserved
+        if not self._connection.execute(
+            f"{_HOLD_NOTHING}, checked = 1 WHERE call_id = ? AND checked = 0", (call_id,)
+        ).rowcount:
+            return
         told = input_tokens is not None and output_tokens is not None
         tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
         cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
@@ -172,7 +177,6 @@ class Journal(JournalIntake):
             " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
             (input_tokens, output_tokens, cost, call_id),
         )
-        self._connection.execute(f"{_HOLD_NOTHING}, checked = 1 WHERE call_id = ?", (call_id,))
 
     def give_back(self, call_id: int, scope: str) -> None:
         """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""

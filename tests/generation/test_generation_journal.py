@@ -7,13 +7,14 @@ import sqlite3
 import zlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 from chatserver import completion
 
 from sourcing.errors import InputError
-from sourcing.generation.budget import Ceilings
+from sourcing.generation.budget import Ceilings, Totals
 from sourcing.generation.groupcommit import GroupCommit
 from sourcing.generation.journal import JOURNAL_FILE, TAKEN, Journal, OpenCall, Reserved
 from sourcing.generation.plan import PlannedCall
@@ -209,6 +210,20 @@ def test_what_a_call_may_use_is_reserved_charged_and_given_back(tmp_path: Path) 
         journal.release(four.call_id, AT, scope="s")
         assert journal.states(["k3"]) == {"k3": "planned"}
         assert journal.sending(four.call_id, AT, **send) == "", "40 spent, 100 unknown, 100 free"
+
+
+@pytest.mark.parametrize("knows", list(permutations((None, Reserved(tokens=10, nusd=100)))))
+def test_a_reply_two_processes_look_at_is_charged_once(
+    tmp_path: Path, knows: tuple[Reserved | None, Reserved | None]
+) -> None:
+    with Journal.open(tmp_path) as journal:
+        (one,) = register(journal, call())
+        journal.sending(one.call_id, AT, scope="s", reserve=Reserved(tokens=10, nusd=100))
+        journal.settle(one.call_id, "replied", outcome="replied", at=AT, scope="s", raw=b"{}")
+        for reserved in knows:  # the one that asked remembers it, the other reads it
+            journal.charge(one.call_id, input_tokens=1, output_tokens=2, cost_nusd=40, scope="s", reserved=reserved)
+        assert journal.budget.totals("s") == Totals(spent_calls=1, spent_tokens=3, spent_nusd=40)
+        assert [attempt["cost_nusd"] for attempt in journal.attempts("k1")] == [40]
 
 
 def test_other_models_and_samples_stand_beside_each_other(tmp_path: Path) -> None:
