@@ -53,6 +53,7 @@ class Loopback:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # the body would wait 40 ms for the client to have said it has the headers
 
             def handle(self) -> None:
                 with served():
