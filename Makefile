@@ -12,10 +12,9 @@ export OMP_WAIT_POLICY := passive
 demo: install
 	$(BIN)/crossmusim demo --fresh
 
-# by file in the second: the demo is made once for all the tests that look at it
+# by file, as the demo is made once for the tests that look at it; a process to a core, and a thread to a process
 test: install lint
-	$(BIN)/python -m pytest -n auto -m "not e2e" --durations 12 tests
-	$(BIN)/python -m pytest -n auto --dist loadfile -m e2e --durations 12 tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 20 tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,8 +1,14 @@
-"""What all tests share: no test of ours is a matter of time, so properties have no deadline either."""
+"""What all tests share: no test of ours is a matter of time, so properties have no deadline; and the long ones first."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Else one process would end with the longest of all while the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
