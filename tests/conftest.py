@@ -1,4 +1,4 @@
-"""What all tests share: no test of ours is a matter of time, so properties have no deadline; and the long ones first."""
+"""What all tests share: none is a matter of time, so properties have no deadline; and the long ones come first."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import dataframely as dy
-import polars as pl
 
+from sourcing.generation.gathering import Gathering, Rows
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
 from sourcing.generation.leaks import NO_RULES, PackRules, names_of
 from sourcing.generation.phrases import split_phrase, tidy_phrase
@@ -25,7 +25,6 @@ from sourcing.generation.scraped import (
     track_names,
 )
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
-from sourcing.store.workspace import rejected_frame
 
 __all__ = ["describe", "describe_reply", "example_aspects"]
 
@@ -46,39 +45,35 @@ def describe(
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
     """All descriptions, sorted by description_id, and what was left out of each, with reasons.
 
-    A pure function: rows depend neither on the order of replies nor on the clock. `created_at` is the date of the
+    A pure function: rows depend neither on the order of replies nor on the clock; those of one document are best
+    together, for what is worked out about it serves them all. `created_at` is the date of the
     newest input, and 1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose
     consent is "allow" are used, also for replies made before a match or a consent changed. `echoes` maps prompt ids to
     the aspects of their worked examples (see `example_aspects`), so that copies of those are called by their name, and
     `rules` to what the leak lint must know of the packs (see `rules_of`).
     """
-    track_of = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
-    document_of = {row["doc_id"]: row for row in documents.iter_rows(named=True)}
-    pairs = [(row["track_id"], row["doc_id"]) for row in matches.iter_rows(named=True) if row["band"] == "accept"]
-    made: dict[str, Row] = {}
-    rejected: list[Row] = []
+    track_of, document_of = Rows(tracks, "track_id"), Rows(documents, "doc_id")
+    pairs = list(matches.filter(band="accept").select("track_id", "doc_id").iter_rows())
+    gathering = Gathering()
 
     def keep(track_id: str, description: Row | None, left_out: list[Row]) -> None:
-        rejected.extend(left_out)
-        if description is not None:
-            row = _complete(track_id, description)
-            made[row["description_id"]] = row
+        gathering.keep(None if description is None else _complete(track_id, description), left_out)
 
-    for track_id, track in track_of.items():
-        keep(track_id, *describe_catalogue(track))
+    for track in tracks.iter_rows(named=True):
+        keep(track["track_id"], *describe_catalogue(track))
     for track_id, doc_id in sorted(pairs):
         found = track_of.get(track_id), document_of.get(doc_id)
         problem = _pair_problem(*found, track_id, doc_id)
         if problem is not None:
-            rejected.append(rejected_row(f"{track_id} {doc_id}", problem))
+            gathering.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
         elif found[0] is not None and found[1] is not None:
             keep(track_id, *describe_document(found[0], found[1]))
     accepted = set(pairs)
-    for reply in sorted(replies, key=_reply_order):
+    for reply in replies:
         found = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
         problem = _reply_standing(reply, *found, accepted)
         if problem is not None:
-            rejected.append(rejected_row(reply.request_key, problem))
+            gathering.keep(None, [rejected_row(reply.request_key, problem)])
         elif found[0] is not None:
             examples = (echoes or {}).get(reply.prompt_id, ())
             keep(
@@ -92,8 +87,7 @@ def describe(
                     min_quote_score=min_quote_score,
                 ),
             )
-    frame = pl.DataFrame(list(made.values()), schema=Description.create_empty().schema, orient="row")
-    return Description.validate(frame.sort("description_id")), rejected_frame(_distinct(rejected))
+    return gathering.descriptions(), gathering.rejected()
 
 
 def describe_reply(
@@ -273,14 +267,3 @@ def _complete(track_id: str, description: Row) -> Row:
         "track_id": track_id,
         "aspect_list": [aspect["text"] for aspect in description["aspects"]],
     }
-
-
-def _reply_order(reply: Reply) -> tuple[str, str, str, int, str]:
-    """By document, so that what is worked out about one serves all its replies."""
-    return reply.doc_id or "", reply.request_key, reply.track_id, reply.sample_idx, reply.replied_at.isoformat()
-
-
-def _distinct(rows: list[Row]) -> list[Row]:
-    """Rows without exact repeats, in an order of their own: a request shared by two tracks is refused once."""
-    unique = {json.dumps(row, sort_keys=True, default=str): row for row in rows}
-    return [unique[key] for key in sorted(unique)]

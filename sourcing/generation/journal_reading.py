@@ -29,7 +29,7 @@ SELECT place.*, r.prompt_version, r.prompt_hash, e.model FROM (
     FROM wanted w JOIN calls c USING (call_id) WHERE c.state = 'replied'
 ) place JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = place.endpoint_id
 WHERE place.place = 1
-ORDER BY place.prompt_id, place.track_id, place.doc_id, place.sample_idx, place.language, e.identity, e.model
+ORDER BY place.doc_id, place.prompt_id, place.track_id, place.sample_idx, place.language, e.identity, e.model
 """
 _LAST_REPLY = """
 SELECT c.request_key, reply, a.ended_at FROM calls c JOIN attempts a USING (call_id) JOIN replies USING (attempt_id)
@@ -126,7 +126,7 @@ class JournalReader:
         return [CallRow(**{**dict(row), "doc_id": row["doc_id"] or None}) for row in rows]
 
     def replies(self, prompt_ids: Collection[str] | None = None) -> Iterator[Reply]:
-        """The reply to each target, sample and model, sorted by prompt, track, document and sample.
+        """The reply to each target, sample and model, sorted by document, prompt, track and sample.
 
         Where a target was asked again under another key (changed template or document), the reply last wanted counts;
         where a reply was followed by a larger try or a repair that was answered, the last answer counts.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from sourcing.generation import gathering
 from sourcing.generation.describe import describe, describe_reply, example_aspects
 from sourcing.generation.folding import fold_text
 from sourcing.generation.replies import Reply
@@ -316,20 +318,23 @@ def test_a_model_that_does_not_know_the_recording_describes_nothing():
     assert (len(descriptions), list(rejected["reason"])) == (0, ["recording_unknown"])
 
 
-def test_rows_do_not_depend_on_the_order_of_replies_or_of_input_rows():
+def test_rows_do_not_depend_on_the_order_of_replies_or_of_input_rows(monkeypatch):
     tracks = [{"track_id": f"t{n}", "tags": ["calm"]} for n in range(6)]
     documents = [
         {"doc_id": f"d{n}", "lead": "A calm piece.", "tags": [{"name": "piano", "count": n}]} for n in range(6)
     ]
     pairs = [(f"t{n}", f"d{m}") for n in range(6) for m in range(6) if (n + m) % 2]
     replies = [_reply(GOOD if n % 3 else "no", key=f"k{n % 7}", track_id=t, doc_id=d) for n, (t, d) in enumerate(pairs)]
+    replies.append(replace(replies[1], prompt_id="mined", prompt_hash="other"))  # two packs that asked the very same
     first = describe(_tracks(*tracks), _documents(*documents), _matches(*pairs), replies)
     shuffle = random.Random(7).shuffle
     for rows in (tracks, documents, pairs, replies):
         shuffle(rows)
+    monkeypatch.setattr(gathering, "_PART", 3)
     second = describe(_tracks(*tracks), _documents(*documents), _matches(*pairs), iter([*replies, replies[0]]))
     assert first[0].equals(second[0])
     assert first[1].equals(second[1])
+    assert first[0]["prompt"].str.starts_with("mined@").sum() == 1
 
 
 def test_one_request_shared_by_two_tracks_describes_both():
