@@ -141,7 +141,11 @@ def rebuild(invocation: Invocation) -> dict[str, Any]:
     workspace = invocation.workspace
     minimum = invocation.settings.generation.min_agreement
     with workspace.lock("descriptions", wait_s=_TURN_S), Journal.read(workspace.generation_dir) as journal:
-        return rebuild_descriptions(workspace, journal, prompt_roots(invocation), min_agreement=minimum)
+        replies = sum(states.get("replied", 0) for states in journal.counts().values())
+        with invocation.progress("replies described", replies) as advance:
+            return rebuild_descriptions(
+                workspace, journal, prompt_roots(invocation), min_agreement=minimum, on_reply=advance
+            )
 
 
 _TURN_S = 600.0

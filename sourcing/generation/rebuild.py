@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,14 @@ def rebuild_descriptions(
     prompt_roots: Sequence[Path],
     *,
     min_agreement: float = 0.0,
+    on_reply: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
 
     Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
     Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
     """
-    made = make_unjudged(workspace, journal, prompt_roots)
+    made = make_unjudged(workspace, journal, prompt_roots, on_reply=on_reply)
     disagreements = find_disagreements(made.descriptions, made.documents)
     agreed, unagreed = score_agreement(made.descriptions, made.documents, made.asked, min_agreement=min_agreement)
     descriptions, denied = apply_verdicts(agreed, made.descriptions, made.verdicts)
@@ -70,12 +71,18 @@ class Unjudged:
     verdicts: list[Reply]
 
 
-def make_unjudged(workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path]) -> Unjudged:
+def make_unjudged(
+    workspace: Workspace,
+    journal: Journal,
+    prompt_roots: Sequence[Path],
+    *,
+    on_reply: Callable[[], object] = lambda: None,
+) -> Unjudged:
     """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     asked, verdicts = Asked(), list[Reply]()
-    replies = asked.noting(_without_verdicts(journal.replies(), verdicts))
+    replies = asked.noting(_without_verdicts(_counted(journal.replies(), on_reply), verdicts))
     packs = _packs(journal, prompt_roots)
     descriptions, rejected = describe(
         workspace.read(Track),
@@ -86,6 +93,12 @@ def make_unjudged(workspace: Workspace, journal: Journal, prompt_roots: Sequence
         rules={pack.id: rules_of(pack.blocks, may_name=pack.may_name) for pack in packs},
     )
     return Unjudged(descriptions, rejected, documents, asked, verdicts)
+
+
+def _counted(replies: Iterable[Reply], on_reply: Callable[[], object]) -> Iterator[Reply]:
+    for reply in replies:
+        yield reply
+        on_reply()
 
 
 def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterator[Reply]:
