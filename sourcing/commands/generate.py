@@ -121,7 +121,7 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
             result += run_in_workers(job, 1 if job.endpoint.is_local else workers, on_reply=advance)
         if result.stopped:
             break
-    tables = rebuild(invocation)
+    tables = rebuild(invocation, anew=False)
     if result.stopped:
         invocation.note(", ".join(f"{number} {name}" for name, number in result.counts().items() if number))
         raise result.stopped

@@ -248,7 +248,7 @@ def _tell(invocation: Invocation) -> Callable[[Shard], None]:
 
 
 def _end(invocation: Invocation, result: dict[str, Any], lines: list[str], stopped: CrossmusimError | None) -> None:
-    tables = rebuild(invocation)
+    tables = rebuild(invocation, anew=False)
     _raise(invocation, stopped, lines)
     invocation.emit({**result, **tables}, [*lines, *table_lines(tables)])
 

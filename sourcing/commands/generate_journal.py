@@ -133,19 +133,27 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
     invocation.emit({"merged": told, **tables}, [*lines, *table_lines(tables)])
 
 
-def rebuild(invocation: Invocation) -> dict[str, Any]:
-    """Write the descriptions table and its rejected rows; one process at a time, the others wait their turn."""
+def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
+    """Write the descriptions table and its rejected rows; one process at a time, the others wait their turn.
+
+    Not `anew`: only where they are no longer what they would be.
+    """
+    from sourcing.generation.described import inputs_digest, note_described, told_before
     from sourcing.generation.journal import Journal
     from sourcing.generation.rebuild import rebuild_descriptions
 
     workspace = invocation.workspace
     minimum = invocation.settings.generation.min_agreement
     with workspace.lock("descriptions", wait_s=_TURN_S), Journal.read(workspace.generation_dir) as journal:
+        roots = prompt_roots(invocation)
+        digest = inputs_digest(workspace, journal, roots, minimum)
+        if not anew and (told := told_before(workspace, digest)) is not None:
+            return told
         replies = sum(states.get("replied", 0) for states in journal.counts().values())
         with invocation.progress("replies described", replies) as advance:
-            return rebuild_descriptions(
-                workspace, journal, prompt_roots(invocation), min_agreement=minimum, on_reply=advance
-            )
+            told = rebuild_descriptions(workspace, journal, roots, min_agreement=minimum, on_reply=advance)
+        note_described(workspace, digest, told)
+        return told
 
 
 _TURN_S = 600.0

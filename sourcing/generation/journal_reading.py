@@ -74,6 +74,14 @@ class JournalReader:
         """A random name, the journal's own since it was made."""
         return str(self._connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()[0])
 
+    def stamp(self) -> list[Any]:
+        """Changes with everything that replies, refusals or calls left open may depend on."""
+        sums = self._connection.execute(
+            "SELECT (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(run_id) FROM runs),"
+            " (SELECT SUM(position) FROM runs), (SELECT COUNT(*) FROM wanted), (SELECT COUNT(*) FROM refused)"
+        ).fetchone()
+        return [self.journal_id, *sums, self.counts()]
+
     def states(self, keys: Iterable[str]) -> dict[str, str]:
         """State of each of these keys that the journal knows."""
         found = {}

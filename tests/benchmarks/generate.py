@@ -103,7 +103,7 @@ def _write_tracks(workspace: Path, tracks: int) -> None:
 
 
 def _restart(replies: int) -> None:
-    """A run whose plan is whole and whose calls are all answered: until it says so, without describing anything."""
+    """A run whose plan is whole and whose calls are all answered: until it says so, and knows what is described."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         job = pickle.loads(_job(workspace, "http://127.0.0.1:9/v1", replies, padded=False).read_bytes())
@@ -119,8 +119,15 @@ _RESTART = """
 import pickle, sys, time
 started_s = time.perf_counter()
 job = pickle.load(open(sys.argv[1], "rb"))
+from sourcing.generation.described import inputs_digest, told_before
 from sourcing.generation.job import run_job
-print(run_job(job).counts(), f"{time.perf_counter() - started_s:.2f} s")
+from sourcing.generation.journal import Journal
+from sourcing.store import Workspace
+counts = run_job(job).counts()
+workspace = Workspace(job.workspace)
+with Journal.read(workspace.generation_dir) as journal:
+    told_before(workspace, inputs_digest(workspace, journal, [job.pack_folder.parent], 0.0))
+print(counts, f"{time.perf_counter() - started_s:.2f} s")
 """
 # The peak is read where exec has set it back to nothing (Linux): getrusage tells the parent's.
 _PLANNING = """

@@ -21,6 +21,7 @@ from genworld import PROSE, documents, matches, tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
 from sourcing.cli import main
+from sourcing.generation import rebuild
 from sourcing.generation.budget import NO_CEILINGS
 from sourcing.generation.journal import Journal, Reserved
 from sourcing.store import Description, Document, Match, Track, Workspace
@@ -93,6 +94,45 @@ def test_a_run_writes_descriptions_and_a_second_one_asks_nobody(
     assert workspace.table_path(Description).read_bytes() == before
     code, status = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "status"])
     assert list(status["calls"].values()) == [{"replied": 4}]
+
+
+def test_what_is_described_already_is_described_again_only_where_something_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(*args: Any, **named: Any) -> dict[str, Any]:
+        made.append(1)
+        return make(*args, **named)
+
+    make = rebuild.rebuild_descriptions
+    monkeypatch.setattr(rebuild, "rebuild_descriptions", counted)
+    workspace = fill(tmp_path)
+
+    def described(*more: str, verb: str = "run") -> bool:
+        """Whether a command, which succeeds and tells of a description a reply, had to describe."""
+        before = len(made)
+        asked = arguments(tmp_path, server, *more) if verb == "run" else [*arguments(tmp_path, server)[:4], verb]
+        code, told = run_json(capsys, asked)
+        assert (code, told["descriptions"]["mined"]) == (0, len(server.log))
+        return len(made) > before
+
+    with chat_server(good) as server:
+        assert described()
+        assert not described()
+        assert described(verb="describe"), "whoever asks for it gets it"
+        assert not described()
+        assert described("--samples", "2"), "there are new replies"
+        assert not described("--samples", "2")
+        workspace.write(Document, workspace.read(Document))
+        assert described("--samples", "2"), "the documents may be others"
+        for lost in (workspace.table_path(Description), workspace.rejected_path("describe")):
+            lost.unlink()
+            assert described("--samples", "2")
+            assert lost.exists()
+        monkeypatch.setenv("CROSSMUSIM_GENERATION__MIN_AGREEMENT", "0.5")
+        assert described("--samples", "2"), "a setting is another"
+        assert not described("--samples", "2")
 
 
 def test_cut_empty_and_meaningless_replies_become_rejected_rows_while_others_pass(
