@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # modules are compiled when they are first imported: most of those that torch brings never are
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # the embedded model runs beside other work: its threads must sleep, not spin, while they wait
 export OMP_WAIT_POLICY := passive
 

@@ -141,6 +141,7 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
     from sourcing.generation.described import inputs_digest, note_described, told_before
     from sourcing.generation.journal import Journal
     from sourcing.generation.rebuild import rebuild_descriptions
+    from sourcing.store.processes import cores
 
     workspace = invocation.workspace
     minimum = invocation.settings.generation.min_agreement
@@ -151,7 +152,9 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
             return told
         replies = sum(states.get("replied", 0) for states in journal.counts().values())
         with invocation.progress("replies described", replies) as advance:
-            told = rebuild_descriptions(workspace, journal, roots, min_agreement=minimum, on_reply=advance)
+            told = rebuild_descriptions(
+                workspace, journal, roots, min_agreement=minimum, helpers=cores(), on_reply=advance
+            )
         note_described(workspace, digest, told)
         return told
 

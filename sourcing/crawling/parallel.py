@@ -7,15 +7,11 @@ objects that can be imported. Others (of a notebook, inside a function) are read
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, fields, replace
-from multiprocessing.connection import wait as wait_for_process
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +21,9 @@ from sourcing.crawling.readings import empty_readings, read_captures
 from sourcing.crawling.replay import Span, Tear, read_span, split_file
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.sources.base import Captured, Source
+from sourcing.store.processes import begin_helper
 
-__all__ = ["FileReadings", "are_settings", "cores", "overrides_of", "read_files"]
+__all__ = ["FileReadings", "are_settings", "overrides_of", "read_files"]
 
 _MIN_SPAN_BYTES, _MAX_SPAN_BYTES = 1 << 16, 1 << 22  # compressed: some dozen to some thousand pages
 _SPANS_PER_WORKER = 16  # so that the last ones end at about the same time
@@ -46,11 +43,6 @@ class FileReadings:
     length: int
     frames: Iterator[pl.DataFrame]
     tear: Tear | None = None
-
-
-def cores() -> int:
-    """How many processes this one may keep busy."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
@@ -224,17 +216,8 @@ _sources_here: dict[str, Source] = {}  # in a worker process: the effective decl
 
 
 def _begin(overrides: Overrides) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_helper()
     _sources_here.update({name: replace(SOURCES[name], **dict(changed)) for name, changed in overrides.items()})
-
-
-def _end_with_parent() -> None:
-    """A killed parent closes no queue: without this its workers would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait_for_process([parent.sentinel])
-        os._exit(1)
 
 
 def _read_in_worker(span: Span) -> _Read:

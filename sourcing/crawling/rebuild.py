@@ -12,11 +12,12 @@ import polars as pl
 
 from sourcing.crawling.extract import Readings, settle_readings
 from sourcing.crawling.extracted import Extracted, fingerprint
-from sourcing.crawling.parallel import are_settings, cores, overrides_of, read_files
+from sourcing.crawling.parallel import are_settings, overrides_of, read_files
 from sourcing.crawling.readings import empty_readings
 from sourcing.crawling.replay import Tear, warc_files
 from sourcing.crawling.sources.base import Source
 from sourcing.store import Document, Workspace
+from sourcing.store.processes import cores
 from sourcing.store.schemas import Rejected
 from sourcing.store.workspace import rejected_frame
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 import dataframely as dy
+import polars as pl
 
 from sourcing.generation.gathering import Gathering, Rows
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
@@ -24,12 +27,15 @@ from sourcing.generation.scraped import (
     rejected_row,
     track_names,
 )
+from sourcing.store.processes import map_in_helpers
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
 __all__ = ["describe", "describe_reply", "example_aspects"]
 
 Row = dict[str, Any]
 
+_LOT = 2000  # replies read together
+_WORTH_HELPERS = 3  # lots below which starting processes costs more than it saves
 SHOWN_CHARS = 500  # of a reply that cannot be read, enough for a person to see why
 
 
@@ -42,15 +48,17 @@ def describe(
     echoes: Mapping[str, Collection[str]] | None = None,
     rules: Mapping[str, PackRules] | None = None,
     min_quote_score: float = MIN_QUOTE_SCORE,
+    helpers: int = 0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
     """All descriptions, sorted by description_id, and what was left out of each, with reasons.
 
-    A pure function: rows depend neither on the order of replies nor on the clock; those of one document are best
-    together, for what is worked out about it serves them all. `created_at` is the date of the
-    newest input, and 1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose
-    consent is "allow" are used, also for replies made before a match or a consent changed. `echoes` maps prompt ids to
-    the aspects of their worked examples (see `example_aspects`), so that copies of those are called by their name, and
-    `rules` to what the leak lint must know of the packs (see `rules_of`).
+    A pure function: rows depend neither on the order of replies nor on the clock. (Replies about one document are best
+    together, as what is worked out about it serves them all.) `created_at` is the date of the newest input, and
+    1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose consent is
+    "allow" are used, also for replies made before a match or a consent changed. `echoes` maps prompt ids to the aspects
+    of their worked examples (see `example_aspects`), so that copies of those are called by their name, and `rules` to
+    what the leak lint must know of the packs (see `rules_of`). Where there are many replies, `helpers` processes read
+    them.
     """
     track_of, document_of = Rows(tracks, "track_id"), Rows(documents, "doc_id")
     pairs = list(matches.filter(band="accept").select("track_id", "doc_id").iter_rows())
@@ -68,26 +76,55 @@ def describe(
             gathering.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
         elif found[0] is not None and found[1] is not None:
             keep(track_id, *describe_document(found[0], found[1]))
-    accepted = set(pairs)
-    for reply in replies:
-        found = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
-        problem = _reply_standing(reply, *found, accepted)
+    lots = _lots(replies, track_of, document_of, set(pairs))
+    few = list(islice(lots, _WORTH_HELPERS))
+    helpers = helpers if len(few) == _WORTH_HELPERS else 0
+    describe_lot = partial(_describe_lot, echoes or {}, rules or {}, min_quote_score)
+    for made, rejected in map_in_helpers(describe_lot, chain(few, lots), helpers):
+        gathering.add(made, rejected)
+    return gathering.descriptions(), gathering.rejected()
+
+
+class _Lot(NamedTuple):
+    """Some replies, and all that is known of what they are about."""
+
+    replies: list[Reply]
+    tracks: pl.DataFrame
+    documents: pl.DataFrame
+    accepted: set[tuple[str, str]]
+
+
+def _lots(
+    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: set[tuple[str, str]]
+) -> Iterator[_Lot]:
+    waiting = iter(replies)
+    while own := list(islice(waiting, _LOT)):
+        pairs = {(reply.track_id, reply.doc_id or "") for reply in own}
+        tracks, documents = ({pair[place] for pair in pairs} for place in (0, 1))
+        yield _Lot(own, track_of.only(tracks), document_of.only(documents), accepted & pairs)
+
+
+def _describe_lot(
+    echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], min_quote_score: float, lot: _Lot
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
+    gathering = Gathering()
+    for reply in lot.replies:
+        track, document = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
+        problem = _reply_standing(reply, track, document, lot.accepted)
         if problem is not None:
             gathering.keep(None, [rejected_row(reply.request_key, problem)])
-        elif found[0] is not None:
-            examples = (echoes or {}).get(reply.prompt_id, ())
-            keep(
-                reply.track_id,
-                *describe_reply(
-                    reply,
-                    found[0],
-                    found[1],
-                    echoes=examples,
-                    rules=(rules or {}).get(reply.prompt_id, NO_RULES),
-                    min_quote_score=min_quote_score,
-                ),
+        elif track is not None:
+            description, left_out = describe_reply(
+                reply,
+                track,
+                document,
+                echoes=echoes.get(reply.prompt_id, ()),
+                rules=rules.get(reply.prompt_id, NO_RULES),
+                min_quote_score=min_quote_score,
             )
-    return gathering.descriptions(), gathering.rejected()
+            gathering.keep(None if description is None else _complete(reply.track_id, description), left_out)
+    return gathering.parts()
 
 
 def describe_reply(

@@ -35,6 +35,16 @@ class Gathering:
         if len(self._made) >= _PART or len(self._rejected) >= _PART:
             self._close_part()
 
+    def add(self, made: pl.DataFrame, rejected: pl.DataFrame) -> None:
+        """Take what another gathered."""
+        self._made_parts.append(made)
+        self._rejected_parts.append(rejected)
+
+    def parts(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What was gathered, for another to `add`."""
+        self._close_part()
+        return pl.concat(self._made_parts), pl.concat(self._rejected_parts)
+
     def descriptions(self) -> dy.DataFrame[Description]:
         """Sorted by description_id; of two packs that asked the very same, the one named last."""
         self._close_part()
@@ -62,3 +72,7 @@ class Rows:
     def get(self, value: str) -> Row | None:
         place = self._places.get(value)
         return None if place is None else self._table.row(place, named=True)
+
+    def only(self, values: set[str]) -> pl.DataFrame:
+        """The table with none but the rows of these values."""
+        return self._table[sorted(self._places[value] for value in values if value in self._places)]

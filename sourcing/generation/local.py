@@ -20,6 +20,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from sourcing.errors import UpstreamError, UsageError
+from sourcing.store.processes import cores
 
 __all__ = ["LOCAL_MODEL", "LOCAL_MODEL_FILE", "LocalEndpoint", "find_local_model"]
 
@@ -70,7 +71,7 @@ class LocalEndpoint:
     def __init__(self, *, prompt_threads: int | None = None, max_restarts: int = 3) -> None:
         # Reading the prompt gains from every core (313 tokens/s on two, 156 on one); generating loses (37 against 52).
         # The bytes of a reply are the same at any number of them.
-        self.prompt_threads = prompt_threads or min(4, _usable_cores())
+        self.prompt_threads = prompt_threads or min(4, cores())
         self.max_restarts = max_restarts
         self.restarts = 0
         self.api_key = secrets.token_urlsafe(24)
@@ -181,8 +182,3 @@ class LocalEndpoint:
             process.kill()  # ... or not
             process.wait()
         process.stdout.close()
-
-
-def _usable_cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -31,6 +31,7 @@ def rebuild_descriptions(
     prompt_roots: Sequence[Path],
     *,
     min_agreement: float = 0.0,
+    helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
@@ -38,7 +39,7 @@ def rebuild_descriptions(
     Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
     Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
     """
-    made = make_unjudged(workspace, journal, prompt_roots, on_reply=on_reply)
+    made = make_unjudged(workspace, journal, prompt_roots, helpers=helpers, on_reply=on_reply)
     disagreements = find_disagreements(made.descriptions, made.documents)
     agreed, unagreed = score_agreement(made.descriptions, made.documents, made.asked, min_agreement=min_agreement)
     descriptions, denied = apply_verdicts(agreed, made.descriptions, made.verdicts)
@@ -76,6 +77,7 @@ def make_unjudged(
     journal: Journal,
     prompt_roots: Sequence[Path],
     *,
+    helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> Unjudged:
     """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
@@ -91,6 +93,7 @@ def make_unjudged(
         replies,
         echoes={pack.id: example_aspects(plain_examples(pack)) for pack in packs},
         rules={pack.id: rules_of(pack.blocks, may_name=pack.may_name) for pack in packs},
+        helpers=helpers,
     )
     return Unjudged(descriptions, rejected, documents, asked, verdicts)
 

@@ -27,6 +27,7 @@ from sourcing.matching.sides import (
     read_track,
 )
 from sourcing.matching.verdicts import Verdict
+from sourcing.store.processes import begin_helper
 from sourcing.store.schemas import Document, Match, Track
 
 __all__ = ["match_documents", "match_one"]
@@ -181,6 +182,7 @@ _matcher: _Matcher  # a worker's own
 
 def _start_worker(rule: _Rule, tracks: bytes) -> None:
     global _matcher
+    begin_helper()
     _matcher = _Matcher(rule, pl.read_ipc(io.BytesIO(tracks)).iter_rows(named=True))
 
 

@@ -318,7 +318,8 @@ def test_a_model_that_does_not_know_the_recording_describes_nothing():
     assert (len(descriptions), list(rejected["reason"])) == (0, ["recording_unknown"])
 
 
-def test_rows_do_not_depend_on_the_order_of_replies_or_of_input_rows(monkeypatch):
+@pytest.mark.parametrize("helpers", [0, 2])
+def test_rows_do_not_depend_on_the_order_of_replies_or_of_input_rows(monkeypatch, helpers):
     tracks = [{"track_id": f"t{n}", "tags": ["calm"]} for n in range(6)]
     documents = [
         {"doc_id": f"d{n}", "lead": "A calm piece.", "tags": [{"name": "piano", "count": n}]} for n in range(6)
@@ -331,7 +332,9 @@ def test_rows_do_not_depend_on_the_order_of_replies_or_of_input_rows(monkeypatch
     for rows in (tracks, documents, pairs, replies):
         shuffle(rows)
     monkeypatch.setattr(gathering, "_PART", 3)
-    second = describe(_tracks(*tracks), _documents(*documents), _matches(*pairs), iter([*replies, replies[0]]))
+    monkeypatch.setattr("sourcing.generation.describe._LOT", 2)
+    again = _tracks(*tracks), _documents(*documents), _matches(*pairs), iter([*replies, replies[0]])
+    second = describe(*again, helpers=helpers)
     assert first[0].equals(second[0])
     assert first[1].equals(second[1])
     assert first[0]["prompt"].str.starts_with("mined@").sum() == 1
