@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from sourcing.crawling.parallel import FileReadings, Overrides
 from sourcing.crawling.readings import empty_readings
 from sourcing.crawling.replay import Tear
 from sourcing.store import schemas
+from sourcing.store.codeprint import code_and_libraries
 from sourcing.store.workspace import atomic_path
 
 __all__ = ["Extracted", "fingerprint"]
@@ -36,14 +35,11 @@ _PACE = frozenset({"rate_per_s", "concurrency", "burst", "daily_cap", "storage_c
 
 def fingerprint(overrides: Overrides) -> str:
     """Names what readings depend on besides the WARC file: code, libraries and effective declarations."""
-    code = hashlib.sha256()
-    for path in [*sorted(Path(__file__).parent.rglob("*.py")), Path(schemas.__file__)]:
-        code.update(path.read_bytes() + b"\0")
+    files = [*sorted(Path(__file__).parent.rglob("*.py")), Path(schemas.__file__)]
     declarations = {
         name: {key: value for key, value in changed.items() if key not in _PACE} for name, changed in overrides.items()
     }
-    versions = {name: metadata.version(name) for name in _LIBRARIES}
-    said = [sys.version_info[:2], code.hexdigest(), versions, declarations]
+    said = [*code_and_libraries(files, _LIBRARIES), declarations]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

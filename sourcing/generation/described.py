@@ -1,7 +1,7 @@
 """Whether the tables that describing makes are still what it would make.
 
 Describing a million replies takes a quarter of an hour. A command that answered nothing new need not wait for it, as
-long as catalogue, documents, matches, journal, packs, settings and code are those the tables were made of.
+long as catalogue, documents, matches, journal, packs, settings, code and libraries are those the tables were made of.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ from typing import Any
 
 from sourcing.generation.journal import Journal
 from sourcing.generation.pack import pack_folders
+from sourcing.store.codeprint import code_and_libraries
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Track
+from sourcing.store.versions import file_sha256
 from sourcing.store.workspace import Workspace, write_json
 
 __all__ = ["inputs_digest", "note_described", "told_before"]
 
 _RECORD = "described.json"
+_LIBRARIES = ("crossmusim", "opencc", "polars", "py3langid", "rapidfuzz")
 _ROOM = Path(__file__).parent
 
 
 def inputs_digest(workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path], min_agreement: float) -> str:
     """Of all that the tables depend on; files of the workspace by size and time, code and packs by content."""
-    code = [*_ROOM.glob("*.py"), *_ROOM.glob("data/**/*"), *_ROOM.parent.glob("store/*.py")]
+    code = [*_ROOM.glob("*.py"), *_ROOM.glob("data/*.txt"), *_ROOM.parent.glob("store/*.py")]
     packs = [folder / "prompt.j2" for folder in pack_folders(prompt_roots).values()]
     made_of = {
         "tables": [_stamp(workspace.table_path(table)) for table in (Track, Document, Match)],
         "journal": journal.stamp(),
-        "packs": sorted((str(path), _content(path)) for path in packs),
+        "packs": sorted((str(path), file_sha256(path)) for path in packs),
         "min_agreement": min_agreement,
-        "code": sorted((str(path.relative_to(_ROOM.parent)), _content(path)) for path in code if path.is_file()),
+        "code": code_and_libraries(sorted(code), _LIBRARIES),
     }
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
@@ -70,7 +73,3 @@ def _stamp(path: Path) -> list[int]:
     except FileNotFoundError:
         return []
     return [found.st_size, found.st_mtime_ns, found.st_ino]
-
-
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

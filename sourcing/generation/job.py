@@ -23,6 +23,7 @@ from sourcing.generation.rebuild import make_unjudged
 from sourcing.generation.run import RunOptions, RunResult, run_calls
 from sourcing.store.presence import Presence
 from sourcing.store.schemas import Description, Document, Match, Track
+from sourcing.store.versions import file_sha256
 from sourcing.store.workspace import Workspace
 
 __all__ = ["Job", "read_tables", "run_job"]
@@ -133,8 +134,7 @@ def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path
 def _file_digest(path: Path) -> str:
     if not path.exists():
         return ""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
