@@ -49,13 +49,13 @@ def main() -> None:
         print_table(title, table)
         two = _job(Path(folder, "two"), f"{base}/v1", 2 * CALLS, in_flight=2 * IN_FLIGHT)
         table = [
-            _on_one_core(),
+            _sharing_one_core(),
             ("1 worker, server on the other core", CALLS, alone),
             ("2 workers, server on the same cores", 2 * CALLS, told(_ours(two, "2"))),
             (
                 "2 runs that share nothing, server on the same cores",
                 2 * CALLS,
-                told_together([_ours(n) for n in apart]),
+                told_together([_ours(job) for job in apart]),
             ),
         ]
     print_table("the same on two cores: two workers against one, core for core", table)
@@ -63,7 +63,7 @@ def main() -> None:
         _restart(REPLIES)
 
 
-def _on_one_core() -> tuple[str, int, Measured]:
+def _sharing_one_core() -> tuple[str, int, Measured]:
     """One worker and its server on one core: what two workers and theirs have two of."""
     with on_one_core(), serving(1) as base, tempfile.TemporaryDirectory() as folder:
         return "1 worker, server on the same core", CALLS, told(_ours(_job(Path(folder), f"{base}/v1", CALLS)))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +51,15 @@ def measure(command: Sequence[str], **environment: str) -> Measured:
 
 def told(command: Sequence[str], **environment: str) -> Measured:
     """What a command says of itself as JSON on its last line: seconds without its start-up."""
-    return _said(measure(command, **environment).stdout)
+    said = json.loads(measure(command, **environment).stdout.strip().splitlines()[-1])
+    return Measured(said["wall_s"], said["cpu_s"], "")
 
 
 def told_together(commands: Sequence[Sequence[str]]) -> Measured:
     """The same of commands that run at once: the seconds of the slowest, and the CPU seconds of all."""
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    said = [_said(process.communicate()[0]) for process in running]
+    with ThreadPoolExecutor(len(commands)) as pool:
+        said = list(pool.map(told, commands))
     return Measured(max(each.wall_s for each in said), sum(each.cpu_s for each in said), "")
-
-
-def _said(stdout: str) -> Measured:
-    said = json.loads(stdout.strip().splitlines()[-1])
-    return Measured(said["wall_s"], said["cpu_s"], "")
 
 
 @contextlib.contextmanager
