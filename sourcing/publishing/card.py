@@ -51,6 +51,7 @@ def render_card(
 
     `examples` are rows of the descriptions config, of which the first few are shown.
     """
+    front_matter = _front_matter(name, version, manifest["logical_hash"], report, files)
     sections = [
         f"# {name} {version}",
         "Descriptions of music: aspect lists and captions for tracks, each with its evidence, licence and lineage.",
@@ -77,10 +78,12 @@ def render_card(
         "`validation.json`. `CHANGES.json` counts what differs from the version before. `manifest.json` lists "
         "every file with its sha256.",
     ]
-    return f"---\n{_front_matter(name, version, report, files)}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
+    return f"---\n{front_matter}---\n\n" + "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _front_matter(name: str, version: str, report: Mapping[str, Any], files: Sequence[str]) -> str:
+def _front_matter(name: str, version: str, logical_hash: str, report: Mapping[str, Any], files: Sequence[str]) -> str:
+    """The YAML header. Each config names the rows' logical hash: Hugging Face `datasets` keys its cache by this YAML
+    and the folder's name alone, and would give another dataset's rows of the same version number."""
     rows = report["rows"]["descriptions"]
     configs = []
     for config in CONFIGS:
@@ -91,7 +94,8 @@ def _front_matter(name: str, version: str, report: Mapping[str, Any], files: Seq
         ]
         if data_files:
             default = {"default": True} if config == "descriptions" else {}
-            configs.append({"config_name": config, **default, "data_files": data_files})
+            description = f"{config} of {name}@{version}, logical hash {logical_hash}"
+            configs.append({"config_name": config, **default, "description": description, "data_files": data_files})
     header = {
         "pretty_name": f"{name} {version}",
         "language": [language for language in report["languages"] if language != "und"],

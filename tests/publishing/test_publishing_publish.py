@@ -124,8 +124,17 @@ def test_pandas_duckdb_and_polars_read_it_with_none_of_our_code(tmp_path: Path) 
     assert pl.scan_parquet(folder / "documents/*.parquet").collect().height == 36
 
 
+def _python(code: str, *arguments: Path, at: Path) -> str:
+    """What a fresh Python prints, whose Hugging Face cache lies in `at`."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(at / "hf")}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=at, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.e2e
-def test_hugging_face_datasets_reads_every_config_and_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_face_datasets_reads_every_config_and_split(tmp_path: Path) -> None:
     folder = _publish(tmp_path, _with_agreement(small_tables())).version.path
     code = (
         "import datasets, json, sys\n"
@@ -134,21 +143,38 @@ def test_hugging_face_datasets_reads_every_config_and_split(tmp_path: Path, monk
         "mined = next(row for row in read['descriptions']['train'] if row['origin'] == 'mined')\n"
         "print(json.dumps(mined, default=str))\n"
     )
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    rows, first = map(json.loads, done.stdout.splitlines())
+    rows, first = map(json.loads, _python(code, folder, at=tmp_path).splitlines())
     splits = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["splits"]
     assert rows == {c: {s: splits[s][c] for s in splits} for c in ("descriptions", "tracks", "documents")}
     assert first["aspects"][0]["text"] == "slow piano"
     assert first["aspects"][0]["agreement"] == {"samples": 0.5, "models": None, "sources": 1.0}
+
+
+@pytest.mark.e2e
+def test_hugging_face_cache_tells_versions_of_one_number_apart(tmp_path: Path) -> None:
+    other = small_tables()
+    other["tracks"] = other["tracks"].with_columns(title=pl.lit("Another Song"))
+    other["descriptions"] = other["descriptions"].with_columns(caption=pl.lit("another caption"))
+    other["documents"] = other["documents"].with_columns(title=pl.lit("another document"))
+    settings = PublishSettings()
+    one, two = (
+        publish(Tables(**tables), name, root=tmp_path, settings=settings, now=NOW).version
+        for name, tables in (("mine", small_tables()), ("yours", other))
+    )
+    assert one.version == two.version
+    code = (
+        "import datasets, json, sys\n"
+        "columns = {'descriptions': 'caption', 'tracks': 'title', 'documents': 'title'}\n"
+        "def values(folder, config, streaming):\n"
+        "    rows = datasets.load_dataset(folder, config, split='train', streaming=streaming)\n"
+        "    return sorted({str(row[columns[config]]) for row in rows})\n"
+        "print(json.dumps([[values(folder, config, streaming) for config in columns]\n"
+        "    for streaming in (False, True) for folder in sys.argv[1:]]))\n"
+    )
+    first, second, *streamed = json.loads(_python(code, one.path, two.path, at=tmp_path))
+    assert second == [["another caption"], ["Another Song"], ["another document"]]
+    assert first != second
+    assert streamed == [first, second]
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
@@ -215,13 +241,19 @@ def test_nothing_fit_to_publish_is_said_with_the_reasons(tmp_path: Path) -> None
 def test_a_split_without_rows_has_no_file_and_the_card_does_not_name_it(tmp_path: Path) -> None:
     version = _publish(tmp_path, frames([track("a"), track("b")], [], [description("1", "a")])).version
     header = yaml.safe_load((version.path / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    logical_hash = version.manifest["logical_hash"]
     assert header["configs"] == [
         {
             "config_name": "descriptions",
             "default": True,
+            "description": f"descriptions of mine@0.1.0, logical hash {logical_hash}",
             "data_files": [{"split": "train", "path": "descriptions/train-*.parquet"}],
         },
-        {"config_name": "tracks", "data_files": [{"split": "train", "path": "tracks/train-*.parquet"}]},
+        {
+            "config_name": "tracks",
+            "description": f"tracks of mine@0.1.0, logical hash {logical_hash}",
+            "data_files": [{"split": "train", "path": "tracks/train-*.parquet"}],
+        },
     ]
     assert version.scan("documents").collect().is_empty()
     assert "text_withheld" in version.scan("documents").collect_schema()
