@@ -10,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
 
+_LARGE_CLUSTER = 0.25  # share of the tracks above which publishing warns
+
 _root = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),
@@ -36,6 +38,7 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
     """
     from datetime import UTC, datetime
 
+    from sourcing.publishing.card import track_shares
     from sourcing.publishing.publish import STEPS, read_tables
     from sourcing.publishing.publish import publish as publish_tables
 
@@ -52,6 +55,7 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
             tell=lambda step: advance(1, step),
         )
     manifest = done.version.manifest
+    shares = track_shares(manifest)
     result = {
         "name": name,
         "version": done.version.version,
@@ -62,6 +66,8 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
             split: {key: counts[key] for key in ("tracks", "descriptions", "groups")}
             for split, counts in manifest["splits"].items()
         },
+        "shares": {split: {"share": share, "wished": wished} for split, (share, wished) in shares.items()},
+        "split_report": manifest.get("split_report"),
         "quarantined": done.report["rows"]["quarantined"],
         "withdrawn": len(done.changes["withdrawn"]),
         "consent": dict(done.consent),
@@ -88,6 +94,8 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
             invocation.note(
                 f"the {split} split has no descriptions: describe more tracks or change [publish] fractions"
             )
+    for line in _split_warnings(manifest):
+        invocation.note(line)
 
 
 @click.command("list")
@@ -187,9 +195,13 @@ def _lines(manifest: dict[str, Any]) -> list[Any]:
     from rich.markup import escape
     from rich.table import Table
 
-    splits = Table("split", "tracks", "groups", "descriptions", "documents")
+    from sourcing.publishing.card import track_shares
+
+    splits = Table("split", "tracks", "share", "wished", "groups", "descriptions", "documents")
+    shares = track_shares(manifest)
     for split, counts in manifest["splits"].items():
-        splits.add_row(split, *(f"{counts[key]:,}" for key in ("tracks", "groups", "descriptions", "documents")))
+        tracks, *others = (f"{counts[key]:,}" for key in ("tracks", "groups", "descriptions", "documents"))
+        splits.add_row(split, tracks, *(f"{share:.1%}" for share in shares[split]), *others)
     licences = Table("config", "licence", "rows")
     for config, census in manifest["licence_census"].items():
         for licence, count in census.items():
@@ -197,3 +209,25 @@ def _lines(manifest: dict[str, Any]) -> list[Any]:
     facts = [f"prompt {prompt} {digest[:12]}" for prompt, hashes in manifest["prompts"].items() for digest in hashes]
     facts += [f"model {model}" for model in manifest["models"]]
     return [splits, licences, *facts, f"logical hash {manifest['logical_hash'][:12]}"]
+
+
+def _split_warnings(manifest: dict[str, Any]) -> list[str]:
+    """What a trainer must know of the splits: a cluster that holds much of the catalogue, guests on two sides."""
+    report, tracks = manifest.get("split_report"), manifest["rows"]["tracks"]
+    if report is None:  # a version of before there was one
+        return []
+    warnings = []
+    largest = report["largest_cluster"]
+    if largest["tracks"] > max(1, _LARGE_CLUSTER * tracks):
+        joints = ", ".join(largest["joined_by"])
+        joined = f"joined by {joints}" if joints else "of one artist"
+        warnings.append(
+            f"the largest cluster, {largest['name']}, holds {largest['tracks']:,} of {tracks:,} tracks, {joined};"
+            " `group_id` in the catalogue says what belongs together in place of the artists"
+        )
+    if count := report["guests_in_two_splits"]:
+        names = ", ".join(example["artist"] for example in report["guest_examples"][:3])
+        warnings.append(
+            f"artists heard in two splits through guest credits: {count:,} ({names}); manifest.json names more"
+        )
+    return warnings

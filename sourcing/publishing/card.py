@@ -12,7 +12,7 @@ import yaml
 from sourcing.store.schemas import describe_columns
 from sourcing.store.versions import CONFIGS, SPLITS
 
-__all__ = ["render_card"]
+__all__ = ["render_card", "track_shares"]
 
 _ORIGIN_MEANS = {
     "catalogue": "the catalogue owner's own tags and text",
@@ -67,7 +67,7 @@ def render_card(
         "## How it was made",
         _making(manifest),
         "## Splits",
-        _splits(manifest["split_rule"]),
+        _splits(manifest["split_rule"], manifest["split_report"]),
         "## Examples",
         _examples(examples),
         "## Columns",
@@ -132,10 +132,19 @@ def _cell(value: object) -> str:
 
 def _rows_by_split(manifest: Mapping[str, Any]) -> str:
     rows = [
-        (name, *(f"{counts[key]:,}" for key in ("tracks", "groups", "descriptions", "documents")))
-        for name, counts in manifest["splits"].items()
+        (name, *(f"{counts[key]:,}" for key in ("tracks", "groups", "descriptions", "documents")), *shares)
+        for (name, counts), shares in zip(manifest["splits"].items(), track_shares(manifest).values(), strict=True)
     ]
-    return _table(["split", "tracks", "groups", "descriptions", "documents"], rows)
+    head = ["split", "tracks", "groups", "descriptions", "documents", "share of tracks", "wished"]
+    return _table(head, [(*row[:5], *(f"{share:.1%}" for share in row[5:])) for row in rows])
+
+
+def track_shares(manifest: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Split → its share of the tracks, and the share that was wished for."""
+    rule, tracks = manifest["split_rule"], manifest["rows"]["tracks"]
+    wished = {"test": rule["test_fraction"], "validation": rule["validation_fraction"]}
+    wished["train"] = 1 - sum(wished.values())
+    return {name: (counts["tracks"] / max(1, tracks), wished[name]) for name, counts in manifest["splits"].items()}
 
 
 def _origins(report: Mapping[str, Any]) -> str:
@@ -199,12 +208,16 @@ def _making(manifest: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _splits(rule: Mapping[str, Any]) -> str:
-    return (
-        f"Rule `{rule['rule']}` with salt `{rule['salt']}`: tracks that share a group, an artist or a recording stay"
-        f" together; {rule['test_fraction']:.0%} of tracks are meant for test, {rule['validation_fraction']:.0%} for"
-        " validation. A document lies in the split of the first track it was used for."
+def _splits(rule: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    text = (
+        f"Rule `{rule['rule']}` with salt `{rule['salt']}`: tracks that share a group, a main artist or a recording"
+        f" stay together; {rule['test_fraction']:.0%} of tracks are meant for test, {rule['validation_fraction']:.0%}"
+        " for validation. A document lies in the split of the first track it was used for."
     )
+    if count := report["guests_in_two_splits"]:
+        names = ", ".join(example["artist"] for example in report["guest_examples"])
+        text += f" Artists heard in two splits through guest credits: {count:,} ({names})."
+    return text
 
 
 def _examples(examples: pl.DataFrame) -> str:

@@ -21,7 +21,7 @@ from sourcing.generation.diagnosis import DOCTOR_FILE
 from sourcing.generation.journal import Journal
 from sourcing.publishing.card import render_card
 from sourcing.publishing.numbering import next_version
-from sourcing.publishing.splits import SPLIT_RULE, split_tracks
+from sourcing.publishing.splits import SPLIT_RULE, Splits, split_tracks
 from sourcing.publishing.validate import Checked, validate_tables, validation_report
 from sourcing.publishing.withdrawals import changes_since, consent_age, lost_documents
 from sourcing.settings import PublishSettings
@@ -35,6 +35,7 @@ __all__ = ["STEPS", "PublishResult", "Tables", "logical_hash", "publish", "read_
 STEPS = ("rows checked", "tracks split", "rows hashed", "version written")
 
 _ROWS_PER_SHARD = 500_000
+_GUESTS_TOLD = 20  # of those heard in two splits
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,15 @@ def publish(
         raise DatasetError(f"dataset {name}", *_nothing_to_publish(checked))
     report = validation_report(checked)
     tell(STEPS[0])
-    groups = split_tracks(
+    splits = split_tracks(
         checked.tracks,
         salt=settings.split_salt,
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
     )
-    parts = _split_rows(checked, groups.select("track_id", "split"))
+    parts = _split_rows(checked, splits.rows.select("track_id", "split"))
     tell(STEPS[1])
-    facts = _facts(parts, groups, settings)
+    facts = _facts(parts, splits, settings)
     asked_at = checked.documents["consent_at"].fill_null(checked.documents["retrieved_at"])
     consent = consent_age(asked_at, now, settings.consent_max_age_days)
     tell(STEPS[2])
@@ -193,9 +194,7 @@ def _split_rows(checked: Checked, split_of: pl.DataFrame) -> dict[tuple[str, str
     return parts
 
 
-def _facts(
-    parts: Mapping[tuple[str, str], pl.DataFrame], groups: pl.DataFrame, settings: PublishSettings
-) -> dict[str, Any]:
+def _facts(parts: Mapping[tuple[str, str], pl.DataFrame], splits: Splits, settings: PublishSettings) -> dict[str, Any]:
     """What the manifest says of the rows themselves."""
     columns = {
         config: {name: str(dtype) for name, dtype in schema.create_empty().schema.items()}
@@ -218,7 +217,8 @@ def _facts(
         "columns": columns,
         "schema_fingerprint": hashlib.sha256(json.dumps(columns, sort_keys=True).encode()).hexdigest(),
         "rows": {config: sum(parts[part].height for part in parts if part[0] == config) for config in CONFIGS},
-        "splits": {split: _split_counts(split, parts, groups) for split in SPLITS},
+        "splits": {split: _split_counts(split, parts, splits.rows) for split in SPLITS},
+        "split_report": _split_report(splits),
         "split_rule": {
             "rule": SPLIT_RULE,
             "salt": settings.split_salt,
@@ -246,6 +246,15 @@ def _count(values: Any) -> dict[str, int]:
 def _split_counts(split: str, parts: Mapping[tuple[str, str], pl.DataFrame], groups: pl.DataFrame) -> dict[str, int]:
     counts = {config: parts[config, split].height if (config, split) in parts else 0 for config in CONFIGS}
     return {**counts, "groups": groups.filter(pl.col("split") == split)["group"].n_unique()}
+
+
+def _split_report(splits: Splits) -> dict[str, Any]:
+    """What binds the largest cluster, and which guests are heard in two splits all the same."""
+    return {
+        "largest_cluster": splits.largest._asdict() if splits.largest else None,
+        "guests_in_two_splits": len(splits.leaks),
+        "guest_examples": [leak._asdict() for leak in splits.leaks[:_GUESTS_TOLD]],
+    }
 
 
 def _write_and_seal(

@@ -42,6 +42,9 @@ def test_publish_list_show_and_verify_speak_json(work: Path, capsys: pytest.Capt
     assert published["rows"] == {"descriptions": 72, "tracks": 36, "documents": 36}
     assert set(published["splits"]["test"]) == {"tracks", "descriptions", "groups"}
     assert sum(split["groups"] for split in published["splits"].values()) == 12
+    assert published["shares"]["test"]["wished"] == 0.2
+    assert sum(split["share"] for split in published["shares"].values()) == pytest.approx(1)
+    assert published["split_report"]["guests_in_two_splits"] == 0
     _, listed, _ = _run(work, "list", capsys=capsys)
     assert [(row["name"], row["version"], row["latest"], row["why"]) for row in listed["versions"]] == [
         ("mine", "0.1.0", True, "first")
@@ -98,3 +101,19 @@ def test_one_flipped_byte_exits_3_and_names_the_file(work: Path, capsys: pytest.
     assert code == 3
     assert f"descriptions/{shard.name}" in err
     assert "sha256" in err
+
+
+def test_a_cluster_that_holds_much_of_the_catalogue_and_straddling_guests_are_warned_of(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(work / "work")
+    number = pl.col("track_id").str.slice(1, 2)
+    chained = (
+        pl.when(number < "05").then(pl.lit("Ada & Artist ") + number).otherwise(pl.col("artist") + " feat. Bo Reed")
+    )
+    workspace.write(Track, workspace.read(Track).with_columns(artist=chained))
+    _, _, err = _run(work, "publish", "mine", capsys=capsys)
+    assert "the largest cluster, artist:ada, holds 15 of 36 tracks, joined by artist:ada, artist:artist 00" in err
+    assert "through guest credits: 1 (bo reed)" in err
+    _, out, _ = _run(work, "show", "mine", capsys=capsys, as_json=False)
+    assert "wished" in out
