@@ -10,6 +10,8 @@ from typing import Any
 __all__ = ["fold", "has_han", "loose", "plain"]
 
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_SIGN_WORDS = {ord("♥"): " love ", ord("❤"): " love ", ord("%"): " percent ", 0xFE0F: None}
+_STARRED = re.compile(r"\b(?:\w\*){2,}\w?")  # "N*E*R*D"
 _STYLED_I = re.compile(r"(?<=[a-z])!(?=[a-z])")  # "P!nk"
 _HTML_LEFTOVER = re.compile(r"&(amp|quot|#0?39|apos);")
 _HTML_FOR = {"amp": "&", "quot": '"', "#39": "'", "#039": "'", "apos": "'"}
@@ -35,7 +37,8 @@ _SOUNDS = (
 @lru_cache(maxsize=65536)
 def fold(text: str) -> str:
     """Words for comparing: NFKC, lower case, ASCII by transliteration, no punctuation. Never empty for visible text."""
-    folded = _STYLED_I.sub("i", _ascii(plain(text)).replace("$", "s"))
+    lowered = _STARRED.sub(lambda match: match[0].replace("*", ""), plain(text).translate(_SIGN_WORDS))
+    folded = _STYLED_I.sub("i", _ascii(lowered).replace("$", "s"))
     folded = re.sub(r"['’`´]", "", folded.replace("&", " and ").replace("+", " and "))
     words = re.sub(r"[^a-z0-9]+", " ", _join_initials(folded)).split()
     if len(words) > 1:

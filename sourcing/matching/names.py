@@ -9,34 +9,27 @@ from functools import lru_cache
 
 from sourcing.matching.classical import is_classical, one_form, says_key, without_links
 from sourcing.matching.folding import fold, plain
-from sourcing.matching.words import FILLER, NEUTRAL, TEMPO, VERSION, VERSION_NAMES, is_mix
+from sourcing.matching.numerals import digits_for_numbered, digits_for_words
+from sourcing.matching.words import FILLER, NEUTRAL, TEMPO, VERSION, VERSION_NAMES, is_mix, uncensored
+from sourcing.matching.works import Work, composer_names, parts_of, read_work
 
 __all__ = ["Artist", "Title", "comparable", "fold", "read_artist", "read_title"]
 
 _FEATURING = re.compile(r"\b(?:feat|ft|featuring)\b\.?\s+(.+)$|\b(?:with|w/)\s+(.+)$")
-_FEATURING_BARE = re.compile(r"\s+(?:feat\.?|ft\.?|featuring)\s+(.+)$", re.IGNORECASE)
+_FEATURING_BARE = re.compile(r"\s+(?:(?:feat\.?|ft\.?|featuring)\s+|w/\s*)(.+)$", re.IGNORECASE)
 _BRACKET = re.compile(r"[(\[{（【〔「『<]([^()\[\]{}（）【】〔〕「」『』<>]*)[)\]}）】〕」』>]")
 _QUOTED = re.compile(r"\s[\"“„«]([^\"“”„«»]+)[\"”“»]")
 _DASH = re.compile(r"\s+[-–—~]\s+")
 _NAME_BREAK = re.compile(
-    r"\s*(?:[,;/+&×、]|\b(?:feat|ft)\b\.?|\b(?:featuring|and|with|vs|versus|x|und|et|y|con|mit|presents|meets)\b\.?)\s*",
+    r"\s*(?:,(?!\s*the\s+\w+\s*(?:$|[&,;]))|[;/+&×、])\s*"  # "Tyler, The Creator" is one name
+    r"|\s+(?:(?:feat|ft|vs|featuring|and|with|versus|x|und|et|y|con|mit|presents|meets)\.?)\s+",
     re.IGNORECASE,
 )
+_TITLED = re.compile(r"^(?:dj|mc) (?=\w)")
+_LEET = str.maketrans("0134578", "oieastb")
 _COUNTED = re.compile(r"^\s*(?:track\s*\d{1,3}|0\d)\s*[-–.:]\s*(?=\S)", re.IGNORECASE)  # "01 - Hello"
 _ARTICLE = re.compile(r"^(?:the|an?|les?|la|los|las|el|die|der|das) (?=\w)")
 _ARTICLE_BEHIND = re.compile(r"^(.*),\s*(the|an?|les?|la|los|las|el|die|der|das)$", re.IGNORECASE)
-_ROMAN = {"i": 1, "v": 5, "x": 10}
-_SPELLED = {
-    word: str(n)
-    for n, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], 1)
-}
-_NUMBERED = re.compile(
-    r"\b(part|pt|no|nr|number|vol|volume|act|chapter|movement|mvt|op|opus|book|suite|symphony|episode)\b\.?\s*"
-    rf"([ivx]{{1,5}}|{'|'.join(_SPELLED)}|\d+)\b",
-    re.IGNORECASE,
-)
-_ROMAN_NUMBER = re.compile(r"(?<![^\s:,–—-])([IVX]{1,5})(?=\.\s)|\b([IVX]{2,5})\b")
-_SHORT_FOR = {"pt": "part", "nr": "no", "number": "no", "vol": "volume", "mvt": "movement", "opus": "op"}
 _LATIN_THEN_OTHER = re.compile(r"^([A-Za-z][A-Za-z0-9.'’ -]+?)\s*([^\W\dA-Za-z\u00c0-\u024f][^A-Za-z]*)$")
 _OTHER_THEN_LATIN = re.compile(r"^([^\W\dA-Za-z\u00c0-\u024f][^A-Za-z]*?)\s*([A-Za-z][A-Za-z0-9.'’ -]+)$")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
@@ -82,6 +75,9 @@ class Title:
     numbers: tuple[str, ...]  # every number, sorted; Roman ones and "Part Two" as digits
     key_signature: str  # "c minor"
     raw: str  # folded without transliteration, to tell homophones apart
+    parts: tuple[str, ...]  # the name of a work and of its movement, as the title is parted
+    work: Work | None  # what these say, where the title is that of a work
+    kind_of_piece: bool  # "instrumental" stands in brackets alone
 
     @property
     def forms(self) -> frozenset[str]:
@@ -100,6 +96,11 @@ class Artist:
     raw: str  # as written
 
     @property
+    def duo(self) -> bool:
+        """True for two single words joined by "&" and nothing else: "Sam & Dave"."""
+        return len(self.names) == 2 and len(self.whole.split()) == 3 and not any(" " in name for name in self.names)
+
+    @property
     def nobody(self) -> bool:
         """Whether the credit names no artist: "Various Artists"."""
         return self.whole in _NOBODY
@@ -107,8 +108,7 @@ class Artist:
 
 def comparable(text: str) -> str:
     """Any text folded as titles are, so that a title is found in it."""
-    folded = fold(one_form(plain(_numbered(text))))
-    return " ".join(_SPELLED.get(word, word) for word in folded.split())
+    return " ".join(digits_for_words(fold(one_form(plain(digits_for_numbered(text)))).split()))
 
 
 def read_title(title: str, title_raw: str | None = None, *, artist: Artist | None = None) -> Title:
@@ -116,7 +116,7 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
 
     The name of `artist` in front of the title ("Radiohead - Paranoid Android") is dropped.
     """
-    title = _ARTICLE_BEHIND.sub(r"\2 \1", _without_artist(_COUNTED.sub("", title), artist))
+    title = _ARTICLE_BEHIND.sub(r"\2 \1", _without_artist(_COUNTED.sub("", uncensored(title)), artist))
     classical = is_classical(title)
     if classical:
         title = _QUOTED.sub(r" (\1)", title)
@@ -136,6 +136,8 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
     if classical:
         short, full = without_links(short) or short, without_links(full) or full
     full, short = full or short, short or full
+    head, *movements = [comparable(part) for part in parts_of(core)]
+    parts = (f"{head} {aside}".strip(), *movements)
     return Title(
         full,
         short,
@@ -147,6 +149,9 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
         tuple(sorted(Counter(re.findall(r"\d+", full)).elements())),
         says_key(full),
         re.sub(r"[\W_]+", "", plain(core)) or "".join(plain(core).split()),
+        parts,
+        read_work(parts),
+        [mark.strip() for mark in marks] == ["instrumental"],
     )
 
 
@@ -206,34 +211,10 @@ def _order(title: str, core: str, asides: list[str]) -> str:
     return " ".join([*before, core, *(text for text in asides if text not in before)])
 
 
-def _numbered(text: str) -> str:
-    """Numbers as digits: "No. V", "Part Two", ": II. Andante"; a lone "I" stays a pronoun."""
-    text = re.sub(r"№|♯", lambda match: " no " if match[0] == "№" else " sharp ", text).replace("♭", " flat ")
-    text = re.sub(r"#\s*(?=\d)", " no ", text)
-    text = _ROMAN_NUMBER.sub(_to_digits, text)
-    text = _NUMBERED.sub(
-        lambda match: f"{_SHORT_FOR.get(match[1].casefold(), match[1])} {_digits(match[2])} ",
-        text,
-    )
-    return re.sub(r"(?<=[A-Ga-g])[\s-](flat|sharp)\b", r" \1", text)
-
-
-def _to_digits(match: re.Match[str]) -> str:
-    return f" {_digits(match[1] or match[2])} "
-
-
-def _digits(text: str) -> str:
-    word = text.casefold()
-    if word in _SPELLED or word.isdigit():
-        return _SPELLED.get(word, str(int(word)) if word.isdecimal() else word)
-    values = [_ROMAN[letter] for letter in word]
-    pairs = zip(values, [*values[1:], 0], strict=True)
-    return str(sum(-value if value < following else value for value, following in pairs))
-
-
 @lru_cache(maxsize=65536)
 def read_artist(credit: str) -> Artist:
     """Take an artist credit apart."""
+    raw, credit = credit, uncensored(credit)
     brackets = [text for text in _BRACKET.findall(credit) if not _FEATURING.search(plain(text))]
     guests_in_brackets = [text for text in _BRACKET.findall(credit) if text not in brackets]
     bare = _BRACKET.sub(" ", credit).strip() or credit
@@ -243,13 +224,19 @@ def read_artist(credit: str) -> Artist:
     pieces = [*_NAME_BREAK.split(main), *_NAME_BREAK.split(guests)]
     names = tuple(dict.fromkeys(name for piece in pieces if (name := _without_article(piece))))
     aliases = {whole, _ARTICLE.sub("", whole), *(_without_article(text) for text in brackets)}
+    aliases |= {_TITLED.sub("", whole), _spelled(whole), *composer_names(whole)}
     if len(names) == 1 and (both := _LATIN_THEN_OTHER.match(main) or _OTHER_THEN_LATIN.match(main)):
         aliases |= {_without_article(name) for name in both.groups()}  # "陳奕迅 Eason Chan"
     han = frozenset(_HAN_RUN.findall(plain(credit)))
-    return Artist(whole, names or (whole,), frozenset(alias for alias in aliases if alias), han, credit)
+    return Artist(whole, names or (whole,), frozenset(alias for alias in aliases if alias), han, raw)
 
 
 def _without_article(name: str) -> str:
     name = _ARTICLE_BEHIND.sub(r"\2 \1", name.strip())
     folded = fold(name) if name.strip() else ""
     return folded[4:] if folded.startswith("the ") and len(folded) > 4 else folded
+
+
+def _spelled(name: str) -> str:
+    """ "deadmau5" with letters for the digits inside its words."""
+    return " ".join(word.translate(_LEET) if re.search(r"[a-z]{2}", word) else word for word in name.split())

@@ -10,13 +10,14 @@ from functools import lru_cache
 from sourcing.matching.folding import fold
 from sourcing.matching.names import Artist, Title, comparable
 from sourcing.matching.sides import TEXT_CHARS, DocumentSide, TrackSide
-from sourcing.matching.similarity import KEPT_ARTIST, KEPT_TITLE, artist_similarity, title_similarity
+from sourcing.matching.similarity import KEPT_ARTIST, KEPT_TITLE, artist_similarity, same_piece, title_similarity
 
 __all__ = ["Pair", "score_pair"]
 
 
 _NOT_NAMED = "artist not named"
 _FAR_OFF_S = 10.0
+_SAME_PIECE = 0.97  # of titles that name one work differently
 _NOBODYS_TITLE = 0.95  # below, two tracks of "Various Artists" have nothing in common
 #: "(Adele song)", "(album)", "(album review)" behind the title of a page
 _OF_SOMEBODY = re.compile(r"\(([A-Z][^()]*?) (?:song|single|instrumental|composition)\)")
@@ -47,6 +48,8 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
     """
     led_here = document.lead_track_id == track.track_id
     title = title_similarity(track.title, document.title) if document.title else 0.0
+    piece = same_piece(track.title, document.title) if document.title else None
+    title = max(title, _SAME_PIECE) if piece else title
     pair = Pair(track, document, 0.0, title, [])
     page_title = document.granularity == "page" and document.artist is None and title < 0.9
     if page_title and _names_track(document, track):
@@ -67,7 +70,11 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
     pair.score = title * artist
     if document.title is not None:
         _compare_versions(pair, track.title, document.title)
-        _compare_numbers(pair, track.title, document.title, page_title)
+        if piece is None:
+            _compare_numbers(pair, track.title, document.title, page_title)
+        elif not piece:
+            pair.veto = True
+            pair.reasons.insert(0, "another work or movement, by its number, key or name")
     _compare_durations(pair, max_duration_gap_s)
     if track.artist.nobody:
         _doubt_nobody(pair, max_duration_gap_s)
@@ -159,7 +166,7 @@ def _compare_versions(pair: Pair, one: Title, other: Title) -> None:
     theirs = other.versions
     if pair.document.duration_s is None and pair.document.mbid is None:
         # An encyclopedia writes "Apache (instrumental)" for what kind of piece it is, not for a version of it.
-        theirs = theirs - {"instrumental"} if "instrumental" not in one.versions else theirs
+        theirs = theirs - {"instrumental"} if "instrumental" not in one.versions and other.kind_of_piece else theirs
     differing = sorted(one.versions ^ theirs)
     if differing:
         pair.veto = True

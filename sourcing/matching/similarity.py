@@ -6,13 +6,15 @@ from rapidfuzz import fuzz
 
 from sourcing.matching.folding import has_han, loose
 from sourcing.matching.names import Artist, Title
+from sourcing.matching.works import read_work, same_work
 
-__all__ = ["KEPT_ARTIST", "KEPT_TITLE", "artist_similarity", "title_similarity"]
+__all__ = ["KEPT_ARTIST", "KEPT_TITLE", "artist_similarity", "same_piece", "title_similarity"]
 
 KEPT_TITLE = 0.6  # at or below, no pair is kept
 KEPT_ARTIST = 0.5
 _SHORT_NAME_CHARS = 8
 _TOKEN_ALIKE = 0.8
+_HALF_OF_A_DUO = 0.85  # "Sam & Dave" is one name; "Sam" may be anybody
 _SUBSTITUTED_CAP = 0.85  # a word exchanged for another makes another title, however long the rest
 
 
@@ -26,6 +28,18 @@ def title_similarity(one: Title, other: Title) -> float:
         sound = fuzz.ratio(loose(one.full), loose(other.full)) / 100
         return max(score, 0.96 * sound if sound >= 0.9 else 0.0)
     return score
+
+
+def same_piece(one: Title, other: Title) -> bool | None:
+    """What numbers, keys and names of works say: True the same, False another, None nothing."""
+    if one.work is None and other.work is None:
+        return None
+    mine, theirs = (title.work or read_work(title.parts, anything=True) for title in (one, other))
+    if mine is None or theirs is None:
+        return None
+    both = one.work is not None and other.work is not None
+    telling = any(work.catalogue or work.movement for work in (mine, theirs))
+    return same_work(mine, theirs) if both or telling else None
 
 
 def _folded_similarity(one: Title, other: Title) -> float:
@@ -102,6 +116,8 @@ def _credit_similarity(one: Artist, other: Artist) -> float:
         return 0.99  # "ACDC", "Sugar Hill Gang"
     mine, theirs = set(one.names), set(other.names)
     if mine <= theirs or theirs <= mine:
+        if one.duo or other.duo:
+            return _HALF_OF_A_DUO
         return 0.96 if one.names[0] == other.names[0] else 0.91
     best = max(max(fuzz.ratio(a, b), fuzz.token_sort_ratio(a, b)) / 100 for a in one.aliases for b in other.aliases)
     score = max(0.8, float(best**1.5)) if mine & theirs else float(best**1.5)

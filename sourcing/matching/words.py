@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["FILLER", "NEUTRAL", "TEMPO", "VERSION", "VERSION_NAMES", "is_mix"]
+__all__ = ["FILLER", "NEUTRAL", "TEMPO", "VERSION", "VERSION_NAMES", "is_mix", "uncensored", "word_set"]
 
 
-def _set(words: str) -> frozenset[str]:
+def word_set(words: str) -> frozenset[str]:
+    """The words of a text, for lists of them in code."""
     return frozenset(words.split())
 
 
@@ -29,7 +30,8 @@ _VERSIONS = {
         "dj版|混音|リミックス|리믹스",
     ),
     "karaoke": (
-        r"karaoke|backing track|sing-?along|minus one|playback|off vocal|караоке|минус",
+        r"karaoke|backing track|sing-?along|minus one|playback|off vocal|tv track|drumless|click track|stems?"
+        r"|no (?:drums|vocals?|bass|guitars?|piano)|караоке|минус",
         "伴奏|卡拉ok|カラオケ|노래방",
     ),
     "cover": (
@@ -52,7 +54,11 @@ _VERSIONS = {
     "outtake": (r"alternate|alternative|alt version|outtake|rehearsal|early version|take \d+|unreleased", ""),
     "extended": (r"extended(?: version)?|12 inch|12\" (?:version|mix)|long version", ""),
     "short": (r"tv size|tv edit|short version|snippet|excerpt|preview", "tvサイズ|片段"),
-    "altered speed": (r"sped up|slowed|nightcore|8d|reverb", "加速版|慢速版"),
+    "altered speed": (
+        r"sped up|speed up|slowed|nightcore|daycore|8d|reverb|chopped|screwed|slopped|pitched|bass boosted|reversed"
+        r"|backwards|\d+ hours?",
+        "加速版|慢速版",
+    ),
     "re-recording": (r"re-?recorded|rerecording|taylors version|new version", "重录|新录"),
     "language": (
         rf"(?:{_LANGUAGES})(?: language)? ver(?:sion|\.)?|на русском",
@@ -68,7 +74,7 @@ VERSION = re.compile(
     )
 )
 #: Words around a version word that tell nothing of which one it is: "(Live Version)" is "(Live)".
-FILLER = _set(
+FILLER = word_set(
     "a at aus ban de der du edit el en for from im in la mix on performance recorded recording the track ver version"
 )
 #: Decoration of the same recording: pressing, edition, format.
@@ -78,9 +84,22 @@ NEUTRAL = re.compile(
     r"|deluxe|(?:anniversary|special|expanded) edition|official|lyrics?|video|audio|visualizer|mv|from|single|hd|hq"
     r"|digital|edit)\b|修复版|重制版|リマスター|리마스터|原版|^(?:19|20)\d\d$"
 )
-_PLAIN_EDIT = _set("album clean edit explicit full lp mix original radio short single the version video")
+_PLAIN_EDIT = word_set(
+    "album clean edit explicit full lp mix original ost radio short single soundtrack the version video"
+)
+_STARS = re.compile(r"[*#@_•]")
+_CENSORED = re.compile(r"\b[A-Za-z]+[*#@_•]+[A-Za-z*#@_•]*")
+#: Words that titles are censored for, the likelier first where the same letters are left.
+_PROFANE = re.findall(
+    r"\w+",
+    """
+    fuck fucks fucked fucker fuckin fucking motherfucker motherfuckers motherfuckin motherfucking shit shits shitty
+    bullshit bitch bitches ass asses asshole assholes dick dicks pussy cunt cock damn goddamn nigga niggas niggaz
+    nigger whore whores slut sluts bastard bastards piss pissed tits hell crap fag hoe hoes porn
+    """,
+)
 #: What movements are called; a title made of these alone names no work.
-TEMPO = _set(
+TEMPO = word_set(
     "adagio allegretto allegro allemande andante andantino aria assai bourree brio cantabile con courante "
     "e finale fugue fuoco gavotte gigue grave intro larghetto largo lento ma menuet menuetto minuet "
     "moderato molto moto non poco prelude prestissimo presto rondo sarabande scene scherzo sostenuto trio "
@@ -89,8 +108,25 @@ TEMPO = _set(
 
 
 def is_mix(mark: str) -> bool:
-    """ "(Somebody's Mix)" and "(Somebody Edit)" are remixes, whoever made them; "(Radio Edit)" is not."""
-    if not (found := re.search(r"\b(mix|edit)\b", mark)):
+    """ "(Somebody's Mix)", "(Somebody Edit)", "(Club Version)" are other recordings; "(Radio Edit)" is not."""
+    if not (kind := re.search(r"\b(mix|edit|version)\b", mark)):
         return False
-    told = set(re.findall(r"\w+", NEUTRAL.sub(" ", mark))) - _PLAIN_EDIT
-    return bool(told) if found[1] == "mix" else any(not word.isdigit() for word in told)
+    makers = set(re.findall(r"\w+", NEUTRAL.sub(" ", mark))) - _PLAIN_EDIT
+    return bool(makers) if kind[1] == "mix" else any(not word.isdigit() for word in makers)
+
+
+def uncensored(text: str) -> str:
+    """Text with the words that somebody starred out: "F**k You", "Bad B*tch"."""
+    return _CENSORED.sub(_profanity, text) if _STARS.search(text) else text
+
+
+def _profanity(match: re.Match[str]) -> str:
+    word = match[0]
+    letters = len(word) - len(_STARS.findall(word))
+    exact = re.compile("".join("." if _STARS.match(sign) else re.escape(sign) for sign in word), re.IGNORECASE)
+    loose = re.compile(r"\w+".join(map(re.escape, re.split(r"[*#@_•]+", word))), re.IGNORECASE)
+    for pattern in (exact, loose) if letters > 1 else (exact,):
+        for known in _PROFANE:
+            if pattern.fullmatch(known):
+                return known
+    return word
