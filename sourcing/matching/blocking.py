@@ -39,7 +39,7 @@ class Blocks:
         self._by_name: defaultdict[str, list[int]] = defaultdict(list)
         self._by_name_word: defaultdict[str, list[int]] = defaultdict(list)
         self._by_sound: defaultdict[str, list[int]] = defaultdict(list)
-        self._alike: dict[str, list[int]] = {}
+        self._alike: dict[tuple[str, frozenset[str]], list[int]] = {}
         numbers: dict[str, int] = {}
         for position, track in enumerate(tracks):
             self.by_id[track.track_id] = position
@@ -47,13 +47,13 @@ class Blocks:
                 self.by_mbid[track.mbid].append(position)
             if track.isrc:
                 self.by_isrc[track.isrc].append(position)
-            for title in track.title.forms:
+            for title in track.title.forms | track.other_titles:
                 self._by_title[title].append(position)
             number = numbers.setdefault(track.artist.raw, len(self._shelves))
             if number == len(self._shelves):
                 self._add_shelf(track.artist)
             self._shelf_of.append(number)
-            self._shelves[number].add(track.title, position)
+            self._shelves[number].add(track, position)
 
     def candidates(self, document: DocumentSide) -> list[int]:
         """Positions of the tracks to compare with, ascending; equal identifiers are the caller's to look up."""
@@ -64,14 +64,14 @@ class Blocks:
             return sorted(found)
         same = {
             position
-            for title in document.title.forms
+            for title in document.title.forms | document.other_titles
             if len(positions := self._by_title.get(title, ())) <= _MAX_EQUAL_TITLES
             for position in positions
         }
         if document.artist is not None:
             alike = self._alike_artists(document.artist)
             for number in alike:
-                found.update(self._shelves[number].alike(document.title))
+                found.update(self._shelves[number].alike(document.title, document.other_titles))
             numbers = {number for position in same - found if (number := self._shelf_of[position]) not in alike}
             misspelt = {number for number in numbers if _may_be_misspelt(self._shelves[number].artist, document.artist)}
             found.update(position for position in same if self._shelf_of[position] in misspelt)
@@ -97,7 +97,8 @@ class Blocks:
 
     def _alike_artists(self, artist: Artist) -> list[int]:
         """Artists that share more than half of the words of the shorter credit, or its sound, and can score."""
-        known = self._alike.get(artist.raw)
+        key = (artist.raw, artist.aliases)
+        known = self._alike.get(key)
         if known is None:
             words = artist_words(artist)
             shared = Counter(number for word in words for number in self._by_name_word.get(word, ()))
@@ -110,7 +111,7 @@ class Blocks:
             known = [n for n in sorted(found) if artist_similarity(self._shelves[n].artist, artist) >= KEPT_ARTIST]
             if len(self._alike) >= _REMEMBERED:
                 self._alike.clear()
-            self._alike[artist.raw] = known
+            self._alike[key] = known
         return known
 
 
@@ -123,23 +124,36 @@ class _Shelf:
         self.positions: list[int] = []
         self.by_title: defaultdict[str, list[int]] = defaultdict(list)
         self.by_sorted: defaultdict[str, list[int]] = defaultdict(list)
+        self.by_anchor: defaultdict[str, list[int]] = defaultdict(list)
+        self.by_other_title: defaultdict[str, list[int]] = defaultdict(list)
         self._titles: list[str] = []  # the keys, as a list that rapidfuzz reads without copying
         self._sorted: list[str] = []
 
-    def add(self, title: Title, position: int) -> None:
+    def add(self, track: TrackSide, position: int) -> None:
+        title = track.title
         self.positions.append(position)
+        for anchor in title.work.anchors if title.work else ():
+            self.by_anchor[anchor].append(position)
+        for other in track.other_titles:
+            self.by_other_title[other].append(position)
         for form in title.forms:
             self.by_title[form].append(position)
             if " " in form:
                 self.by_sorted[_in_order(form)].append(position)
 
-    def alike(self, title: Title) -> set[int]:
+    def alike(self, title: Title, other_titles: frozenset[str] = frozenset()) -> set[int]:
         """Every track whose title could score above the cut."""
         if len(self.positions) <= _FEW:
             return set(self.positions)
         if len(self._titles) != len(self.by_title):
             self._titles, self._sorted = list(self.by_title), list(self.by_sorted)
         found: set[int] = set()
+        for anchor in title.work.anchors if title.work else title.short.split():
+            found.update(self.by_anchor.get(anchor, ()))
+        for form in title.forms:
+            found.update(self.by_other_title.get(form, ()))
+        for other in other_titles:
+            found.update(self.by_title.get(other, ()))
         for form in title.forms:
             for match, _, _ in process.extract(
                 form, self._titles, scorer=fuzz.ratio, score_cutoff=100 * KEPT_TITLE, limit=None

@@ -15,7 +15,7 @@ import polars as pl
 
 from sourcing.matching.banding import MatchRow, band_pairs
 from sourcing.matching.blocking import Blocks
-from sourcing.matching.othernames import OtherNames, learn_names
+from sourcing.matching.othernames import NO_OTHER_NAMES, OtherNames, learn_names
 from sourcing.matching.scoring import Pair, score_pair
 from sourcing.matching.sides import (
     DOCUMENT_COLUMNS,
@@ -53,7 +53,8 @@ def match_documents(
     one side only, other numbers, and far-off durations reject whatever the score; pages about artists and
     releases, and prose that does not name the artist, stay in review. A document is accepted for several tracks
     only where nothing in the catalogue tells them apart. A verdict, by (track_id, doc_id), wins over all of this.
-    Equal ids and accepting verdicts also teach other names of an artist (`learn_names`), by which text is matched.
+    Aliases that documents bring, equal ids and accepting verdicts also teach other names of artists and titles
+    (`learn_names`), by which text is matched.
     Of a document's rejected pairs the nearest twenty are kept. `on_documents` is called with a count as documents are
     done. The rows are the same for any number of workers.
     """
@@ -95,7 +96,7 @@ class _Rule:
     review_score: float
     max_duration_gap_s: float
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    other_names: OtherNames = field(default_factory=dict)
+    other_names: OtherNames = NO_OTHER_NAMES
 
 
 class _Matcher:

@@ -1,30 +1,36 @@
-"""Other names of artists, learned where something stronger than names says that two credits are one artist."""
+"""Other names of artists and titles: aliases that sources state, and what something stronger than names teaches."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import polars as pl
 
 from sourcing.matching.names import Artist, read_artist, read_title
 from sourcing.matching.similarity import artist_similarity, title_similarity
 
-__all__ = ["OtherNames", "learn_names", "with_other_names"]
+__all__ = ["NO_OTHER_NAMES", "OtherNames", "folded_names", "folded_titles", "learn_names", "with_other_names"]
 
-#: folded name of a catalogue's artist → folded names that documents have for the same one
-OtherNames = Mapping[str, frozenset[str]]
+
+class OtherNames(NamedTuple):
+    """What is called otherwise elsewhere, all of it folded."""
+
+    artists: Mapping[str, frozenset[str]]  # a whole credit → other names of that artist
+    titles: Mapping[tuple[str, str], frozenset[str]]  # (a whole credit, a full title) → other titles
+
+
+NO_OTHER_NAMES = OtherNames({}, {})
 _ALIKE = 0.9
 
 
-def learn_names(
-    documents: pl.DataFrame, tracks: pl.DataFrame, accepted: Collection[tuple[str, str]]
-) -> dict[str, frozenset[str]]:
+def learn_names(documents: pl.DataFrame, tracks: pl.DataFrame, accepted: Collection[tuple[str, str]]) -> OtherNames:
     """Names that `Jay Chou` has elsewhere, so that one recording with an id opens the way for those without.
 
-    Evidence is an equal MBID or ISRC with a like title, or a pair (track_id, doc_id) that a person accepted. Only
-    credits of one name each are taken: in longer ones it is not said who is who.
+    Evidence is an alias that a document states, an equal MBID or ISRC with a like title, or a pair (track_id, doc_id)
+    that a person accepted. Only credits of one name each are taken: in longer ones it is not said who is who.
     """
     ours = tracks.select("track_id", "title", "artist", "mbid", "isrc")
     theirs = documents.select("doc_id", "title", "artist", "mbid", "isrcs").drop_nulls("artist")
@@ -35,7 +41,7 @@ def learn_names(
     said = pl.DataFrame(sorted(accepted), schema={"track_id": pl.String, "doc_id": pl.String}, orient="row")
     by_verdict = said.join(ours, on="track_id").join(theirs, on="doc_id").select(columns)
 
-    names: defaultdict[str, set[str]] = defaultdict(set)
+    names, titles = _stated(documents)
     for frame, titles_count in ((pl.concat([by_mbid, by_isrc]), True), (by_verdict, False)):
         for one, other, title, other_title in frame.unique().iter_rows():
             if one == other or (titles_count and not _alike(title, other_title)):
@@ -44,13 +50,50 @@ def learn_names(
             sure = len(mine.names) == len(found.names) == 1 and not (mine.nobody or found.nobody)
             if sure and artist_similarity(mine, found) < _ALIKE:
                 names[mine.whole].update(found.aliases)
-    return {name: frozenset(others) for name, others in sorted(names.items())}
+    artists = {name: frozenset(others) for name, others in sorted(names.items())}
+    return OtherNames(artists, {key: frozenset(others) for key, others in sorted(titles.items())})
 
 
-def with_other_names(artist: Artist, known: OtherNames) -> Artist:
+def folded_names(aliases: object) -> frozenset[str]:
+    """Every way to write the artists named, as credits are folded."""
+    return frozenset(alias for name in _texts(aliases) for alias in read_artist(name).aliases)
+
+
+def folded_titles(aliases: object) -> frozenset[str]:
+    return frozenset(read_title(title).full for title in _texts(aliases))
+
+
+def with_other_names(artist: Artist, known: Mapping[str, frozenset[str]]) -> Artist:
     others = known.get(artist.whole)
     return replace(artist, aliases=artist.aliases | others) if others else artist
 
 
 def _alike(title: str, other: str | None) -> bool:
     return other is not None and title_similarity(read_title(title), read_title(other)) >= _ALIKE
+
+
+def _stated(
+    documents: pl.DataFrame,
+) -> tuple[defaultdict[str, set[str]], defaultdict[tuple[str, str], set[str]]]:
+    """Other names of artists and titles that documents state of themselves; each name stands for all others of it."""
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    titles: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    stating = documents.filter(
+        pl.col("artist").is_not_null(), pl.col("other_artists").is_not_null() | pl.col("other_titles").is_not_null()
+    )
+    for row in stating.select("artist", "title", "other_artists", "other_titles").unique().iter_rows(named=True):
+        artist = read_artist(row["artist"])
+        others = folded_names(row["other_artists"])
+        if len(artist.names) == 1 and not artist.nobody:
+            for name in {artist.whole, *others}:
+                names[name] |= {artist.whole, *others} - {name}
+        if row["title"] and (called := folded_titles(row["other_titles"])):
+            own = read_title(row["title"], artist=artist).full
+            for title in {own, *called}:
+                for credit in {artist.whole, *others}:
+                    titles[credit, title] |= {own, *called} - {title}
+    return names, titles
+
+
+def _texts(values: object) -> list[str]:
+    return [value for value in values if isinstance(value, str) and value.strip()] if isinstance(values, list) else []

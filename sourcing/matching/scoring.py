@@ -49,7 +49,7 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
     led_here = document.lead_track_id == track.track_id
     title = title_similarity(track.title, document.title) if document.title else 0.0
     piece = same_piece(track.title, document.title) if document.title else None
-    title = max(title, _SAME_PIECE) if piece else title
+    title = max(title, _SAME_PIECE) if piece or _otherwise_called(track, document) else title
     pair = Pair(track, document, 0.0, title, [])
     page_title = document.granularity == "page" and document.artist is None and title < 0.9
     if page_title and _names_track(document, track):
@@ -84,6 +84,13 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
             f"about {'an artist' if document.granularity == 'artist' else 'a release'}, not a recording"
         )
     return pair
+
+
+def _otherwise_called(track: TrackSide, document: DocumentSide) -> bool:
+    """True where the one's title is another name of the other's: a translation, a transliteration."""
+    if document.title is None:
+        return False
+    return bool(document.other_titles & track.title.forms or track.other_titles & document.title.forms)
 
 
 def _artist_evidence(track: TrackSide, document: DocumentSide) -> tuple[float, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sourcing.matching.names import Artist, Title, read_artist, read_title
-from sourcing.matching.othernames import OtherNames, with_other_names
+from sourcing.matching.othernames import NO_OTHER_NAMES, OtherNames, folded_names, folded_titles, with_other_names
 
 __all__ = [
     "DOCUMENT_COLUMNS",
@@ -22,7 +22,7 @@ TRACK_COLUMNS = ("track_id", "title", "artist", "mbid", "isrc", "duration_s")
 TEXT_CHARS = 6000  # how far into the prose an artist is looked for
 DOCUMENT_COLUMNS = (
     *("doc_id", "title", "title_raw", "artist", "mbid", "isrcs", "duration_s"),
-    *("granularity", "lead_track_id", "lead", "text"),
+    *("other_titles", "other_artists", "granularity", "lead_track_id", "lead", "text"),
 )
 
 
@@ -36,6 +36,7 @@ class TrackSide:
     mbid: str | None
     isrc: str | None
     duration_s: float | None
+    other_titles: frozenset[str]  # folded
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,20 @@ class DocumentSide:
     heading: str  # title as found
     lead: str
     text: str
+    other_titles: frozenset[str]  # folded
 
 
-def read_track(row: Mapping[str, object], *, other_names: OtherNames | None = None) -> TrackSide:
-    artist = with_other_names(read_artist(str(row["artist"])), other_names or {})
+def read_track(row: Mapping[str, object], *, other_names: OtherNames = NO_OTHER_NAMES) -> TrackSide:
+    artist = with_other_names(read_artist(str(row["artist"])), other_names.artists)
+    title = read_title(str(row["title"]), artist=artist)
     return TrackSide(
         track_id=str(row["track_id"]),
-        title=read_title(str(row["title"]), artist=artist),
+        title=title,
         artist=artist,
         mbid=_text(row["mbid"]) or None,
         isrc=_text(row["isrc"]) or None,
         duration_s=_number(row["duration_s"]),
+        other_titles=other_names.titles.get((artist.whole, title.full), frozenset()),
     )
 
 
@@ -71,6 +75,8 @@ def read_document(row: Mapping[str, object]) -> DocumentSide:
     title, title_raw = _text(row["title"]), _text(row["title_raw"])
     isrcs = row["isrcs"]
     artist = read_artist(_text(row["artist"])) if row["artist"] else None
+    if artist is not None and (aliases := folded_names(row["other_artists"])):
+        artist = with_other_names(artist, {artist.whole: aliases})
     return DocumentSide(
         doc_id=str(row["doc_id"]),
         title=read_title(title or title_raw, title_raw or None, artist=artist) if title or title_raw else None,
@@ -83,6 +89,7 @@ def read_document(row: Mapping[str, object]) -> DocumentSide:
         heading=title_raw or title,
         lead=_text(row["lead"]),
         text=_text(row["text"]),
+        other_titles=folded_titles(row["other_titles"]),
     )
 
 

@@ -88,6 +88,8 @@ class Document(dy.Schema):
     title = dy.String(nullable=True, description="title without decoration")
     title_raw = dy.String(nullable=True, description="title as found")
     artist = dy.String(nullable=True, description="artist credit, joined as the source joins it")
+    other_titles = dy.List(dy.String(), nullable=True, description="what else the source calls it: aliases, labels")
+    other_artists = dy.List(dy.String(), nullable=True, description="other names of a credit of one artist")
     album = dy.String(nullable=True, description="album, when the source names one")
     year = dy.Int32(nullable=True, description="year of first publication, when the source names one")
     duration_s = dy.Float64(nullable=True, min=0.0, description="length in seconds")

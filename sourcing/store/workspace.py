@@ -72,6 +72,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _with_new_columns(schema: type[dy.Schema], frame: pl.DataFrame) -> pl.DataFrame:
+    """A table of before some nullable columns came to be, with nothing in them."""
+    empty = schema.create_empty().schema
+    missing = [name for name, column in schema.columns().items() if column.nullable and name not in frame.columns]
+    return frame.with_columns(pl.lit(None, empty[name]).alias(name) for name in missing) if missing else frame
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically, with sorted keys so that equal values give equal bytes."""
     with atomic_path(path) as temporary:
@@ -126,7 +133,7 @@ class Workspace:
             name, command = _TABLES[schema]
             raise InputError(f"workspace {self.root}", f"it has no {name} table yet", f"run `{command}` first")
         try:
-            return schema.validate(pl.read_parquet(path))
+            return schema.validate(_with_new_columns(schema, pl.read_parquet(path)))
         except (pl.exceptions.PolarsError, dy.exc.ValidationError, dy.exc.SchemaError) as error:
             command = _TABLES[schema][1]
             raise InputError(str(path), f"not a sound table ({error})", f"rebuild it: `{command}`") from error

@@ -83,3 +83,20 @@ def test_of_the_rejected_pairs_of_a_document_the_nearest_are_kept():
     matches = match_documents(documents_of([document]), tracks_of(tracks), **DEFAULTS)
     assert matches["band"].to_list().count("reject") == 20
     assert matches.filter(band="accept")["track_id"].to_list() == ["t000"]
+
+
+def test_works_of_a_prolific_composer_are_found_by_number_and_nickname():
+    tracks = [
+        {"title": f"Nocturne No. {n} in B major, Op. {90 + n}", "artist": "Frédéric Chopin"} for n in range(1, 40)
+    ]
+    tracks += [
+        {"title": "Nocturne in E-flat major, Op. 9, No. 2", "artist": "Frédéric Chopin"},
+        {"title": "Étude in C minor, Op. 10, No. 12, “Revolutionary”", "artist": "Frédéric Chopin"},
+    ]
+    documents = [
+        {"title": "Nocturne Op. 9/2", "artist": "Chopin"},
+        {"title": 'Etude "Revolutionary"', "artist": "F. Chopin"},
+    ]
+    matches = match_documents(documents_of(documents), tracks_of(tracks), **DEFAULTS)
+    accepted = set(matches.filter(band="accept").select("track_id", "doc_id").rows())
+    assert accepted == {("t039", "d000"), ("t040", "d001")}

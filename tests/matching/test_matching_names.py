@@ -6,7 +6,9 @@ import pytest
 
 from sourcing.matching.folding import fold, loose, plain
 from sourcing.matching.names import comparable, read_artist, read_title
-from sourcing.matching.similarity import artist_similarity, title_similarity
+from sourcing.matching.numerals import digits_for_words
+from sourcing.matching.similarity import artist_similarity, same_piece, title_similarity
+from sourcing.matching.words import uncensored
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,93 @@ def test_initials_are_enough_for_a_look_only():
 def test_the_artist_in_front_of_a_title_is_dropped_but_only_the_artist():
     assert read_title("Nine Lamps - Low Tide", artist=read_artist("Nine Lamps")).full == "low tide"
     assert read_title("Nine Lamps - Low Tide", artist=read_artist("Mira Sol")).full == "9 lamps low tide"
+
+
+@pytest.mark.parametrize(
+    ("words", "digits"),
+    [
+        ("twenty four hours", "24 hours"),
+        ("ninety nine problems", "99 problems"),
+        ("a thousand miles", "1000 miles"),
+        ("nineteen eighty four", "1984"),
+        ("nineteen hundred and eighty five", "1985"),
+        ("three hundred and sixty five days", "365 days"),
+        ("two become one", "2 become 1"),
+        ("one two three four", "1 2 3 4"),
+        ("hundred and one", "101"),
+        ("seven eleven", "7 11"),
+        ("1st of may", "first of may"),
+    ],
+)
+def test_numbers_in_words_become_digits(words, digits):
+    assert digits_for_words(words.split()) == digits.split()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Shine On, Parts I–V", "Shine On (Parts 1-5)"),
+        ("Ready: Parts 1 & 2", "Ready: Parts I and II"),
+        ("Tubular Bells, Pt. One", "Tubular Bells Part I"),
+        ("Prelude in C# minor", "Prelude in C-sharp minor"),
+        ("100%", "Hundred Percent"),
+    ],
+)
+def test_counted_parts_and_signs_are_one(one, other):
+    assert comparable(one) == comparable(other)
+
+
+@pytest.mark.parametrize(
+    ("title", "meant"),
+    [
+        ("F**k You", "fuck You"),
+        ("Bad B*tch", "Bad bitch"),
+        ("Ni**as in Paris", "niggas in Paris"),
+        ("S***", "shit"),
+        ("****", "****"),
+        ("C# Jam", "C# Jam"),
+        ("4 * 4", "4 * 4"),
+    ],
+)
+def test_starred_out_words_are_read(title, meant):
+    assert uncensored(title) == meant
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Lacrimosa, K. 626", "Requiem in D minor, KV 626: Lacrimosa", True),
+        ("Requiem, K. 626", "Requiem in D minor, KV 626: Lacrimosa", False),
+        ("Nocturne Op. 9 No. 2", "Nocturne in E-flat major, Op. 9, No. 2", True),
+        ("Nocturne Op. 9 No. 2", "Nocturne in B-flat minor, Op. 9 No. 1", False),
+        ("Impromptu No. 3, Op. 90", "Impromptu in G-flat major, D. 899, Op. 90/3", True),
+        ("Symphony No. 40: I. Molto allegro", "Symphony No. 40 in G minor, K. 550: Molto allegro", True),
+        ("Symphony No. 40: I. Molto allegro", "Symphony No. 40 in G minor, K. 550: II. Andante", False),
+        ("Symphony No. 5 in C minor", "Symphony No. 5 in D minor", False),
+        ("Canon in D", "Canon in D major", True),
+        ("Canon in D", "Canon in C", False),
+        ("Für Elise", "Bagatelle No. 25 in A minor, WoO 59 “Für Elise”", True),
+        ("Bohemian Rhapsody", "Rhapsody", None),
+        ("Home", "Homeward", None),
+    ],
+)
+def test_titles_of_works_agree_contradict_or_say_nothing(one, other, same):
+    assert same_piece(read_title(one), read_title(other)) is same
+    assert same_piece(read_title(other), read_title(one)) is same
+
+
+def test_a_composer_is_known_by_surname_and_initials_and_no_namesake_is_taken_for_one():
+    bach = read_artist("Johann Sebastian Bach")
+    assert artist_similarity(read_artist("Bach"), bach) == artist_similarity(read_artist("J.S. Bach"), bach) == 1
+    assert artist_similarity(read_artist("C.P.E. Bach"), bach) < 0.9
+    assert artist_similarity(read_artist("Sebastian Bach"), bach) < 0.97
+    assert artist_similarity(read_artist("Tchaikovsky"), read_artist("Peter Ilyich Tchaikovsky")) == 1
+    assert artist_similarity(read_artist("Young"), read_artist("Neil Young")) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("X Ambassadors", "Ambassadors"), ("Y Band", "X Band"), ("Tyler", "Tyler, The Creator"), ("Sam", "Sam & Dave")],
+)
+def test_joining_words_part_no_name_they_begin(one, other):
+    assert artist_similarity(read_artist(one), read_artist(other)) < 0.9

@@ -48,3 +48,47 @@ def test_an_accepting_verdict_teaches_too():
     verdict = Verdict(*pair, "accept", "ana", "2026-01-01T00:00:00+00:00", 0.5)
     first = {"title": "晴天", "artist": "周杰倫"}
     assert accepted([first, SECOND], verdicts={pair: verdict}) == {("t000", "d000"), ("t001", "d001")}
+
+
+UE_O_MUITE = [{"title": "上を向いて歩こう", "artist": "坂本九"}]
+STATING = {
+    "title": "上を向いて歩こう",
+    "artist": "坂本九",
+    "other_titles": ["Ue o Muite Arukō", "Sukiyaki"],
+    "other_artists": ["Kyu Sakamoto", "Sakamoto, Kyū"],
+}
+
+
+def test_aliases_that_a_document_states_lead_other_documents_to_the_track():
+    romanised = {"title": "Ue o Muite Arukō", "artist": "Kyu Sakamoto"}
+    english = {"title": "Sukiyaki", "artist": "Kyu Sakamoto"}
+    assert accepted([romanised, english], UE_O_MUITE) == set()
+    assert accepted([STATING, romanised, english], UE_O_MUITE) == {("t000", "d000"), ("t000", "d001"), ("t000", "d002")}
+
+
+def test_a_document_is_found_by_its_own_aliases_whichever_way_the_track_is_written():
+    assert accepted([STATING], [{"title": "Sukiyaki", "artist": "Kyu Sakamoto"}]) == {("t000", "d000")}
+
+
+def test_a_name_of_signs_is_found_through_its_alias():
+    tracks = [{"title": "Me and Giuliani", "artist": "!!!"}, {"title": "Must Be the Moon", "artist": "!!!"}]
+    stating = {"title": "Must Be the Moon", "artist": "!!!", "other_artists": ["Chk Chk Chk"]}
+    spelled = {"title": "Me and Giuliani", "artist": "Chk Chk Chk"}
+    assert accepted([spelled], tracks) == set()
+    assert accepted([stating, spelled], tracks) == {("t001", "d000"), ("t000", "d001")}
+
+
+def test_aliases_of_a_credit_of_several_name_nobody():
+    stating = {**STATING, "artist": "坂本九 & 平井堅"}
+    assert accepted([stating, {"title": "Sukiyaki", "artist": "Kyu Sakamoto"}], UE_O_MUITE) <= {("t000", "d000")}
+
+
+def test_an_alias_of_one_title_is_none_of_another_by_that_artist():
+    other = [{"title": "見上げてごらん夜の星を", "artist": "坂本九"}]
+    assert accepted([STATING, {"title": "Sukiyaki", "artist": "Kyu Sakamoto"}], other) == set()
+
+
+def test_aliases_are_found_among_many_tracks_of_one_artist():
+    many = [{"title": f"曲{number}番", "artist": "坂本九"} for number in range(40)]
+    sukiyaki = {"title": "Sukiyaki", "artist": "Kyu Sakamoto"}
+    assert accepted([STATING, sukiyaki], [*UE_O_MUITE, *many]) == {("t000", "d000"), ("t000", "d001")}
