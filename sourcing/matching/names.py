@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from sourcing.matching.classical import is_classical, one_form, says_key, without_links
 from sourcing.matching.folding import fold, plain
@@ -79,7 +79,7 @@ class Title:
     work: Work | None  # what these say, where the title is that of a work
     kind_of_piece: bool  # "instrumental" stands in brackets alone
 
-    @property
+    @cached_property
     def forms(self) -> frozenset[str]:
         """Every form another title may be equal to."""
         return frozenset(form for form in (self.full, self.short, self.bare, self.tail) if form)
@@ -136,8 +136,8 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
     if classical:
         short, full = without_links(short) or short, without_links(full) or full
     full, short = full or short, short or full
-    head, *movements = [comparable(part) for part in parts_of(core)]
-    parts = (f"{head} {aside}".strip(), *movements)
+    head, *movements = parts_of(core)
+    parts = (f"{comparable(head) if movements else short} {aside}".strip(), *map(comparable, movements))
     return Title(
         full,
         short,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 __all__ = ["digits_for_numbered", "digits_for_words"]
 
@@ -20,6 +20,7 @@ _ORDINALS = {
     "1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5th": "fifth", "6th": "sixth",
     "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth",
 }  # fmt: skip
+_NUMBER_WORDS = frozenset([*_UNITS, *_TENS, *_SCALES, *_ORDINALS])
 _ROMAN = {"i": 1, "v": 5, "x": 10}
 _SHORT_FOR = {
     "pt": "part", "pts": "part", "parts": "part", "nr": "no", "nos": "no", "number": "no", "numbers": "no",
@@ -34,22 +35,26 @@ _NUMBERED = re.compile(
 )
 _COUNTED = re.compile(_COUNT, re.IGNORECASE)
 _ROMAN_NUMBER = re.compile(r"(?<![^\s:,–—-])([IVX]{1,5})(?=\.\s)|\b([IVX]{2,5})\b")
+_SIGNS = re.compile(r"[№♯♭#]")
+_ACCIDENTAL = re.compile(r"(?<=[A-Ga-g])[\s-](flat|sharp)\b")
 #: Kinds of number that a list may follow: "Op. 9, No. 2" is no list of opera.
 _SINGLE = ("op", "suite", "symphony", "movement", "no")
 
 
 def digits_for_numbered(text: str) -> str:
     """Text with "No. V", "Part Two", "Parts I–V", ": II. Andante" in digits; a lone "I" stays a pronoun."""
-    text = re.sub(r"№|♯", lambda match: " no " if match[0] == "№" else " sharp ", text).replace("♭", " flat ")
-    text = re.sub(r"(?<=\b[A-Ga-g])#", " sharp ", text)
-    text = re.sub(r"#\s*(?=\d)", " no ", text)
+    if _SIGNS.search(text):
+        text = text.replace("№", " no ").replace("♯", " sharp ").replace("♭", " flat ")
+        text = re.sub(r"#\s*(?=\d)", " no ", re.sub(r"(?<=\b[A-Ga-g])#", " sharp ", text))
     text = _NUMBERED.sub(_count, text)
     text = _ROMAN_NUMBER.sub(lambda match: f" {_digits(match[1] or match[2])} ", text)
-    return re.sub(r"(?<=[A-Ga-g])[\s-](flat|sharp)\b", r" \1", text)
+    return _ACCIDENTAL.sub(r" \1", text)
 
 
-def digits_for_words(words: Iterable[str]) -> list[str]:
+def digits_for_words(words: Sequence[str]) -> Sequence[str]:
     """Folded words with the numbers among them in digits: "twenty four" is "24", "nineteen eighty five" "1985"."""
+    if _NUMBER_WORDS.isdisjoint(words):
+        return words
     numbered: list[str] = []
     pending: list[str] = []
     for word in [*words, ""]:

@@ -88,7 +88,7 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
 
 def _otherwise_called(track: TrackSide, document: DocumentSide) -> bool:
     """True where the one's title is another name of the other's: a translation, a transliteration."""
-    if document.title is None:
+    if document.title is None or not (document.other_titles or track.other_titles):
         return False
     return bool(document.other_titles & track.title.forms or track.other_titles & document.title.forms)
 

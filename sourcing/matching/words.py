@@ -121,7 +121,7 @@ def uncensored(text: str) -> str:
 
 
 def _profanity(match: re.Match[str]) -> str:
-    word = match[0]
+    word = str(match[0])
     letters = len(word) - len(_STARS.findall(word))
     exact = re.compile("".join("." if _STARS.match(sign) else re.escape(sign) for sign in word), re.IGNORECASE)
     loose = re.compile(r"\w+".join(map(re.escape, re.split(r"[*#@_•]+", word))), re.IGNORECASE)

@@ -31,6 +31,7 @@ _PLAYED_BY = word_set(
     "piano violin cello viola flute oboe clarinet horn trumpet harp guitar organ orchestra strings string solo"
     " keyboard harpsichord unaccompanied"
 )
+_SIGN = re.compile(rf"\b(?:{'|'.join(sorted(_FORMS | set(_SAME_FORM)))})s?\b|{_CATALOGUE.pattern}")
 _LINKS = word_set("for fur pour per in en the solo aus et und and from a an de du la le les of major minor")
 _PARTED = re.compile(r":\s+|(?<=\w),\s+(?=[IVX]{1,5}\.\s)|\s+[-–—]\s+(?=[IVX]{1,5}\.\s|No\.)")
 
@@ -73,6 +74,8 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
 
     With `anything` every title is read, to be held against one that is a work: "Für Elise" names one too.
     """
+    if not (anything or _SIGN.search(" ".join(parts))):
+        return None
     head, *tail = parts
     if tail and _CATALOGUE.search(tail[0]) and not _head(head)[0] and _head(tail[0])[0]:
         head, *tail = tail  # "The Well-Tempered Clavier: Prelude in C major, BWV 846" is out of a collection
