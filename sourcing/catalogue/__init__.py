@@ -1,4 +1,4 @@
-"""The catalogue: a CSV, JSONL or Parquet file, or a folder of audio files, read into tracks and rejected rows.
+"""The catalogue: a table of the owner's in any common format, or a folder of sound files, read into tracks.
 
 A row is rejected when it has no legal, new `track_id`, no title or artist, or names audio outside the catalogue's
 folder. A value that cannot be (an ISRC, a year, audio that is not there ...) is emptied, the track is kept for all
@@ -8,23 +8,32 @@ else it says, and a rejected row with one of VALUE_REASONS tells of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import dataframely as dy
 import polars as pl
 
-from sourcing.catalogue.formats import AUDIO_SUFFIXES, Numbered, audio_files, open_rows
-from sourcing.catalogue.rows import VALUE_REASONS, RowReader
-from sourcing.errors import CatalogueError, UsageError
+from sourcing.catalogue.cells import Refused, cell_text
+from sourcing.catalogue.dates import year_form
+from sourcing.catalogue.durations import duration_unit
+from sourcing.catalogue.folder import audio_files, open_folder
+from sourcing.catalogue.formats import HEAD_ROWS, Doubtful, Row, Unreadable, open_file
+from sourcing.catalogue.mapping import ColumnMap, map_columns
+from sourcing.catalogue.rows import FAILED, VALUE_REASONS, Forms, RowReader, is_legal_id
+from sourcing.errors import CatalogueError
 from sourcing.store import Rejected, Track
+from sourcing.store.audio import AUDIO_SUFFIXES, DECODABLE_SUFFIXES, is_audio_name
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["AUDIO_SUFFIXES", "VALUE_REASONS", "Catalogue", "catalogue_sha256", "read_catalogue"]
+__all__ = ["AUDIO_SUFFIXES", "FAILED", "VALUE_REASONS", "Catalogue", "catalogue_sha256", "read_catalogue"]
 
-_REQUIRED = ("track_id", "title", "artist")
+_LEGAL_IDS = 0.9  # share of a column's cells that must be legal ids for a guess to take it
+_SEPARATORS = (";", "|", " / ", "\n")  # of lists, where any cell of the column has them
 
 
 @dataclass(frozen=True)
@@ -35,29 +44,56 @@ class Catalogue:
     rejected: dy.DataFrame[Rejected]
     audio_root: Path
     rows: int
+    map: ColumnMap
+    notes: list[str] = field(default_factory=list)  # what was guessed, mended or left out, in words
 
 
 def read_catalogue(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, advance: Callable[[], None] = lambda: None
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    guess: bool = False,
+    separator: str | None = None,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Catalogue:
-    """Read `path`; `columns` maps our column names to the file's; `advance` is called once a row.
+    """Read `path`; `columns` maps our column names to the file's, `guess` lets names in use elsewhere count as ours.
 
-    Lists are `;`-separated in CSV and native elsewhere, labels `facet=value;facet=value` or an object. Columns we
-    have no name for become one JSON object in `extra`. In a folder of audio files track_id comes from the path, and
-    a file without an artist tag takes the name of the folder it is in, counted from the top. CatalogueError when the
+    A file without ids is given them when guessing. `separator` parts the words of `tags`; the first rows tell it when
+    it is not given. Labels are `facet=value;facet=value` or an object. Columns we have no name for become one JSON
+    object in `extra`. In a folder of audio files track_id comes from the path, and a file without an artist tag takes
+    the name of the folder it is in, counted from the top. `advance` is called once a row. CatalogueError when the
     input as a whole cannot be read.
     """
     path = Path(path)
     root = path if path.is_dir() else path.parent
-    reader = RowReader(root)
-    for where, found in _renamed(path, open_rows(path), dict(columns or {})):
-        reader.take(where, found)
-        advance()
-    if not reader.rows:
-        cure = f"give a file with rows, or a folder with {' '.join(AUDIO_SUFFIXES)} files"
+    opened = open_folder(path) if path.is_dir() else open_file(path, sheet=sheet, encoding=encoding)
+    head = list(islice(opened.rows, HEAD_ROWS))
+    if not head:
+        cure = f"give a file with rows, or a folder with {' '.join(DECODABLE_SUFFIXES)} files"
         raise CatalogueError(str(path), "it holds no tracks", cure)
+    rows = [row for _, row in head if isinstance(row, dict)]
+    names = {} if path.is_dir() else dict(columns or {})
+    if opened.header:
+        column_map = map_columns(
+            str(path), opened.header, names, guess=guess, unusable=_unusable(opened.header, rows, root)
+        )
+    else:  # no row that could be read, or none that names a column
+        column_map = ColumnMap({})
+    notes = [*column_map.notes]
+    forms = _forms(rows, column_map, separator, notes) if not path.is_dir() else Forms(separator=None)
+    reader = RowReader(root, forms)
+    for where, row in _renamed(chain(head, opened.rows), column_map):
+        reader.take(where, row)
+        advance()
+    notes = [*opened.notes, *notes]
+    if mended := {name: count for name, count in reader.mended.items() if count}:
+        told = ", ".join(f"{name} {count}" for name, count in mended.items())
+        notes.append(f"double encoding, HTML entities or line ends were put right in {told}")
     tracks = pl.DataFrame(reader.tracks, schema=Track.create_empty().schema, orient="row")
-    return Catalogue(Track.validate(tracks.sort("track_id")), rejected_frame(reader.rejected), root, reader.rows)
+    table = Track.validate(tracks.sort("track_id"))
+    return Catalogue(table, rejected_frame(reader.rejected), root, reader.rows, column_map, notes)
 
 
 def catalogue_sha256(path: Path) -> str:
@@ -69,27 +105,72 @@ def catalogue_sha256(path: Path) -> str:
     return hashlib.sha256("".join(listing).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _renamed(path: Path, rows: Numbered, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """The rows under our column names, whatever their case; CatalogueError when a required column is nowhere."""
-    known = [name for name in Track.column_names() if name != "extra"]
-    for name in columns:
-        if name not in known:
-            raise UsageError(f"column {name!r}", "not one of ours", f"map one of: {', '.join(known)}")
-    ours = {name: name for name in known if name not in columns}
-    ours.update({theirs.strip().casefold(): name for name, theirs in columns.items()})
-    seen: dict[str, str] = {}  # the input's column names → ours
-    for where, found in rows:
-        if isinstance(found, str):
-            yield where, found
+def _renamed(rows: Iterator[Row], column_map: ColumnMap) -> Iterator[Row]:
+    """The rows under our column names, whatever their case; a row that names one of ours twice is none."""
+    ours = {theirs.strip().casefold(): name for name, theirs in column_map.columns.items()}
+    exact = {theirs: name for name, theirs in column_map.columns.items()}
+    names: dict[str, str] = {}  # the input's column names → ours
+    for where, row in rows:
+        if not isinstance(row, dict):
+            yield where, row
             continue
-        row: dict[str, Any] = {}
-        for name, value in found.items():
-            if name not in seen:
-                seen[name] = ours.get(name.strip().casefold(), name)
-            row.setdefault(seen[name], value)
-        yield where, row
-    missing = [name for name in _REQUIRED if name not in seen.values()]
-    if seen and missing:
-        found_names = ", ".join(list(seen)[:20])
-        cure = f"rename one of them, or say which it is: --column {missing[0]}=NAME"
-        raise CatalogueError(str(path), f"no column {' or '.join(missing)}; found {found_names}", cure)
+        renamed: dict[str, Any] = {}
+        twice = None
+        for theirs, value in row.items():
+            if theirs not in names:
+                names[theirs] = exact.get(theirs) or ours.get(theirs.strip().casefold()) or _free(theirs, ours)
+            name = names[theirs]
+            if name not in renamed or renamed[name] is None or theirs in exact:
+                renamed[name] = value
+            elif value is not None and name in column_map.columns and column_map.columns[name] not in row:
+                twice = name
+        yield where, Unreadable(f"it names {twice} twice", repr(sorted(row))) if twice else renamed
+
+
+def _free(theirs: str, ours: Mapping[str, str]) -> str:
+    """A name for `extra` that is none of our columns."""
+    return f"{theirs} (other)" if theirs in Track.column_names() and theirs != "extra" else theirs
+
+
+def _unusable(header: Sequence[str], rows: Sequence[dict[str, Any]], root: Path) -> dict[str, list[str]]:
+    """Columns that no guess may take: ids that are not unique or not legal, files that are not in our folder."""
+    no_ids, no_audio = [], []
+    for name in header:
+        values = [text for text in (_quietly_text(row.get(name)) for row in rows[:1_000]) if text]
+        legal = sum(is_legal_id(text) for text in values)
+        if len(set(values)) < len(values) or legal < max(_LEGAL_IDS * len(values), 1):
+            no_ids.append(name)
+        there = any((root / text).is_file() for text in values[:100] if len(text) < 200 and "\0" not in text)
+        if not there or not any(map(is_audio_name, values)):
+            no_audio.append(name)
+    return {"track_id": no_ids, "audio": no_audio}
+
+
+def _forms(rows: Sequence[dict[str, Any]], column_map: ColumnMap, separator: str | None, notes: list[str]) -> Forms:
+    """How cells are written; says in `notes` what was guessed."""
+
+    def column(ours: str) -> tuple[list[Any], str]:
+        theirs = column_map.columns.get(ours)
+        return ([row.get(theirs) for row in rows] if theirs else []), theirs or ours
+
+    unit, told_unit = duration_unit(*column("duration_s"))
+    form, told_form = year_form(*column("year"))
+    values, name = column("tags")
+    if separator is None:
+        texts = [text for text in (_quietly_text(value) for value in values if isinstance(value, str)) if text]
+        separator = next((sign for sign in _SEPARATORS if any(sign in text for text in texts)), None)
+        listed = [text for text in texts if "," in text and text[0] not in "[({"]
+        parts = [part.strip() for text in listed for part in text.split(",")]
+        if separator is None and listed and all(0 < len(part) <= 30 and part[0] != "&" for part in parts):
+            separator = ","
+        if separator not in (None, ";"):
+            notes.append(f"{name} is parted at {separator!r} (--separator takes another)")
+    notes += [told for told in (told_unit, told_form) if told]
+    return Forms(unit, form, separator, column_map.ids_made)
+
+
+def _quietly_text(value: Any) -> str | None:
+    try:
+        return cell_text(value)
+    except Refused:
+        return None

@@ -1,145 +1,285 @@
-"""Formats a catalogue comes in: each is read into rows that say where they stand and what their columns hold."""
+"""Formats a catalogue comes in: each is opened as a header, notes, and rows that say where they stand."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import re
-from collections import Counter
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from sourcing.errors import CatalogueError
+from sourcing.catalogue.delimited import find_layout, lines_of, read_records
+from sourcing.catalogue.encodings import open_text
+from sourcing.catalogue.mapping import field_of
+from sourcing.errors import CatalogueError, UsageError
 
-__all__ = ["AUDIO_SUFFIXES", "Numbered", "audio_files", "open_rows"]
+__all__ = ["HEAD_ROWS", "Opened", "Row", "Unreadable", "open_file"]
 
-AUDIO_SUFFIXES = (".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav")
+HEAD_ROWS = 10_000  # looked at before the first is read: which columns there are, in what units
+_HEAD_LINES = 30
+_JSON_BYTES = 1_000_000_000
+_SHEET_BYTES = 2_000_000_000
+_DEPTH = 32
+_SHORT_FIELDS = ("track_id", "title", "artist", "album", "isrc", "year", "duration_s")
+_TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
-#: ("catalogue.csv row 812", its columns, or what is wrong with the row as a whole)
-Numbered = Iterator[tuple[str, dict[str, Any] | str]]
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that is no row: what is wrong with it, and the row itself."""
+
+    finding: str
+    raw: str
 
 
-def open_rows(path: Path) -> Numbered:
-    """Rows of a file or of a folder's audio files; CatalogueError when there is nothing we can read there."""
-    if path.is_dir():
-        return _read_folder(path)
-    readers = {
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
-        ".jsonl": _read_jsonl,
-        ".ndjson": _read_jsonl,
-        ".parquet": _read_parquet,
-    }
+@dataclass(frozen=True)
+class Doubtful:
+    """A row that is taken, with something to tell of it."""
+
+    row: dict[str, Any]
+    reason: str
+    finding: str
+
+
+#: ("catalogue.csv row 812", its columns by the file's names, or what is wrong with it as a whole)
+Row = tuple[str, "dict[str, Any] | Doubtful | Unreadable"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A catalogue's rows, its columns, and what to tell of how it is read."""
+
+    rows: Iterator[Row]
+    header: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def open_file(path: Path, *, sheet: str | None = None, encoding: str | None = None) -> Opened:
+    """The rows of a file; CatalogueError when there is nothing we can read there."""
     if not path.is_file():
         raise CatalogueError(str(path), "there is no such file or folder", "check the path")
-    if path.suffix.lower() not in readers:
-        cure = "give a .csv, .tsv, .jsonl, .ndjson or .parquet file, or a folder of audio files"
-        raise CatalogueError(str(path), f"its ending {path.suffix!r} says no format we read", cure)
-    return readers[path.suffix.lower()](path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
+    if sheet is not None and suffix not in _SHEET_SUFFIXES:
+        raise UsageError("--sheet", f"{path.name} has no sheets", "leave it out")
+    if suffix in _TEXT_SUFFIXES:
+        return _primed(_read_delimited(path, encoding))
+    if suffix in _JSON_SUFFIXES:
+        return _with_columns(_read_json(path, encoding))
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    if suffix in _SHEET_SUFFIXES:
+        return _read_sheet(path, sheet)
+    cure = "give a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, or a folder of audio files"
+    raise CatalogueError(str(path), f"its ending {path.suffix!r} says no format we read", cure)
 
 
-def _read_csv(path: Path) -> Numbered:
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        try:
-            first = stream.readline()
-            delimiter = max(",\t;", key=first.count)
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=delimiter)
-            names = [name.strip() for name in next(reader, [])]
-            while True:
-                where = f"{path.name} row {reader.line_num + 1}"  # a row can span lines; it is named by its first
-                try:
-                    cells = next(reader, None)
-                except csv.Error as error:
-                    yield where, f"it is not CSV ({error})"
-                    continue
-                if cells is None:
-                    return
-                if len(cells) > len(names):
-                    yield where, f"it has {len(cells)} cells, the header names {len(names)}"
-                elif cells:
-                    yield where, dict(zip(names, cells, strict=False))
-        except UnicodeDecodeError as error:
-            raise CatalogueError(str(path), f"not UTF-8 (byte {error.start})", "save it as UTF-8") from None
+def _known_names(cells: Sequence[str | None]) -> int:
+    return len({found for cell in cells if cell and (found := field_of(cell))})
 
 
-def _read_jsonl(path: Path) -> Numbered:
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            where = f"{path.name} row {number}"
-            text = line.removeprefix(b"\xef\xbb\xbf").strip()
-            if not text:
-                continue
-            try:
-                found = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                yield where, f"it is not JSON ({error})"
-                continue
-            yield where, found if isinstance(found, dict) else "it is not a JSON object"
+def _primed(steps: Iterator[Any]) -> Opened:
+    """The rows of a generator whose first value is (header, notes)."""
+    header, notes = next(steps)
+    return Opened(steps, header, notes)
 
 
-def _read_parquet(path: Path) -> Numbered:
+def _with_columns(steps: Iterator[Any]) -> Opened:
+    """As `_primed`, with the columns of the first rows as header."""
+    opened = _primed(steps)
+    head = list(islice(opened.rows, HEAD_ROWS))
+    columns = dict.fromkeys(name for _, row in head if isinstance(row, dict) for name in row)
+    return Opened(chain(head, opened.rows), list(columns), opened.notes)
+
+
+def _read_delimited(path: Path, encoding: str | None) -> Iterator[Any]:
+    with open_text(path, encoding) as (stream, notes):
+        lines = lines_of(stream)
+        head = list(islice(lines, _HEAD_LINES))
+        layout = find_layout([line.text for line in head], _known_names)
+        if any(line.text.strip() for line in head[: layout.skipped]):
+            notes.append(f"the header is line {layout.skipped + 1}; what stands above it is left out")
+        body = chain(head[layout.skipped :], lines)
+        first = next(read_records(body, layout.delimiter), None)
+        if first is None:
+            yield [], notes
+            return
+        if isinstance(first[1], str):
+            raise CatalogueError(f"{path} line {first[0].number}", f"its header cannot be read: {first[1]}", "mend it")
+        names = _named(first[1])
+        yield names, notes
+        short = {place for place, name in enumerate(names) if field_of(name) in _SHORT_FIELDS}
+        blank = 0
+        for line, cells in read_records(body, layout.delimiter, width=len(names), names=short):
+            where = f"{path.name} row {line.number}"  # a row can span lines; it is named by its first
+            if isinstance(cells, str):
+                yield where, Unreadable(cells, line.text)
+            elif any(cell.strip() for cell in cells[len(names) :]):
+                yield where, Unreadable(f"it has {len(cells)} cells, the header names {len(names)}", line.text)
+            elif any(cell.strip() for cell in cells):
+                yield where, dict(zip(names, cells, strict=False))
+            else:
+                blank += bool(cells)
+        if blank:
+            notes.append(f"{blank} rows without a filled cell are left out")
+
+
+def _named(cells: Sequence[str | None]) -> list[str]:
+    """Column names; those without one are called by their place, save for what ends every line."""
+    names = [" ".join((cell or "").split()) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return [name or f"column {place}" for place, name in enumerate(names, start=1)]
+
+
+def _read_json(path: Path, encoding: str | None) -> Iterator[Any]:
+    """A line a row, or one array of objects, bare or as the only list of an object."""
+    with open_text(path, encoding) as (stream, notes):
+        yield [], notes
+        lines = lines_of(stream)
+        first = next((line for line in lines if line.text.strip()), None)
+        if first is None:
+            return
+        if not isinstance(_json_row(first.text), dict):
+            with open_text(path, encoding) as (whole, _):
+                listed = _listed(whole.read(_JSON_BYTES))
+            if listed is not None:
+                for number, item in enumerate(listed, start=1):
+                    yield f"{path.name} item {number}", _checked(item, item)
+                return
+        for line in chain([first], lines):
+            if line.text.strip():
+                yield f"{path.name} row {line.number}", _checked(_json_row(line.text), line.text)
+
+
+def _json_row(text: str) -> Any:
+    """What the text says, or Unreadable."""
     try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise CatalogueError(str(path), f"not Parquet ({error})", "write it anew") from None
-    for number, row in enumerate(frame.iter_rows(named=True), start=1):
-        yield f"{path.name} row {number}", row
+        return json.loads(text.strip().removeprefix("\ufeff"), object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        return Unreadable(f"it is not JSON ({error})", text)
 
 
-def _read_folder(folder: Path) -> Numbered:
-    from tinytag import TinyTag, TinyTagException
-
-    names = [path.relative_to(folder).as_posix() for path in audio_files(folder)]
-    ids = _ids_of_files(names)
-    for name in names:
-        try:
-            found = TinyTag.get(folder / name)
-        except (TinyTagException, OSError) as error:
-            yield name, f"its tags cannot be read ({error})"
-            continue
-        if not found.filesize:
-            yield name, "it is empty"
-            continue
-        top = name.split("/")[0] if "/" in name else None
-        yield (
-            name,
-            {
-                "track_id": ids[name],
-                "title": found.title or Path(name).stem,
-                "artist": found.artist or found.albumartist or top,
-                "album": found.album,
-                "year": found.year,
-                "isrc": next(iter(found.other.get("isrc") or []), None),
-                "mbid": next(iter(found.other.get("musicbrainz_trackid") or []), None),
-                "duration_s": found.duration,
-                "tags": found.genre,
-                "audio": name,
-            },
-        )
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in it")
+    return row
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """Sorted; nothing hidden."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def _listed(text: str) -> list[Any] | None:
+    found = _json_row(text)
+    if isinstance(found, dict):
+        lists = [
+            value for value in found.values() if isinstance(value, list) and any(isinstance(v, dict) for v in value)
+        ]
+        found = lists[0] if len(lists) == 1 else [found]
+    return found if isinstance(found, list) and any(isinstance(item, dict) for item in found) else None
 
 
-def _ids_of_files(names: list[str]) -> dict[str, str]:
-    """A legal id per relative path: its words, and a hash of the path where they are too many or not alone."""
-    from anyascii import anyascii
+def _checked(found: Any, raw: Any) -> dict[str, Any] | Unreadable:
+    if isinstance(found, Unreadable):
+        return found
+    raw = raw if isinstance(raw, str) else repr(raw)[:2_000]
+    if not isinstance(found, dict):
+        return Unreadable("it is not a JSON object", raw)
+    level: list[Any] = [found]
+    for _ in range(_DEPTH):
+        level = [
+            each
+            for value in level
+            for each in (value.values() if isinstance(value, dict) else value)
+            if isinstance(each, dict | list)
+        ]
+        if not level:
+            return found
+    return Unreadable(f"it is nested deeper than {_DEPTH}", raw)
 
-    words = {}
-    for name in names:
-        bare = anyascii(name.removesuffix(Path(name).suffix)).replace("/", ":")
-        words[name] = re.sub(r"[^A-Za-z0-9._:-]+", "_", bare).strip("_") or "track"
-    alone = Counter(words.values())
-    digests = {name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8] for name in names}
-    return {
-        name: word if alone[word] == 1 and len(word) <= 128 else f"{word[:119]}-{digests[name]}"
-        for name, word in words.items()
-    }
+
+class OutOfRange:
+    """A cell whose value Python cannot hold."""
+
+
+def _read_parquet(path: Path) -> Opened:
+    try:
+        frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise CatalogueError(str(path), f"not Parquet ({str(error)[:200]})", "write it anew") from None
+    moments = [name for name, dtype in frame.schema.items() if dtype in (pl.Date, pl.Datetime)]
+    frame = frame.with_columns(pl.col(moments).cast(pl.String))  # beyond the years Python counts, too
+    return Opened(_frame_rows(path.name, frame), frame.columns)
+
+
+def _frame_rows(name: str, frame: pl.DataFrame) -> Iterator[Row]:
+    number = 0
+    for part in frame.iter_slices(HEAD_ROWS):
+        for cells in zip(*(_values(column) for column in part), strict=True):
+            number += 1
+            yield f"{name} row {number}", dict(zip(frame.columns, cells, strict=True))
+
+
+def _values(column: pl.Series) -> list[Any]:
+    try:
+        return column.to_list()
+    except (ValueError, OverflowError, pl.exceptions.PanicException):  # a moment inside a list, a length of aeons
+        return [_value(column, place) for place in range(len(column))]
+
+
+def _value(column: pl.Series, place: int) -> Any:
+    try:
+        return column.slice(place, 1).to_list()[0]
+    except (ValueError, OverflowError, pl.exceptions.PanicException):
+        return OutOfRange()
+
+
+def _read_sheet(path: Path, sheet: str | None) -> Opened:
+    """A sheet of a workbook, its cells as the text a person would see but for dates and times, which are ISO."""
+    try:
+        import fastexcel
+    except ModuleNotFoundError:
+        cure = "run `pip install 'crossmusim[excel]'`, or save the sheet as CSV in UTF-8"
+        raise UsageError(str(path), "Excel files need fastexcel, which is not installed", cure) from None
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                size = sum(entry.file_size for entry in packed.infolist())
+            if size > _SHEET_BYTES:
+                raise CatalogueError(str(path), f"unpacked it has {size:,} bytes", "save the sheet as CSV")
+        sheets = fastexcel.read_excel(path).sheet_names
+        chosen = sheet or sheets[0]
+        if chosen not in sheets:
+            raise UsageError("--sheet", f"{path.name} has no sheet {chosen!r}", f"give one of: {', '.join(sheets)}")
+        options: dict[str, Any] = {"drop_empty_rows": False, "drop_empty_cols": False, "raise_if_empty": False}
+        frame = pl.read_excel(path, sheet_name=chosen, has_header=False, infer_schema_length=0, **options)
+    except (fastexcel.FastExcelError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise CatalogueError(
+            str(path), f"not an Excel file ({str(error).splitlines()[0][:200]})", "save it anew"
+        ) from None
+    except (OSError, zipfile.BadZipFile, ValueError, IndexError) as error:
+        raise CatalogueError(str(path), f"not an Excel file ({str(error)[:200]})", "save it anew") from None
+    notes = (
+        [f"sheet {chosen!r} of {', '.join(map(repr, sheets))} is read (--sheet takes another)"]
+        if len(sheets) > 1
+        else []
+    )
+    rows = frame.rows()
+    known = [_known_names(row) for row in rows[:_HEAD_LINES]]
+    place = known.index(max(known)) if known and max(known) > 1 else 0
+    if place:
+        notes.append(f"the header is row {place + 1}; what stands above it is left out")
+    names = _named(rows[place]) if rows else []
+    return Opened(_sheet_rows(path.name, names, rows, place + 1), names, notes)
+
+
+def _sheet_rows(name: str, names: list[str], rows: Sequence[tuple[Any, ...]], start: int) -> Iterator[Row]:
+    for number, cells in enumerate(rows[start:], start=start + 1):
+        if any(cells):
+            yield f"{name} row {number}", dict(zip(names, cells, strict=False))

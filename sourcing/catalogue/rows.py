@@ -2,116 +2,194 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
+from sourcing.catalogue.cells import Refused, as_json, cell_text, credit, is_empty, items, mended, visible
+from sourcing.catalogue.dates import read_year
+from sourcing.catalogue.durations import read_duration
+from sourcing.catalogue.formats import Doubtful, Unreadable
+from sourcing.catalogue.tongues import read_language
 from sourcing.store import Track
+from sourcing.store.audio import undecodable
 from sourcing.store.schemas import TRACK_ID_PATTERN
 
-__all__ = ["VALUE_REASONS", "RowReader"]
+__all__ = ["FAILED", "VALUE_REASONS", "Forms", "RowReader", "is_legal_id"]
 
 T = TypeVar("T")
 
-#: Reasons of rejected rows that speak of one value only: it was emptied, the track itself was taken.
+#: Reasons of rejected rows that speak of one value only: it was emptied or is doubtful, the track itself was taken.
 VALUE_REASONS = (
+    "audio_cut",
     "audio_missing",
+    "audio_undecodable",
     "duration_illegal",
     "isrc_illegal",
     "label_illegal",
     "language_illegal",
     "mbid_illegal",
+    "name_doubtful",
+    "value_not_text",
     "year_illegal",
 )
+FAILED = "row_failed"  # a row that something here could not bear: a bug, told with its exception
 
 _SAMPLE_CHARACTERS = 2000  # of a rejected row, enough for a person to see what it was
+_NAME_CHARACTERS = 2000  # longer is no title and no artist
+_EXTRA_CHARACTERS = 1_000_000
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 _MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_YEAR = re.compile(r"([12]\d{3})(?:\.0|-\d{2}(?:-\d{2}(?:[T ].*)?)?)?")
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_SPOTIFY = re.compile(r"https?://open\.spotify\.com/(?:[\w-]+/)?track/(\w+)(?:[?#].*)?")
 _SIGNS = {" ": "a space", "/": "a slash", "\\": "a backslash", "\t": "a tab"}
 _OURS = frozenset(Track.column_names()) - {"extra"}
 _ID_CURE = "use letters, digits, . _ : -"
+_WORDS = frozenset({"none", "null", "nan", "nil", "na", "undefined"})  # for nothing, but names as well
 
 
-class _Refused(ValueError):
-    """A row that is rejected, or a value that is emptied."""
+@dataclass(frozen=True)
+class Forms:
+    """How the cells of columns are written, as the first rows of the file show."""
 
-    def __init__(self, reason: str, finding: str) -> None:
-        self.reason, self.finding = reason, finding
-        super().__init__(reason, finding)
+    duration_unit: str = "s"
+    year_form: str = "date"
+    separator: str | None = ";"  # of tags
+    ids_made: bool = False
 
 
 class RowReader:
-    """Takes rows one by one and gathers `tracks` and `rejected` (dicts of the tables' columns)."""
+    """Takes rows one by one and gathers `tracks` and `rejected` (dicts of the tables' columns); counts what it mends."""
 
-    def __init__(self, audio_root: Path) -> None:
+    def __init__(self, audio_root: Path, forms: Forms = Forms()) -> None:
         self.audio_root = audio_root.resolve()
+        self.forms = forms
         self.tracks: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
+        self.mended: Counter[str] = Counter()  # column → cells whose text was put right
         self.rows = 0
         self._where_of: dict[str, str] = {}  # track_id → where it was first taken
         self._row: tuple[str, Any] = ("", None)
 
-    def take(self, where: str, row: Mapping[str, Any] | str) -> None:
+    def take(self, where: str, row: Mapping[str, Any] | Doubtful | Unreadable) -> None:
         """Of two rows with one track_id the first that is sound stays."""
         self.rows += 1
         self._row = (where, row)
+        first_note = len(self.rejected)
         try:
-            if isinstance(row, str):
-                raise _Refused("row_unreadable", row)
+            if isinstance(row, Unreadable):
+                raise Refused("row_unreadable", row.finding)
+            if isinstance(row, Doubtful):
+                self._reject(Refused(row.reason, row.finding))
+                row = row.row
             track = self._track(row)
-        except _Refused as refused:
+        except Refused as refused:
+            del self.rejected[first_note:]
             self._reject(refused)
+            return
+        except Exception as error:  # a row ends no import: it is told as a bug, and the others go on
+            del self.rejected[first_note:]
+            self._reject(Refused(FAILED, f"{type(error).__name__}: {str(error)[:200]}; this is a bug of crossmusim"))
             return
         self._where_of[track["track_id"]] = where
         self.tracks.append(track)
 
-    def _reject(self, refused: _Refused) -> None:
+    def _reject(self, refused: Refused) -> None:
         where, row = self._row
-        sample = None if isinstance(row, str) else _json(row)[:_SAMPLE_CHARACTERS]
-        facts = {"stage": "catalogue", "key": _text(where), "row": sample}
-        self.rejected.append({**facts, "reason": refused.reason, "finding": _text(refused.finding)})
+        sample = row.raw if isinstance(row, Unreadable) else as_json(row.row if isinstance(row, Doubtful) else row)
+        facts = {"stage": "catalogue", "key": _kept(where), "row": _kept(sample[:_SAMPLE_CHARACTERS])}
+        self.rejected.append({**facts, "reason": refused.reason, "finding": _kept(refused.finding)})
 
     def _track(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        track: dict[str, Any] = {"track_id": self._track_id(_text(row.get("track_id")))}
-        for name in ("title", "artist"):
-            track[name] = _text(row.get(name))
-            if not track[name]:
-                raise _Refused(f"{name}_missing", f"{name} is empty; fill it in")
-        audio = self._audio(_text(row.get("audio")))
-        return {
-            **track,
-            "album": _text(row.get("album")),
-            "year": self._value(_year, row.get("year")),
-            "isrc": self._value(_isrc, row.get("isrc")),
-            "mbid": self._value(_mbid, row.get("mbid")),
-            "duration_s": self._value(_duration, row.get("duration_s")),
-            "language": self._value(_language, row.get("language")),
+        track_id = None if self.forms.ids_made else self._track_id(_id_text(row.get("track_id")))
+        track: dict[str, Any] = {name: self._name(name, row.get(name)) for name in ("title", "artist")}
+        audio = self._audio(self._optional("audio", cell_text, row.get("audio")))
+        track |= {
+            "album": self._optional("album", lambda value: self._mended("album", credit(value)), row.get("album")),
+            "year": self._optional("year", lambda value: read_year(value, self.forms.year_form), row.get("year")),
+            "isrc": self._value(_isrc, self._code(row, "isrc")),
+            "mbid": self._value(_mbid, self._code(row, "mbid")),
+            "duration_s": self._optional(
+                "duration_s", lambda value: read_duration(value, self.forms.duration_unit), row.get("duration_s")
+            ),
+            "language": self._value(read_language, self._optional("language", _single, row.get("language"))),
             "audio": audio,
-            "group_id": _text(row.get("group_id")),
-            "tags": _listed(row.get("tags")),
-            "text": _text(row.get("text")),
+            "group_id": self._optional("group_id", cell_text, row.get("group_id")),
+            "tags": self._optional("tags", self._tags, row.get("tags")) or [],
+            "text": self._optional("text", lambda value: "\n".join(items(value)) or None, row.get("text")),
             "labels": self._labels(row.get("labels")),
-            "extra": _extra(row),
+            "extra": self._extra(row),
         }
+        return {"track_id": track_id or self._made_id(track), **track}
+
+    def _name(self, name: str, value: Any) -> str:
+        """A title or an artist credit, which a row is nothing without."""
+        try:
+            text = credit(value, single=name == "title")
+            text = text and self._mended(name, text)
+        except Refused as refused:
+            raise Refused(f"{name}_not_text", f"{name} is {refused.finding}; write it as text") from None
+        if not text or (is_empty(text) and text.casefold() not in _WORDS):
+            raise Refused(f"{name}_missing", f"{name} is empty; fill it in")
+        if not visible(text):
+            raise Refused(f"{name}_missing", f"{name} has no visible character; fill it in")
+        if len(text) > _NAME_CHARACTERS:
+            found = f"{name} has {len(text):,} characters; use {_NAME_CHARACTERS:,} at most"
+            raise Refused(f"{name}_not_text", found)
+        if text.casefold() in _WORDS:
+            self._reject(Refused("name_doubtful", f'{name} is "{text}", which may mean that there is none; it is kept'))
+        return text
+
+    def _mended(self, name: str, text: str | None) -> str | None:
+        after = mended(text) if text else text
+        self.mended[name] += after != text and bool(text)
+        return after or None
+
+    def _code(self, row: Mapping[str, Any], name: str) -> str | None:
+        """A cell that holds a code: without the apostrophe that keeps a spreadsheet from counting it."""
+        text = self._optional(name, _single, row.get(name))
+        return text.lstrip("'").strip() or None if text else None
+
+    def _made_id(self, track: Mapping[str, Any]) -> str:
+        """The ISRC, else a hash of what names the recording: the same for the same row in any file."""
+        seconds = round(track["duration_s"]) if track["duration_s"] else ""
+        named = [" ".join(str(track[name] or "").casefold().split()) for name in ("artist", "title", "album")]
+        digest = hashlib.sha256(json.dumps([*named, seconds]).encode()).hexdigest()[:16]
+        return self._track_id(f"isrc:{track['isrc']}" if track["isrc"] else f"made:{digest}")
+
+    def _tags(self, value: Any) -> list[str]:
+        return [tag for tag in (self._mended("tags", each) for each in items(value, self.forms.separator)) if tag]
+
+    def _optional(self, name: str, read: Callable[[Any], T | None], value: Any) -> T | None:
+        """What `read` makes of the cell; None when it is empty or, after a note, when it cannot be."""
+        try:
+            if value is None or (isinstance(value, str) and is_empty(value.strip())):
+                return None
+            return read(value)
+        except Refused as refused:
+            is_own = refused.reason != "not_text"
+            self._reject(
+                refused if is_own else Refused("value_not_text", f"{name} is {refused.finding}; write it as text")
+            )
+            return None
 
     def _track_id(self, track_id: str | None) -> str:
         if not track_id:
-            raise _Refused("track_id_missing", "track_id is empty; give every track a name of its own")
+            raise Refused("track_id_missing", "track_id is empty; give every track a name of its own")
         if not re.fullmatch(TRACK_ID_PATTERN, track_id):
             if len(track_id) > 128:
                 found = f'track_id "{track_id[:20]}…" has {len(track_id)} characters; use 128 at most'
-                raise _Refused("track_id_illegal", found)
+                raise Refused("track_id_illegal", found)
             sign = next(char for char in track_id if not re.fullmatch(TRACK_ID_PATTERN, char))
-            raise _Refused("track_id_illegal", f'track_id "{track_id}" has {_SIGNS.get(sign, repr(sign))}; {_ID_CURE}')
+            raise Refused("track_id_illegal", f'track_id "{track_id}" has {_SIGNS.get(sign, repr(sign))}; {_ID_CURE}')
         if track_id in self._where_of:
             found = f'track_id "{track_id}" is taken by {self._where_of[track_id]}; remove one or rename it'
-            raise _Refused("track_id_duplicate", found)
+            raise Refused("track_id_duplicate", found)
         return track_id
 
     def _audio(self, audio: str | None) -> str | None:
@@ -124,28 +202,48 @@ class RowReader:
             inside = not absolute and (self.audio_root / relative).resolve().is_relative_to(self.audio_root)
             there = inside and (self.audio_root / relative).is_file()
         except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a name no disk can hold
-            self._reject(
-                _Refused("audio_missing", f'audio "{audio[:80]}" cannot be looked up ({error}); mend the path')
-            )
+            self._reject(Refused("audio_missing", f'audio "{audio[:80]}" cannot be looked up ({error}); mend the path'))
             return None
         if not inside:
-            found = f'audio "{audio}" is not inside the catalogue\'s folder; give a path relative to it'
-            raise _Refused("audio_outside_folder", found)
+            found = f'audio "{audio[:200]}" is not inside the catalogue\'s folder; give a path relative to it'
+            raise Refused("audio_outside_folder", found)
         if not there:
             self._reject(
-                _Refused("audio_missing", f'there is no file "{audio}" in the catalogue\'s folder; put it there')
+                Refused("audio_missing", f'there is no file "{audio[:200]}" in the catalogue\'s folder; put it there')
             )
+            return None
+        if why := undecodable(relative):
+            found = f'audio "{audio[:200]}" is there, but {why}; convert it to FLAC, WAV, OGG or MP3'
+            self._reject(Refused("audio_undecodable", found))
             return None
         return relative
 
-    def _value(self, parse: Callable[[str], T], value: Any) -> T | None:
+    def _value(self, parse: Callable[[str], T], text: str | None) -> T | None:
         """The parsed value; None when it is empty or, after a note, when it cannot be."""
-        text = _text(value)
         try:
             return None if text is None else parse(text)
-        except _Refused as refused:
+        except Refused as refused:
             self._reject(refused)
             return None
+
+    def _extra(self, row: Mapping[str, Any]) -> str | None:
+        """The other columns as one JSON object; an `extra` column that is one already is taken apart into it."""
+        others = {str(name): value for name, value in row.items() if name not in _OURS and _filled(value)}
+        try:
+            inner = json.loads(others.get("extra", "null"))
+        except (TypeError, ValueError, RecursionError):
+            inner = None
+        if isinstance(inner, dict):
+            others = {**inner, **{name: value for name, value in others.items() if name != "extra"}}
+        text = as_json(others) if others else None
+        if text and len(text) > _EXTRA_CHARACTERS:
+            found = f"the other columns hold {len(text):,} characters; they are left out"
+            self._reject(Refused("value_not_text", found))
+            return None
+        return text
+
+    def _label(self, value: Any) -> str | None:
+        return self._optional("labels", cell_text, value)
 
     def _labels(self, value: Any) -> list[dict[str, str]]:
         """`facet=value;facet=value`, an object of facets, or a list of {facet, value}."""
@@ -156,83 +254,64 @@ class RowReader:
                 (item.get("facet"), item.get("value")) if isinstance(item, Mapping) else (item, None) for item in value
             ]
         else:
-            parts = [part.partition("=") for part in (_text(value) or "").split(";") if part.strip()]
+            text = self._optional("labels", cell_text, value) or ""
+            parts = [part.partition("=") for part in text.split(";") if part.strip()]
             pairs = [(facet, each) for facet, _, each in parts]
         labels = []
-        for facet, each in ((_text(facet), _text(each)) for facet, each in pairs):
+        for facet, each in ((self._label(facet), self._label(each)) for facet, each in pairs):
             if facet and each:
                 labels.append({"facet": facet, "value": each})
             else:
                 found = f'label "{facet or ""}={each or ""}" lacks a side; write facet=value;facet=value'
-                self._reject(_Refused("label_illegal", found))
+                self._reject(Refused("label_illegal", found))
         return labels
-
-
-def _year(text: str) -> int:
-    found = _YEAR.fullmatch(text)
-    if not found:
-        raise _Refused("year_illegal", f'year "{text}" is none from 1000 to 2999; write four digits')
-    return int(found.group(1))
 
 
 def _isrc(text: str) -> str:
     bare = re.sub(r"[\s-]", "", text).upper().removeprefix("ISRC")
     if not _ISRC.fullmatch(bare):
-        raise _Refused("isrc_illegal", f'isrc "{text}" is not two letters, three letters or digits, seven digits')
+        raise Refused("isrc_illegal", f'isrc "{text[:60]}" is not two letters, three letters or digits, seven digits')
     return bare
 
 
 def _mbid(text: str) -> str:
     bare = text.lower().rstrip("/").rsplit("/", 1)[-1]  # also taken from the address of a recording's page
     if not _MBID.fullmatch(bare):
-        raise _Refused("mbid_illegal", f'mbid "{text}" is not a MusicBrainz id; copy the recording\'s 36 characters')
+        raise Refused(
+            "mbid_illegal", f'mbid "{text[:60]}" is not a MusicBrainz id; copy the recording\'s 36 characters'
+        )
     return bare
 
 
-def _duration(text: str) -> float:
+def is_legal_id(text: str) -> bool:
+    """Whether a cell can name a track."""
+    found = _id_text(text)
+    return bool(found and re.fullmatch(TRACK_ID_PATTERN, found))
+
+
+def _id_text(value: Any) -> str | None:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise _Refused("duration_illegal", f'duration_s "{text}" is not a number of seconds; write e.g. 215.5')
-    return seconds
+        text = (_single(value) or "").lstrip("'").strip()
+    except Refused as refused:
+        raise Refused("track_id_not_text", f"track_id is {refused.finding}; write it as text") from None
+    found = _SPOTIFY.fullmatch(text)
+    return f"spotify:track:{found[1]}" if found else None if is_empty(text) else text
 
 
-def _language(text: str) -> str:
-    if not _LANGUAGE.fullmatch(text):
-        raise _Refused("language_illegal", f'language "{text}" is not a BCP 47 tag; write e.g. en or pt-BR')
-    return text
+def _single(value: Any) -> str | None:
+    """The text of a cell, or of a list of one."""
+    listed = [each for each in value if each is not None] if isinstance(value, list | tuple) else []
+    return cell_text(listed[0] if len(listed) == 1 else value)
 
 
-def _text(value: Any) -> str | None:
-    """As text without white space around it; None when nothing is left. Lone surrogates become question marks."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return str(value).encode("utf-8", "replace").decode().strip() or None
+def _filled(value: Any) -> bool:
+    return value is not None and value == value and not (isinstance(value, str) and not value.strip())
+
+
+def _kept(text: str) -> str:
+    """As text that any table takes: lone surrogates become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _listed(value: Any) -> list[str]:
-    """Items of a list, or of `;`-separated text, each once, in order."""
-    items = value if isinstance(value, list) else (_text(value) or "").split(";")
-    return list(dict.fromkeys(text for text in map(_text, items) if text))
-
-
-def _extra(row: Mapping[str, Any]) -> str | None:
-    """The other columns as one JSON object; an `extra` column that is one already is taken apart into it."""
-    others = {str(name): value for name, value in row.items() if name not in _OURS and _text(value) is not None}
-    try:
-        inner = json.loads(others.get("extra", "null"))
-    except (TypeError, ValueError):
-        inner = None
-    if isinstance(inner, dict):
-        others = {**inner, **{name: value for name, value in others.items() if name != "extra"}}
-    return _json(others) if others else None
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str).encode("utf-8", "replace").decode()

@@ -1,0 +1,133 @@
+"""A folder of sound files as catalogue rows: tags where there are any, names of files and folders where not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sourcing.catalogue.formats import Doubtful, Opened, Row, Unreadable
+from sourcing.store.audio import AUDIO_SUFFIXES, read_wav_header
+
+__all__ = ["COLUMNS", "audio_files", "open_folder"]
+
+COLUMNS = ["track_id", "title", "artist", "album", "year", "isrc", "mbid", "duration_s", "language", "tags", "audio"]
+
+_RECORDING_IDS = ("musicbrainz_trackid", "musicbrainz track id", "musicbrainz recording id", "musicbrainz/track id")
+_UFID = re.compile(rb"UFID.{6}http://musicbrainz\.org\x00([0-9a-f-]{36})", re.DOTALL)
+_UFID_2 = re.compile(rb"UFI.{3}http://musicbrainz\.org\x00([0-9a-f-]{36})", re.DOTALL)
+_ID3_BYTES = 1_000_000
+
+
+def open_folder(folder: Path) -> Opened:
+    """The sound files as rows, and in the notes what lies there and is none."""
+    paths, skipped = _listed(folder)
+    notes = [f"{count} files are left out: {reason}" for reason, count in sorted(skipped.items())]
+    return Opened(_rows(folder, [path.relative_to(folder).as_posix() for path in paths]), COLUMNS, notes)
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Sorted; nothing hidden."""
+    return _listed(folder)[0]
+
+
+def _listed(folder: Path) -> tuple[list[Path], Counter[str]]:
+    paths, skipped = [], Counter[str]()
+    unread: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unread.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            path = Path(parent, name)
+            suffix = path.suffix.lower()
+            if name.startswith("."):
+                skipped["hidden"] += suffix in AUDIO_SUFFIXES
+            elif suffix not in AUDIO_SUFFIXES:
+                skipped[f"{suffix or 'no ending'} is no sound"] += 1
+            elif not path.is_file():
+                skipped["a link that leads nowhere"] += 1
+            else:
+                paths.append(path)
+    skipped["in folders that cannot be opened"] += len(unread)
+    return sorted(paths), +skipped
+
+
+def _rows(folder: Path, names: list[str]) -> Iterator[Row]:
+    ids = _ids_of_files(names)
+    for name in names:
+        try:
+            tags = _tags(folder / name)
+        except Exception as error:  # the library parses foreign bytes: whatever it raises speaks of this file
+            yield name, Unreadable(f"its tags cannot be read ({type(error).__name__}: {str(error)[:200]})", name)
+            continue
+        if isinstance(tags, str):
+            yield name, Unreadable(tags, name)
+            continue
+        top = name.split("/")[0] if "/" in name else None
+        tags["title"] = tags["title"] or Path(name).stem
+        tags["artist"] = tags["artist"] or top
+        missing_bytes = tags.pop("missing_bytes")
+        row = {"track_id": ids[name], **tags, "audio": name}
+        cut = f"{name} is cut short: {missing_bytes:,} bytes fewer than its header tells of"
+        yield name, Doubtful(row, "audio_cut", cut) if missing_bytes else row
+
+
+def _tags(path: Path) -> dict[str, Any] | str:
+    """What the file says of itself, or why it is none."""
+    from tinytag import TinyTag
+
+    if not path.stat().st_size:
+        return "it is empty"
+    found = TinyTag.get(path)
+    other = {name.casefold(): values for name, values in found.other.items()}
+    duration_s, missing_bytes = found.duration, 0
+    if path.suffix.lower() in (".wav", ".wave", ".rf64") and (header := read_wav_header(path)):
+        if header.fault:
+            return f"its sound cannot be used: {header.fault}"
+        duration_s = duration_s if header.duration_s is None else header.duration_s
+        missing_bytes = header.missing_bytes
+    artists = [each for each in [found.artist, *other.get("artist", [])] if each]
+    genres = [each for each in [found.genre, *other.get("genre", [])] if each]
+    return {
+        "title": found.title,
+        "artist": artists or found.albumartist,
+        "album": found.album,
+        "year": found.year,
+        "isrc": next(iter(other.get("isrc") or []), None),
+        "mbid": next((other[name][0] for name in _RECORDING_IDS if other.get(name)), None) or _ufid(path),
+        "duration_s": f"{duration_s:.6f} s" if duration_s else None,
+        "language": next(iter(other.get("language") or []), None),
+        "tags": genres,
+        "missing_bytes": missing_bytes,
+    }
+
+
+def _ufid(path: Path) -> str | None:
+    """The recording id that Picard writes into an ID3 frame tinytag leaves out."""
+    with path.open("rb") as stream:
+        head = stream.read(10)
+        if head[:3] != b"ID3":
+            return None
+        size = (head[6] & 0x7F) << 21 | (head[7] & 0x7F) << 14 | (head[8] & 0x7F) << 7 | (head[9] & 0x7F)
+        tag = stream.read(min(size, _ID3_BYTES))
+    found = (_UFID if head[3] > 2 else _UFID_2).search(tag)
+    return found[1].decode() if found else None
+
+
+def _ids_of_files(names: list[str]) -> dict[str, str]:
+    """A legal id per relative path: its words, and a hash of the path where they are too many or not alone."""
+    from anyascii import anyascii
+
+    words = {}
+    for name in names:
+        bare = anyascii(name.removesuffix(Path(name).suffix)).replace("/", ":")
+        words[name] = re.sub(r"[^A-Za-z0-9._:-]+", "_", bare).strip("_") or "track"
+    alone = Counter(words.values())
+    digests = {name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8] for name in names}
+    return {
+        name: word if alone[word] == 1 and len(word) <= 128 else f"{word[:119]}-{digests[name]}"
+        for name, word in words.items()
+    }
