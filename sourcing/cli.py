@@ -26,7 +26,7 @@ TABLE: dict[str, tuple[Any, str]] = {
         {
             "import": (
                 "sourcing.commands.catalogue:import_catalogue",
-                "Read CSV, JSONL, Parquet or a folder of audio files.",
+                "Read CSV, JSON, Parquet, Excel or a folder of audio files.",
             ),
             "show": ("sourcing.commands.catalogue:show", "Show what the workspace holds."),
         },
@@ -69,6 +69,7 @@ TABLE: dict[str, tuple[Any, str]] = {
         {
             "run": ("sourcing.commands.match:run", "Decide which document is about which track."),
             "review": ("sourcing.commands.match_review:review", "Decide the pairs only a person can judge."),
+            "show": ("sourcing.commands.match_show:show", "Show the documents held against one track, and why."),
             "evaluate": ("sourcing.commands.match:evaluate", "Measure precision and recall on labelled pairs."),
         },
         "Documents held against tracks.",

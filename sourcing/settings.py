@@ -22,6 +22,7 @@ from sourcing.errors import UsageError
 
 __all__ = [
     "SETTINGS_FILE",
+    "CatalogueSettings",
     "CrawlSettings",
     "GenerationSettings",
     "Settings",
@@ -50,6 +51,18 @@ class SourceSettings(_Section):
     acknowledged: str | None = Field(
         None, min_length=3, description="class C: who takes the source's terms upon themselves, and when"
     )
+
+
+class CatalogueSettings(_Section):
+    """`[catalogue]`: how the owner's file is read; `catalogue import` writes it once the columns are agreed upon."""
+
+    columns: dict[str, str] = Field(default_factory=dict, description="our column names → those of the file")
+    make_ids: bool = Field(
+        False, description="the file has no ids: make them from ISRC or artist, title, album, length"
+    )
+    separator: str | None = Field(None, min_length=1, description="what parts the words of tags; told by the file")
+    sheet: str | None = Field(None, description="which sheet of a workbook; the first when unset")
+    encoding: str | None = Field(None, description="of a text file, e.g. cp1252; told by its bytes when unset")
 
 
 class CrawlSettings(_Section):
@@ -121,6 +134,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CROSSMUSIM_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
+    catalogue: CatalogueSettings = Field(default_factory=CatalogueSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     crawl: CrawlSettings = Field(default_factory=CrawlSettings)
     generation: GenerationSettings = Field(default_factory=GenerationSettings)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sourcing.errors import CheckpointError, InputError
+from sourcing.errors import AudioError, CheckpointError, InputError
+from sourcing.store.audio import audio_path
 from training.index import Hit, TrackIndex
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ def search_text(model: DualEncoder, index: TrackIndex, text: str, k: int = 10) -
     """The `k` tracks that fit the words best; CheckpointError when the index is another model's."""
     if not text.strip():
         raise InputError("search text", "empty", "say in words what the music should be like")
+    if (path := audio_path(text)) is not None:
+        cure = "say in words what the music should be like, or give a track's id to --like"
+        raise AudioError(str(path), "the path of a file where words are wanted", cure)
     if model.fingerprint() != index.fingerprint:
         raise CheckpointError("index", "it was made with another model", "run `crossmusim embed` with this one")
     model.eval()

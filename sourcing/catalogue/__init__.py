@@ -8,7 +8,6 @@ else it says, and a rejected row with one of VALUE_REASONS tells of it.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -22,16 +21,26 @@ from sourcing.catalogue.cells import Refused, cell_text
 from sourcing.catalogue.dates import year_form
 from sourcing.catalogue.durations import duration_unit
 from sourcing.catalogue.folder import audio_files, open_folder
-from sourcing.catalogue.formats import HEAD_ROWS, Doubtful, Row, Unreadable, open_file
-from sourcing.catalogue.mapping import ColumnMap, map_columns
+from sourcing.catalogue.formats import HEAD_ROWS, Row, Unreadable, open_file
+from sourcing.catalogue.mapping import ColumnMap, Wanted, map_columns
 from sourcing.catalogue.rows import FAILED, VALUE_REASONS, Forms, RowReader, is_legal_id
 from sourcing.errors import CatalogueError
 from sourcing.store import Rejected, Track
 from sourcing.store.audio import AUDIO_SUFFIXES, DECODABLE_SUFFIXES, is_audio_name
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["AUDIO_SUFFIXES", "FAILED", "VALUE_REASONS", "Catalogue", "catalogue_sha256", "read_catalogue"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "FAILED",
+    "VALUE_REASONS",
+    "Catalogue",
+    "Reading",
+    "Wanted",
+    "catalogue_sha256",
+    "read_catalogue",
+]
 
+_FIRST = 5  # tracks shown as they will be
 _LEGAL_IDS = 0.9  # share of a column's cells that must be legal ids for a guess to take it
 _SEPARATORS = (";", "|", " / ", "\n")  # of lists, where any cell of the column has them
 
@@ -45,55 +54,61 @@ class Catalogue:
     audio_root: Path
     rows: int
     map: ColumnMap
-    notes: list[str] = field(default_factory=list)  # what was guessed, mended or left out, in words
+    first: list[dict[str, Any]]  # tracks as the file orders them
+    notes: list[str]  # what was guessed, mended or left out, in words
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read where it does not say so itself: its columns, what parts `tags`, its sheet, its encoding."""
+
+    wanted: Wanted = field(default_factory=Wanted)
+    separator: str | None = None
+    sheet: str | None = None
+    encoding: str | None = None
 
 
 def read_catalogue(
     path: Path | str,
     *,
     columns: Mapping[str, str] | None = None,
-    guess: bool = False,
-    separator: str | None = None,
-    sheet: str | None = None,
-    encoding: str | None = None,
+    reading: Reading | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Catalogue:
-    """Read `path`; `columns` maps our column names to the file's, `guess` lets names in use elsewhere count as ours.
+    """Read `path`; `columns` maps our column names to the file's (`reading` says that and more).
 
-    A file without ids is given them when guessing. `separator` parts the words of `tags`; the first rows tell it when
-    it is not given. Labels are `facet=value;facet=value` or an object. Columns we have no name for become one JSON
-    object in `extra`. In a folder of audio files track_id comes from the path, and a file without an artist tag takes
-    the name of the folder it is in, counted from the top. `advance` is called once a row. CatalogueError when the
-    input as a whole cannot be read.
+    The first rows tell in what units and with which separators cells are written, where nobody says. Labels are
+    `facet=value;facet=value` or an object. Columns we have no name for become one JSON object in `extra`. In a folder
+    of audio files track_id comes from the path, and a file without an artist tag takes the name of the folder it is
+    in, counted from the top. `advance` is called once a row. CatalogueError when the input as a whole cannot be read.
     """
     path = Path(path)
-    root = path if path.is_dir() else path.parent
-    opened = open_folder(path) if path.is_dir() else open_file(path, sheet=sheet, encoding=encoding)
+    reading = reading or Reading(Wanted(dict(columns or {})))
+    is_folder = path.is_dir()
+    root = path if is_folder else path.parent
+    opened = open_folder(path) if is_folder else open_file(path, sheet=reading.sheet, encoding=reading.encoding)
     head = list(islice(opened.rows, HEAD_ROWS))
     if not head:
         cure = f"give a file with rows, or a folder with {' '.join(DECODABLE_SUFFIXES)} files"
         raise CatalogueError(str(path), "it holds no tracks", cure)
     rows = [row for _, row in head if isinstance(row, dict)]
-    names = {} if path.is_dir() else dict(columns or {})
+    column_map = ColumnMap({})  # for a file of which no row can be read
     if opened.header:
-        column_map = map_columns(
-            str(path), opened.header, names, guess=guess, unusable=_unusable(opened.header, rows, root)
-        )
-    else:  # no row that could be read, or none that names a column
-        column_map = ColumnMap({})
+        wanted = Wanted() if is_folder else reading.wanted
+        column_map = map_columns(str(path), opened.header, wanted, _unusable(opened.header, rows, root))
     notes = [*column_map.notes]
-    forms = _forms(rows, column_map, separator, notes) if not path.is_dir() else Forms(separator=None)
+    forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading.separator, notes)
     reader = RowReader(root, forms)
     for where, row in _renamed(chain(head, opened.rows), column_map):
         reader.take(where, row)
         advance()
-    notes = [*opened.notes, *notes]
     if mended := {name: count for name, count in reader.mended.items() if count}:
         told = ", ".join(f"{name} {count}" for name, count in mended.items())
         notes.append(f"double encoding, HTML entities or line ends were put right in {told}")
     tracks = pl.DataFrame(reader.tracks, schema=Track.create_empty().schema, orient="row")
-    table = Track.validate(tracks.sort("track_id"))
-    return Catalogue(table, rejected_frame(reader.rejected), root, reader.rows, column_map, notes)
+    table, rejected = Track.validate(tracks.sort("track_id")), rejected_frame(reader.rejected)
+    first = reader.tracks[:_FIRST]
+    return Catalogue(table, rejected, root, reader.rows, column_map, first, [*opened.notes, *notes])
 
 
 def catalogue_sha256(path: Path) -> str:

@@ -24,18 +24,12 @@ _EMPTY = {"", "-", "--", "—", "–", "n/a", "#n/a", "<na>", "nan", "nat", "nul
 _EMPTY |= {"#value!", "#name?", "#null!", "#div/0!", "undefined", "na"}
 #: Signs that show nothing, or turn what follows round; joiners inside words of other scripts stay.
 _UNSEEN = dict.fromkeys(
-    [*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0)]
-    + [
-        0xAD,
-        0x180E,
-        0x200B,
-        0x200E,
-        0x200F,
-        *range(0x202A, 0x202F),
-        *range(0x2060, 0x206A),
-        0xFEFF,
-        *range(0xFFF9, 0xFFFC),
-    ]
+    place
+    for first, last in (
+        *((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x180E, 0x180E)),
+        *((0x200B, 0x200B), (0x200E, 0x200F), (0x202A, 0x202E), (0x2060, 0x2069), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB)),
+    )
+    for place in range(first, last + 1)
 )
 _BLANK = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0", "\ufffd"}  # letters by name, nothing to the eye
 

@@ -97,9 +97,9 @@ def read_records(
 
         try:
             cells = next(csv.reader(pulled(), delimiter=delimiter, strict=True))
-            if taken and any("\n" in cell for place, cell in enumerate(cells) if place in names):
-                if all(line.text.count(delimiter) + 1 == width for line in (first, *taken)):
-                    raise csv.Error("rows inside a cell")
+            spans = taken and any("\n" in cell for place, cell in enumerate(cells) if place in names)
+            if spans and all(line.text.count(delimiter) + 1 == width for line in (first, *taken)):
+                raise csv.Error("rows inside a cell")
         except csv.Error:
             waiting.extendleft(reversed(taken))
             if taken or _is_open(first.text, delimiter):

@@ -27,14 +27,14 @@ _GROUPED = re.compile(r"\d{1,3}(?:[ \u00a0'’]\d{3})+")
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
 _PRIMES = re.compile(r"(?:(\d{1,4})['’′])?\s*(?:(\d{1,2}(?:[.,]\d{1,9})?)(?:[\"”″]|''|’’)?)?")
 _ISO = re.compile(r"P(?:(\d{1,3})D)?T(?:(\d{1,3})H)?(?:(\d{1,5})M)?(?:(\d{1,6}(?:[.,]\d{1,9})?)S)?", re.IGNORECASE)
+_SHEET_DAY = re.compile(r"(?:1899-12-3[01]|1900-01-0[01])[ T]")  # in front of a time, as spreadsheets store it
 _UNIT_NAMES = {
-    3600.0: ("h", "hr", "hrs", "hour", "hours", "std", "stunde", "stunden", "heure", "heures", "hora", "horas", "時間"),
-    60.0: ("m", "min", "mins", "minute", "minutes", "minuten", "minuto", "minutos", "minuti", "分", "分钟"),
-    1.0: ("s", "sec", "secs", "sek", "second", "seconds", "sekunde", "sekunden", "seconde", "secondes")
-    + ("segundo", "segundos", "secondi", "秒"),
-    0.001: ("ms", "msec", "millis", "millisecond", "milliseconds", "millisekunden", "毫秒"),
+    3600.0: "h hr hrs hour hours std stunde stunden heure heures hora horas 時間",
+    60.0: "m min mins minute minutes minuten minuto minutos minuti 分 分钟",
+    1.0: "s sec secs sek second seconds sekunde sekunden seconde secondes segundo segundos secondi 秒",
+    0.001: "ms msec millis millisecond milliseconds millisekunden 毫秒",
 }
-_UNIT = {name: seconds for seconds, names in _UNIT_NAMES.items() for name in names}
+_UNIT = {name: seconds for seconds, names in _UNIT_NAMES.items() for name in names.split()}
 _PART = re.compile(r"(\d{1,15}(?:[.,]\d{1,15})?)\s*([^\W\d_]+)\.?\s*(?:,|and|und|et|y|e)?\s*")
 
 
@@ -49,7 +49,7 @@ def read_duration(value: Any, unit: str = "s") -> float | None:
     text = cell_text(value)
     if text is None:
         return None
-    plain = unicodedata.normalize("NFKC", text.lstrip("'")).strip() if not text.isascii() else text.lstrip("'").strip()
+    plain = _plain(text)
     if (number := _bare(plain)) is not None:
         return _checked(number * SECONDS_OF[unit], text)
     seconds = _clock(plain)
@@ -74,7 +74,7 @@ def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | N
             continue
         if text is None:
             continue
-        text = text.lstrip("'").strip()
+        text = _plain(text)
         if (number := _bare(text)) is not None:
             numbers.append(number)
         elif (found := _CLOCK.fullmatch(text)) and found[1]:
@@ -89,6 +89,11 @@ def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | N
     if len(clocks) >= _CLOCK_ROWS and all(float(seconds) == 0 for _, seconds in clocks) and median(clocks)[0] > 0:
         return "clock", f"{header or 'duration_s'} is read as minutes and seconds: every seconds part is 00"
     return "s", None
+
+
+def _plain(text: str) -> str:
+    text = _SHEET_DAY.sub("", text.lstrip("'"), count=1).strip()
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
 def _bare(text: str) -> float | None:

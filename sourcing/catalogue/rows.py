@@ -64,9 +64,9 @@ class Forms:
 
 
 class RowReader:
-    """Takes rows one by one and gathers `tracks` and `rejected` (dicts of the tables' columns); counts what it mends."""
+    """Takes rows one by one; gathers `tracks` and `rejected` (dicts of the tables' columns), counts what it mends."""
 
-    def __init__(self, audio_root: Path, forms: Forms = Forms()) -> None:
+    def __init__(self, audio_root: Path, forms: Forms) -> None:
         self.audio_root = audio_root.resolve()
         self.forms = forms
         self.tracks: list[dict[str, Any]] = []

@@ -16,9 +16,9 @@ import soundfile
 import soxr
 
 from sourcing.errors import AudioError
+from sourcing.store.audio import header_fault, undecodable
 
 __all__ = [
-    "AUDIO_SUFFIXES",
     "SAMPLE_RATE_HZ",
     "AudioRefused",
     "load_audio",
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 SAMPLE_RATE_HZ = 22_050
-AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 _SILENCE_PEAK = 1e-4  # -80 dBFS
 _READ_S = 10.0
@@ -159,18 +158,23 @@ def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
 
 def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
     """Mono pieces with the file's rate and where they stand: None first, True last (and empty), else False."""
+    cure = "convert it to FLAC, WAV, OGG or MP3"
     if not path.is_file():
-        raise AudioRefused("audio_missing", str(path), "no such file", "correct the path")
+        found = "a folder, not a sound file" if path.is_dir() else "no such file"
+        raise AudioRefused("audio_missing", str(path), found, "correct the path")
+    if why := undecodable(path.name):
+        raise AudioRefused("audio_undecodable", str(path), why, cure)
     try:
         with soundfile.SoundFile(path) as sound:
             rate_hz = sound.samplerate
+            if fault := header_fault(rate_hz, sound.channels):
+                raise AudioRefused("audio_unreadable", str(path), fault, "export it again, or remove it")
             place: bool | None = None
             while len(block := sound.read(round(_READ_S * rate_hz), dtype="float32", always_2d=True)):
                 yield block.mean(axis=1, dtype=np.float32), rate_hz, place
                 place = False
     except soundfile.LibsndfileError as error:
         found = f"cannot be decoded ({error.error_string.strip().rstrip('.')})"
-        cure = "convert it to FLAC, WAV, OGG or MP3"
         raise AudioRefused("audio_unreadable", str(path), found, cure) from None
     if place is not None:
         yield np.empty(0, dtype=np.float32), rate_hz, True

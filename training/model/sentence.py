@@ -19,16 +19,17 @@ from sentence_transformers.base.modules import InputModule
 from torch import Tensor
 
 from sourcing.errors import InputError
-from training.audio.io import AUDIO_SUFFIXES
+from sourcing.store.audio import audio_path
 from training.model.dual import DualEncoder
 
 __all__ = ["AudioTextModule", "as_sentence_transformer"]
 
 
 class AudioTextModule(InputModule):
-    """Routes each input: a string that ends like a sound file, or a waveform, is audio; other strings are text.
+    """Routes each input: a path (see `sourcing.store.audio.audio_path`) or a waveform is audio, other strings are text.
 
-    A sound file's whole track is embedded, from all its windows. A missing file is an AudioError, never a text.
+    A sound file's whole track is embedded, from all its windows. A path that is missing, or of a kind that is not
+    decoded, is an AudioError, never a text.
     """
 
     def __init__(self, dual: DualEncoder) -> None:
@@ -82,9 +83,8 @@ def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
 def _audio_source(value: Any, sample_rate_hz: int) -> str | np.ndarray | None:
     """A path or a mono waveform when `value` is audio, None when it is text."""
     if isinstance(value, str | os.PathLike):
-        name = os.fspath(value)
-        is_path = not isinstance(value, str) or name.lower().endswith(AUDIO_SUFFIXES)
-        return name if is_path else None
+        path = audio_path(value) if isinstance(value, str) else Path(os.fspath(value))
+        return None if path is None else str(path)
     rate_hz = sample_rate_hz
     if isinstance(value, dict) and {"array", "sampling_rate"} <= value.keys():
         value, rate_hz = value["array"], int(value["sampling_rate"])
