@@ -17,7 +17,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from sourcing.catalogue.cells import Refused, cell_text
+from sourcing.catalogue.cells import Refused, as_json, cell_text
 from sourcing.catalogue.dates import year_form
 from sourcing.catalogue.durations import duration_unit
 from sourcing.catalogue.folder import audio_files, open_folder
@@ -99,7 +99,7 @@ def read_catalogue(
     notes = [*column_map.notes]
     forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading.separator, notes)
     reader = RowReader(root, forms)
-    for where, row in _renamed(chain(head, opened.rows), column_map):
+    for where, row in _renamed(chain(head, opened.rows), column_map, opened.header):
         reader.take(where, row)
         advance()
     if mended := {name: count for name, count in reader.mended.items() if count}:
@@ -120,10 +120,11 @@ def catalogue_sha256(path: Path) -> str:
     return hashlib.sha256("".join(listing).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _renamed(rows: Iterator[Row], column_map: ColumnMap) -> Iterator[Row]:
+def _renamed(rows: Iterator[Row], column_map: ColumnMap, header: Sequence[str]) -> Iterator[Row]:
     """The rows under our column names, whatever their case; a row that names one of ours twice is none."""
-    ours = {theirs.strip().casefold(): name for name, theirs in column_map.columns.items()}
-    exact = {theirs: name for name, theirs in column_map.columns.items()}
+    exact = {theirs: ours for ours, theirs in column_map.columns.items()}
+    folded = {theirs.strip().casefold(): ours for theirs, ours in exact.items()}
+    of_their_own = {name for name in header if name not in exact}
     names: dict[str, str] = {}  # the input's column names → ours
     for where, row in rows:
         if not isinstance(row, dict):
@@ -132,17 +133,16 @@ def _renamed(rows: Iterator[Row], column_map: ColumnMap) -> Iterator[Row]:
         renamed: dict[str, Any] = {}
         twice = None
         for theirs, value in row.items():
-            if theirs not in names:
-                names[theirs] = exact.get(theirs) or ours.get(theirs.strip().casefold()) or _free(theirs, ours)
-            name = names[theirs]
-            if name not in renamed or renamed[name] is None or theirs in exact:
-                renamed[name] = value
-            elif value is not None and name in column_map.columns and column_map.columns[name] not in row:
+            if (name := names.get(theirs)) is None:
+                alike = None if theirs in of_their_own else folded.get(theirs.strip().casefold())
+                name = names[theirs] = exact.get(theirs) or alike or _free(theirs)
+            if name in renamed and name in column_map.columns:
                 twice = name
-        yield where, Unreadable(f"it names {twice} twice", repr(sorted(row))) if twice else renamed
+            renamed[name] = value
+        yield where, Unreadable(f"it names {twice} twice", as_json(row)) if twice else renamed
 
 
-def _free(theirs: str, ours: Mapping[str, str]) -> str:
+def _free(theirs: str) -> str:
     """A name for `extra` that is none of our columns."""
     return f"{theirs} (other)" if theirs in Track.column_names() and theirs != "extra" else theirs
 

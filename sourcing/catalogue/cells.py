@@ -12,9 +12,20 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
-__all__ = ["MAXIMUM_CHARACTERS", "Refused", "as_json", "cell_text", "credit", "is_empty", "items", "mended", "visible"]
+__all__ = [
+    "MAXIMUM_CHARACTERS",
+    "Refused",
+    "as_json",
+    "cell_text",
+    "credit",
+    "is_empty",
+    "items",
+    "joined",
+    "mended",
+    "visible",
+]
 
 MAXIMUM_CHARACTERS = 100_000  # of one cell; the longest honest ones are lyrics and texts of a few thousand
 _NAME_KEYS = ("name", "title", "value", "tag", "label", "text", "genre")  # where an object keeps its name
@@ -40,7 +51,7 @@ _LITERAL_LIST = re.compile(
     rf"""(?:array\()?[\[({{]\s*(?:(?:{_QUOTED}|None|nan)[\s,]*)+[\])}}](?:,\s*dtype=\w+\))?\)?""", re.DOTALL
 )
 _EMPTY_LIST = re.compile(r"(?:\[\s*\]|\(\s*\)|\{\s*\}|set\(\)|array\(\[\].*\))")
-_LITERAL_OBJECT = re.compile(r"""[\[(\s]*\{\s*['"]""")
+_PRINTED = re.compile(r"""[\[({\s]*[\[{]\s*[uUbB]?['"]""")
 _PROGRAM = re.compile(
     r"<[\w.'< >]+ at 0x[0-9A-Fa-f]+>|<(?:class|function|module|bound method|built-in) .*>|\[object \w+\]"
     r"|(?:datetime\.\w+|(?:Ordered|default)[Dd]ict|Decimal|Timestamp|Timedelta|array|frozenset|dict_\w+|Series|memoryview"
@@ -89,15 +100,21 @@ def cell_text(value: Any) -> str | None:
 
 def credit(value: Any, *, single: bool = False) -> str | None:
     """A name, or the names of a list as a credit "X, Y"; Refused where `single` and there are two."""
-    if isinstance(value, Mapping) or (not isinstance(value, str) and not _is_list(value)):
+    if isinstance(value, Mapping):
         return _item(value)
-    printed = _literal(value) if isinstance(value, str) else value
-    names = items(value) if printed is not None else [cell_text(value) or ""]
+    printed = _literal(value) if isinstance(value, str) else value if _is_list(value) else None
+    if printed is None:
+        return cell_text(value)
+    names = items(printed)
     if single and len(names) > 1:
-        return _refuse(f"a list of {len(names)}")
-    if not single and len(names) == 1:
-        names = re.split(r"\s*[;|\x1f]\s*", names[0])
-    return ", ".join(dict.fromkeys(name for name in names if name)) or None
+        return cast("str", _refuse(f"a list of {len(names)}"))
+    return ", ".join(names) or None
+
+
+def joined(text: str) -> str:
+    """A credit whose names are parted by `;` or `|`, which no name holds, parted by commas."""
+    names = filter(None, re.split(r"\s*[;|\x1f]\s*", text))
+    return ", ".join(dict.fromkeys(names))
 
 
 def items(value: Any, separator: str | None = None) -> list[str]:
@@ -185,11 +202,10 @@ def _string(text: str) -> str | None:
         text = text[2:-1].strip()
     if _BYTES.fullmatch(text):
         text = _unquoted(text).strip()
-    if (text[:1] in "<[({" and text[-1:] in ">])}") or text.endswith(")"):
-        if _PROGRAM.fullmatch(text):
-            _refuse("what a program prints of an object")
-        if _LITERAL_OBJECT.match(text) and ":" in text and text.rstrip("]) ").endswith("}"):
-            _refuse("an object")
+    if text[:1] in "[{" and _PRINTED.match(text):
+        _refuse("a list or an object as a program prints it")
+    if text[-1:] in ">])" and _PROGRAM.fullmatch(text):
+        _refuse("what a program prints of an object")
     return text or None
 
 

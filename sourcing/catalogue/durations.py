@@ -25,7 +25,7 @@ _CLOCK_ROWS = 3
 _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,15})?(?:[eE][+-]?\d{1,2})?")
 _GROUPED = re.compile(r"\d{1,3}(?:[ \u00a0'’]\d{3})+")
 _CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
-_PRIMES = re.compile(r"(?:(\d{1,4})['’′])?\s*(?:(\d{1,2}(?:[.,]\d{1,9})?)(?:[\"”″]|''|’’)?)?")
+_PRIMES = re.compile(r"(?:(\d{1,4})['’′])?\s*(?:(\d{1,2}(?:[.,]\d{1,9})?)(?:[\"”″]|''|’’|′′)?)?")
 _ISO = re.compile(r"P(?:(\d{1,3})D)?T(?:(\d{1,3})H)?(?:(\d{1,5})M)?(?:(\d{1,6}(?:[.,]\d{1,9})?)S)?", re.IGNORECASE)
 _SHEET_DAY = re.compile(r"(?:1899-12-3[01]|1900-01-0[01])[ T]")  # in front of a time, as spreadsheets store it
 _UNIT_NAMES = {
@@ -51,7 +51,7 @@ def read_duration(value: Any, unit: str = "s") -> float | None:
         return None
     plain = _plain(text)
     if (number := _bare(plain)) is not None:
-        return _checked(number * SECONDS_OF[unit], text)
+        return _checked(round(number * SECONDS_OF[unit], 1 if unit == "day" else 6), text)
     seconds = _clock(plain)
     return _checked(seconds if unit != "clock" else seconds / 60, text)
 

@@ -31,7 +31,17 @@ _MAGIC = {
     b"%PDF": "a PDF; export it as CSV",
 }
 _WESTERN = ("cp1252", "mac_roman", "cp1250")
-_OTHERS = ("cp932", "gb18030", "big5", "euc_kr", "euc_jp", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874")
+#: Scripts that other encodings hold, as Unicode names their letters.
+_ALPHABETS = {"cp1251": "CYRILLIC", "koi8_r": "CYRILLIC", "cp1253": "GREEK", "cp1255": "HEBREW", "cp1256": "ARABIC"}
+_ALPHABETS |= {"cp874": "THAI"}
+#: East Asian encodings, and the leading bytes of the characters that are in daily use (in that of the second name).
+_IDEOGRAPHS = {
+    "euc_kr": ("euc_kr", 0xC8),
+    "cp932": ("shift_jis", 0x98),
+    "gb18030": ("gb2312", 0xD7),
+    "big5": ("big5", 0xC6),
+    "euc_jp": ("euc_jp", 0xCF),
+}
 _NAMES = {"cp1252": "Windows-1252", "cp1250": "Windows-1250", "cp1251": "Windows-1251", "mac_roman": "Mac Roman"}
 _NAMES |= {"cp932": "Shift-JIS", "gb18030": "GB 18030", "big5": "Big5", "euc_kr": "EUC-KR", "cp1253": "Windows-1253"}
 _HEAD_BYTES = 200_000
@@ -122,15 +132,40 @@ def _utf8_faults(head: bytes, rest: IO[bytes]) -> tuple[int, int]:
 
 
 def _guess(head: bytes) -> str:
-    """Western where bytes beyond ASCII stand alone among letters; else what charset-normalizer finds."""
-    high = [place for place, byte in enumerate(head) if byte > 0x7F]
-    in_runs = sum(place + 1 in runs or place - 1 in runs for runs in [set(high)] for place in high)
+    """Western where bytes beyond ASCII stand alone among letters; else the encoding that gives letters in daily use."""
+    high = {place for place, byte in enumerate(head) if byte > 0x7F}
+    in_runs = sum(place + 1 in high or place - 1 in high for place in high)
     if in_runs <= 0.4 * len(high):
         return max(_WESTERN, key=lambda codec: (_likeness(head, codec), -_WESTERN.index(codec)))
-    from charset_normalizer import from_bytes
+    scores = {codec: _in_use(head, codec) for codec in (*_IDEOGRAPHS, *_ALPHABETS)}
+    best = max(scores, key=lambda codec: scores[codec])
+    return best if scores[best] > 0.3 else "cp1252"
 
-    best = from_bytes(head, cp_isolation=[*_OTHERS, *_WESTERN]).best()
-    return best.encoding if best else "cp1252"
+
+def _in_use(head: bytes, codec: str) -> float:
+    """The share of signs beyond ASCII that are in daily use where the encoding is, from -1 to 1."""
+    try:
+        text = codecs.getincrementaldecoder(codec)().decode(head)
+    except UnicodeDecodeError:
+        return -1.0
+    if codec in _ALPHABETS:
+        text = f" {text} "
+        signs = [place for place, sign in enumerate(text) if sign > "\x7f"]
+        odd = sum(text[place].isupper() and text[place - 1].islower() for place in signs)
+        own = sum(unicodedata.name(text[place], "").startswith(_ALPHABETS[codec]) for place in signs)
+        return (2 * own - len(signs) - 2 * odd) / max(len(signs), 1)
+    signs_in_use = [_is_in_use(sign, *_IDEOGRAPHS[codec]) for sign in text if sign > "\x7f"]
+    return sum(1 if known else -1 for known in signs_in_use) / max(len(signs_in_use), 1)
+
+
+def _is_in_use(sign: str, codec: str, last: int) -> bool:
+    if "\u3040" <= sign <= "\u30ff":  # kana, which all East Asian encodings hold
+        return codec in ("shift_jis", "euc_jp")
+    try:
+        code = sign.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return len(code) > 1 and code[0] <= last
 
 
 def _likeness(head: bytes, codec: str) -> float:

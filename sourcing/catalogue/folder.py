@@ -18,9 +18,7 @@ __all__ = ["COLUMNS", "audio_files", "open_folder"]
 COLUMNS = ["track_id", "title", "artist", "album", "year", "isrc", "mbid", "duration_s", "language", "tags", "audio"]
 
 _RECORDING_IDS = ("musicbrainz_trackid", "musicbrainz track id", "musicbrainz recording id", "musicbrainz/track id")
-_UFID = re.compile(rb"UFID.{6}http://musicbrainz\.org\x00([0-9a-f-]{36})", re.DOTALL)
-_UFID_2 = re.compile(rb"UFI.{3}http://musicbrainz\.org\x00([0-9a-f-]{36})", re.DOTALL)
-_ID3_BYTES = 1_000_000
+_UFID = "http://musicbrainz.org\0"  # whose identifier Picard writes for a recording
 
 
 def open_folder(folder: Path) -> Opened:
@@ -91,30 +89,19 @@ def _tags(path: Path) -> dict[str, Any] | str:
         missing_bytes = header.missing_bytes
     artists = [each for each in [found.artist, *other.get("artist", [])] if each]
     genres = [each for each in [found.genre, *other.get("genre", [])] if each]
+    owned = (each.removeprefix(_UFID) for each in other.get("ufid", []) if each.startswith(_UFID))
     return {
         "title": found.title,
         "artist": artists or found.albumartist,
         "album": found.album,
         "year": found.year,
         "isrc": next(iter(other.get("isrc") or []), None),
-        "mbid": next((other[name][0] for name in _RECORDING_IDS if other.get(name)), None) or _ufid(path),
+        "mbid": next((other[name][0] for name in _RECORDING_IDS if other.get(name)), None) or next(owned, None),
         "duration_s": f"{duration_s:.6f} s" if duration_s else None,
         "language": next(iter(other.get("language") or []), None),
         "tags": genres,
         "missing_bytes": missing_bytes,
     }
-
-
-def _ufid(path: Path) -> str | None:
-    """The recording id that Picard writes into an ID3 frame tinytag leaves out."""
-    with path.open("rb") as stream:
-        head = stream.read(10)
-        if head[:3] != b"ID3":
-            return None
-        size = (head[6] & 0x7F) << 21 | (head[7] & 0x7F) << 14 | (head[8] & 0x7F) << 7 | (head[9] & 0x7F)
-        tag = stream.read(min(size, _ID3_BYTES))
-    found = (_UFID if head[3] > 2 else _UFID_2).search(tag)
-    return found[1].decode() if found else None
 
 
 def _ids_of_files(names: list[str]) -> dict[str, str]:

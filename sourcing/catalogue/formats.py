@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from sourcing.catalogue.cells import as_json
 from sourcing.catalogue.delimited import find_layout, lines_of, read_records
 from sourcing.catalogue.encodings import open_text
 from sourcing.catalogue.mapping import field_of
@@ -94,8 +95,10 @@ def _with_columns(steps: Iterator[Any]) -> Opened:
     """As `_primed`, with the columns of the first rows as header."""
     opened = _primed(steps)
     head = list(islice(opened.rows, HEAD_ROWS))
-    columns = dict.fromkeys(name for _, row in head if isinstance(row, dict) for name in row)
-    return Opened(chain(head, opened.rows), list(columns), opened.notes)
+    columns: dict[str, str] = {}  # of spellings that differ in case the first
+    for name in (name for _, row in head if isinstance(row, dict) for name in row):
+        columns.setdefault(name.strip().casefold(), name)
+    return Opened(chain(head, opened.rows), list(columns.values()), opened.notes)
 
 
 def _read_delimited(path: Path, encoding: str | None) -> Iterator[Any]:
@@ -143,19 +146,18 @@ def _read_json(path: Path, encoding: str | None) -> Iterator[Any]:
     with open_text(path, encoding) as (stream, notes):
         yield [], notes
         lines = lines_of(stream)
-        first = next((line for line in lines if line.text.strip()), None)
-        if first is None:
-            return
-        if not isinstance(_json_row(first.text), dict):
+        filled = (line for line in lines if line.text.strip())
+        head = list(islice(filled, 2))
+        row = _json_row(head[0].text) if head else None
+        if head and (not isinstance(row, dict) or (len(head) == 1 and not _known_names(list(row)))):
             with open_text(path, encoding) as (whole, _):
                 listed = _listed(whole.read(_JSON_BYTES))
             if listed is not None:
                 for number, item in enumerate(listed, start=1):
                     yield f"{path.name} item {number}", _checked(item, item)
                 return
-        for line in chain([first], lines):
-            if line.text.strip():
-                yield f"{path.name} row {line.number}", _checked(_json_row(line.text), line.text)
+        for line in chain(head, filled):
+            yield f"{path.name} row {line.number}", _checked(_json_row(line.text), line.text)
 
 
 def _json_row(text: str) -> Any:
@@ -188,7 +190,7 @@ def _listed(text: str) -> list[Any] | None:
 def _checked(found: Any, raw: Any) -> dict[str, Any] | Unreadable:
     if isinstance(found, Unreadable):
         return found
-    raw = raw if isinstance(raw, str) else repr(raw)[:2_000]
+    raw = raw if isinstance(raw, str) else as_json(raw)
     if not isinstance(found, dict):
         return Unreadable("it is not a JSON object", raw)
     level: list[Any] = [found]

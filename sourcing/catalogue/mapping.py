@@ -68,9 +68,8 @@ class ColumnMap:
     def lines(self) -> list[str]:
         """The map in words, a line a column."""
         made = ["track_id: the file has none; made from the ISRC, else from artist, title, album and length"]
-        told = [
-            f"{ours}: {theirs!r}{' (a guess)' if ours in self.guessed else ''}" for ours, theirs in self.columns.items()
-        ]
+        others = {ours: theirs for ours, theirs in self.columns.items() if theirs != ours}
+        told = [f"{ours}: {theirs!r}{' (a guess)' if ours in self.guessed else ''}" for ours, theirs in others.items()]
         return (made if self.ids_made else []) + told
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
-from sourcing.catalogue.cells import Refused, as_json, cell_text, credit, is_empty, items, mended, visible
+from sourcing.catalogue.cells import Refused, as_json, cell_text, credit, is_empty, items, joined, mended, visible
 from sourcing.catalogue.dates import read_year
 from sourcing.catalogue.durations import read_duration
 from sourcing.catalogue.formats import Doubtful, Unreadable
@@ -132,6 +132,7 @@ class RowReader:
         try:
             text = credit(value, single=name == "title")
             text = text and self._mended(name, text)
+            text = joined(text) if text and name == "artist" else text
         except Refused as refused:
             raise Refused(f"{name}_not_text", f"{name} is {refused.finding}; write it as text") from None
         if not text or (is_empty(text) and text.casefold() not in _WORDS):

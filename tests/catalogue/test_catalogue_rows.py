@@ -146,7 +146,7 @@ def test_audio_that_is_not_there_is_emptied_and_told_and_the_track_kept(tmp_path
         ("year", "MCMXCIX", "year_illegal"),
         ("year", 999, "year_illegal"),
         ("year", "19990", "year_illegal"),
-        ("duration_s", "3:45", "duration_illegal"),
+        ("duration_s", "3:75", "duration_illegal"),
         ("duration_s", -1, "duration_illegal"),
         ("duration_s", "inf", "duration_illegal"),
         ("language", "English please", "language_illegal"),
@@ -222,7 +222,7 @@ def test_parquet_reads_as_csv_does_and_a_tracks_table_comes_back_as_it_was(tmp_p
 
 def test_columns_of_other_names_and_cases_are_mapped(tmp_path: Path) -> None:
     read = _csv(
-        tmp_path, "ID,Title,Performer,title \n1,Song,Ada,x\n", columns={"track_id": "id", "artist": "performer"}
+        tmp_path, "ID,Title,Performer,subtitle \n1,Song,Ada,x\n", columns={"track_id": "id", "artist": "performer"}
     )
     assert read.tracks.select("track_id", "title", "artist").rows() == [("1", "Song", "Ada")]
     with pytest.raises(UsageError, match="not one of ours"):
@@ -248,9 +248,8 @@ def test_a_file_without_our_columns_is_refused_by_those_it_has(tmp_path: Path) -
     [
         ("c.csv", b"", "holds no tracks"),
         ("c.csv", b"track_id,title,artist\n", "holds no tracks"),
-        ("c.csv", b"track_id,title,artist\na,caf\xe9,b\n", r"not UTF-8 \(byte "),
         ("c.parquet", b"PAR1", "not Parquet"),
-        ("c.xlsx", b"", "says no format we read"),
+        ("c.docx", b"", "says no format we read"),
         ("gone/c.csv", None, "no such file"),
     ],
 )
