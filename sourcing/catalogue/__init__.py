@@ -22,8 +22,9 @@ from sourcing.catalogue.dates import year_form
 from sourcing.catalogue.durations import duration_unit
 from sourcing.catalogue.folder import audio_files, open_folder
 from sourcing.catalogue.formats import HEAD_ROWS, Row, Unreadable, open_file
+from sourcing.catalogue.identifiers import is_legal_id
 from sourcing.catalogue.mapping import ColumnMap, Wanted, map_columns
-from sourcing.catalogue.rows import FAILED, VALUE_REASONS, Forms, RowReader, is_legal_id
+from sourcing.catalogue.rows import FAILED, VALUE_REASONS, Forms, RowReader
 from sourcing.errors import CatalogueError
 from sourcing.store import Rejected, Track
 from sourcing.store.audio import AUDIO_SUFFIXES, DECODABLE_SUFFIXES, is_audio_name

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, NoReturn
 
 __all__ = [
     "MAXIMUM_CHARACTERS",
@@ -88,14 +88,14 @@ def cell_text(value: Any) -> str | None:
         try:
             return _string(value.decode("utf-8"))
         except UnicodeDecodeError:
-            return _refuse("bytes that are not UTF-8 text")
+            _refuse("bytes that are not UTF-8 text")
     if isinstance(value, date | time):
         return value.isoformat()
     if isinstance(value, timedelta):
         return _number(value.total_seconds())
     if isinstance(value, Mapping):
-        return _refuse("an object")
-    return _refuse("a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}")
+        _refuse("an object")
+    raise Refused("not_text", "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}")
 
 
 def credit(value: Any, *, single: bool = False) -> str | None:
@@ -107,7 +107,7 @@ def credit(value: Any, *, single: bool = False) -> str | None:
         return cell_text(value)
     names = items(printed)
     if single and len(names) > 1:
-        return cast("str", _refuse(f"a list of {len(names)}"))
+        _refuse(f"a list of {len(names)}")
     return ", ".join(names) or None
 
 
@@ -213,7 +213,7 @@ def _number(value: float) -> str | None:
     if math.isnan(value):
         return None
     if math.isinf(value):
-        return _refuse("an infinite number")
+        _refuse("an infinite number")
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
@@ -250,7 +250,7 @@ def _unquoted(quoted: str) -> str:
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
-        return _refuse("bytes that are not UTF-8 text")
+        _refuse("bytes that are not UTF-8 text")
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -261,5 +261,5 @@ def _unescaped(found: re.Match[str]) -> str:
     return chr(int(sign, 8)) if sign[0] in "01234567" else _SIMPLE_ESCAPES.get(sign, sign)
 
 
-def _refuse(finding: str) -> Any:
+def _refuse(finding: str) -> NoReturn:
     raise Refused("not_text", finding)

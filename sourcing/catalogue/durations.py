@@ -86,7 +86,11 @@ def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | N
             return "ms", f"{header or 'duration_s'} is read as milliseconds: its median is {middle:,.0f}"
         if middle < _DAY_MEDIAN:
             return "day", f"{header or 'duration_s'} is read as parts of a day, as spreadsheets keep times"
-    if len(clocks) >= _CLOCK_ROWS and all(float(seconds) == 0 for _, seconds in clocks) and median(clocks)[0] > 0:
+    if (
+        len(clocks) >= _CLOCK_ROWS
+        and all(float(seconds) == 0 for _, seconds in clocks)
+        and median(hours for hours, _ in clocks) > 0
+    ):
         return "clock", f"{header or 'duration_s'} is read as minutes and seconds: every seconds part is 00"
     return "s", None
 

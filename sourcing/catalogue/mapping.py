@@ -104,7 +104,8 @@ def map_columns(
             columns[ours] = _only(thing, ours, alike)
         elif (theirs := wanted.remembered.get(ours, "")) in header and theirs not in columns.values():
             columns[ours] = theirs
-    guessed, notes = {}, []
+    guessed: dict[str, str] = {}
+    notes: list[str] = []
     if wanted.guess != "none":
         guessed, notes = _guessed(thing, header, columns, unusable or {})
     missing = [name for name in NEEDED if name not in {**columns, **guessed}]

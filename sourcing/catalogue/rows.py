@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from sourcing.catalogue.cells import Refused, as_json, cell_text, credit, is_emp
 from sourcing.catalogue.dates import read_year
 from sourcing.catalogue.durations import read_duration
 from sourcing.catalogue.formats import Doubtful, Unreadable
+from sourcing.catalogue.identifiers import made_id, one_text, read_isrc, read_mbid, read_track_id
 from sourcing.catalogue.tongues import read_language
 from sourcing.store import Track
 from sourcing.store.audio import undecodable
-from sourcing.store.schemas import TRACK_ID_PATTERN
 
-__all__ = ["FAILED", "VALUE_REASONS", "Forms", "RowReader", "is_legal_id"]
+__all__ = ["FAILED", "VALUE_REASONS", "Forms", "RowReader"]
 
 T = TypeVar("T")
 
@@ -44,12 +43,7 @@ FAILED = "row_failed"  # a row that something here could not bear: a bug, told w
 _SAMPLE_CHARACTERS = 2000  # of a rejected row, enough for a person to see what it was
 _NAME_CHARACTERS = 2000  # longer is no title and no artist
 _EXTRA_CHARACTERS = 1_000_000
-_ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
-_MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_SPOTIFY = re.compile(r"https?://open\.spotify\.com/(?:[\w-]+/)?track/(\w+)(?:[?#].*)?")
-_SIGNS = {" ": "a space", "/": "a slash", "\\": "a backslash", "\t": "a tab"}
 _OURS = frozenset(Track.column_names()) - {"extra"}
-_ID_CURE = "use letters, digits, . _ : -"
 _WORDS = frozenset({"none", "null", "nan", "nil", "na", "undefined"})  # for nothing, but names as well
 
 
@@ -106,18 +100,18 @@ class RowReader:
         self.rejected.append({**facts, "reason": refused.reason, "finding": _kept(refused.finding)})
 
     def _track(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        track_id = None if self.forms.ids_made else self._track_id(_id_text(row.get("track_id")))
+        track_id = None if self.forms.ids_made else self._free_id(read_track_id(row.get("track_id")))
         track: dict[str, Any] = {name: self._name(name, row.get(name)) for name in ("title", "artist")}
         audio = self._audio(self._optional("audio", cell_text, row.get("audio")))
         track |= {
             "album": self._optional("album", lambda value: self._mended("album", credit(value)), row.get("album")),
             "year": self._optional("year", lambda value: read_year(value, self.forms.year_form), row.get("year")),
-            "isrc": self._value(_isrc, self._code(row, "isrc")),
-            "mbid": self._value(_mbid, self._code(row, "mbid")),
+            "isrc": self._value(read_isrc, self._code(row, "isrc")),
+            "mbid": self._value(read_mbid, self._code(row, "mbid")),
             "duration_s": self._optional(
                 "duration_s", lambda value: read_duration(value, self.forms.duration_unit), row.get("duration_s")
             ),
-            "language": self._value(read_language, self._optional("language", _single, row.get("language"))),
+            "language": self._value(read_language, self._optional("language", one_text, row.get("language"))),
             "audio": audio,
             "group_id": self._optional("group_id", cell_text, row.get("group_id")),
             "tags": self._optional("tags", self._tags, row.get("tags")) or [],
@@ -125,7 +119,7 @@ class RowReader:
             "labels": self._labels(row.get("labels")),
             "extra": self._extra(row),
         }
-        return {"track_id": track_id or self._made_id(track), **track}
+        return {"track_id": track_id or self._free_id(made_id(track)), **track}
 
     def _name(self, name: str, value: Any) -> str:
         """A title or an artist credit, which a row is nothing without."""
@@ -153,15 +147,8 @@ class RowReader:
 
     def _code(self, row: Mapping[str, Any], name: str) -> str | None:
         """A cell that holds a code: without the apostrophe that keeps a spreadsheet from counting it."""
-        text = self._optional(name, _single, row.get(name))
+        text = self._optional(name, one_text, row.get(name))
         return text.lstrip("'").strip() or None if text else None
-
-    def _made_id(self, track: Mapping[str, Any]) -> str:
-        """The ISRC, else a hash of what names the recording: the same for the same row in any file."""
-        seconds = round(track["duration_s"]) if track["duration_s"] else ""
-        named = [" ".join(str(track[name] or "").casefold().split()) for name in ("artist", "title", "album")]
-        digest = hashlib.sha256(json.dumps([*named, seconds]).encode()).hexdigest()[:16]
-        return self._track_id(f"isrc:{track['isrc']}" if track["isrc"] else f"made:{digest}")
 
     def _tags(self, value: Any) -> list[str]:
         return [tag for tag in (self._mended("tags", each) for each in items(value, self.forms.separator)) if tag]
@@ -179,15 +166,7 @@ class RowReader:
             )
             return None
 
-    def _track_id(self, track_id: str | None) -> str:
-        if not track_id:
-            raise Refused("track_id_missing", "track_id is empty; give every track a name of its own")
-        if not re.fullmatch(TRACK_ID_PATTERN, track_id):
-            if len(track_id) > 128:
-                found = f'track_id "{track_id[:20]}…" has {len(track_id)} characters; use 128 at most'
-                raise Refused("track_id_illegal", found)
-            sign = next(char for char in track_id if not re.fullmatch(TRACK_ID_PATTERN, char))
-            raise Refused("track_id_illegal", f'track_id "{track_id}" has {_SIGNS.get(sign, repr(sign))}; {_ID_CURE}')
+    def _free_id(self, track_id: str) -> str:
         if track_id in self._where_of:
             found = f'track_id "{track_id}" is taken by {self._where_of[track_id]}; remove one or rename it'
             raise Refused("track_id_duplicate", found)
@@ -268,45 +247,9 @@ class RowReader:
         return labels
 
 
-def _isrc(text: str) -> str:
-    bare = re.sub(r"[\s-]", "", text).upper().removeprefix("ISRC")
-    if not _ISRC.fullmatch(bare):
-        raise Refused("isrc_illegal", f'isrc "{text[:60]}" is not two letters, three letters or digits, seven digits')
-    return bare
-
-
-def _mbid(text: str) -> str:
-    bare = text.lower().rstrip("/").rsplit("/", 1)[-1]  # also taken from the address of a recording's page
-    if not _MBID.fullmatch(bare):
-        raise Refused(
-            "mbid_illegal", f'mbid "{text[:60]}" is not a MusicBrainz id; copy the recording\'s 36 characters'
-        )
-    return bare
-
-
-def is_legal_id(text: str) -> bool:
-    """Whether a cell can name a track."""
-    found = _id_text(text)
-    return bool(found and re.fullmatch(TRACK_ID_PATTERN, found))
-
-
-def _id_text(value: Any) -> str | None:
-    try:
-        text = (_single(value) or "").lstrip("'").strip()
-    except Refused as refused:
-        raise Refused("track_id_not_text", f"track_id is {refused.finding}; write it as text") from None
-    found = _SPOTIFY.fullmatch(text)
-    return f"spotify:track:{found[1]}" if found else None if is_empty(text) else text
-
-
-def _single(value: Any) -> str | None:
-    """The text of a cell, or of a list of one."""
-    listed = [each for each in value if each is not None] if isinstance(value, list | tuple) else []
-    return cell_text(listed[0] if len(listed) == 1 else value)
-
-
 def _filled(value: Any) -> bool:
-    return value is not None and value == value and not (isinstance(value, str) and not value.strip())
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is not None and not is_nan and not (isinstance(value, str) and not value.strip())
 
 
 def _kept(text: str) -> str:

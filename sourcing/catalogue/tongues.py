@@ -66,7 +66,7 @@ def _names() -> dict[str, str]:
     for tongue in _NAMED_IN:
         for code, name in Locale(tongue).languages.items():
             names.setdefault(name.casefold(), code.replace("_", "-"))
-    for code in english:
+    for code in map(str, english):
         if len(code) > 2:
             continue
         try:

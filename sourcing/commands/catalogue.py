@@ -45,7 +45,7 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 @click.option("--encoding", help="Of a text file, e.g. cp1252.  [default: told by its bytes]")
 @click.pass_obj
 def import_catalogue(
-    invocation: Invocation, path: Path, columns: dict[str, str], yes: bool, dry_run: bool, **layout: str | None
+    invocation: Invocation, /, path: Path, columns: dict[str, str], yes: bool, dry_run: bool, **layout: str | None
 ) -> None:
     """Read tracks from PATH: CSV, JSON (lines), Parquet or Excel, or a folder of tagged audio files.
 

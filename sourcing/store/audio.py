@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "DECODABLE_SUFFIXES",
     "MAXIMUM_CHANNELS",
     "SAMPLE_RATES_HZ",
     "UNDECODABLE_SUFFIXES",
@@ -21,12 +22,11 @@ __all__ = [
     "undecodable",
 ]
 
-#: What training decodes (libsndfile).
-DECODABLE_SUFFIXES = (".aif", ".aifc", ".aiff", ".caf", ".flac", ".mp2", ".mp3", ".oga", ".ogg", ".opus", ".rf64")
-DECODABLE_SUFFIXES += (".w64", ".wav", ".wave")
-#: Sound all the same, but of codecs libsndfile has not: their tags are read, their sound is not.
-UNDECODABLE_SUFFIXES = (".aac", ".ac3", ".alac", ".amr", ".ape", ".dff", ".dsf", ".dts", ".m4a", ".m4b", ".m4r", ".mid")
-UNDECODABLE_SUFFIXES += (".midi", ".mka", ".mp1", ".mp4", ".mpc", ".ra", ".spx", ".tta", ".webm", ".wma", ".wv")
+#: What training decodes (libsndfile), and what is sound all the same, but of codecs libsndfile has not.
+_DECODED = "aif aifc aiff caf flac mp2 mp3 oga ogg opus rf64 w64 wav wave"
+_NOT_DECODED = "aac ac3 alac amr ape dff dsf dts m4a m4b m4r mid midi mka mp1 mp4 mpc ra spx tta webm wma wv"
+DECODABLE_SUFFIXES = tuple(f".{kind}" for kind in _DECODED.split())
+UNDECODABLE_SUFFIXES = tuple(f".{kind}" for kind in _NOT_DECODED.split())
 AUDIO_SUFFIXES = tuple(sorted(DECODABLE_SUFFIXES + UNDECODABLE_SUFFIXES))
 
 SAMPLE_RATES_HZ = (1_000, 768_000)  # no recording lies outside; resampling from 1 Hz makes gigabytes of nothing

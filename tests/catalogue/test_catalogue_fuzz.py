@@ -30,7 +30,7 @@ PRINTED = re.compile(
     r"""[bB]('([^'\\]|\\.)*'|"([^"\\]|\\.)*")|[\[{]\s*[uUbB]?['"].*|<.* at 0x\w+>|\[object \w+\]|datetime\.\w+\(.*\)""",
     re.DOTALL,
 )
-FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 texts = st.one_of(
     st.sampled_from([cell for cell in CORPUS if isinstance(cell, str)]),
@@ -47,6 +47,7 @@ foreign = st.one_of(
     cells,
     st.binary(max_size=20),
     st.decimals(allow_nan=True),
+    st.just(Decimal("sNaN")),
     st.dates(),
     st.datetimes(),
     st.times(),

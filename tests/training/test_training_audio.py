@@ -148,3 +148,43 @@ def test_filling_the_cache_keeps_the_good_and_names_the_bad(tmp_path: Path) -> N
     files = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
     assert len(files) == 3
     assert all(file.suffix == ".s16" for file in files)
+
+
+@pytest.mark.parametrize("rate_hz", [1, 999, 800_000, 2_000_000_000])
+def test_a_rate_no_recording_has_is_refused_before_anything_is_held(tmp_path: Path, rate_hz: int) -> None:
+    path = tmp_path / "odd.wav"
+    soundfile.write(path, np.zeros(4_000), 22_050, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[24:28] = rate_hz.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(AudioRefused, match="samples a second") as caught:
+        next(stream_blocks(path))
+    assert caught.value.reason == "audio_unreadable"
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".AAC", ".wma"])
+def test_what_is_never_decoded_is_named_by_its_kind(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"x" * 100)
+    with pytest.raises(AudioRefused, match=rf"\{suffix.lower()} files cannot be decoded; convert it") as caught:
+        load_audio(tmp_path / f"a{suffix}")
+    assert caught.value.reason == "audio_undecodable"
+
+
+@pytest.mark.parametrize("suffix", [".aiff", ".ogg", ".w64", ".caf"])
+def test_the_rarer_formats_are_read_whatever_their_case(tmp_path: Path, suffix: str) -> None:
+    path = write_tone(tmp_path / f"tone{suffix}")
+    path = path.rename(path.with_suffix(".OGA" if suffix == ".ogg" else suffix.upper()))
+    assert len(load_audio(path)) > 20_000
+
+
+@pytest.mark.parametrize("name", ["noise.raw", "noise", "noise.wav", "noise.flac", "noise.mp3"])
+def test_noise_is_refused_in_one_sentence_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(AudioRefused):
+        load_audio(tmp_path / name)
+
+
+def test_a_folder_is_no_sound_file(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").mkdir()
+    with pytest.raises(AudioRefused, match="a folder, not a sound file"):
+        load_audio(tmp_path / "a.wav")

@@ -206,3 +206,27 @@ def test_importing_training_imports_no_torch() -> None:
     code = "import sys, training; training.load_model; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_looks_like_a_path_never_becomes_words(folder: Path, tmp_path: Path) -> None:
+    model = load_model(folder)
+    (tmp_path / "song.M4A").write_bytes(b"x" * 100)
+    (tmp_path / "noise").write_bytes(b"x" * 100)
+    (tmp_path / "link.mp3").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.wav").mkdir()
+    tone = write_tone(tmp_path / "a b.wav")
+    cases = {
+        str(tmp_path / "song.M4A"): "cannot be decoded",
+        str(tmp_path / "noise"): "cannot be decoded",
+        str(tmp_path / "link.mp3"): "no such file",
+        f"file://{tmp_path}/gone.oga": "no such file",
+        "~/gone.aiff": "no such file",
+        str(tmp_path / "folder.wav"): "a folder",
+        str(tmp_path): "a folder",
+    }
+    for text, found in cases.items():
+        with pytest.raises(AudioError, match=found):
+            model.encode(["fine", text])
+    expected = model.encode([str(tone)])
+    assert np.array_equal(model.encode([f"file://{tmp_path}/a%20b.wav"]), expected)
+    assert np.array_equal(model.encode([f" {tone} "]), expected)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from sourcing.errors import CheckpointError, InputError
+from sourcing.errors import AudioError, CheckpointError, InputError
 from training.index import TrackIndex
 from training.model.dual import DualEncoder
 from training.search import search_like, search_text
@@ -47,3 +47,9 @@ def test_no_words_and_another_models_index_are_refused(dual: DualEncoder, index:
     other = TrackIndex(index.embeddings, index.tracks, "0" * 64)
     with pytest.raises(CheckpointError, match="another model"):
         search_text(dual, other, "calm")
+
+
+@pytest.mark.parametrize("text", ["song.flac", "~/song.M4A", "file:///music/song.ogg", __file__])
+def test_a_path_never_becomes_words(dual: DualEncoder, index: TrackIndex, text: str) -> None:
+    with pytest.raises(AudioError, match="the path of a file where words are wanted"):
+        search_text(dual, index, text)
