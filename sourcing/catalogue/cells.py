@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NoReturn
 
 __all__ = [
@@ -59,6 +60,7 @@ _PROGRAM = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|.)", re.DOTALL)
+_ODD_FIRST, _ODD_LAST = frozenset("=bB[{<"), frozenset(">])")  # of text that may be a value's print
 _SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -113,7 +115,9 @@ def credit(value: Any, *, single: bool = False) -> str | None:
 
 def joined(text: str) -> str:
     """A credit whose names are parted by `;` or `|`, which no name holds, parted by commas."""
-    names = filter(None, re.split(r"\s*[;|\x1f]\s*", text))
+    if ";" not in text and "|" not in text:
+        return text
+    names = filter(None, re.split(r"\s*[;|]\s*", text))
     return ", ".join(dict.fromkeys(names))
 
 
@@ -143,8 +147,11 @@ def visible(text: str) -> bool:
     return any(unicodedata.category(sign)[0] in "LNPS" and sign not in _BLANK for sign in text)
 
 
+@lru_cache(10_000)  # names of artists and albums come again
 def mended(text: str) -> str:
     """The text with double encoding and HTML entities undone, on one line."""
+    if text.isascii() and "&" not in text and text.isprintable():
+        return text
     import ftfy
 
     if not text.isascii():
@@ -153,8 +160,9 @@ def mended(text: str) -> str:
         if "&" not in text:
             break
         text = ftfy.fixes.unescape_html(text)
-    lines = text.replace("\t", "\n").splitlines()
-    return _string(" ".join(filter(None, map(str.strip, lines)))) or ""
+    if not text.isprintable():
+        text = " ".join(filter(None, map(str.strip, text.replace("\t", "\n").splitlines())))
+    return _string(text) or ""
 
 
 def as_json(value: Any) -> str:
@@ -195,9 +203,18 @@ def _item(value: Any) -> str | None:
 
 
 def _string(text: str) -> str | None:
-    text = text.encode("utf-8", "replace").decode().translate(_UNSEEN).strip()
+    if not text.isprintable():
+        text = text.encode("utf-8", "replace").decode().translate(_UNSEEN)
+    text = text.strip()
     if len(text) > MAXIMUM_CHARACTERS:
         _refuse(f"{len(text):,} characters")
+    if text[:1] in _ODD_FIRST or text[-1:] in _ODD_LAST:
+        text = _unwrapped(text)
+    return text or None
+
+
+def _unwrapped(text: str) -> str:
+    """The text out of a formula or a bytes literal; Refused when it is the print of another value."""
     if text.startswith('="') and text.endswith('"'):  # how Excel is told not to count: ="0123"
         text = text[2:-1].strip()
     if _BYTES.fullmatch(text):
@@ -206,7 +223,7 @@ def _string(text: str) -> str | None:
         _refuse("a list or an object as a program prints it")
     if text[-1:] in ">])" and _PROGRAM.fullmatch(text):
         _refuse("what a program prints of an object")
-    return text or None
+    return text
 
 
 def _number(value: float) -> str | None:

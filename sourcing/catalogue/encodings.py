@@ -85,7 +85,8 @@ def detect_encoding(path: Path) -> tuple[str, str | None]:
             return wide, f"it is {wide.upper()} without a byte order mark"
         if head.count(b"\0") > len(head) // 1000:
             raise CatalogueError(str(path), "it is no text: it holds zero bytes", "export it as CSV in UTF-8")
-        wrong, multibyte = _utf8_faults(head, stream)
+        stream.seek(0)
+        wrong, multibyte = _utf8_faults(stream)
     if not wrong:
         return "utf-8", None
     if multibyte > 4 * wrong:
@@ -115,20 +116,21 @@ def _without_bom(head: bytes) -> str | None:
     return None
 
 
-def _utf8_faults(head: bytes, rest: IO[bytes]) -> tuple[int, int]:
-    """Bytes that are not UTF-8, and signs of several bytes that are; the whole file is read where it is UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+def _utf8_faults(stream: IO[bytes]) -> tuple[int, int]:
+    """Bytes that are not UTF-8, and signs of several bytes that are; (0, 0) where all is UTF-8."""
+    try:
+        for text in codecs.iterdecode(iter(lambda: stream.read(1 << 20), b""), "utf-8"):
+            del text
+        return 0, 0
+    except UnicodeDecodeError:
+        stream.seek(0)
     wrong = multibyte = 0
-    piece = head
-    while True:
-        text = decoder.decode(piece, final=not piece)
-        if not text.isascii():
-            faults = sum("\udc80" <= sign <= "\udcff" for sign in text)
-            wrong += faults
-            multibyte += sum(sign > "\x7f" for sign in text) - faults
-        if not piece or wrong > 100:
-            return wrong, multibyte
-        piece = rest.read(1 << 20)
+    for text in codecs.iterdecode(iter(lambda: stream.read(1 << 20), b""), "utf-8", errors="surrogateescape"):
+        faults = sum("\udc80" <= sign <= "\udcff" for sign in text)
+        wrong, multibyte = wrong + faults, multibyte + sum(sign > "\x7f" for sign in text) - faults
+        if wrong > 100:
+            break
+    return wrong, multibyte
 
 
 def _guess(head: bytes) -> str:

@@ -141,8 +141,9 @@ class RowReader:
         return text
 
     def _mended(self, name: str, text: str | None) -> str | None:
-        after = mended(text) if text else text
-        self.mended[name] += after != text and bool(text)
+        if not text or (after := mended(text)) == text:
+            return text or None
+        self.mended[name] += 1
         return after or None
 
     def _code(self, row: Mapping[str, Any], name: str) -> str | None:

@@ -35,6 +35,7 @@ SAMPLE_RATE_HZ = 22_050
 
 _SILENCE_PEAK = 1e-4  # -80 dBFS
 _READ_S = 10.0
+_READ_SAMPLES = 8_000_000  # at once, over all channels
 
 Waveform = npt.NDArray[np.float32]
 
@@ -170,11 +171,13 @@ def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
             if fault := header_fault(rate_hz, sound.channels):
                 raise AudioRefused("audio_unreadable", str(path), fault, "export it again, or remove it")
             place: bool | None = None
-            while len(block := sound.read(round(_READ_S * rate_hz), dtype="float32", always_2d=True)):
+            frames = min(round(_READ_S * rate_hz), _READ_SAMPLES // sound.channels)
+            while len(block := sound.read(frames, dtype="float32", always_2d=True)):
                 yield block.mean(axis=1, dtype=np.float32), rate_hz, place
                 place = False
-    except soundfile.LibsndfileError as error:
-        found = f"cannot be decoded ({error.error_string.strip().rstrip('.')})"
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw samples, whose name says no rate
+        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
+        found = f"cannot be decoded ({reason})"
         raise AudioRefused("audio_unreadable", str(path), found, cure) from None
     if place is not None:
         yield np.empty(0, dtype=np.float32), rate_hz, True
