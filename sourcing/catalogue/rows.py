@@ -156,10 +156,9 @@ class RowReader:
 
     def _optional(self, name: str, read: Callable[[Any], T | None], value: Any) -> T | None:
         """What `read` makes of the cell; None when it is empty or, after a note, when it cannot be."""
+        nothing = value is None or (isinstance(value, str) and name != "labels" and is_empty(value.strip()))
         try:
-            if value is None or (isinstance(value, str) and is_empty(value.strip())):
-                return None
-            return read(value)
+            return None if nothing else read(value)
         except Refused as refused:
             is_own = refused.reason != "not_text"
             self._reject(
@@ -224,7 +223,7 @@ class RowReader:
         return text
 
     def _label(self, value: Any) -> str | None:
-        return self._optional("labels", cell_text, value)
+        return self._optional("labels", cell_text, value)  # "none" is a value: drums=none
 
     def _labels(self, value: Any) -> list[dict[str, str]]:
         """`facet=value;facet=value`, an object of facets, or a list of {facet, value}."""

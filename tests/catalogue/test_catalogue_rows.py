@@ -169,6 +169,7 @@ def test_a_bad_value_is_emptied_and_told_and_the_track_kept(
         ({"mood": ["calm", "slow"], "genre": "jazz"}, [("mood", "calm"), ("mood", "slow"), ("genre", "jazz")], []),
         ([{"facet": "mood", "value": "calm"}], [("mood", "calm")], []),
         ("mood=a=b", [("mood", "a=b")], []),
+        ("drums=none;key=N/A", [("drums", "none"), ("key", "N/A")], []),
         ("calm;=x;mood=;genre=jazz", [("genre", "jazz")], ["label_illegal"] * 3),
         (["calm"], [], ["label_illegal"]),
     ],
