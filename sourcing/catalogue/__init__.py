@@ -27,7 +27,7 @@ from sourcing.catalogue.mapping import ColumnMap, Wanted, map_columns
 from sourcing.catalogue.rows import FAILED, VALUE_REASONS, Forms, RowReader
 from sourcing.errors import CatalogueError
 from sourcing.store import Rejected, Track
-from sourcing.store.audio import AUDIO_SUFFIXES, DECODABLE_SUFFIXES, is_audio_name
+from sourcing.store.audio import AUDIO_SUFFIXES, DECODABLE_SUFFIXES, is_audio_name, is_there
 from sourcing.store.workspace import rejected_frame
 
 __all__ = [
@@ -85,9 +85,14 @@ def read_catalogue(
     """
     path = Path(path)
     reading = reading or Reading(Wanted(dict(columns or {})))
-    is_folder = path.is_dir()
+    is_folder = _is_folder(path)
     root = path if is_folder else path.parent
-    opened = open_folder(path) if is_folder else open_file(path, sheet=reading.sheet, encoding=reading.encoding)
+    wanted = Wanted() if is_folder else reading.wanted
+    named = [*wanted.columns.values(), *wanted.remembered.values()]
+    if is_folder:
+        opened = open_folder(path)
+    else:
+        opened = open_file(path, sheet=reading.sheet, encoding=reading.encoding, named=named)
     head = list(islice(opened.rows, HEAD_ROWS))
     if not head:
         cure = f"give a file with rows, or a folder with {' '.join(DECODABLE_SUFFIXES)} files"
@@ -95,7 +100,6 @@ def read_catalogue(
     rows = [row for _, row in head if isinstance(row, dict)]
     column_map = ColumnMap({})  # for a file of which no row can be read
     if opened.header:
-        wanted = Wanted() if is_folder else reading.wanted
         column_map = map_columns(str(path), opened.header, wanted, _unusable(opened.header, rows, root))
     notes = [*column_map.notes]
     forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading.separator, notes)
@@ -119,6 +123,13 @@ def catalogue_sha256(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     listing = [f"{each.relative_to(path).as_posix()}\t{each.stat().st_size}\n" for each in audio_files(path)]
     return hashlib.sha256("".join(listing).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError) as error:
+        raise CatalogueError(str(path)[:200], f"it cannot be looked up ({error})", "check the path") from None
 
 
 def _renamed(rows: Iterator[Row], column_map: ColumnMap, header: Sequence[str]) -> Iterator[Row]:
@@ -156,7 +167,7 @@ def _unusable(header: Sequence[str], rows: Sequence[dict[str, Any]], root: Path)
         legal = sum(is_legal_id(text) for text in values)
         if len(set(values)) < len(values) or legal < max(_LEGAL_IDS * len(values), 1):
             no_ids.append(name)
-        there = any((root / text).is_file() for text in values[:100] if len(text) < 200 and "\0" not in text)
+        there = any(is_there(root / text) for text in values[:100])
         if not there or not any(map(is_audio_name, values)):
             no_audio.append(name)
     return {"track_id": no_ids, "audio": no_audio}

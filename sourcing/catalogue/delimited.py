@@ -47,18 +47,14 @@ def lines_of(stream: TextIO) -> Iterator[Line]:
 
 
 def find_layout(lines: Sequence[str], knows: Callable[[Sequence[str]], int]) -> Layout:
-    """The delimiter and header by which most column names are known; else the first line and its commonest delimiter.
+    """The delimiter and the first line that has two known column names; else the first line, its commonest delimiter.
 
     `knows` counts the known names among a record's cells.
     """
-    best, best_known = None, 1
     for place, line in enumerate(lines[:_LAYOUT_LINES]):
-        for delimiter in DELIMITERS:
-            known = knows(_cells(line, delimiter))
-            if known > best_known:
-                best, best_known = Layout(delimiter, place), known
-    if best:
-        return best
+        known, delimiter = max((knows(_cells(line, sign)), sign) for sign in DELIMITERS)
+        if known > 1:
+            return Layout(delimiter, place)
     first = next((place for place, line in enumerate(lines) if line.strip()), 0)
     if lines and (told := re.fullmatch(r"sep=(.)\s*", lines[first])):  # Excel's own word for it
         return Layout(told[1], first + 1)

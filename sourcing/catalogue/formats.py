@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -29,6 +29,9 @@ _SHORT_FIELDS = ("track_id", "title", "artist", "album", "isrc", "year", "durati
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+
+
+Knows = Callable[[Sequence["str | None"]], int]
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,18 @@ class Opened:
     notes: list[str] = field(default_factory=list)
 
 
-def open_file(path: Path, *, sheet: str | None = None, encoding: str | None = None) -> Opened:
-    """The rows of a file; CatalogueError when there is nothing we can read there."""
+def open_file(
+    path: Path, *, sheet: str | None = None, encoding: str | None = None, named: Iterable[str] = ()
+) -> Opened:
+    """The rows of a file; CatalogueError when there is nothing we can read there.
+
+    The header is the first line with two column names that are known or `named`.
+    """
+    own = {name.strip().casefold() for name in named}
+
+    def knows(cells: Sequence[str | None]) -> int:
+        return _known_names(cells) + sum(bool(cell) and str(cell).strip().casefold() in own for cell in cells)
+
     if not path.is_file():
         raise CatalogueError(str(path), "there is no such file or folder", "check the path")
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -70,13 +83,13 @@ def open_file(path: Path, *, sheet: str | None = None, encoding: str | None = No
     if sheet is not None and suffix not in _SHEET_SUFFIXES:
         raise UsageError("--sheet", f"{path.name} has no sheets", "leave it out")
     if suffix in _TEXT_SUFFIXES:
-        return _primed(_read_delimited(path, encoding))
+        return _primed(_read_delimited(path, encoding, knows))
     if suffix in _JSON_SUFFIXES:
         return _with_columns(_read_json(path, encoding))
     if suffix == ".parquet":
         return _read_parquet(path)
     if suffix in _SHEET_SUFFIXES:
-        return _read_sheet(path, sheet)
+        return _read_sheet(path, sheet, knows)
     cure = "give a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, or a folder of audio files"
     raise CatalogueError(str(path), f"its ending {path.suffix!r} says no format we read", cure)
 
@@ -101,11 +114,11 @@ def _with_columns(steps: Iterator[Any]) -> Opened:
     return Opened(chain(head, opened.rows), list(columns.values()), opened.notes)
 
 
-def _read_delimited(path: Path, encoding: str | None) -> Iterator[Any]:
+def _read_delimited(path: Path, encoding: str | None, knows: Knows) -> Iterator[Any]:
     with open_text(path, encoding) as (stream, notes):
         lines = lines_of(stream)
         head = list(islice(lines, _HEAD_LINES))
-        layout = find_layout([line.text for line in head], _known_names)
+        layout = find_layout([line.text for line in head], knows)
         if any(line.text.strip() for line in head[: layout.skipped]):
             notes.append(f"the header is line {layout.skipped + 1}; what stands above it is left out")
         body = chain(head[layout.skipped :], lines)
@@ -242,7 +255,7 @@ def _value(column: pl.Series, place: int) -> Any:
         return OutOfRange()
 
 
-def _read_sheet(path: Path, sheet: str | None) -> Opened:
+def _read_sheet(path: Path, sheet: str | None, knows: Knows) -> Opened:
     """A sheet of a workbook, its cells as the text a person would see but for dates and times, which are ISO."""
     try:
         import fastexcel
@@ -273,8 +286,7 @@ def _read_sheet(path: Path, sheet: str | None) -> Opened:
         else []
     )
     rows = frame.rows()
-    known = [_known_names(row) for row in rows[:_HEAD_LINES]]
-    place = known.index(max(known)) if known and max(known) > 1 else 0
+    place = next((place for place, row in enumerate(rows[:_HEAD_LINES]) if knows(row) > 1), 0)
     if place:
         notes.append(f"the header is row {place + 1}; what stands above it is left out")
     names = _named(rows[place]) if rows else []

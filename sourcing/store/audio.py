@@ -18,6 +18,7 @@ __all__ = [
     "audio_path",
     "header_fault",
     "is_audio_name",
+    "is_there",
     "read_wav_header",
     "undecodable",
 ]
@@ -44,6 +45,14 @@ def undecodable(name: str) -> str | None:
     """Why a file of this name is never decoded, or None when its kind is."""
     suffix = Path(name.strip()).suffix.lower()
     return f"{suffix} files cannot be decoded" if suffix in UNDECODABLE_SUFFIXES else None
+
+
+def is_there(path: Path) -> bool:
+    """Whether the path is a file; a name that no disk can hold is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def audio_path(text: str) -> Path | None:

@@ -132,6 +132,14 @@ def test_decimal_commas_lines_above_the_header_and_totals(tmp_path: Path) -> Non
     assert "the header is line 3; what stands above it is left out" in read.notes
 
 
+def test_a_row_of_words_that_are_column_names_is_no_header(tmp_path: Path) -> None:
+    content = "foo,bar,baz\na,Time,Ada\nb,Title,Artist\n"
+    named = Wanted({"track_id": "foo", "title": "bar", "artist": "baz"})
+    assert _read(tmp_path, content, reading=Reading(named)).tracks["title"].to_list() == ["Time", "Title"]
+    content = "track_id,title,artist\na,Song,Ada\nLength,Title,Artist\n"
+    assert _read(tmp_path, content).tracks["title"].to_list() == ["Title", "Song"]
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -275,6 +283,12 @@ def test_a_workbook_that_is_none_is_one_sentence(tmp_path: Path, content: bytes)
     pytest.importorskip("fastexcel")
     with pytest.raises(CatalogueError, match="not an Excel file"):
         _read(tmp_path, content, "c.xlsx")
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000 + ".csv", "a\0b.csv", "上" * 100 + ".csv", "gone.csv"])
+def test_a_path_that_no_disk_holds_is_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CatalogueError, match="check the path"):
+        read_catalogue(tmp_path / name)
 
 
 def test_without_the_reader_of_sheets_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,3 +188,9 @@ def test_a_folder_is_no_sound_file(tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
     with pytest.raises(AudioRefused, match="a folder, not a sound file"):
         load_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000 + ".wav", "a\0b.wav", "gone.wav"])
+def test_a_path_that_no_disk_holds_is_missing(name: str) -> None:
+    with pytest.raises(AudioRefused, match="no such file"):
+        load_audio(name)

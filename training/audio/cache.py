@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sourcing.store.audio import is_there
 from sourcing.store.workspace import atomic_path
 from training.audio.io import SAMPLE_RATE_HZ, AudioRefused, stream_blocks, to_pcm
 
@@ -66,7 +67,7 @@ class PcmCache:
         return None
 
     def _place(self, path: Path) -> Path:
-        if not path.is_file():
+        if not is_there(path):
             raise AudioRefused("audio_missing", str(path), "no such file", "correct the path")
         stat = path.stat()
         name = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{self.sample_rate_hz}\0{self.minimum_s}"

@@ -6,6 +6,7 @@ give the same samples.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import soundfile
 import soxr
 
 from sourcing.errors import AudioError
-from sourcing.store.audio import header_fault, undecodable
+from sourcing.store.audio import header_fault, is_there, undecodable
 
 __all__ = [
     "SAMPLE_RATE_HZ",
@@ -160,9 +161,9 @@ def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
 def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
     """Mono pieces with the file's rate and where they stand: None first, True last (and empty), else False."""
     cure = "convert it to FLAC, WAV, OGG or MP3"
-    if not path.is_file():
-        found = "a folder, not a sound file" if path.is_dir() else "no such file"
-        raise AudioRefused("audio_missing", str(path), found, "correct the path")
+    if not is_there(path):
+        found = "no such file" if not os.path.isdir(path) else "a folder, not a sound file"  # noqa: PTH112, never raises
+        raise AudioRefused("audio_missing", str(path)[:300], found, "correct the path")
     if why := undecodable(path.name):
         raise AudioRefused("audio_undecodable", str(path), why, cure)
     try:
