@@ -20,6 +20,7 @@ SECONDS_OF = {"s": 1.0, "ms": 0.001, "min": 60.0, "day": 86_400.0, "clock": 1 / 
 MAXIMUM_S = 86_400.0  # longer is no track
 _MS_MEDIAN, _NAMED_S_MEDIAN = 2_000.0, 20_000.0
 _DAY_MEDIAN = 0.1  # as seconds less than any sound, as a part of a day 2.4 hours
+_MINUTES_MEDIAN = 10.0  # a column of numbers below it may well be minutes; that is told, not guessed
 _CLOCK_ROWS = 3
 
 _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,15})?(?:[eE][+-]?\d{1,2})?")

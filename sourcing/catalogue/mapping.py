@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,6 +36,12 @@ def _fields() -> dict[str, tuple[int, str]]:
         for place, name in enumerate(listed.replace("\n", " ").split(",")):
             fields.setdefault(_folded(name), (place, ours))
     return fields
+
+
+def _likely(name: str) -> tuple[int, str] | None:
+    """How likely the name is one of our columns, and which; what it says in brackets counts second."""
+    fields = _fields()
+    return fields.get(_folded(name)) or fields.get(_folded(re.sub(r"[(\[（].*?[)\]）]", "", name)))
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class ColumnMap:
 
 def field_of(name: str) -> str | None:
     """Our column that a column of this name is likeliest to be."""
-    found = _fields().get(_folded(name))
+    found = _likely(name)
     return found[1] if found else (exact if (exact := name.strip().casefold()) in OURS else None)
 
 
@@ -112,6 +119,8 @@ def map_columns(
     ids_made = missing == ["track_id"] and (wanted.make_ids or wanted.guess != "none")
     by_guess = {*guessed, *(missing if ids_made and not wanted.make_ids else [])}
     if missing and not ids_made:
+        if wanted.guess != "none":  # ids alone could be made
+            missing = [name for name in missing if name != "track_id"]
         found_names = ", ".join(header[:20])
         cure = f"rename one of them, or say which it is: --column {missing[0]}=NAME"
         raise CatalogueError(thing, f"no column {' or '.join(missing)}; found {found_names}", cure)
@@ -133,7 +142,7 @@ def _guessed(
     """The likeliest column for each of ours that has none yet, and what to tell of the others."""
     rivals: dict[str, list[tuple[int, str]]] = {}
     for theirs in header:
-        place, ours = _fields().get(_folded(theirs), (0, None))
+        place, ours = _likely(theirs) or (0, "")
         if ours and ours not in columns and theirs not in columns.values() and theirs not in unusable.get(ours, ()):
             rivals.setdefault(ours, []).append((place, theirs))
     guessed, notes = {}, []
