@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from sourcing.crawling.sources.base import Captured, PageError, Source
+from sourcing.crawling.sources.error_answers import error_answer
 from sourcing.crawling.sources.reading import clean
 from sourcing.store.schemas import Document
 
-__all__ = ["EXCERPT_CHARS", "LIGHT", "document_id", "empty_readings", "read_captures"]
+__all__ = ["EXCERPT_CHARS", "LIGHT", "document_id", "empty_readings", "read_answers", "read_captures"]
 
 EXCERPT_CHARS = 200
 _WORDS = ("title", "artist", "album", "tags", "lead", "text")  # columns that carry someone's words
@@ -69,6 +70,16 @@ def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -
             .with_columns(pl.col("documents").fill_null(pl.lit([], dtype=_DOCUMENTS)))
             .drop("n")
         )
+
+
+def read_answers(captured: Iterable[Captured], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
+    """Readings of the captures that are no errors: those say nothing of a record, and the ledger counts them."""
+    return read_captures((capture for capture in captured if not _is_error(capture, sources)), sources)
+
+
+def _is_error(capture: Captured, sources: Mapping[str, Source]) -> bool:
+    source = sources.get(capture.source)
+    return source is not None and capture.consent != "deny" and error_answer(capture, source) is not None
 
 
 def empty_readings() -> pl.DataFrame:

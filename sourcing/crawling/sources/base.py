@@ -19,6 +19,7 @@ __all__ = [
     "SHIP_CLASSES",
     "Captured",
     "DumpRecord",
+    "ErrorRules",
     "Key",
     "Lead",
     "Page",
@@ -150,6 +151,27 @@ class Key:
 
 
 @dataclass(frozen=True)
+class ErrorRules:
+    """How an API's answers say "later", "no" or "gone": see `error_answers`, which reads them.
+
+    `codes` and `message` are paths into the JSON object ("error.code"). Of `rules`, (pattern, meaning, reason), the
+    first counts whose pattern is found in a code; an error that none of them knows is gone, an `api_error`.
+    """
+
+    codes: tuple[str, ...]
+    rules: tuple[tuple[str, str, str], ...]
+    message: str = ""
+    hint: bytes = rb'"error"'  # bodies without this pattern are no errors, and are not parsed
+
+    def meaning_of(self, codes: Iterable[str]) -> tuple[str, str]:
+        """Meaning and reason of these codes."""
+        for pattern, meaning, reason in self.rules:
+            if any(re.search(pattern, code, re.IGNORECASE) for code in codes):
+                return meaning, reason
+        return "gone", "api_error"
+
+
+@dataclass(frozen=True)
 class Source:
     """A source's declaration: who it is, how hard it may be asked, and the licence of every field."""
 
@@ -177,8 +199,8 @@ class Source:
     #: Page that lets programs use these endpoints whatever robots.txt tells page crawlers (Wikipedia's disallows
     #: /w/, where its API lives): Disallow is then noted, not obeyed; Crawl-delay and a 5xx robots.txt still are.
     api_terms: str | None = None
-    #: Pattern at the start of a body that means "too much", for an API that says so with status 200.
-    too_much: str = ""
+    #: How the API says in a body that an answer is none, also with status 200.
+    errors: ErrorRules | None = None
     #: Records of a dump or data set on disk, streamed; the same page objects read them.
     read_dump: Callable[[Path], Iterator[DumpRecord]] | None = None
 

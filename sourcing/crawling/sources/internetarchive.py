@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, plausible
 from sourcing.crawling.sources.reading import (
     as_list,
@@ -210,6 +210,18 @@ SOURCE = Source(
     tasks=tasks,
     asks={"item": _item_url},
     pages=(SearchPage, ItemPage),
+    errors=ErrorRules(
+        codes=("error",),
+        rules=(
+            (r"too many|rate limit|slow.?down|over (?:your|the) limit", "later", "rate_exceeded"),
+            (
+                r"busy|try again|time.?out|timed out|unavailable|temporar|server error|overload",
+                "later",
+                "service_failed",
+            ),
+            (r"not found|couldn.t locate|no such|dark", "gone", "not_found"),
+        ),
+    ),
     headers={"Accept": "application/json"},
     api_terms="https://archive.org/help/aboutsearch.htm",
 )

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from sourcing.crawling.dumps import read_musicbrainz_json
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import (
     as_int,
     as_list,
@@ -238,6 +238,14 @@ SOURCE = Source(
     tasks=tasks,
     asks={"recording": _recording_url, "isrc": _isrc_url},
     pages=(RecordingPage, IsrcPage, SearchPage),
+    errors=ErrorRules(
+        codes=("error",),
+        rules=(
+            (r"exceed|rate limit|too many", "later", "rate_exceeded"),
+            (r"busy|try again|time.?out|timed out|unavailable|server error|maintenance", "later", "service_failed"),
+            (r"not found", "gone", "not_found"),
+        ),
+    ),
     headers={"Accept": "application/json"},
     api_terms="https://musicbrainz.org/doc/MusicBrainz_API",
     read_dump=read_musicbrainz_json,

@@ -15,7 +15,15 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.mediawiki import API_ETIQUETTE, QID, VARIANTS, api_answer, api_url, edition_of
+from sourcing.crawling.sources.mediawiki import (
+    API_ERRORS,
+    API_ETIQUETTE,
+    QID,
+    VARIANTS,
+    api_answer,
+    api_url,
+    edition_of,
+)
 from sourcing.crawling.sources.musicbrainz import MBID
 from sourcing.crawling.sources.reading import as_object, read_json
 from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, texts, year
@@ -270,5 +278,6 @@ SOURCE = Source(
     pages=(MbidPage, IsrcPage, WorkPage, EntityPage, LabelsPage),
     languages=("en", "zh"),
     headers={"Accept": "application/json"},
+    errors=API_ERRORS,
     api_terms=API_ETIQUETTE,
 )

@@ -18,7 +18,15 @@ from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSp
 from sourcing.crawling.sources.encyclopedia import article_text, read_opening, split_title
 from sourcing.crawling.sources.hits import words
 from sourcing.crawling.sources.infobox import read_infobox
-from sourcing.crawling.sources.mediawiki import API_ETIQUETTE, QID, VARIANTS, api_answer, api_url, edition_of
+from sourcing.crawling.sources.mediawiki import (
+    API_ERRORS,
+    API_ETIQUETTE,
+    QID,
+    VARIANTS,
+    api_answer,
+    api_url,
+    edition_of,
+)
 from sourcing.crawling.sources.reading import as_object, clean, first_sentences
 
 __all__ = ["SOURCE", "ArticlePage", "SearchPage", "WikitextPage", "tasks"]
@@ -237,5 +245,6 @@ SOURCE = Source(
     pages=(SearchPage, ArticlePage, WikitextPage),
     languages=("en", "zh"),
     headers={"Accept": "application/json"},
+    errors=API_ERRORS,
     api_terms=API_ETIQUETTE,
 )
