@@ -159,7 +159,7 @@ class Politeness:
         self._set_slot(request, host)
         if request.meta.get("is_site_file"):
             if host.netloc != request.meta["asked_host"]:
-                await self.spider.borrow(host.netloc, request.meta["borrowed"])
+                await self.spider.borrow(host, request.meta["borrowed"])
             self._check_pause(host)
             return
         self._check_pause(host)

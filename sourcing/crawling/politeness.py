@@ -42,6 +42,7 @@ __all__ = [
 PRODUCT = "crossmusim"  # the product token robots.txt groups are matched with
 ROBOTS_BYTES = 512 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
 ROBOTS_MAX_AGE_S = 24 * 3600.0
+_LONGEST_DELAY_S = 366 * 86_400.0  # later than a year is never, and fits into a date
 _LONGEST_URL = 16_000  # characters; servers take about half of that
 _PORTS = {"http": 80, "https": 443}
 
@@ -93,7 +94,7 @@ class RobotsVerdict:
         rate = self.rules.request_rate(PRODUCT)
         if rate is not None and rate.requests:
             delay = max(delay, rate.seconds / rate.requests)
-        return delay if math.isfinite(delay) and delay > 0 else 0.0
+        return min(delay, _LONGEST_DELAY_S) if math.isfinite(delay) and delay > 0 else 0.0
 
 
 def read_robots(status: int, body: bytes, now: float) -> RobotsVerdict:

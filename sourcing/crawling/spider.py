@@ -148,8 +148,9 @@ class LedgerSpider(scrapy.Spider):
         if host.interval_s >= SLOW_S:
             self.scribe.note(PausedHost(host.netloc, host.due_at))
 
-    async def borrow(self, netloc: str, borrowed: list[str]) -> None:
+    async def borrow(self, host: Host, borrowed: list[str]) -> None:
         """Hold a host that a site file's redirect led to, and add it to `borrowed`; Postponed when others keep it."""
+        netloc = host.netloc
         self._borrowed[netloc] += 1
         borrowed.append(netloc)
         deadline = self.now() + CLAIM_S
@@ -157,6 +158,7 @@ class LedgerSpider(scrapy.Spider):
             if until > deadline or self.stopping:
                 raise Postponed(0.0 if self.stopping else until, "host_paused")
             await asyncio.sleep(max(until - self.now(), 0.01))
+        host.slow_down_to(await self.scribe.call(self.scribe.ledger.run.delay_s, netloc))
 
     def _take(self, netloc: str) -> float:
         with self.scribe.ledger.group():
@@ -311,7 +313,7 @@ class LedgerSpider(scrapy.Spider):
 
     def _left(self) -> list[str]:
         """Hosts that want more patience than this run has, a line each."""
-        paused = self.scribe.ledger.census.paused_tasks(self.now())
+        paused = self.scribe.ledger.census.paused_tasks(self.now() + self.options.patience_s)
         lines = [
             f"{netloc} is to be left alone until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC, longer than"
             f" crawl.patience_s = {self.options.patience_s:g} allows: {n} tasks are left to the next run"
@@ -334,7 +336,7 @@ class LedgerSpider(scrapy.Spider):
         """Whoever asks this host next keeps the distance to our last request."""
         host = self.hosts.get(netloc)
         if host is not None and host.paced and host.asked_at and not host.in_flight:
-            self.scribe.ledger.run.pause(netloc, host.asked_at + host.interval_s)
+            self.scribe.ledger.run.pause(netloc, host.asked_at + host.interval_s, host.interval_s)
 
     async def _sleep(self, seconds: float) -> None:
         try:

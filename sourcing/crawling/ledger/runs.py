@@ -135,10 +135,16 @@ class Run:
             self._claims.clear()
             self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (self.owner,))
 
-    def pause(self, host: str, until: float) -> None:
-        """Nobody asks this host before `until`, in this run or the next."""
+    def pause(self, host: str, until: float, delay_s: float = 0.0) -> None:
+        """Nobody asks this host before `until`, in this run or the next; `delay_s` is the distance it is asked at."""
         self._db.execute(
-            "INSERT INTO hosts (host, paused_until) VALUES (?, ?)"
-            " ON CONFLICT DO UPDATE SET paused_until = max(paused_until, excluded.paused_until)",
-            (host, until),
+            "INSERT INTO hosts (host, paused_until, delay_s) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET paused_until = max(paused_until, excluded.paused_until),"
+            " delay_s = iif(excluded.delay_s > 0, excluded.delay_s, delay_s)",
+            (host, until, delay_s),
         )
+
+    def delay_s(self, host: str) -> float:
+        """The distance between requests that the process which asked this host last kept; 0 when it is not known."""
+        row = self._db.execute("SELECT delay_s FROM hosts WHERE host = ?", (host,)).fetchone()
+        return float(row[0]) if row else 0.0

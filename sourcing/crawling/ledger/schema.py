@@ -85,8 +85,12 @@ CREATE TABLE IF NOT EXISTS site_files (
     url TEXT PRIMARY KEY, status INTEGER NOT NULL, body BLOB NOT NULL, fetched_at REAL NOT NULL
 ) WITHOUT ROWID;
 """
-#: Where a redirect sent a task: the address to ask next, how many redirects it took, and the queue the task came from.
-_LATER_COLUMNS = {"onward": "TEXT", "hops": "INTEGER NOT NULL DEFAULT 0", "home": "INTEGER"}
+#: Where a redirect sent a task: the address to ask next, how many redirects it took, and the queue the task came from;
+#: of a host, the distance between requests that its last process kept.
+_LATER_COLUMNS = {
+    "tasks": {"onward": "TEXT", "hops": "INTEGER NOT NULL DEFAULT 0", "home": "INTEGER"},
+    "hosts": {"delay_s": "REAL NOT NULL DEFAULT 0"},
+}
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,9 @@ def _connect(path: Path | str) -> sqlite3.Connection:
         db.close()
         raise ValueError(f"layout {found}, this version reads layout {_VERSION}")
     db.executescript(_LATER_TABLES)
-    columns = {row[1] for row in db.execute("PRAGMA table_info(tasks)")}
-    for name, declaration in _LATER_COLUMNS.items():
-        if name not in columns:
-            db.execute(f"ALTER TABLE tasks ADD COLUMN {name} {declaration}")
+    for table, later in _LATER_COLUMNS.items():
+        columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for name, declaration in later.items():
+            if name not in columns:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {declaration}")
     return db
