@@ -248,6 +248,15 @@ def test_a_host_with_a_crawl_delay_beyond_the_patience_is_left_to_the_next_run_a
         assert "crawl.patience_s = 3 allows: 5 tasks are left to the next run" in " ".join(told)
 
 
+@pytest.mark.parametrize("delay", ["1e300", "99999999999999999999", "100000.5", "1e5"])
+def test_no_crawl_delay_is_too_long_to_be_told(tmp_path: Path, delay: str) -> None:
+    with site({"/robots.txt": Reply(f"User-agent: *\nCrawl-delay: {delay}")}) as slow, site() as well:
+        result = crawl(tmp_path, f"{slow.url}/a", f"{well.url}/a")
+        assert pages(slow) == {}
+    assert (result.fetched, result.pending) == (1, 1)
+    assert "is to be left alone until" in " ".join(result.notes)
+
+
 def test_a_slow_host_is_asked_one_thing_in_every_run_that_has_its_turn(tmp_path: Path) -> None:
     with site({"/robots.txt": Reply("User-agent: *\nCrawl-delay: 50")}) as slow:
         clock = time.time()
@@ -334,7 +343,9 @@ def test_a_host_of_another_process_is_waited_for_and_wished_for(tmp_path: Path) 
     assert one.run.wished(1.0) == {"a.test"}
     one.run.give_up("a.test")
     one.run.pause("a.test", 9.0)
-    assert two.run.take("a.test", 2.0) == 9.0
+    one.run.pause("a.test", 5.0, 0.7)
+    one.run.pause("a.test", 6.0)
+    assert (two.run.take("a.test", 2.0), two.run.delay_s("a.test"), two.run.delay_s("b.test")) == (9.0, 0.7, 0.0)
     assert two.run.take("a.test", 9.0) == 0.0
     assert one.run.take("a.test", 9.0) == 10.0
 
@@ -460,6 +471,7 @@ def test_a_ledger_from_before_redirects_were_noted_is_taken_up(tmp_path: Path) -
         ledger.add([TaskSpec("site", "http://a.test/1", "page")])
         for column in ("onward", "hops", "home"):
             ledger._db.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
+        ledger._db.execute("ALTER TABLE hosts DROP COLUMN delay_s")
         ledger._db.execute("DROP TABLE site_files")
     with closing(Ledger(tmp_path / "ledger.sqlite")) as ledger:
         (task,) = ledger.lease(1, 0.0, 60.0)
