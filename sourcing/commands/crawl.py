@@ -131,28 +131,41 @@ def run(
 @click.command
 @click.option("--fresh", is_flag=True, help="Read every page anew instead of what an earlier run kept of it.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that read pages; one per core by default.")
+@click.option(
+    "--source",
+    "foreign",
+    metavar="NAME",
+    default="",
+    help="Source that reads records of other crawlers; by default that of their host, else schemaorg.",
+)
 @click.pass_obj
-def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
-    """Rebuild the documents table from the WARC files alone; asks nothing.
+def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: str) -> None:
+    """Rebuild the documents table from the WARC files; asks nothing.
 
-    The same files give the same table, byte for byte. A file whose last record is torn is read up to there, and named.
+    The same files give the same table, byte for byte. Records that are spoilt or torn are named and left out, and the
+    next `crawl run` asks for them. WARC files of other crawlers (.warc.gz, .warc, .warc.zst), put into the crawl
+    folder, are read too. Pages whose no the ledger knows stay out.
 
     \b
-    Example:
+    Examples:
       crossmusim crawl replay
+      crossmusim crawl replay --source bandcamp
     """
     from sourcing.crawling.rebuild import rebuild_documents
     from sourcing.crawling.replay import warc_files
     from sourcing.crawling.sources import all_effective
 
     sources = all_effective(invocation.settings.sources)
+    if foreign and foreign not in sources:
+        raise UsageError(f"--source {foreign}", "no such source", f"choose among {', '.join(sources)}")
     if not any(warc_files(invocation.workspace.crawl_dir)):
         folder = str(invocation.workspace.crawl_dir)
         raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` or `crawl import` first")
     with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
         documents, rejected = rebuild_documents(
-            invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh
+            invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh, foreign=foreign
         )
+        _ask_for_lost(invocation)
     torn = _torn(invocation)
     for line in torn:
         invocation.note(line)
@@ -162,10 +175,30 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
     )
 
 
+_SPOILT = {"warc_torn": "what lies before is read", "warc_damaged": "all else is read"}
+
+
 def _torn(invocation: Invocation) -> list[str]:
-    """What the last rebuild read up to a tear only, a line per file."""
-    found = invocation.workspace.read_rejected().filter(reason="warc_torn", stage="extract").sort("key")
-    return [f"{row['key']}: {row['finding']}; what lies before is read" for row in found.iter_rows(named=True)]
+    """What the last rebuild could not read of the WARC files, a line per place."""
+    return [f"{row['key']}: {row['finding']}; {_SPOILT[row['reason']]}" for row in _spoilt_rows(invocation)]
+
+
+def _spoilt_rows(invocation: Invocation) -> list[dict[str, Any]]:
+    rejected = invocation.workspace.read_rejected()
+    rows = [rejected.filter(reason=reason, stage="extract").sort("key", "finding") for reason in _SPOILT]
+    return [row for frame in rows for row in frame.iter_rows(named=True)]
+
+
+def _ask_for_lost(invocation: Invocation) -> None:
+    """Let the next run ask for what the last rebuild could not read, also where the file looks as it did."""
+    from sourcing.crawling.ledger import LEDGER_FILE, Ledger
+    from sourcing.crawling.mending import ask_for_lost
+
+    path = invocation.workspace.crawl_dir / LEDGER_FILE
+    files = {row["key"] for row in _spoilt_rows(invocation)}
+    if files and path.exists():
+        with contextlib.closing(Ledger(path)) as ledger:
+            ask_for_lost(ledger, path.parent, live=ledger.run.others(), again=files)
 
 
 def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:

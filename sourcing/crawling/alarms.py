@@ -70,7 +70,7 @@ def _from_warc(workspace: Workspace) -> pl.DataFrame:
     rows = [
         (page.source, page.url, page.retrieved_at, page.url not in lost)
         for page in read_captured(workspace.crawl_dir)
-        if page.form in _WITH_BODY and page.consent == "allow"
+        if page.source and page.form in _WITH_BODY and page.consent == "allow"
     ]
     return pl.DataFrame(rows, schema=dict(PAGES), orient="row")
 

@@ -17,14 +17,13 @@ from sourcing.settings import CrawlSettings
 __all__ = ["HOPS", "Answer", "Asker", "origin_of", "refusal_of"]
 
 HOPS = 5  # redirects followed, as many as RFC 9309 §2.3.1.2 asks for
-_MAX_BYTES = 512 * 1024
 _LONGEST_WAIT_S = 10.0  # of a longer Crawl-delay a person at a terminal waits this much, for a handful of requests
 
 
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: dict[str, str]  # names in lower case
+    headers: dict[str, str]  # names in lower case; values of one that was sent several times in lines
     body: bytes  # as much as is looked at
     onward: str = ""  # where a redirect leads
     refusal: str = ""  # why it was not followed
@@ -53,15 +52,18 @@ class Asker:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
-                    if len(body) >= _MAX_BYTES:
+                    if len(body) >= self.crawl.max_body_mb * 1e6:
                         break
         except httpx.HTTPError as error:
             found = f"no answer ({error or type(error).__name__})"
             raise UpstreamError(origin, found, "check the URL and network") from None
         self.tell(strip_secrets(url))
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        onward = _joined(url, headers.get("location", "")) if response.is_redirect else ""
-        return Answer(response.status_code, headers, bytes(body[:_MAX_BYTES]), onward)
+        headers: dict[str, str] = {}
+        for name, value in response.headers.multi_items():
+            name = name.lower()
+            headers[name] = f"{headers[name]}\n{value}" if name in headers else value
+        onward = _joined(url, response.headers.get("location", "")) if response.is_redirect else ""
+        return Answer(response.status_code, headers, bytes(body), onward)
 
     def follow(self, url: str) -> Answer:
         """A site's own file, through redirects that may be followed; asked once."""

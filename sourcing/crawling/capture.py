@@ -79,6 +79,7 @@ class CaptureWriter:
         self._serial = 0
         self._new_file = False
         self.file = ""  # name of the file written to last
+        self.offset = 0  # where in it the last exchange begins
 
     def write(self, exchange: Exchange) -> str:
         """Write one exchange, not durable before `flush`; returns the hex sha256 of its body ("" for a denial).
@@ -88,6 +89,7 @@ class CaptureWriter:
         members, digest = _exchange_members(exchange)
         if self._stream is None or self._length >= self.max_bytes:
             self._rotate()
+        self.offset = self._length
         self._append(members)
         return digest
 

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from sourcing.crawling.asking import HOPS, Answer, Asker, origin_of, refusal_of
-from sourcing.crawling.consent import SNIPPET_BYTES, Finding, decide, granted_by, read_signals
+from sourcing.crawling.consent import Finding, decide, granted_by, markup_of, read_signals
 from sourcing.crawling.pathrules import best, path_of, read_groups, rules_for
 from sourcing.crawling.politeness import PRODUCT, RobotsVerdict, read_robots, user_agent
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.seeding import PAGE_KIND, PAGE_SOURCE
 from sourcing.crawling.sources.base import Captured, Source
-from sourcing.crawling.wellknown import WELL_KNOWN, SiteSignals, read_site_signals
+from sourcing.crawling.wellknown import WELL_KNOWN, NotKnown, SiteSignals, file_of, read_site_signals
 from sourcing.settings import CrawlSettings
 
 __all__ = ["REQUESTS", "Checked", "Signal", "check_url"]
@@ -148,8 +148,7 @@ def _check_page(asker: Asker, url: str, sources: Mapping[str, Source]) -> tuple[
     answer = asker.get(url)
     if answer.onward:
         return told("deny", "redirect", [], status=answer.status), answer.onward
-    is_html = "html" in answer.headers.get("content-type", "html")
-    html = answer.body[:SNIPPET_BYTES].decode("utf-8", "replace") if is_html else ""
+    html = markup_of(answer.headers.get("content-type", ""), answer.body)
     verdict = decide(answer.headers, html, line, site=site, url=url, granted=grant)
     found = read_signals(answer.headers, html, site=site, url=url)
     silent = "no signal says no" if not verdict.set_aside else f"every no is set aside by {grant}"
@@ -205,7 +204,7 @@ def _read_site(
     asker: Asker, origin: str, robots: RobotsVerdict, robots_body: bytes | None
 ) -> tuple[SiteSignals, dict[str, Signal]]:
     """What the site's files say, and what to tell of each file that is not there."""
-    bodies: dict[str, bytes | None] = {}
+    bodies: dict[str, bytes | NotKnown | None] = {}
     absent = {}
     for name, path in _FILES.items():
         bodies[name] = None
@@ -215,8 +214,8 @@ def _read_site(
         answer = asker.follow(origin + path)
         if answer.refusal:
             absent[name] = Signal(name, answer.refusal, "not asked")
-        elif 200 <= answer.status < 300:
-            bodies[name] = answer.body
+        elif (file := file_of(answer.status, answer.body)) is not None:
+            bodies[name] = file
         else:
             absent[name] = Signal(name, f"none (HTTP {answer.status})")
     return read_site_signals(robots_body, bodies["tdmrep.json"], bodies["ai.txt"]), absent

@@ -41,8 +41,16 @@ from sourcing.crawling.politeness import (
     read_robots,
     unusable_url,
 )
+from sourcing.crawling.responses import verdict_of
 from sourcing.crawling.slots import PacedSlot
-from sourcing.crawling.wellknown import WELL_KNOWN, SiteSignals, read_site_signals
+from sourcing.crawling.wellknown import (
+    NOT_KNOWN_AGAIN_S,
+    WELL_KNOWN,
+    NotKnown,
+    SiteSignals,
+    file_of,
+    read_site_signals,
+)
 from sourcing.store.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -77,10 +85,10 @@ class Refused(IgnoreRequest):
 
 
 class Denied(IgnoreRequest):
-    """robots.txt says no; `again` tells a passing 5xx from a rule."""
+    """The site says no; `again_s` tells how long a passing one holds, such as a file answered by a 5xx."""
 
-    def __init__(self, signal: str, *, again: bool) -> None:
-        self.signal, self.again = signal, again
+    def __init__(self, signal: str, *, again_s: float = 0.0) -> None:
+        self.signal, self.again_s = signal, again_s
         super().__init__(signal)
 
 
@@ -116,10 +124,15 @@ class Redirects(RedirectMiddleware):
     """Follows a redirect within its host; a page's way to another host goes through the ledger, by `Moved`.
 
     There, that host's own pace, pauses, failures and process count. Where a Location cannot be followed, the redirect
-    itself is the answer.
+    itself is the answer; one that says no is not followed.
     """
 
     def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
+        is_page = 300 <= response.status < 400 and response.status != 304 and not request.meta.get("is_site_file")
+        if is_page:
+            source = cast("LedgerSpider", self.crawler.spider).sources[request.meta["source"]]
+            if signal := verdict_of(response.replace(request=request), source).denied_by:
+                raise Denied(signal)
         try:
             onward = super().process_response(request, response)
         except ValueError:  # a Location that is no URL
@@ -172,8 +185,10 @@ class Politeness:
         if not verdict.allowed(request.url):
             terms = self.spider.api_terms(request.meta["source"], host.netloc)
             if verdict.unavailable or not terms:
-                raise Denied(line, again=verdict.unavailable)
+                raise Denied(line, again_s=ROBOTS_MAX_AGE_S if verdict.unavailable else 0.0)
             line += f", set aside by {terms}"
+        if unknown := next(iter(site.signals.unknown), None):
+            raise Denied(str(unknown), again_s=NOT_KNOWN_AGAIN_S)
         request.meta["robots_line"], request.meta["site"] = line, site.signals
 
     def _check_pause(self, host: Host) -> None:
@@ -202,7 +217,7 @@ class Politeness:
 
     async def _site(self, origin: str, host: Host, source: str) -> Site:
         known = self._sites.get(origin)
-        if known is not None and self._is_fresh(known.robots.fetched_at, known.robots.delay_s):
+        if known is not None and self._is_fresh(known.robots.fetched_at, known.robots.delay_s, known.signals):
             self._sites.move_to_end(origin)
             return known
         asking = self._asking.get(origin)
@@ -211,16 +226,17 @@ class Politeness:
             asking.add_done_callback(lambda _: self._asking.pop(origin, None))
         return await asyncio.shield(asking)
 
-    def _is_fresh(self, fetched_at: float, delay_s: float) -> bool:
+    def _is_fresh(self, fetched_at: float, delay_s: float, signals: SiteSignals | None = None) -> bool:
         """Whether a site's file may be gone by: a day, and longer where asking anew would take a slow host's turns."""
-        return self.spider.now() - fetched_at < max(ROBOTS_MAX_AGE_S, _TURNS_FOR_SITE_FILES * delay_s)
+        age_s = NOT_KNOWN_AGAIN_S if signals is not None and signals.unknown else ROBOTS_MAX_AGE_S
+        return self.spider.now() - fetched_at < max(age_s, _TURNS_FOR_SITE_FILES * delay_s)
 
     async def _ask_site(self, origin: str, host: Host, source: str) -> Site:
         try:
             robots, body = await self._ask_robots(origin, host, source)
             host.slow_down_to(robots.delay_s)
             self.spider.note_sent(host)
-            found: dict[str, bytes | None] = dict.fromkeys(WELL_KNOWN)
+            found: dict[str, bytes | NotKnown | None] = dict.fromkeys(WELL_KNOWN)
             if not granted_by(self.spider.sources[source], origin):
                 for path in WELL_KNOWN:
                     if robots.allowed(origin + path) and not self.spider.stopping:
@@ -258,15 +274,17 @@ class Politeness:
                 raise Postponed(host.paused_until, "robots.txt_unavailable")
         return robots, body if 200 <= status < 300 else None
 
-    async def _ask_well_known(self, url: str, host: Host, source: str) -> bytes | None:
-        """A file in which a site may speak of machine use; None where there is none to be had."""
+    async def _ask_well_known(self, url: str, host: Host, source: str) -> bytes | NotKnown | None:
+        """A file in which a site may speak of machine use; None where there is none."""
         try:
             status, body, _ = await self._site_file(url, host, source)
         except Postponed:
             raise
-        except Exception:
-            return None  # these files are optional, and one that cannot be had says nothing
-        return body if 200 <= status < 300 else None
+        except IgnoreRequest:
+            return None  # it leads in circles, or to where we do not ask: as good as none (RFC 9309 §2.3.1.2)
+        except Exception as error:
+            return NotKnown(f"{failure_told(error) or type(error).__name__}")
+        return file_of(status, body)
 
     async def _site_file(self, url: str, host: Host, source: str) -> tuple[int, bytes, float]:
         """Status, body and time of a site's own file; at a slow host, that of an earlier turn."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dataframely as dy
 import polars as pl
 
+from sourcing.crawling.ledger import Refusal
 from sourcing.crawling.readings import EXCERPT_CHARS, LIGHT, document_id, empty_readings, read_captures
 from sourcing.crawling.sources.base import Captured, Source
 from sourcing.crawling.sources.reading import clean
@@ -28,17 +30,23 @@ def extract_documents(
 ) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
     """Documents sorted by doc_id, and a rejected row per address that gave none although it should have.
 
-    An address captured several times counts once. Its newest capture, whatever its form, says whether its site
-    consents. Its documents come from the newest capture with a body that could be read; where a later revisit
-    found another body than that one, from the capture of that body. One doc_id from several addresses: the newest
-    stays. `sources` are the effective declarations; bodies are read one at a time and not kept.
+    An address captured several times counts once. Its newest capture, whatever its form and wherever its task was led
+    since, says whether its site consents. Its documents come from the newest capture with a body that could be read;
+    where a later revisit found another body than that one, from the capture of that body. One doc_id from several
+    addresses: the newest stays. `sources` are the effective declarations; bodies are read one at a time and not kept.
     """
     frame = pl.concat([empty_readings(), *read_captures(captured, sources)])
     return settle_readings([frame.select])
 
 
-def settle_readings(parts: Sequence[Readings]) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
-    """`extract_documents` of what was read before; `parts` are in the order of capture and are read one at a time."""
+def settle_readings(
+    parts: Sequence[Readings], refusals: Iterable[Refusal] = ()
+) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
+    """`extract_documents` of what was read before; `parts` are in the order of capture and are read one at a time.
+
+    `refusals` are noes that hold although their capture may be lost.
+    """
+    parts = [*parts, _refusal_readings(refusals).select]
     light = pl.concat(
         [pl.DataFrame(schema={"part": pl.UInt32, "n": pl.UInt32, **LIGHT})]
         + [
@@ -46,7 +54,8 @@ def settle_readings(parts: Sequence[Readings]) -> tuple[dy.DataFrame[Document], 
             for number, part in enumerate(parts)
         ]
     )
-    newest = _newest(light)
+    newest = _newest(_with_moves(light, captured=pl.col("part") < len(parts) - 1))
+    light = light.filter(pl.col("part") < len(parts) - 1)
     allowed = newest.filter(~pl.col("denies")).select(*_ADDRESS, "form")
     chosen = _chosen(light).join(allowed, on=_ADDRESS, how="semi")
     failed = _newest(light.filter(pl.col("outcome") == "failed")).join(allowed, on=_ADDRESS, how="semi")
@@ -76,14 +85,45 @@ def settle_readings(parts: Sequence[Readings]) -> tuple[dy.DataFrame[Document], 
     return Document.validate(good.sort("doc_id")), rejected_frame(rejected)
 
 
-def _newest(captures: pl.DataFrame) -> pl.DataFrame:
-    """The newest capture of each address, in the order of addresses.
+def _refusal_readings(refusals: Iterable[Refusal]) -> pl.DataFrame:
+    rows = [
+        {
+            "source": refusal.source,
+            "url": refusal.url,
+            "task": refusal.task,
+            "at": datetime.fromtimestamp(refusal.at, UTC),
+            "sha256": "",
+            "form": "denial",
+            "denies": True,
+            "outcome": "unread",
+            "evidence": [refusal.signal],
+            "refused": [],
+            "documents": [],
+        }
+        for refusal in refusals
+    ]
+    return pl.concat([empty_readings(), pl.DataFrame(rows, schema=empty_readings().schema, orient="row")])
+
+
+def _with_moves(light: pl.DataFrame, *, captured: pl.Expr) -> pl.DataFrame:
+    """The captures, and each task's last no for every address the task was captured at: a page may move and say no."""
+    named = pl.col("task") != ""
+    noes = _newest(light.filter(named), by=("source", "task")).filter("denies")
+    if noes.is_empty():
+        return light.filter(captured)
+    addresses = light.filter(captured & named).select("source", "task", "url").unique()
+    moved = noes.drop("url").join(addresses, on=["source", "task"]).select(light.columns)
+    return pl.concat([light.filter(captured), moved])
+
+
+def _newest(captures: pl.DataFrame, *, by: Sequence[str] = _ADDRESS) -> pl.DataFrame:
+    """The newest capture of each address, or of what else `by` names, in that order.
 
     Ties of one moment have an order too: a no before a yes, then by the body's hash, then what was written first.
     """
-    order = [*_ADDRESS, "at", "denies", "sha256", *_ROW]
-    down = [False, False, True, True, True, False, False]
-    return captures.sort(order, descending=down).unique(_ADDRESS, keep="first", maintain_order=True)
+    order = [*by, "at", "denies", "sha256", *_ROW]
+    down = [*(False for _ in by), True, True, True, False, False]
+    return captures.sort(order, descending=down).unique(by, keep="first", maintain_order=True)
 
 
 def _chosen(light: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +143,7 @@ def _documents(parts: Sequence[Readings], chosen: pl.DataFrame) -> pl.DataFrame:
     for part, rows in _by_part(chosen):
         # Exploded first: polars picks rows of flat columns at a tenth of the time and memory of nested ones.
         flat = parts[part](["documents"]).with_row_index("n").explode("documents").unnest("documents")
-        found.append(flat.filter(pl.col("n").is_in(rows.implode())).drop("n"))
+        found.append(flat.filter(pl.col("n").is_in(rows.get_column("n").implode())).drop("n"))
     documents = pl.concat(found)
     newest_first = ("retrieved_at", "content_sha256", "url")
     rank = documents.select("doc_id", *newest_first).with_row_index("n")
@@ -112,17 +152,17 @@ def _documents(parts: Sequence[Readings], chosen: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(parts: Sequence[Readings], wanted: pl.DataFrame, column: str) -> pl.DataFrame:
-    """`url` and `column` of the wanted rows, in the order of capture; one part in memory at a time."""
+    """`column` of the wanted rows with the `url` wanted for, in the order of capture; one part in memory at a time."""
     found = [empty_readings().select("url", column)]
     for part, rows in _by_part(wanted):
-        found.append(parts[part](["url", column])[rows])
+        found.append(pl.concat([rows.select("url"), parts[part]([column])[rows.get_column("n")]], how="horizontal"))
     return pl.concat(found)
 
 
-def _by_part(wanted: pl.DataFrame) -> Iterator[tuple[int, pl.Series]]:
+def _by_part(wanted: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
     """Each part with those of its rows that are wanted, in the order of capture."""
     for (part,), rows in wanted.sort(*_ROW).partition_by("part", as_dict=True, maintain_order=True).items():
-        yield part, rows.get_column("n")
+        yield part, rows
 
 
 def _rejection(url: str, *, reason: str, finding: str | None, row: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The readings of WARC files kept between runs, so that a crawl of days does not read its old pages again.
 
-A cache and no more: an entry counts while the file's length, the code that read it, the libraries below that and
-the declarations are what they were, and deleting the folder costs nothing but time.
+A cache and no more: an entry counts while the file's length and age, the code that read it, the libraries below
+that and the declarations are what they were, and deleting the folder costs nothing but time.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LIBRARIES = ("crossmusim", "beautifulsoup4", "extruct", "ftfy", "lxml", "trafil
 _PACE = frozenset({"rate_per_s", "concurrency", "burst", "daily_cap", "storage_cap_mb"})
 
 
-def fingerprint(overrides: Overrides) -> str:
-    """Names what readings depend on besides the WARC file: code, libraries and effective declarations."""
+def fingerprint(overrides: Overrides, foreign: str = "") -> str:
+    """Names what readings depend on besides the WARC file: code, libraries, declarations, the `foreign` source."""
     files = [*sorted(Path(__file__).parent.rglob("*.py")), Path(schemas.__file__)]
     declarations = {
         name: {key: value for key, value in changed.items() if key not in _PACE} for name, changed in overrides.items()
     }
-    said = [*code_and_libraries(files, _LIBRARIES), declarations]
+    said = [*code_and_libraries(files, _LIBRARIES), declarations, foreign]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -49,26 +49,28 @@ class Extracted:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder, self.fingerprint = folder, fingerprint
 
-    def find(self, path: Path, length: int) -> tuple[Readings, Tear | None] | None:
-        """The readings of a file of this length with its tear, if they are kept and still count."""
+    def find(self, path: Path, length: int) -> tuple[Readings, list[Tear]] | None:
+        """The readings of a file of this length with its tears, if they are kept and still count."""
         entry = self._entry(path)
         try:
             stamp = json.loads(pl.read_parquet_metadata(entry).get(_STAMP, "{}"))
         except (OSError, ValueError, pl.exceptions.PolarsError):
             return None  # never kept, or not readable: read the pages again
-        if (stamp.get("length"), stamp.get("fingerprint")) != (length, self.fingerprint):
+        if [stamp.get(key) for key in ("length", "changed", "fingerprint")] != [
+            *(length, path.stat().st_mtime_ns, self.fingerprint)
+        ]:
             return None
-        tear = Tear(path, stamp["tear"]["offset"], stamp["tear"]["found"]) if stamp["tear"] else None
-        return partial(_columns, entry), tear
+        return partial(_columns, entry), [Tear(path, *tear) for tear in stamp["tears"]]
 
     def keep(self, file: FileReadings) -> Readings:
         """Write a file's readings as they come, a span in memory at a time."""
         entry, schema = self._entry(file.path), _arrow(empty_readings()).schema
+        changed = file.path.stat().st_mtime_ns
         with atomic_path(entry) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for frame in file.frames:
                 writer.write_table(_arrow(frame))
-            tear = {"offset": file.tear.offset, "found": file.tear.found} if file.tear else None
-            stamp = {"length": file.length, "fingerprint": self.fingerprint, "tear": tear}
+            tears = [(tear.offset, tear.found, tear.url, tear.last) for tear in file.tears]
+            stamp = {"length": file.length, "changed": changed, "fingerprint": self.fingerprint, "tears": tears}
             writer.add_key_value_metadata({_STAMP: json.dumps(stamp)})
         return partial(_columns, entry)
 

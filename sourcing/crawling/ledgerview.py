@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sourcing.crawling.ledger import ASKED, Census, Run, Tallies, Tally
+from sourcing.crawling.ledger import ASKED, Archive, Census, Run, Tallies, Tally
 from sourcing.errors import InputError
 
 __all__ = ["LedgerView", "looked_at"]
@@ -46,6 +46,7 @@ class LedgerView:
         self._db = db
         self.census = Census(db)
         self.tallies = Tallies(db)
+        self.archive = Archive(db)
         self._run = Run(db, folder)
 
     def sources(self) -> list[str]:

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from sourcing.crawling.foreign import attributed
 from sourcing.crawling.readings import empty_readings, read_answers
 from sourcing.crawling.replay import Span, Tear, read_span, split_file
 from sourcing.crawling.sources import SOURCES
@@ -37,12 +38,12 @@ _Read = tuple[Span, pl.DataFrame]
 
 @dataclass
 class FileReadings:
-    """Readings of one WARC file, to be taken before the next file's; `tear` is known once they are."""
+    """Readings of one WARC file, to be taken before the next file's; `tears` are known once they are."""
 
     path: Path
     length: int
     frames: Iterator[pl.DataFrame]
-    tear: Tear | None = None
+    tears: list[Tear] = field(default_factory=list)
 
 
 def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
@@ -66,20 +67,26 @@ def are_settings(overrides: Overrides) -> bool:
 
 
 def read_files(
-    files: Sequence[tuple[Path, int]], sources: Mapping[str, Source], *, workers: int, on_pages: _OnPages
+    files: Sequence[tuple[Path, int]],
+    sources: Mapping[str, Source],
+    *,
+    workers: int,
+    on_pages: _OnPages,
+    foreign: str = "",
 ) -> Iterator[FileReadings]:
     """Readings of the first bytes of each file, in the order of `files`; the same for any number of workers.
 
-    This process reads too, so `workers` counts it. Where a worker dies, its spans are read here.
+    This process reads too, so `workers` counts it. Where a worker dies, its spans are read here. `foreign` names the
+    source that other crawlers' records are given to, instead of that of their hosts.
     """
     overrides = overrides_of(sources) if workers > 1 else None
     if overrides is None:
         for path, length in files:
-            yield _read_alone(path, length, sources, on_pages)
+            yield _read_alone(path, length, sources, on_pages, foreign)
         return
     size = sum(length for _, length in files) // (workers * _SPANS_PER_WORKER)
     size = min(max(size, _MIN_SPAN_BYTES), _MAX_SPAN_BYTES)
-    crew = _Crew(overrides, sources, workers - 1, on_pages)
+    crew = _Crew(overrides, sources, workers - 1, on_pages, foreign)
     try:
         yield from _read_together(files, size, crew)
     finally:
@@ -96,12 +103,14 @@ def _read_together(files: Sequence[tuple[Path, int]], size: int, crew: _Crew) ->
         crew.forget(path)
 
 
-def _read_alone(path: Path, length: int, sources: Mapping[str, Source], on_pages: _OnPages) -> FileReadings:
+def _read_alone(
+    path: Path, length: int, sources: Mapping[str, Source], on_pages: _OnPages, foreign: str
+) -> FileReadings:
     readings, span = FileReadings(path, length, iter(())), Span(path, 0, length)
 
     def frames() -> Iterator[pl.DataFrame]:
-        yield from read_answers(_counted(span, on_pages), sources)
-        readings.tear = span.tear
+        yield from read_answers(_counted(span, sources, on_pages, foreign), sources)
+        readings.tears = span.tears
 
     readings.frames = frames()
     return readings
@@ -118,16 +127,22 @@ def _chained(readings: FileReadings, spans: Iterable[Span], crew: _Crew) -> Iter
         else:
             continue
         yield frame
-        at, readings.tear = span.reached, span.tear
-        if span.tear is not None or at < span.end:
-            return
+        at = span.reached
+        readings.tears += span.tears
 
 
 class _Crew:
     """This process and its helpers, reading spans in order; whoever is free takes the next."""
 
-    def __init__(self, overrides: Overrides, sources: Mapping[str, Source], helpers: int, on_pages: _OnPages) -> None:
-        self.sources, self.on_pages = sources, on_pages
+    def __init__(
+        self,
+        overrides: Overrides,
+        sources: Mapping[str, Source],
+        helpers: int,
+        on_pages: _OnPages,
+        foreign: str = "",
+    ) -> None:
+        self.sources, self.on_pages, self.foreign = sources, on_pages, foreign
         self._room = helpers * _WAITING_PER_WORKER
         self._open: deque[Span] = deque()
         self._reading: dict[Future[_Read], Span] = {}
@@ -138,7 +153,7 @@ class _Crew:
                 helpers,
                 mp_context=multiprocessing.get_context("spawn"),  # a fork would copy the locks of polars' threads
                 initializer=_begin,
-                initargs=(overrides,),
+                initargs=(overrides, foreign),
             )
 
     def take(self, spans: Iterable[Span]) -> None:
@@ -147,7 +162,8 @@ class _Crew:
 
     def read(self, span: Span) -> _Read:
         """Read a span here and now."""
-        return span, pl.concat([empty_readings(), *read_answers(_counted(span, self.on_pages), self.sources)])
+        captures = _counted(span, self.sources, self.on_pages, self.foreign)
+        return span, pl.concat([empty_readings(), *read_answers(captures, self.sources)])
 
     def result_of(self, span: Span) -> _Read:
         """Works until this span is read; what else is finished meanwhile is kept for its turn."""
@@ -198,10 +214,10 @@ class _Crew:
         self.dismiss()
 
 
-def _counted(span: Span, on_pages: _OnPages) -> Iterator[Captured]:
+def _counted(span: Span, sources: Mapping[str, Source], on_pages: _OnPages, foreign: str) -> Iterator[Captured]:
     for captured in read_span(span):
         on_pages(1)
-        yield captured
+        yield captured if captured.source else attributed(captured, sources, foreign)
 
 
 def _is_plain(value: object, *, classes: bool = False) -> bool:
@@ -213,12 +229,15 @@ def _is_plain(value: object, *, classes: bool = False) -> bool:
 
 
 _sources_here: dict[str, Source] = {}  # in a worker process: the effective declarations
+_foreign_here: list[str] = [""]  # and the source of other crawlers' records
 
 
-def _begin(overrides: Overrides) -> None:
+def _begin(overrides: Overrides, foreign: str) -> None:
     begin_helper()
+    _foreign_here[:] = [foreign]
     _sources_here.update({name: replace(SOURCES[name], **dict(changed)) for name, changed in overrides.items()})
 
 
 def _read_in_worker(span: Span) -> _Read:
-    return span, pl.concat([empty_readings(), *read_answers(read_span(span), _sources_here)])
+    captures = _counted(span, _sources_here, lambda _pages: None, *_foreign_here)
+    return span, pl.concat([empty_readings(), *read_answers(captures, _sources_here)])

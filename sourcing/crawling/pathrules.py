@@ -7,15 +7,19 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-__all__ = ["Group", "Rule", "best", "matches", "path_of", "pattern_of", "read_groups", "rules_for"]
+__all__ = ["Group", "Rule", "best", "is_named", "matches", "path_of", "pattern_of", "read_groups", "robots_text"]
+__all__ += ["rules_for"]
 
-_MAX_BYTES = 512 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
+_MAX_BYTES = 2 * 1024 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
+_MARKS = b"\xef\xbb\xbf\xff\xfe\0"  # byte order marks, and the half of ASCII in UTF-16 that says nothing
+_AGENT_LINE = re.compile(r"^([ \t]*user[- ]?agent[ \t]*:[ \t]*)([^#\n]*)", re.IGNORECASE | re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 #: Fields that belong to a group: a User-agent line after one of them opens the next group.
 _PATHS = ("allow", "disallow")
+_AGENT_FIELDS = ("user-agent", "useragent", "user agent")
 _USAGE = ("content-usage", "content-signal")
 _OTHERS = ("crawl-delay", "request-rate")
 
@@ -34,17 +38,42 @@ class Group(NamedTuple):
     rules: tuple[Rule, ...]
 
 
+def robots_text(body: bytes, agent: str) -> str:
+    """A robots.txt as text in any of its encodings and line ends, with the lines that name the agent naming it barely.
+
+    `User-agent: crossmusim/0.1` speaks to crossmusim, and `crossmusim-bot` does where no line names it exactly.
+    """
+    text = "\n".join(_LINE_END.split(_decoded(body)))
+    named = [name for _, name in _AGENT_LINE.findall(text) if is_named(name, agent)]
+    exact = [name for name in named if _product(name) == agent]
+    ours = set(exact or named)
+    return _AGENT_LINE.sub(lambda line: f"{line[1]}{agent}" if line[2] in ours else line[0], text)
+
+
+def is_named(name: str, agent: str) -> bool:
+    """True for the agent's name in any case, with a version, a comment or an ending such as `-bot` behind it."""
+    return name.strip().lower().startswith(agent)
+
+
+def _product(name: str) -> str:
+    return re.split(r"[/\s(*]", name.strip().lower(), maxsplit=1)[0]
+
+
+def _decoded(body: bytes) -> str:
+    text = body.lstrip(_MARKS)[:_MAX_BYTES].replace(b"\0", b"").decode("utf-8", "replace")
+    return text if len(body) <= _MAX_BYTES else text.rpartition("\n")[0]  # half a path would be a wider rule
+
+
 def read_groups(body: bytes) -> list[Group]:
     """Groups in file order. A usage rule above the first User-agent line is meant for everyone, so it is put so."""
     groups: list[tuple[list[str], list[Rule]]] = [(["*"], [])]
     naming = False
-    text = body[:_MAX_BYTES].decode("utf-8-sig", "replace")
-    for number, line in enumerate(_LINE_END.split(text), 1):
+    for number, line in enumerate(_LINE_END.split(_decoded(body)), 1):
         field, colon, value = line.partition("#")[0].partition(":")
         field, value = field.strip().lower(), value.strip()
         if not colon:
             continue
-        if field == "user-agent":
+        if field in _AGENT_FIELDS:
             if not naming:
                 groups.append(([], []))
             groups[-1][0].append(value.partition("/")[0].strip())
@@ -63,11 +92,14 @@ def read_groups(body: bytes) -> list[Group]:
 
 
 def rules_for(groups: Iterable[Group], agent: str) -> tuple[Rule, ...]:
-    """The rules of all groups that name the agent, or else of those for everyone."""
-    groups = list(groups)
-    for name in (agent.lower(), "*"):
-        named = [group for group in groups if name in (each.lower() for each in group.agents)]
-        if named:
+    """The rules of all groups that name the agent, else of those whose names begin with its, else of everyone's."""
+    groups, agent = list(groups), agent.lower()
+    for names_it in (
+        lambda name: _product(name) == agent,
+        lambda name: is_named(name, agent),
+        lambda name: name == "*",
+    ):
+        if named := [group for group in groups if any(names_it(name) for name in group.agents)]:
             return tuple(rule for group in named for rule in group.rules)
     return ()
 
@@ -114,7 +146,7 @@ def pattern_of(text: str) -> str:
     """The form in which paths are compared (RFC 9309 §2.2.2): non-ASCII escaped, unreserved characters not."""
     if "%" not in text and text.isascii():
         return text
-    return _ESCAPE.sub(_escape, quote(text, safe=_ASCII))
+    return _ESCAPE.sub(_escape, quote(text, safe=_ASCII, errors="replace"))
 
 
 def _escape(found: re.Match[str]) -> str:

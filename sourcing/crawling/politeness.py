@@ -20,6 +20,7 @@ from protego import Protego
 from w3lib.url import safe_url_string
 
 from sourcing import __version__
+from sourcing.crawling.pathrules import robots_text
 from sourcing.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 PRODUCT = "crossmusim"  # the product token robots.txt groups are matched with
-ROBOTS_BYTES = 512 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
 ROBOTS_MAX_AGE_S = 24 * 3600.0
 _LONGEST_DELAY_S = 366 * 86_400.0  # later than a year is never, and fits into a date
 _LONGEST_URL = 16_000  # characters; servers take about half of that
@@ -100,8 +100,7 @@ class RobotsVerdict:
 def read_robots(status: int, body: bytes, now: float) -> RobotsVerdict:
     """The verdict of a robots.txt response by RFC 9309: 2xx is read, 4xx allows all, anything else denies all."""
     if 200 <= status < 300:
-        text = body[:ROBOTS_BYTES].decode("utf-8-sig", "replace")
-        return RobotsVerdict(status, Protego.parse(text), now)
+        return RobotsVerdict(status, Protego.parse(robots_text(body, PRODUCT)), now)
     if 300 <= status < 400:  # a redirect loop or one to nowhere counts as unavailable, i.e. absent (§2.3.1.2)
         status = 404
     return RobotsVerdict(status, None, now)

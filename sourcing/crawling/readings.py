@@ -40,6 +40,7 @@ _REFUSED = {"reason": pl.String(), "finding": pl.String(), "row": pl.String()}
 LIGHT: Mapping[str, pl.DataType] = {
     "source": pl.String(),
     "url": pl.String(),
+    "task": pl.String(),
     "at": pl.Datetime("us", "UTC"),
     "sha256": pl.String(),  # of the body; of a revisit, of the body it found unchanged; "" of a denial
     "form": pl.String(),
@@ -98,6 +99,7 @@ def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str
     said: dict[str, Any] = {
         "source": capture.source,
         "url": capture.url,
+        "task": capture.task_key,
         "at": capture.retrieved_at,
         "sha256": digest,
         "form": capture.form,

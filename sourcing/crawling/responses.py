@@ -11,15 +11,16 @@ from scrapy.http import Response
 from w3lib.url import url_query_cleaner
 
 from sourcing.crawling.capture import Exchange
-from sourcing.crawling.consent import SNIPPET_BYTES, decide, granted_by
+from sourcing.crawling.consent import Verdict, decide, granted_by, markup_of
 from sourcing.crawling.ledger import Task, Validators
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.sources.base import Captured, Source
 from sourcing.crawling.sources.error_answers import ErrorAnswer, error_in
 
-__all__ = ["asked_url", "conditional_headers", "error_of", "exchange_of", "tombstone"]
+__all__ = ["asked_url", "conditional_headers", "error_of", "exchange_of", "tombstone", "verdict_of", "withdrawal"]
 
 _BLOT = "REDACTED"
+_TAKEN_BACK = {410: "the page was taken back", 451: "the page was taken back for legal reasons"}
 
 
 def error_of(response: Response, source: Source, *, secret: str = "") -> ErrorAnswer | None:
@@ -52,16 +53,7 @@ def exchange_of(response: Response, task: Task, source: Source, now: float, *, s
     headers = _folded(response_headers)
     body: bytes = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
     url = asked_url(response.url, source)
-    is_html = "html" in headers.get("content-type", "html")
-    snippet = body[:SNIPPET_BYTES].decode("utf-8", "replace") if is_html else ""
-    verdict = decide(
-        headers,
-        snippet,
-        response.meta.get("robots_line", ""),
-        site=response.meta.get("site"),
-        url=response.url,
-        granted=granted_by(source, response.url),
-    )
+    verdict = verdict_of(response, source, secret=secret)
     unchanged = response.status == 304 or (
         task.known.body_sha256 is not None and hashlib.sha256(body).hexdigest() == task.known.body_sha256
     )
@@ -91,6 +83,29 @@ def asked_url(url: str, source: Source) -> str:
     return str(url)
 
 
+def verdict_of(response: Response, source: Source, *, secret: str = "") -> Verdict:
+    """What the response, whatever its status, and its site say of our use."""
+    lines = _folded(_pairs(response.headers, secret), "\n")
+    body: bytes = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
+    return decide(
+        lines,
+        markup_of(lines.get("content-type", ""), body),
+        response.meta.get("robots_line", ""),
+        site=response.meta.get("site"),
+        url=response.url,
+        granted=granted_by(source, response.url),
+    )
+
+
+def withdrawal(response: Response, task: Task, source: Source, *, secret: str = "") -> str:
+    """The no in a refusal (4xx); empty when there is none. A page that was here once says no by being taken back."""
+    if denied_by := verdict_of(response, source, secret=secret).denied_by:
+        return denied_by
+    if response.status in _TAKEN_BACK and task.known.body_sha256 is not None:
+        return f"http_{response.status}: {_TAKEN_BACK[response.status]}"
+    return ""
+
+
 def tombstone(task: Task, signal: str, now: float) -> Captured:
     """The no that a page fetched earlier gets now, before it was asked again."""
     return Captured(
@@ -109,11 +124,11 @@ def tombstone(task: Task, signal: str, now: float) -> Captured:
     )
 
 
-def _folded(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
+def _folded(pairs: list[tuple[str, str]], joint: str = ", ") -> Mapping[str, str]:
     headers: dict[str, str] = {}
     for name, value in pairs:
         name = name.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        headers[name] = f"{headers[name]}{joint}{value}" if name in headers else value
     return headers
 
 

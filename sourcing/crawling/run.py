@@ -15,6 +15,7 @@ from sourcing import __version__
 from sourcing.crawling.budget import capped
 from sourcing.crawling.capture import CaptureWriter
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
+from sourcing.crawling.mending import ask_for_lost
 from sourcing.crawling.politeness import unusable_url, user_agent
 from sourcing.crawling.rebuild import rebuild_documents
 from sourcing.crawling.scribe import Scribe, bury_dead
@@ -28,6 +29,7 @@ from sourcing.crawling.seeding import (
     plain_feed,
 )
 from sourcing.crawling.sources.base import Source, TaskSpec
+from sourcing.crawling.wellknown import NOT_KNOWN_AGAIN_S
 from sourcing.errors import CrossmusimError, InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.settings import Settings
 from sourcing.store import Workspace
@@ -110,7 +112,8 @@ def run_crawl(
         with ledger.run.entered(now()):
             with workspace.lock("crawl-start", wait_s=_LOCK_WAIT_S):
                 bury_dead(ledger, workspace.crawl_dir, readers, now())
-            ledger.reopen(now(), reasons=("private_host",) if crawl.allow_private_hosts else ())
+                lost = ask_for_lost(ledger, workspace.crawl_dir, live=ledger.run.others())
+            ledger.reopen(now() + NOT_KNOWN_AGAIN_S, reasons=("private_host",) if crawl.allow_private_hosts else ())
             if again_after_s is not None:
                 ledger.ask_again(now() - again_after_s, sources)
             retried = ledger.retry(retry, sources) if retry else 0
@@ -147,7 +150,12 @@ def run_crawl(
         rejected=rejected,
         seconds=time.monotonic() - started,
         asked=asked,
-        notes=(*_told(retry, retried), *notes, *(f"{why}; its tasks stay pending" for why in unreachable)),
+        notes=(
+            *_spoilt(lost),
+            *_told(retry, retried),
+            *notes,
+            *(f"{why}; its tasks stay pending" for why in unreachable),
+        ),
     )
 
 
@@ -173,6 +181,10 @@ def _named(error: Exception) -> CrossmusimError:
     if isinstance(error, CrossmusimError):
         return error
     return InputError("seeds of the crawl", f"they cannot be read to the end ({error})", "mend that file and run again")
+
+
+def _spoilt(lost: int) -> list[str]:
+    return [f"lost with spoilt records of WARC files and asked again: {lost} tasks"] if lost else []
 
 
 def _told(retry: Collection[str], retried: int) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ __all__ += ["BARRED_S", "bury_dead"]
 
 T = TypeVar("T")
 BARRED_S = 60.0  # what a source refused to us is not asked anew before
+Place = tuple[str, int, str, bool]
+_TASK_KEY = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,14 @@ class Scribe:
         """Make the entries durable; returns for each the error that it turned out to be."""
         entries = self._within_storage_caps(entries)
         digests: dict[str, str] = {}  # by task
+        places: list[Place] = []
         for entry in entries:
             if isinstance(entry, Answered):
                 digests[entry.exchange.captured.task_key] = self.writer.write(entry.exchange)
+                places.append(place_of(self.writer.file, self.writer.offset, entry.exchange.captured))
             elif isinstance(entry, DeniedTask) and entry.tombstone is not None:
                 self.writer.write(Exchange(entry.tombstone, (), ()))
+                places.append(place_of(self.writer.file, self.writer.offset, entry.tombstone))
         offset = self.writer.flush()
         now = self.now()
         read = [
@@ -178,6 +184,7 @@ class Scribe:
             for (source, outcome), n in tally.items():
                 stored = size.pop(source, 0)
                 self.ledger.tallies.count(source, outcome, now, n, stored)
+            self.ledger.archive.enter(places)
             if offset:
                 self.ledger.mark_warc(self.writer.file, offset)
         return [page.error if page is not None else None for page in read]
@@ -197,6 +204,8 @@ class Scribe:
             tally[entry.source, "throttled"] += entry.throttled
         else:
             ledger.denied(entry.key, entry.signal, again_at=entry.again_at)
+            if entry.tombstone is not None:
+                ledger.archive.refuse(entry.key, entry.tombstone.retrieved_at.timestamp(), entry.signal)
             tally[entry.source, "denied"] += 1
 
     def _within_storage_caps(self, entries: list[Entry]) -> list[Entry]:
@@ -275,6 +284,7 @@ def settle(
     if captured.consent == "deny":
         signal = next(iter(captured.consent_evidence[-1:]), "consent: denied")
         ledger.denied(captured.task_key, signal, http_status=captured.status)
+        ledger.archive.refuse(captured.task_key, captured.retrieved_at.timestamp(), signal)
         return "denied"
     if captured.form == "resource":
         return "imported"  # a dump's record was never a task
@@ -288,6 +298,7 @@ def settle(
     )
     reason, finding = (read.reason, read.finding) if read else (None, None)
     ledger.fetched(captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding, known=known)
+    ledger.archive.allow(captured.task_key)
     ledger.add(read.follow if read else ())
     return "unchanged" if captured.form == "revisit" else "fetched"
 
@@ -325,10 +336,20 @@ def _reconcile(
         start = ledger.warc_mark(path.name)
         if path.stat().st_size <= start or any(f"-{owner}-" in path.name for owner in alive):
             continue
+        places: list[Place] = []
         with ledger.group():
             end = start
             for sealed in read_sealed(path, start=start):
+                if not _TASK_KEY.fullmatch(sealed.captured.task_key):
+                    continue  # another crawler's, or nobody's
                 settle(ledger, sealed.captured, read_page(sealed.captured, readers), now, again_at=now)
+                places.append(place_of(path.name, sealed.start, sealed.captured))
                 end, found = sealed.end, found + 1
+            ledger.archive.enter(places)
             ledger.mark_warc(path.name, end)
     return found
+
+
+def place_of(file: str, offset: int, captured: Captured) -> Place:
+    """Where a capture lies, its task, and whether it stands without another: a revisit that allows has no body."""
+    return file, offset, captured.task_key, captured.form != "revisit" or captured.consent == "deny"

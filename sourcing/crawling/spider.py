@@ -32,7 +32,7 @@ from sourcing.crawling.downloader import (
 from sourcing.crawling.hosts import SLOW_S, Host
 from sourcing.crawling.ledger import ASKED, CLAIM_S, Task
 from sourcing.crawling.politeness import host_of, retry_delay_s
-from sourcing.crawling.responses import asked_url, conditional_headers, error_of, exchange_of, tombstone
+from sourcing.crawling.responses import asked_url, conditional_headers, error_of, exchange_of, tombstone, withdrawal
 from sourcing.crawling.scribe import (
     BARRED_S,
     Answered,
@@ -54,7 +54,6 @@ from sourcing.store.retry_after import retry_after_s
 
 __all__ = ["LedgerSpider"]
 
-_ROBOTS_AGAIN_S = 24 * 3600.0
 _BATCH = 64
 _POLL_S = 1.0  # while another process asks what is left
 _SHARE_EVERY_S = 0.5
@@ -227,6 +226,7 @@ class LedgerSpider(scrapy.Spider):
             if now - self._released_at > min(60.0, self.options.lease_s / 3):
                 ledger.renew(now, self.options.lease_s)
                 ledger.release_expired(now)
+                ledger.reopen(now)
                 self._released_at = now
             active = {*(netloc for netloc, out in list(self._out.items()) if out), *list(self._borrowed)}
             for netloc in ledger.run.keep(active, now):
@@ -370,6 +370,8 @@ class LedgerSpider(scrapy.Spider):
             host.failed(f"HTTP {status}", now, backoff_s=self.options.backoff_s)
             wait = self._told_to_wait(response, task, now)
             await self._fail(task, f"http_{status}", f"HTTP {status}", status=status, again_at=wait)
+        elif signal := withdrawal(response, task, self.sources[task.source], secret=self._secret(task)):
+            await self._deny(task, signal)
         else:
             finding = f"HTTP {status} from {asked_url(response.url, source)[:300]}"
             if location := response.headers.get("Location"):
@@ -446,9 +448,7 @@ class LedgerSpider(scrapy.Spider):
             known_as.pause(host.paused_until)
             await self._postpone(task, host.paused_until, "connect_failed")
         elif isinstance(error, Denied):
-            again_at = now + _ROBOTS_AGAIN_S if error.again else 0.0
-            stone = tombstone(task, error.signal, now) if task.known.body_sha256 and not error.again else None
-            await self._record("denied", DeniedTask(task.key, task.source, error.signal, again_at, stone))
+            await self._deny(task, error.signal, again_at=now + error.again_s if error.again_s else 0.0)
         elif isinstance(error, Refused):
             await self._fail(task, error.reason, error.finding)
         else:
@@ -467,6 +467,12 @@ class LedgerSpider(scrapy.Spider):
     async def _postpone(self, task: Task, until: float, why: str) -> None:
         self._asked -= 1
         await self._record("", PostponedTask(task.key, task.source, until, why))
+
+    async def _deny(self, task: Task, signal: str, *, again_at: float = 0.0) -> None:
+        """A no; with `again_at` only until then, and a page fetched earlier stays as it was."""
+        known = task.known.body_sha256 is not None
+        stone = tombstone(task, signal, self.now()) if known and not again_at else None
+        await self._record("denied", DeniedTask(task.key, task.source, signal, again_at, stone))
 
     async def _fail(
         self,

@@ -3,7 +3,8 @@
 Content-Usage follows draft-ietf-aipref-attach-05 §3: a rule of a robots.txt group with an optional path, of which
 the longest that matches counts; of equal ones the strictest. tdmrep.json follows the TDMRep report §6.1: the first
 entry whose location matches. ai.txt is robots.txt grammar over media types and paths: see `_ai_txt_finding`.
-A file that cannot be read is noted and decides nothing.
+A file that makes no sense is noted and decides nothing. One that the site fails to hand out is not known, which is a
+no to all its pages until it is asked again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from sourcing.crawling.consent import AGENT, Finding, forbids_training
 from sourcing.crawling.pathrules import Group, Rule, best, matches, path_of, pattern_of, read_groups, rules_for
 
-__all__ = ["AI_AGENTS", "WELL_KNOWN", "SiteSignals", "read_site_signals"]
+__all__ = ["AI_AGENTS", "NOT_KNOWN_AGAIN_S", "WELL_KNOWN", "NotKnown", "SiteSignals", "file_of", "read_site_signals"]
 
 #: Files beside robots.txt that speak for a whole origin.
 WELL_KNOWN = ("/.well-known/tdmrep.json", "/ai.txt")
@@ -39,8 +40,28 @@ _TEXT_TYPES = frozenset(
     ["doc", "docx", "htm", "html", "md", "odt", "pdf", "rtf", "tex", "text", "txt", "wks", "wpd", "wps", "xhtml"]
 )
 _TYPE = re.compile(r"/?\*?\.?[a-z]+\$?")  # *.txt, .txt, text
+#: How long a file that could not be had is taken for a no before it is asked for again; the next run asks anyway.
+NOT_KNOWN_AGAIN_S = 600.0
+_NOT_KNOWN = frozenset([408, 425, 429, *range(500, 600)])
+_MAX_BYTES = 2 * 1024 * 1024
+_MAX_ENTRIES = 20_000
+_SAYS_RESERVED = re.compile(rb"""["']?tdm-reservation["']?\s{0,9}:\s{0,9}["']?1\b""", re.IGNORECASE)
 _SHOWN_AGENTS = 8
 _SHOWN_CHARS = 120
+
+
+@dataclass(frozen=True)
+class NotKnown:
+    """A file that the site failed to hand out, with why."""
+
+    why: str
+
+
+def file_of(status: int, body: bytes) -> bytes | NotKnown | None:
+    """What an answer says of a file: its bytes, that it is not known, or None for one that is not there."""
+    if status in _NOT_KNOWN:
+        return NotKnown(f"HTTP {status}")
+    return body if 200 <= status < 300 else None
 
 
 @dataclass(frozen=True)
@@ -52,11 +73,12 @@ class SiteSignals:
     tdmrep: tuple[Rule, ...] = ()  # value: reservation, then the policy's address
     ai_txt: tuple[Rule, ...] = ()
     notes: tuple[Finding, ...] = ()  # files there were but which could not be read
+    unknown: tuple[Finding, ...] = ()  # files that the site failed to hand out: a no to every page
 
     def findings(self, url: str) -> list[Finding]:
         """What concerns this page, Content-Usage first; the notes come with every page."""
         if not (self.usage or self.named or self.tdmrep or self.ai_txt):
-            return list(self.notes)
+            return [*self.unknown, *self.notes]
         path = path_of(url)
         found = [_usage_finding(rule) for rule in _in_force(self.usage, path)]
         blocked = [agent for group in self.named if _disallowed(group.rules, path) for agent in group.agents]
@@ -70,7 +92,7 @@ class SiteSignals:
         if self.ai_txt and (rule := _ai_txt_rule(self.ai_txt, path)) is not None:
             value = f"{rule.field.capitalize()}: {rule.pattern[:_SHOWN_CHARS]} (line {rule.line})"
             found.append(Finding("ai.txt", value, rule.field == "disallow"))
-        return found + list(self.notes)
+        return [*found, *self.unknown, *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
         """Lists and strings only; `from_dict` reads it back, also after JSON."""
@@ -87,14 +109,25 @@ class SiteSignals:
             tdmrep=rules(stored["tdmrep"]),
             ai_txt=rules(stored["ai_txt"]),
             notes=tuple(Finding(*note) for note in stored["notes"]),
+            unknown=tuple(Finding(*each) for each in stored["unknown"]),
         )
 
 
 def read_site_signals(
-    robots_body: bytes | None, tdmrep: bytes | None, ai_txt: bytes | None, *, agent: str = AGENT
+    robots_body: bytes | None,
+    tdmrep: bytes | NotKnown | None,
+    ai_txt: bytes | NotKnown | None,
+    *,
+    agent: str = AGENT,
 ) -> SiteSignals:
-    """Read the bodies of an origin's files; None for one that is not there (any status but 2xx)."""
+    """Read the bodies of an origin's files, as `file_of` gives them."""
     notes: list[Finding] = []
+    files = {"tdmrep.json": tdmrep, "ai.txt": ai_txt}
+    unknown = [
+        Finding(name, f"not known ({file.why})"[: 2 * _SHOWN_CHARS], denies=True)
+        for name, file in files.items()
+        if isinstance(file, NotKnown)
+    ]
     groups = read_groups(robots_body) if robots_body else []
     named = []
     for group in groups:
@@ -105,9 +138,10 @@ def read_site_signals(
     return SiteSignals(
         usage=tuple(rule for rule in rules_for(groups, agent) if rule.field in ("content-usage", "content-signal")),
         named=tuple(named),
-        tdmrep=_read_tdmrep(tdmrep, notes) if tdmrep is not None else (),
-        ai_txt=_read_ai_txt(ai_txt, agent, notes) if ai_txt is not None else (),
+        tdmrep=_read_tdmrep(tdmrep, notes) if isinstance(tdmrep, bytes) else (),
+        ai_txt=_read_ai_txt(ai_txt, agent, notes) if isinstance(ai_txt, bytes) else (),
         notes=tuple(notes),
+        unknown=tuple(unknown),
     )
 
 
@@ -138,9 +172,14 @@ def _disallowed(rules: Sequence[Rule], path: str) -> bool:
 
 def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
     try:
-        entries = json.loads(body)
+        entries = json.loads(body[:_MAX_BYTES])
     except (ValueError, RecursionError) as error:
-        found = "an HTML page" if body.lstrip()[:1] == b"<" else f"{error}"[:_SHOWN_CHARS]
+        if _is_page(body):
+            found = "an HTML page"
+        elif _SAYS_RESERVED.search(body[:_MAX_BYTES].replace(b"\0", b"")):
+            return (Rule("tdm-reservation", "", "1, in a file that is not JSON", 1),)
+        else:
+            found = f"more than {_MAX_BYTES} bytes" if len(body) > _MAX_BYTES else _plain(error)
         notes.append(Finding("tdmrep.json", f"not JSON ({found})"))
         return ()
     entries = [entries] if isinstance(entries, dict) else entries  # a single entry without its list is met with
@@ -148,12 +187,23 @@ def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
         notes.append(Finding("tdmrep.json", f"no list of entries, but {type(entries).__name__}"))
         return ()
     rules, broken = [], []
-    for number, entry in enumerate(entries, 1):
+    for number, entry in enumerate(entries[:_MAX_ENTRIES], 1):
         rule = _tdmrep_rule(entry, number)
         rules.append(rule) if isinstance(rule, Rule) else broken.append(rule)
+    if len(entries) > _MAX_ENTRIES:
+        notes.append(Finding("tdmrep.json", f"{len(entries)} entries, of which {_MAX_ENTRIES} are read"))
     if broken:
         notes.append(Finding("tdmrep.json", f"{broken[0]}; {len(broken)} of {len(entries)} entries not read"))
     return tuple(rules)
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1] == b"<"
+
+
+def _plain(value: object) -> str:
+    """The beginning of a value as text that can be written down."""
+    return str(value)[:_SHOWN_CHARS].encode("utf-8", "replace").decode()
 
 
 def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
@@ -162,7 +212,7 @@ def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
         return f"entry {number} has no location"
     reservation = entry.get("tdm-reservation")
     if str(reservation).strip() not in ("0", "1"):
-        return f"entry {number} has tdm-reservation {str(reservation)[:20]!r}, neither 0 nor 1"
+        return f"entry {number} has tdm-reservation {_plain(reservation)[:20]!r}, neither 0 nor 1"
     location = entry["location"].strip()
     if location.startswith(("http://", "https://")):
         try:
@@ -173,7 +223,7 @@ def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
         location = "/" + location
     value = str(reservation).strip()
     if isinstance(entry.get("tdm-policy"), str):
-        value += f", policy {entry['tdm-policy'][:_SHOWN_CHARS]}"
+        value += f", policy {_plain(entry['tdm-policy'])}"
     return Rule("tdm-reservation", pattern_of(location), value, number)
 
 
@@ -186,7 +236,7 @@ def _tdmrep_finding(rule: Rule) -> Finding:
 
 
 def _read_ai_txt(body: bytes, agent: str, notes: list[Finding]) -> tuple[Rule, ...]:
-    if body.lstrip()[:1] == b"<":
+    if _is_page(body):
         notes.append(Finding("ai.txt", "an HTML page, no rules"))
         return ()
     groups = read_groups(body)

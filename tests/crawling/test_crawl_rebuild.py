@@ -201,7 +201,7 @@ def alone(size: int, *paths: Path) -> list[tuple[list[str], str]]:
     told = []
     for file in _read_together([(path, path.stat().st_size) for path in paths], size, crew):
         titles = [title for frame in file.frames for title in frame["documents"].explode().struct.field("title")]
-        told.append((titles, file.tear.found if file.tear else ""))
+        told.append((titles, "".join(tear.found for tear in file.tears)))
     return told
 
 

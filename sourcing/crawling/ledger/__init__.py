@@ -1,5 +1,6 @@
 """The ledger of a crawl: every request we mean to make, what became of it, and which process may ask which host."""
 
+from sourcing.crawling.ledger.archive import Archive, Refusal
 from sourcing.crawling.ledger.census import Census
 from sourcing.crawling.ledger.ledger import LEDGER_FILE, Ledger, task_key
 from sourcing.crawling.ledger.runs import CLAIM_S, Run
@@ -11,9 +12,11 @@ __all__ = [
     "CLAIM_S",
     "LEDGER_FILE",
     "STATES",
+    "Archive",
     "Census",
     "Ledger",
     "Outcome",
+    "Refusal",
     "Run",
     "Tallies",
     "Tally",

@@ -20,6 +20,7 @@ from typing import Any
 
 from w3lib.url import canonicalize_url
 
+from sourcing.crawling.ledger.archive import Archive
 from sourcing.crawling.ledger.census import Census
 from sourcing.crawling.ledger.runs import Run
 from sourcing.crawling.ledger.schema import (
@@ -70,6 +71,7 @@ class Ledger:
             raise InputError(str(path), str(other), "finish that crawl with the version that began it") from None
         self.tallies = Tallies(self._db)
         self.census = Census(self._db)
+        self.archive = Archive(self._db)
         self.run = Run(self._db, Path(path).parent)
         self._queues: dict[tuple[str, str], int] = {}
         self._turn = 0  # the queue that was served last

@@ -11,6 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from sourcing.crawling.ledger import archive
 from sourcing.store.turn import Turn
 
 __all__ = ["CODES", "DENIED", "FAILED", "FETCHED", "LATER", "LEASED", "PENDING", "STATES", "Outcome", "Task"]
@@ -163,4 +164,6 @@ def _connect(path: Path | str) -> sqlite3.Connection:
         for name, declaration in later.items():
             if name not in columns:
                 db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {declaration}")
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'refusals'").fetchone():
+        db.executescript(f"BEGIN IMMEDIATE; {archive.TABLES} COMMIT;")
     return db

@@ -1,0 +1,134 @@
+"""Archive: where in the WARC files each task's answers lie, and which pages said no, should their records be lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+__all__ = ["TABLES", "Archive", "Refusal"]
+
+#: Came after the first ledgers. Pages that were opted out before are entered once, with the time of entering.
+TABLES = """
+CREATE TABLE warc_files (
+    id INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, size INTEGER NOT NULL DEFAULT -1, changed INTEGER
+);
+CREATE TABLE captures (
+    file INTEGER NOT NULL, offset INTEGER NOT NULL, key BLOB NOT NULL, whole INTEGER NOT NULL,
+    PRIMARY KEY (file, offset)
+) WITHOUT ROWID;
+CREATE TABLE refusals (key BLOB PRIMARY KEY, at REAL NOT NULL, signal TEXT NOT NULL) WITHOUT ROWID;
+"""
+_REFUSED = " WHERE state = 4 AND next_at = 0 AND body_sha256 IS NOT NULL"
+TABLES += f"INSERT INTO refusals SELECT key, unixepoch(), coalesce(finding, '') FROM tasks{_REFUSED};"
+_LOST = -1  # `whole` of a capture that was found spoilt, and whose task was asked again if need be
+REASON = "warc_damaged"
+
+
+class Refusal(NamedTuple):
+    """A page's no: its task and last address, when it was met, and the signal."""
+
+    source: str
+    url: str
+    task: str
+    at: float
+    signal: str
+
+
+class Archive:
+    """A view of the ledger's tables about its WARC files."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._files: dict[str, int] = {}
+
+    # --- captures ---
+
+    def enter(self, captures: Iterable[tuple[str, int, str, bool]]) -> None:
+        """Note captures: file, offset, task, and whether it stands without another, as all but revisits do."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?)",
+            [(self._file(file), offset, bytes.fromhex(key), whole) for file, offset, key, whole in captures],
+        )
+
+    def offsets(self, file: str) -> dict[int, str]:
+        """Offset → task of the captures in this file, but for those known to be lost."""
+        rows = self._db.execute(
+            "SELECT c.offset, hex(c.key) FROM captures c JOIN warc_files f ON f.id = c.file"
+            " WHERE f.file = ? AND c.whole <> ?",
+            (file, _LOST),
+        )
+        return {offset: key.lower() for offset, key in rows}
+
+    def lose(self, file: str, offsets: Collection[int], finding: str) -> int:
+        """Ask again for what was captured there and nowhere later; returns how many tasks are pending for it."""
+        number, db = self._file(file), self._db
+        db.execute("CREATE TEMP TABLE IF NOT EXISTS lost (key BLOB, offset INTEGER, PRIMARY KEY (key, offset))")
+        db.execute("DELETE FROM lost")
+        db.executemany(
+            "INSERT OR IGNORE INTO lost SELECT key, offset FROM captures WHERE file = ? AND offset = ? AND whole = 1",
+            [(number, offset) for offset in offsets],
+        )
+        db.executemany(
+            f"UPDATE captures SET whole = {_LOST} WHERE file = ? AND offset = ?", [(number, each) for each in offsets]
+        )
+        # One pass over all captures, and none over tasks: a spoilt record is rare.
+        db.execute(
+            "DELETE FROM lost WHERE EXISTS (SELECT 1 FROM (SELECT key, max(file) AS file, max(offset) AS offset"
+            " FROM captures WHERE whole = 1 AND key IN (SELECT key FROM lost) GROUP BY key, file) c"
+            " WHERE c.key = lost.key AND (c.file > ? OR (c.file = ? AND c.offset > lost.offset)))",
+            (number, number),
+        )
+        return self._ask("key IN (SELECT key FROM lost)", (), finding)
+
+    def lose_pages(self, urls: Collection[str], finding: str) -> int:
+        """Ask again for pages at these addresses, in a ledger from before captures were noted."""
+        marks = ",".join("?" * len(urls))
+        return self._ask(f"url IN ({marks}) OR found_at IN ({marks})", (*urls, *urls), finding) if urls else 0
+
+    def _ask(self, which: str, values: tuple[str, ...], finding: str) -> int:
+        # An empty body_sha256 says that there was a body, so that a later no is still a no to it, and which is gone.
+        cursor = self._db.execute(
+            "UPDATE tasks SET state = 0, next_at = 0, attempts = 0, reason = ?, finding = ?, etag = NULL,"
+            f" last_modified = NULL, body_sha256 = '' WHERE state IN (2, 4) AND ({which})",
+            (REASON, finding, *values),
+        )
+        return cursor.rowcount
+
+    # --- files ---
+
+    def looked_through(self, file: str) -> tuple[int, int] | None:
+        """Size and time of change (ns) of the file when all of it was read last."""
+        row = self._db.execute("SELECT size, changed FROM warc_files WHERE file = ?", (file,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def note_looked_through(self, file: str, size: int, changed: int) -> None:
+        self._db.execute("UPDATE warc_files SET size = ?, changed = ? WHERE id = ?", (size, changed, self._file(file)))
+
+    def _file(self, file: str) -> int:
+        number = self._files.get(file)
+        if number is None:
+            self._db.execute("INSERT OR IGNORE INTO warc_files (file) VALUES (?)", (file,))
+            number = int(self._db.execute("SELECT id FROM warc_files WHERE file = ?", (file,)).fetchone()[0])
+            if not self._db.in_transaction:
+                self._files[file] = number
+        return number
+
+    # --- refusals ---
+
+    def refuse(self, key: str, at: float, signal: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?, ?)", (bytes.fromhex(key), at, signal))
+
+    def allow(self, key: str) -> None:
+        self._db.execute("DELETE FROM refusals WHERE key = ?", (bytes.fromhex(key),))
+
+    def refusals(self) -> Iterator[Refusal]:
+        """Noes in force, in the order of tasks; of a ledger from before they were noted, its denied tasks."""
+        noted = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'refusals'").fetchone()
+        older = "(SELECT key, unixepoch() AS at, coalesce(finding, '') AS signal FROM tasks" + _REFUSED + ")"
+        for source, url, key, at, signal in self._db.execute(
+            "SELECT q.source, coalesce(t.found_at, t.url), hex(t.key), r.at, r.signal"
+            f" FROM {'refusals' if noted else older} r"
+            " JOIN tasks t ON t.key = r.key JOIN queues q ON q.id = t.queue ORDER BY t.seq"
+        ):
+            yield Refusal(source, url, key.lower(), at, signal)
