@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcing.commands.generate_options import prompt_roots
+from sourcing.errors import CrossmusimError
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.journal import CallRow
 
-__all__ = ["describe", "merge", "rebuild", "revalidate", "status", "table_lines"]
+__all__ = ["describe", "merge", "raise_row_errors", "rebuild", "revalidate", "status", "table_lines"]
 
 _LISTED = 20
 
@@ -24,7 +27,7 @@ _LISTED = 20
 @click.command
 @click.pass_obj
 def status(invocation: Invocation) -> None:
-    """Count the journal's calls by pack and state, say what they cost, list the unknown ones.
+    """Count the journal's calls by pack and state, say what they cost, list the unknown ones, and why rows were rejected.
 
     \b
     Example:
@@ -38,11 +41,13 @@ def status(invocation: Invocation) -> None:
         counts, spent = journal.counts(), journal.spent()
         unknown, failed = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
     unknown = _lost_with_their_process(invocation, unknown, counts)
+    reasons = _rejected_by_reason(invocation)
     result = {
         "calls": counts,
         "spent": spent,
         "unknown": [{**_named(call), "since": call.updated_at} for call in unknown],
         "failed": [{**_named(call), "error": call.error} for call in failed],
+        "rejected": reasons,
     }
     if not counts:
         invocation.emit(result, ["no calls yet; `crossmusim generate plan PACK` shows what a run would make"])
@@ -61,6 +66,9 @@ def status(invocation: Invocation) -> None:
         for prompt, used in spent.items()
         if used["beyond_bound"]
     ]
+    if reasons:
+        told = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+        lines.append(f"rejected when last described: {told}")
     left_out = max(0, len(unknown) - _LISTED) + max(0, len(failed) - _LISTED)
     if left_out:
         lines.append(f"... and {left_out} more; --json lists all")
@@ -79,6 +87,7 @@ def describe(invocation: Invocation) -> None:
     started = time.monotonic()
     tables = rebuild(invocation)
     invocation.emit({**tables, "seconds": round(time.monotonic() - started, 2)}, table_lines(tables))
+    raise_row_errors("generate describe", tables.get("row_errors", ()))
 
 
 @click.command
@@ -162,6 +171,14 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
 _TURN_S = 600.0
 
 
+def raise_row_errors(command: str, row_errors: Sequence[str]) -> None:
+    """Raise at a command's end what looking at replies raised; those are rejected rows, and all others are done."""
+    if row_errors:
+        names = ", ".join(f"{n} times {name}" for name, n in Counter(row_errors).most_common(3))
+        cure = "their bytes are kept; please report it, the others are done"
+        raise CrossmusimError(command, f"looking at {len(row_errors)} replies raised: {names}", cure)
+
+
 def table_lines(tables: dict[str, Any]) -> list[str]:
     """What `rebuild` returned, for people."""
     by_origin = ", ".join(f"{number} {origin}" for origin, number in tables["descriptions"].items()) or "none"
@@ -169,6 +186,15 @@ def table_lines(tables: dict[str, Any]) -> list[str]:
     if tables["disagreements"]:
         lines.append(f"disagreements: {tables['disagreements']}, see tables/disagreements.parquet")
     return lines
+
+
+def _rejected_by_reason(invocation: Invocation) -> dict[str, int]:
+    """How many rows making and reading replies left out, by reason, as the tables tell."""
+    import polars as pl
+
+    rejected = invocation.workspace.read_rejected().filter(pl.col("stage").is_in(["generate", "describe"]))
+    by_reason = rejected.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return {str(reason): int(n) for reason, n in by_reason.iter_rows()}
 
 
 def _lost_with_their_process(

@@ -13,8 +13,8 @@ from sourcing.generation.batchshards import Shard, Shards, Terms
 from sourcing.generation.checking import Checked, ReplyChecker
 from sourcing.generation.journal import OpenCall
 from sourcing.generation.journal_schema import unpack
+from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.prices import UNKNOWN, actual_cost, read_usage
-from sourcing.generation.wire import read_completion
 
 __all__ = ["Answers", "Lines", "Tally"]
 
@@ -170,7 +170,7 @@ class Answers:
     def _check(self, row: sqlite3.Row, raw: bytes, terms: Terms, tally: Tally) -> None:
         call = OpenCall(row["call_id"], row["request_key"], unpack(row["body"]), row["kind"], row["parent"])
         checker = self._checker_of(int(row["run_id"]))
-        checked = Checked(usage=read_completion(raw).usage) if checker is None else checker.look(call, raw)
+        checked = Checked(usage=ParsedReply.read(raw).usage) if checker is None else checker.look(call, raw)
         used = read_usage(checked.usage)
         self._journal.charge(
             call.call_id,

@@ -17,9 +17,9 @@ from sourcing.generation.leaks import rules_of
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.pack import Pack
 from sourcing.generation.packcheck import Case, Expect, golden_path, plain_examples
+from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies import Reply
-from sourcing.generation.wire import read_completion
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
 __all__ = ["CaseResult", "run_case"]
@@ -63,7 +63,7 @@ def run_case(pack: Pack, case: Case) -> CaseResult:
 
 
 def _recorded(pack: Pack, case: Case) -> Reply:
-    said = read_completion(golden_path(pack, case).read_bytes())
+    parsed = ParsedReply.read(golden_path(pack, case).read_bytes())
     reads_document = "document" in case.inputs
     doc_id = judged_name(_description(case.inputs)) if is_judge(pack) else _KEY if reads_document else None
     return Reply(
@@ -75,11 +75,13 @@ def _recorded(pack: Pack, case: Case) -> Reply:
         doc_id=doc_id,
         sample_idx=0,
         language=str(case.inputs.get("language") or CAPTION_LANGUAGE),
-        model=said.model,
-        finish_reason=said.finish_reason,
-        content=said.content,
+        model=parsed.model,
+        finish_reason=parsed.finish_reason,
+        content=parsed.content,
         replied_at=_AT,
-        usage=said.usage,
+        usage=parsed.usage,
+        reason=parsed.reason,
+        words=parsed.words,
     )
 
 

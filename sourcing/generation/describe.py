@@ -16,9 +16,11 @@ import polars as pl
 from sourcing.generation.gathering import Gathering, Rows
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
 from sourcing.generation.leaks import NO_RULES, PackRules, names_of
+from sourcing.generation.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.phrases import split_phrase, tidy_phrase
 from sourcing.generation.quotes import MIN_QUOTE_SCORE
 from sourcing.generation.replies import Reply
+from sourcing.generation.reply_payload import answer_of
 from sourcing.generation.scraped import (
     UNKNOWN_LICENCE,
     describe_catalogue,
@@ -36,7 +38,7 @@ Row = dict[str, Any]
 
 _LOT = 2000  # replies read together
 _WORTH_HELPERS = 3  # lots below which starting processes costs more than it saves
-SHOWN_CHARS = 500  # of a reply that cannot be read, enough for a person to see why
+_MAX_ASPECTS = 1000  # of a reply; a model that lists more repeats itself
 
 
 def describe(
@@ -115,14 +117,17 @@ def _describe_lot(
         if problem is not None:
             gathering.keep(None, [rejected_row(reply.request_key, problem)])
         elif track is not None:
-            description, left_out = describe_reply(
-                reply,
-                track,
-                document,
-                echoes=echoes.get(reply.prompt_id, ()),
-                rules=rules.get(reply.prompt_id, NO_RULES),
-                min_quote_score=min_quote_score,
-            )
+            try:
+                description, left_out = describe_reply(
+                    reply,
+                    track,
+                    document,
+                    echoes=echoes.get(reply.prompt_id, ()),
+                    rules=rules.get(reply.prompt_id, NO_RULES),
+                    min_quote_score=min_quote_score,
+                )
+            except Exception as error:  # one reply never ends the describing of the others
+                description, left_out = None, [rejected_row(reply.request_key, Finding(ROW_ERROR, name_of(error)))]
             gathering.keep(None if description is None else _complete(reply.track_id, description), left_out)
     return gathering.parts()
 
@@ -140,14 +145,15 @@ def describe_reply(
 
     A reply about a document is grounded in that document's text; one without stands on the model's word alone.
     """
-    payload, problem = _read_payload(reply)
+    fits = _is_mined if reply.doc_id is not None else _is_prompted
+    payload, notes = answer_of(reply, fits, "aspects and a caption")
     if payload is None:
-        return None, [rejected_row(reply.request_key, problem or Finding("reply_empty", "the reply holds no message"))]
+        return None, [rejected_row(reply.request_key, note) for note in notes]
     names = track_names(track)
     if document is None:
         if payload.get("known") is False:
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
-            return None, [rejected_row(reply.request_key, finding)]
+            return None, [rejected_row(reply.request_key, note) for note in (*notes, finding)]
         named = names_of((track["artist"],), (track["title"],), (track["album"],))
         result = accept(payload, names=names, named=named, language=reply.language, rules=rules)
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
@@ -175,7 +181,7 @@ def describe_reply(
             result = replace(result, caption=None, findings=[*result.findings, finding])
         origin, doc_ids, licences = "mined", [document["doc_id"]], [licence]
         created_at = max(reply.replied_at, document["retrieved_at"])
-    findings = list(result.findings)
+    findings = [*notes, *result.findings]
     if not result.aspects:
         findings.append(_nothing(result, document))
     rejected = [rejected_row(reply.request_key, finding) for finding in findings]
@@ -211,45 +217,25 @@ def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
     return aspects
 
 
-def _read_payload(reply: Reply) -> tuple[dict[str, Any] | None, Finding | None]:
-    content = _whole_characters((reply.content or "").strip())
-    if reply.finish_reason == "length":
-        return None, Finding(
-            "reply_truncated", "the reply was cut by max_tokens; raise it in the pack", _shown(content)
-        )
-    if not content:
-        return None, Finding("reply_empty", "the reply holds no message")
-    try:
-        payload = json.loads(_whole_characters(json.dumps(json.loads(content), ensure_ascii=False)))
-    except (ValueError, RecursionError) as error:
-        return None, Finding("reply_not_json", f"the reply is not JSON ({error})", _shown(content))
-    if not _has_shape(payload, mined=reply.doc_id is not None):
-        wanted = "aspects and a caption"
-        return None, Finding("reply_wrong_shape", f"the reply is JSON without the shape of {wanted}", _shown(content))
-    return payload, None
+def _is_mined(payload: object) -> bool:
+    return _has_shape(payload, "quote")
 
 
-def _whole_characters(text: str) -> str:
-    """Lone surrogates, which a reply may hold and no table can, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _is_prompted(payload: object) -> bool:
+    return _has_shape(payload, "text")
 
 
-def _shown(content: str) -> str:
-    return content if len(content) <= SHOWN_CHARS else content[:SHOWN_CHARS] + "…"
-
-
-def _has_shape(payload: object, *, mined: bool) -> bool:
+def _has_shape(payload: object, needed: str) -> bool:
     if not isinstance(payload, dict) or not isinstance(payload.get("aspects"), list):
+        return False
+    if len(payload["aspects"]) > _MAX_ASPECTS:
         return False
     if not isinstance(payload.get("caption", ""), str | None):
         return False
-    needed = ("quote",) if mined else ("text",)
     return all(
         isinstance(aspect, str)
         or (
-            isinstance(aspect, dict)
-            and all(isinstance(aspect.get(name), str) for name in needed)
-            and isinstance(aspect.get("text", ""), str)
+            isinstance(aspect, dict) and isinstance(aspect.get(needed), str) and isinstance(aspect.get("text", ""), str)
         )
         for aspect in payload["aspects"]
     )

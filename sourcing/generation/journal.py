@@ -139,6 +139,9 @@ class Journal(JournalIntake):
         )
         if raw is not None:
             self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(raw)))
+        self._end(call_id, state, scope=scope, error=error, at=at)
+
+    def _end(self, call_id: int, state: str, *, scope: str, error: str | None, at: datetime) -> None:
         if state == "failed":
             self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
             self._hold_nothing(call_id)
@@ -146,6 +149,18 @@ class Journal(JournalIntake):
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
             (state, error, as_text(at), call_id),
         )
+
+    def retract(self, call_id: int, state: str, *, outcome: str, at: datetime, scope: str = "", error: str) -> None:
+        """Enter a reply that proved to be no answer: `failed` gives back what was reserved, `unknown` keeps it.
+
+        Its bytes stay with its attempt.
+        """
+        self._connection.execute(
+            "UPDATE attempts SET outcome = ? WHERE attempt_id ="
+            " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (outcome, call_id),
+        )
+        self._end(call_id, state, scope=scope, error=error, at=at)
 
     def charge(
         self,
@@ -156,8 +171,11 @@ class Journal(JournalIntake):
         cost_nusd: int | None,
         scope: str = "",
         reserved: Reserved | None = None,
+        row_error: str | None = None,
     ) -> None:
         """Enter what a reply used in place of what was reserved, and note that it was looked at.
+
+        `row_error` names the exception that looking at it raised; it is not looked at first again.
 
         A reply that tells no usage, or whose price is not known, is charged all that was reserved. Who reserved it and
         still knows how much may say so. A process that begins while others are at work finds replies of theirs that
@@ -165,7 +183,7 @@ class Journal(JournalIntake):
         """
         reserved = self._reserved(call_id) if reserved is None else reserved
         if not self._connection.execute(
-            f"{_HOLD_NOTHING}, checked = 1 WHERE call_id = ? AND checked = 0", (call_id,)
+            f"{_HOLD_NOTHING}, checked = 1, error = ? WHERE call_id = ? AND checked = 0", (row_error, call_id)
         ).rowcount:
             return
         told = input_tokens is not None and output_tokens is not None

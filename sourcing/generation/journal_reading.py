@@ -12,8 +12,8 @@ from typing import Any
 from sourcing.generation.budget import Budget
 from sourcing.generation.estimate import Sample
 from sourcing.generation.journal_schema import unpack
+from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.replies import Reply
-from sourcing.generation.wire import read_completion
 
 __all__ = ["STATES", "CallRow", "JournalReader", "RunState"]
 
@@ -107,6 +107,13 @@ class JournalReader:
         )
         return [{"stage": "generate", **dict(row)} for row in rows]
 
+    def row_errors(self) -> list[tuple[str, str]]:
+        """Request keys of replies whose first look raised, with the exception's name and words."""
+        rows = self._connection.execute(
+            "SELECT request_key, error FROM calls WHERE state = 'replied' AND error IS NOT NULL ORDER BY request_key"
+        )
+        return [(str(key), str(error)) for key, error in rows]
+
     def counts(self) -> dict[str, dict[str, int]]:
         """Prompt (id@version, as last wanted) → state → calls."""
         rows = self._connection.execute(
@@ -145,7 +152,7 @@ class JournalReader:
                 continue
             call_id = following.get(row["call_id"], row["call_id"])
             request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()
-            said = read_completion(unpack(blob))
+            parsed = ParsedReply.read(unpack(blob))
             yield Reply(
                 request_key=request_key,
                 prompt_id=row["prompt_id"],
@@ -155,11 +162,13 @@ class JournalReader:
                 doc_id=row["doc_id"] or None,
                 sample_idx=row["sample_idx"],
                 language=row["language"],
-                model=said.model or row["model"],
-                finish_reason=said.finish_reason,
-                content=said.content,
+                model=parsed.model or row["model"],
+                finish_reason=parsed.finish_reason,
+                content=parsed.content,
                 replied_at=datetime.fromisoformat(ended_at),
-                usage=said.usage,
+                usage=parsed.usage,
+                reason=parsed.reason,
+                words=parsed.words,
             )
 
     def _following(self) -> dict[int, int]:

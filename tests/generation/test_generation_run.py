@@ -43,7 +43,7 @@ def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp
             "followed": 0,
         }  # fmt: skip
         sent = {json.dumps(json.loads(asked.body), sort_keys=True) for asked in server.log}
-        assert sent == {json.dumps(call.body, sort_keys=True) for call in world.calls}
+        assert sent == {json.dumps({**call.body, "stream": False}, sort_keys=True) for call in world.calls}
         assert {asked.path for asked in server.log} == {"/v1/chat/completions"}
         with world.journal() as journal:
             for call in world.calls:
@@ -200,7 +200,22 @@ def test_a_reply_that_broke_off_was_billed_and_is_not_paid_again_unasked(tmp_pat
     assert outcomes == ["reply_cut", "replied"]
 
 
-@pytest.mark.parametrize("raw", ["", "<html>proxy</html>", "[]", '{"choices": []}', '{"choices": [{"message": 7}]}'])
+@pytest.mark.parametrize("raw", ["", "<html>proxy</html>", "[]", "{}"])
+def test_what_cannot_be_read_may_have_been_billed_and_is_never_asked_again_by_itself(tmp_path: Path, raw: str) -> None:
+    with chat_server(lambda _body, _asked: json_reply(raw)) as server:
+        world = World(tmp_path, server.url, count=1)
+        result = world.run()
+        assert (result.replied, result.unknown, len(server.log)) == (0, 1, 1)
+        with world.journal() as journal:
+            (kept,) = journal.connection.execute("SELECT reply FROM replies").fetchone()
+            assert unpack(kept) == raw.encode()
+            assert [attempt["outcome"] for attempt in journal.attempts(world.calls[0].request_key)] == [
+                "reply_unreadable"
+            ]
+        assert (world.run().held, len(server.log)) == (1, 1)
+
+
+@pytest.mark.parametrize("raw", ['{"choices": []}', '{"choices": null}', '{"choices": [{"message": 7}]}'])
 def test_a_reply_is_journalled_before_it_is_parsed(tmp_path: Path, raw: str) -> None:
     with chat_server(lambda _body, _asked: json_reply(raw)) as server:
         world = World(tmp_path, server.url, count=1)
