@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.journal import CallRow
 
-__all__ = ["describe", "merge", "raise_row_errors", "rebuild", "revalidate", "status", "table_lines"]
+__all__ = ["describe", "end_on_row_errors", "merge", "rebuild", "revalidate", "status", "table_lines"]
 
 _LISTED = 20
 
@@ -27,7 +28,7 @@ _LISTED = 20
 @click.command
 @click.pass_obj
 def status(invocation: Invocation) -> None:
-    """Count the journal's calls by pack and state, say what they cost, list the unknown ones, and why rows were rejected.
+    """Count the journal's calls by pack and state, say what they cost, and list the unknown ones and the reasons of rejected rows.
 
     \b
     Example:
@@ -87,7 +88,7 @@ def describe(invocation: Invocation) -> None:
     started = time.monotonic()
     tables = rebuild(invocation)
     invocation.emit({**tables, "seconds": round(time.monotonic() - started, 2)}, table_lines(tables))
-    raise_row_errors("generate describe", tables.get("row_errors", ()))
+    end_on_row_errors(invocation, tables.get("row_errors", ()))
 
 
 @click.command
@@ -169,14 +170,15 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
 
 
 _TURN_S = 600.0
+_REPORT = "their bytes are kept, each is a rejected row (row_error) and all others are done; please report it"
 
 
-def raise_row_errors(command: str, row_errors: Sequence[str]) -> None:
-    """Raise at a command's end what looking at replies raised; those are rejected rows, and all others are done."""
+def end_on_row_errors(invocation: Invocation, row_errors: Sequence[str]) -> None:
+    """Exit with 1, after the result, where looking at replies raised: those are rejected rows, all others are done."""
     if row_errors:
-        names = ", ".join(f"{n} times {name}" for name, n in Counter(row_errors).most_common(3))
-        cure = "their bytes are kept; please report it, the others are done"
-        raise CrossmusimError(command, f"looking at {len(row_errors)} replies raised: {names}", cure)
+        names = "; ".join(f"{n} times {name}" for name, n in Counter(row_errors).most_common(3))
+        invocation.note(f"error: looking at {len(row_errors)} replies raised ({names}); {_REPORT}")
+        sys.exit(CrossmusimError.exit_code)
 
 
 def table_lines(tables: dict[str, Any]) -> list[str]:

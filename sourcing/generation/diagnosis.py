@@ -95,7 +95,7 @@ def missing(found: Diagnosis, endpoint: Endpoint) -> list[str]:
         )
     if found.streams:
         words.append(
-            "it streams although asked not to: replies are put together, and those that tell no usage count at their worst"
+            "it streams although asked not to: replies are put together; those without usage count at their worst"
         )
     if found.schema_enforced is False:
         words.append(

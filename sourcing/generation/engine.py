@@ -206,10 +206,10 @@ class Engine:
             status=answer.status, headers=answer.headers, raw=self.pack(answer.raw),
         )  # fmt: skip
         reply = ParsedReply.read(answer.raw)
-        if (failure := failure_of(reply, answer)) is not None:
-            await self.durable(Journal.retract, call.call_id, **self._fate(failure))
-            self._settled(attempt, permit, failure)
-            raise failure
+        if (no_answer := failure_of(reply, answer)) is not None:
+            await self.durable(Journal.retract, call.call_id, **self._fate(no_answer))
+            self._settled(attempt, permit, no_answer)
+            raise no_answer
         follow, tokens = await self._check(call, reply, attempt.reserve)
         permit.replied(tokens, answer.headers, latency_s)
         self._free()
