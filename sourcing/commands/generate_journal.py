@@ -28,7 +28,7 @@ _LISTED = 20
 @click.command
 @click.pass_obj
 def status(invocation: Invocation) -> None:
-    """Count the journal's calls by pack and state, say what they cost, and list the unknown ones and the reasons of rejected rows.
+    """Count the journal's calls by pack and state, say what they cost, list the unknown ones and what was rejected.
 
     \b
     Example:

@@ -92,16 +92,20 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
     told = message.get("content")
     content, thinking, refusal = _parts(choice.get("text") if told is None else told)
     finish = _name(choice.get("finish_reason") or ("error" if choice.get("error") else ""))
-    finish = _FINISHES.get(finish.lower(), finish)
+    finish = finish if finish == "stop" else _FINISHES.get(finish.lower(), finish)
     usage = body.get("usage")
-    refusal = refusal or (whole_text(spoken) if isinstance(spoken := message.get("refusal"), str) else "")
+    if isinstance(message.get("refusal"), str):
+        refusal = refusal or whole_text(message["refusal"])
+    for name in _BESIDE:
+        if name in message:
+            thinking += len(message[name]) if isinstance(message[name], str) else 0
     reply: dict[str, Any] = {
         "content": content,
         "finish_reason": finish,
         "model": _name(body.get("model")),
         "usage": usage if isinstance(usage, dict) else {},
         "streamed": streamed,
-        "thinking": thinking + sum(len(v) for n in _BESIDE if isinstance(v := message.get(n), str)),
+        "thinking": thinking,
     }
     has_content = bool(content and content.strip())
     if not (has_content and finish == "stop"):
@@ -148,11 +152,11 @@ def _unreadable(words: str) -> ParsedReply:
 
 def _decode(raw: bytes) -> tuple[str, bool]:
     """The text of a body, in UTF-8 or a UTF that its first bytes tell; False where not all of it could be read."""
-    encoding = json.detect_encoding(raw) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:2] else "utf-8-sig"
+    encoding = json.detect_encoding(raw) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:2] else "utf-8"
     try:
-        return raw.decode(encoding), True
+        return raw.decode(encoding).removeprefix("\ufeff"), True
     except UnicodeDecodeError:
-        return raw.decode(encoding, errors="replace"), False
+        return raw.decode(encoding, errors="replace").removeprefix("\ufeff"), False
 
 
 def _parts(content: Any) -> tuple[str | None, int, str]:
@@ -192,4 +196,6 @@ def _spent(usage: Mapping[str, Any]) -> bool:
 
 
 def _name(value: Any) -> str:
-    return line_of(value, _MAX_NAME_CHARS) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if len(value) <= _MAX_NAME_CHARS and value.isprintable() else line_of(value, _MAX_NAME_CHARS)

@@ -139,7 +139,7 @@ def _mended(text: str) -> str:
 
 
 def _surroundings(content: str) -> str:
-    stripped = content.strip()
     if any(fence in content for fence in _FENCES):
         return "a fence"
-    return "a stray comma" if stripped.startswith("{") and stripped.endswith("}") else f"{line_of(stripped, 40)!r}"
+    words = line_of(content[: content.find("{")] + content[content.rfind("}") + 1 :], 40)
+    return f"other words ({words})" if words.strip("\ufeff ") else "a stray comma or line break"
