@@ -44,13 +44,13 @@ def load_json(text: str) -> Any:
     return _bounded(value, text)
 
 
-def first_value(text: str) -> tuple[Any, int]:
-    """The JSON value a text begins with, raw line breaks in strings allowed, and where it ends; else ValueError."""
+def first_value(text: str, start: int = 0) -> tuple[Any, int]:
+    """The JSON value that begins at `start`, raw line breaks in strings allowed, and where it ends; else ValueError."""
     try:
-        value, end = _LENIENT.raw_decode(text)
+        value, end = _LENIENT.raw_decode(text, start)
     except RecursionError:
         raise _too_deep() from None
-    return _bounded(value, text[:end]), end
+    return _bounded(value, text[start:end]), end
 
 
 def whole_text(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from sourcing.generation.bounded_json import first_value, line_of, load_json
@@ -14,6 +15,8 @@ _LINES = re.compile(r"\r\n|\n|\r")  # `splitlines` would part strings that hold 
 _FIELD = re.compile(r"(?:data|event|id|retry)?:")
 _DONE = "[DONE]"
 _MARK = {_DONE: True}
+_SPACE = re.compile(r"\s*")
+_MAX_CHUNKS = 100_000  # a token each
 
 
 def assemble(text: str) -> dict[str, Any]:
@@ -23,54 +26,62 @@ def assemble(text: str) -> dict[str, Any]:
     """
     text = text.strip("\ufeff \t\r\n\0")
     if _FIELD.match(text):
-        chunks = list(_events(text))
+        chunks = list(islice(_events(text), _MAX_CHUNKS))
     else:
-        chunks = list(_values(text))
+        chunks = list(islice(_values(text), _MAX_CHUNKS))
         if len(chunks) == 1 or (len(chunks) == 2 and chunks[1] is _MARK):
             return chunks[0]
+    if len(chunks) == _MAX_CHUNKS:
+        raise ValueError(f"it comes in more than {_MAX_CHUNKS:,} pieces")
     return _join(chunks)
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
-    """What the events carry; an event may run over several lines, and some servers part events by nothing else."""
-    name, held = "", ""
+    """What the events carry. Some servers part events by no blank line: a line that is JSON by itself is an event."""
+    name, lines = "", list[str]()
     for line in [*_LINES.split(text), ""]:
         field, _, value = line.partition(":")
-        if field == "data":
-            held += ("\n" if held else "") + value.removeprefix(" ")
-        elif field == "event":
+        if field == "event":
             name = value.strip()
-        if not held or (line and field != "data"):
-            continue
-        if held.strip() == _DONE:
-            yield _MARK
-        else:
-            try:
-                chunk = load_json(held)
-            except ValueError:
-                if line:
-                    continue  # the event goes on
-                raise
-            if isinstance(chunk, list) and len(chunk) == 1:
-                chunk = chunk[0]
-            if name == "error" and not (isinstance(chunk, dict) and chunk.get("error")):
-                chunk = {"error": chunk}
-            if isinstance(chunk, dict):
-                yield chunk
-        name = held = ""
+        elif field == "data" and not value.strip():
+            continue  # a heartbeat
+        elif field == "data" and not lines and (chunk := _chunk(value, name)) is not None:
+            name = ""
+            yield chunk
+        elif field == "data":
+            lines.append(value)
+        elif not line and lines:
+            if (chunk := _chunk("\n".join(lines), name)) is None:
+                raise ValueError("an event of the stream is no JSON")
+            name, lines = "", []
+            yield chunk
+
+
+def _chunk(data: str, name: str) -> dict[str, Any] | None:
+    """The object that an event carries, an empty one for JSON that is none; None for what is no JSON."""
+    if data.strip() == _DONE:
+        return _MARK
+    try:
+        chunk = load_json(data)
+    except ValueError:
+        return None
+    if isinstance(chunk, list) and len(chunk) == 1:
+        chunk = chunk[0]
+    if name == "error" and not (isinstance(chunk, dict) and chunk.get("error")):
+        return {"error": chunk}
+    return chunk if isinstance(chunk, dict) else {}
 
 
 def _values(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects one behind the other. What follows a whole body is none of its business."""
-    n = 0
-    while text.startswith("{"):
-        value, end = first_value(text)
-        n += 1
-        yield value
-        text = text[end:].lstrip()
-    if n == 0:
+    if not text.startswith("{"):
         raise ValueError("it does not begin as JSON does")
-    if text.removeprefix("data:").strip().startswith(_DONE):
+    at = 0
+    while text.startswith("{", at):
+        value, end = first_value(text, at)
+        at = _SPACE.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing too
+        yield value
+    if text[at : at + 40].removeprefix("data:").strip().startswith(_DONE):
         yield _MARK
 
 
