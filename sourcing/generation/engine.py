@@ -25,7 +25,7 @@ from sourcing.generation.journal_schema import packer
 from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
 from sourcing.generation.pack import Pack
-from sourcing.generation.parsed_reply import ParsedReply
+from sourcing.generation.parsed_reply import ROW_ERROR, ParsedReply, name_of
 from sourcing.generation.prices import actual_cost, read_usage
 from sourcing.generation.quota import Quota
 from sourcing.generation.reconcile import keep_at_endpoint
@@ -200,6 +200,11 @@ class Engine:
             failure = await self._revive(caught)
             await self._settle_failure(attempt, permit, failure)
             raise failure from None
+        except Exception as error:  # of an answer nobody thought of: it may have been billed, and the others go on
+            self.result.row_errors.append(name_of(error))
+            failure = CallFailed(ROW_ERROR, name_of(error), maybe_answered=True)
+            await self._settle_failure(attempt, permit, failure)
+            raise failure from error
         latency_s = time.perf_counter() - began_s
         await self.durable(
             Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,

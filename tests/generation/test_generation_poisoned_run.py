@@ -17,6 +17,7 @@ from genworld import tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
 from sourcing.generation import checking, describe
+from sourcing.generation.client import Answer, ChatClient
 from sourcing.generation.journal import Journal
 from sourcing.generation.journal_schema import unpack
 from sourcing.store import Description, Track, Workspace
@@ -184,6 +185,28 @@ def test_what_still_raises_is_that_rows_rejection_counted_loudly_and_not_looked_
     is_mended = True
     code, told = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "describe"])
     assert (code, told["descriptions"]) == (0, {"prompted": 6}), "a bug that is mended costs no second call"
+
+
+def test_an_answer_that_the_wire_itself_cannot_take_is_unknown_and_stops_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = workspace(tmp_path, 6)
+    send = ChatClient.send_bytes
+
+    async def broken(self: ChatClient, body: bytes) -> Answer:
+        answer = await send(self, body)
+        if b"Song 2" in body:
+            raise ZeroDivisionError("of the wire")
+        return answer
+
+    monkeypatch.setattr(ChatClient, "send_bytes", broken)
+    with chat_server(lambda _body, _asked: json_reply(completion(GOOD))) as server:
+        assert _fails_loudly(arguments(tmp_path, server), capsys) == "ZeroDivisionError"
+        assert len(made.read(Description)) == 5
+        (finding,) = made.read_rejected().filter(pl.col("reason") == "call_unknown")["finding"]
+        assert finding == "t-002: ZeroDivisionError: of the wire"
+        code, again = run_json(capsys, arguments(tmp_path, server))
+        assert (code, again["held"], len(server.log)) == (0, 1, 6)
 
 
 def _fails_loudly(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
