@@ -20,8 +20,8 @@ _MAX_NAME_CHARS = 200
 
 ROW_ERROR = "row_error"
 _FINISHES = {
-    **dict.fromkeys(("max_tokens", "max_output_tokens", "model_length"), "length"),
-    **dict.fromkeys(("end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete", "completed"), "stop"),
 }
 _FILTERED = (
     "content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii",
@@ -86,7 +86,7 @@ def _read(raw: bytes) -> ParsedReply:
 
 def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedReply:
     choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    choice = next((one for one in choices if isinstance(one, dict)), {}) if isinstance(choices, list) else {}
     message = choice.get("message") or choice.get("delta") or body.get("message")
     message = message if isinstance(message, dict) else {}
     told = message.get("content")
@@ -94,8 +94,8 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
     finish = _name(choice.get("finish_reason") or ("error" if choice.get("error") else ""))
     finish = finish if finish == "stop" else _FINISHES.get(finish.lower(), finish)
     usage = body.get("usage")
-    if isinstance(message.get("refusal"), str):
-        refusal = refusal or whole_text(message["refusal"])
+    if refused := message.get("refusal"):
+        refusal = refusal or (whole_text(refused) if isinstance(refused, str) else json.dumps(refused))
     for name in _BESIDE:
         if name in message:
             thinking += len(message[name]) if isinstance(message[name], str) else 0
@@ -109,7 +109,7 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
     }
     has_content = bool(content and content.strip())
     if not (has_content and finish == "stop"):
-        error = read_error(choice) if choice.get("error") else read_error(body, is_answer="choices" in body)
+        error = read_error(choice) if choice.get("error") else read_error(body, is_answer=bool(choice))
         if error is None and finish == "error":
             error = ServerError(None, "", "the server ended the reply with an error")
         if error is not None:

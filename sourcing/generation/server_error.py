@@ -16,7 +16,7 @@ SPENT = "insufficient_quota"
 
 _ERROR_NAMES = ("error", "errors")
 _MESSAGE_NAMES = ("message", "detail", "msg", "error_message", "error_msg", "error_description", "description", "error")
-_CODE_NAMES = ("code", "status", "status_code", "http_code", "error_code", "type")
+_CODE_NAMES = ("code", "status", "status_code", "http_code", "http_status", "error_code", "type")
 #: What OpenAI, Azure, Anthropic, Google, vLLM, OpenRouter and LiteLLM call each kind of refusal; the first hit counts.
 _KINDS = (
     (402, re.compile(r"insufficient.?quota|insufficient.?(?:funds|credit|balance)|billing|payment")),

@@ -108,7 +108,7 @@ def test_one_of_each_poison_among_two_hundred_calls(tmp_path: Path, capsys: pyte
     assert set(described["aspect_list"].explode()) == {"slow piano"}
     reasons = Counter(made.read_rejected().filter(pl.col("stage") != "catalogue")["reason"])
     assert reasons["call_unknown"] == fates["unknown"]
-    assert reasons["reply_refused"] == 4 and reasons["reply_tool_call"] == 3 and reasons["row_error"] == 0
+    assert reasons["reply_refused"] == 5 and reasons["reply_tool_call"] == 3 and reasons["row_error"] == 0
     code, status = run_json(capsys, ["--workspace", str(tmp_path), "--json", "generate", "status"])
     assert status["rejected"] == dict(reasons)
 
