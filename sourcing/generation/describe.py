@@ -199,15 +199,21 @@ def describe_reply(
 
 
 def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
-    """Aspects in the worked examples of a pack: the JSON of its assistant messages, parted as replies are."""
+    """Aspects and quotes in the worked examples of a pack, those of its assistant messages that are JSON, parted as
+    replies are. An example of another shape has none.
+    """
     aspects: list[str] = []
     for role, content in messages:
-        if role != "assistant":
+        try:
+            payload = json.loads(content) if role == "assistant" else None
+        except (ValueError, RecursionError):
             continue
-        payload = json.loads(content)
-        for aspect in payload.get("aspects", []):
-            text = aspect if isinstance(aspect, str) else aspect["text"]
-            aspects += [text, *split_phrase(tidy_phrase(text))]
+        offered = payload.get("aspects") if isinstance(payload, dict) else None
+        for aspect in offered if isinstance(offered, list) else ():
+            texts = [aspect.get("text"), aspect.get("quote")] if isinstance(aspect, dict) else [aspect]
+            for text in texts:
+                if isinstance(text, str):
+                    aspects += [text, *split_phrase(tidy_phrase(text))]
     return aspects
 
 
