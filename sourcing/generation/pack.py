@@ -194,6 +194,7 @@ class Pack:
         nothing is ever fetched.
         """
         try:
+            _refuse_to_leave(self.output)
             return jsonschema_rs.Draft202012Validator(dict(self.output), retriever=_refuse_to_fetch)
         except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
             found = getattr(error, "message", str(error)).partition("\n")[0]
@@ -204,6 +205,18 @@ class Pack:
 
 def _refuse_to_fetch(address: str) -> NoReturn:
     raise ValueError(f"{address} lies outside the pack")
+
+
+def _refuse_to_leave(schema: object) -> None:
+    """Also references that are followed only when a reply is held against them."""
+    if isinstance(schema, dict):
+        for name, value in schema.items():
+            if name in ("$ref", "$dynamicRef", "$recursiveRef") and not str(value).startswith("#"):
+                _refuse_to_fetch(str(value))
+            _refuse_to_leave(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _refuse_to_leave(value)
 
 
 def pack_roots(prompts_dir: Path | None, workspace: Path) -> list[Path]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2.meta
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sourcing.errors import PromptError
 from sourcing.generation.judging import is_judge
 from sourcing.generation.pack import Pack, load_pack, pack_folders, read_pack_file, render
 from sourcing.generation.packyaml import read_yaml
+from sourcing.generation.templates import undeclared_names
 from sourcing.store.workspace import atomic_path
 
 __all__ = [
@@ -139,7 +139,7 @@ def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
     blocks, includes = pack.parsed
     used: set[str] = set()
     for tree in (*blocks, *includes.values()):
-        used |= jinja2.meta.find_undeclared_variables(tree)
+        used |= undeclared_names(tree)
     for name in sorted(used - set(pack.inputs)):
         yield f"the template uses {name!r}, which is not declared under inputs"
     for name in sorted(set(pack.inputs) - used):
@@ -195,7 +195,7 @@ def _case_findings(pack: Pack) -> Iterator[str]:
             render(pack, case.inputs)
             json.loads(golden_path(pack, case).read_bytes())
         except PromptError as error:
-            yield f"case {case.name!r}: {error.found}"
+            yield f"case {case.name!r}: {error.thing}: {error.found}"
         except (ValueError, RecursionError):
             yield f"case {case.name!r}: golden/{case.golden} is not JSON"
 

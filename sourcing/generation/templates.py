@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import jinja2
 from jinja2 import nodes
+from jinja2.meta import TrackingCodeGenerator
 from jinja2.runtime import Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sourcing.errors import PromptError
 
-__all__ = ["Templates", "compile_template", "is_plain", "parse_template", "render_error", "template_environment"]
+__all__ = [
+    "Templates",
+    "compile_template",
+    "is_plain",
+    "parse_template",
+    "render_error",
+    "template_environment",
+    "undeclared_names",
+]
 
 _MAX_POWER_BITS = 4096
 _MAX_DEPTH = 200  # of a syntax tree
@@ -87,15 +96,35 @@ def compile_template(source: str, file: str, environment: _Environment) -> jinja
 
 def render_error(error: BaseException, file: str, first_line: int) -> PromptError:
     """What a template that begins on this line of its file raised, with the file and line it was raised in."""
-    line = getattr(error, "lineno", None) or first_line
+    own, line = file, error.lineno if isinstance(error, jinja2.TemplateSyntaxError) else first_line
     trace = error.__traceback__
     while trace is not None:
         if "__jinja_exception__" in trace.tb_frame.f_globals:
             here = trace.tb_frame.f_code.co_filename
-            file, line = here, max(trace.tb_lineno, first_line if here == file else 1)
+            file, line = here, max(trace.tb_lineno, first_line if here == own else 1)
         trace = trace.tb_next
     found = f"it does not render ({str(error) or type(error).__name__})"
     return PromptError(f"{file} line {line}", found, "mend the template")
+
+
+def undeclared_names(tree: nodes.Template) -> set[str]:
+    """Names that a template takes from outside; none where it does not compile. Evaluates no constants."""
+    names = _Names(tree.environment)
+    try:
+        names.visit(tree)
+    except jinja2.TemplateError:
+        return set()
+    return names.undeclared_identifiers
+
+
+class _Names(TrackingCodeGenerator):
+    def __init__(self, environment: jinja2.Environment | None) -> None:
+        assert environment is not None
+        super().__init__(environment)
+        self.optimizer = None
+
+    def _output_child_to_const(self, *_: object) -> NoReturn:
+        raise nodes.Impossible
 
 
 def _printable(value: object) -> object:
