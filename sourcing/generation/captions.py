@@ -10,7 +10,7 @@ from sourcing.generation.denials import denied_spans, is_denied
 from sourcing.generation.folding import fold_text, wording
 from sourcing.generation.leaks import NO_RULES, Finding, Names, PackRules, caption_leak, sentence_leak, wrong_language
 from sourcing.generation.lexicon import facet_of, spaceless_terms
-from sourcing.generation.lyrics import lyric_spans, shared_runs, takes_lyrics
+from sourcing.generation.lyrics import lyric_runs, takes_lyrics
 from sourcing.generation.phrases import sentences, tidy
 from sourcing.generation.quotes import Source, number_words
 from sourcing.generation.words import content_stems, numbers, stems_at, words, words_at
@@ -83,7 +83,7 @@ def take_caption(
 
 def cut_lyrics(whole: Sequence[str], text: str, sung: frozenset[tuple[str, ...]]) -> tuple[list[str], list[Finding]]:
     """Sentences without those that take more than eight words of lyrics: of `sung`, or of what `text` itself marks."""
-    sung = sung | shared_runs(text[start:end] for start, end in lyric_spans(text))
+    sung = sung | lyric_runs(text)
     if not sung:
         return list(whole), []
     kept: list[str] = []

@@ -14,7 +14,7 @@ from rapidfuzz.distance import OSA, Levenshtein
 from sourcing.generation.denials import denied_spans, negations
 from sourcing.generation.folding import Folded, fold, fold_text, occurrences, stands_alone
 from sourcing.generation.lexicon import is_term
-from sourcing.generation.lyrics import lyric_spans, shared_runs
+from sourcing.generation.lyrics import lyric_runs, lyric_spans
 from sourcing.generation.words import (
     content_stems,
     data_lines,
@@ -114,7 +114,7 @@ class Source:
 
     @cached_property
     def lyric_runs(self) -> frozenset[tuple[str, ...]]:
-        return shared_runs(self.text[start:end] for start, end in self.lyrics)
+        return lyric_runs(self.text, self.lyrics)
 
     @cached_property
     def runs(self) -> frozenset[tuple[str, ...]]:
