@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -15,9 +16,10 @@ import polars as pl
 
 from sourcing.generation.gathering import Gathering, Rows
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
-from sourcing.generation.leaks import NO_RULES, PackRules, names_of
+from sourcing.generation.leaks import NO_RULES, PackRules, hide_lyrics, names_of
+from sourcing.generation.lyrics import NO_RUNS
 from sourcing.generation.phrases import split_phrase, tidy_phrase
-from sourcing.generation.quotes import MIN_QUOTE_SCORE
+from sourcing.generation.quotes import MIN_QUOTE_SCORE, read_source
 from sourcing.generation.replies import Reply
 from sourcing.generation.scraped import (
     UNKNOWN_LICENCE,
@@ -76,7 +78,7 @@ def describe(
             gathering.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
         elif found[0] is not None and found[1] is not None:
             keep(track_id, *describe_document(found[0], found[1]))
-    lots = _lots(replies, track_of, document_of, set(pairs))
+    lots = _lots(replies, track_of, document_of, pairs)
     few = list(islice(lots, _WORTH_HELPERS))
     helpers = helpers if len(few) == _WORTH_HELPERS else 0
     describe_lot = partial(_describe_lot, echoes or {}, rules or {}, min_quote_score)
@@ -95,30 +97,43 @@ class _Lot(NamedTuple):
 
 
 def _lots(
-    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: set[tuple[str, str]]
+    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: Sequence[tuple[str, str]]
 ) -> Iterator[_Lot]:
     waiting = iter(replies)
+    documents_of = _documents_of(accepted)
+    accepted = set(accepted)
     while own := list(islice(waiting, _LOT)):
         pairs = {(reply.track_id, reply.doc_id or "") for reply in own}
+        pairs |= {(reply.track_id, doc) for reply in own if not reply.doc_id for doc in documents_of[reply.track_id]}
         tracks, documents = ({pair[place] for pair in pairs} for place in (0, 1))
         yield _Lot(own, track_of.only(tracks), document_of.only(documents), accepted & pairs)
+
+
+def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Track id → ids of the documents about it."""
+    documents: dict[str, list[str]] = defaultdict(list)
+    for track_id, doc_id in sorted(pairs):
+        documents[track_id].append(doc_id)
+    return documents
 
 
 def _describe_lot(
     echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], min_quote_score: float, lot: _Lot
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
-    gathering = Gathering()
+    gathering, documents_of = Gathering(), _documents_of(lot.accepted)
     for reply in lot.replies:
         track, document = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
         problem = _reply_standing(reply, track, document, lot.accepted)
         if problem is not None:
             gathering.keep(None, [rejected_row(reply.request_key, problem)])
         elif track is not None:
+            about = () if reply.doc_id else map(document_of.get, documents_of[reply.track_id])
             description, left_out = describe_reply(
                 reply,
                 track,
                 document,
+                about_track=[row["text"] for row in about if row and row["text"]],
                 echoes=echoes.get(reply.prompt_id, ()),
                 rules=rules.get(reply.prompt_id, NO_RULES),
                 min_quote_score=min_quote_score,
@@ -135,21 +150,27 @@ def describe_reply(
     echoes: Collection[str] = (),
     rules: PackRules = NO_RULES,
     min_quote_score: float = MIN_QUOTE_SCORE,
+    about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
     """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
 
-    A reply about a document is grounded in that document's text; one without stands on the model's word alone.
+    A reply about a document is grounded in that document's text; one without stands on the model's word alone, and may
+    not take the lyrics of the texts `about_track`.
     """
     payload, problem = _read_payload(reply)
     if payload is None:
-        return None, [rejected_row(reply.request_key, problem or Finding("reply_empty", "the reply holds no message"))]
+        problem = problem or Finding("reply_empty", "the reply holds no message")
+        traces = NO_RUNS if document is None else read_source(document["text"] or "").lyric_traces
+        return None, [rejected_row(reply.request_key, each) for each in hide_lyrics([problem], traces)]
     names = track_names(track)
     if document is None:
         if payload.get("known") is False:
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
             return None, [rejected_row(reply.request_key, finding)]
         named = names_of((track["artist"],), (track["title"],), (track["album"],))
-        result = accept(payload, names=names, named=named, language=reply.language, rules=rules)
+        result = accept(
+            payload, names=names, named=named, language=reply.language, rules=rules, documents=about_track
+        )
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
     else:
         text = document["text"] or ""

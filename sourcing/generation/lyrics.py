@@ -16,15 +16,17 @@ from functools import cache
 from sourcing.generation.folding import fold
 from sourcing.generation.words import data_sections, is_written_without_spaces, least_runs, weight, words, words_at
 
-__all__ = ["MAX_LYRIC_WORDS", "lyric_runs", "lyric_spans", "mask_lyrics", "shared_runs", "takes_lyrics"]
+__all__ = ["MAX_LYRIC_WORDS", "NO_RUNS", "TRACE_WORDS", "Runs", "lyric_runs", "lyric_spans", "mask_lyrics", "shared_runs", "takes_lyrics"]
 
 #: Consecutive words of lyrics that may be published. Twelve characters of a script without spaces count as eight words:
 #: running Chinese has about three characters to two words, and a sung line of it five to ten.
 MAX_LYRIC_WORDS = 8
+#: Of these in a row, more than which show that a finding speaks of lyrics: line by line, findings would tell them all.
+TRACE_WORDS = 3
 
 Span = tuple[int, int]
 Runs = frozenset[tuple[str, ...]]
-_NO_RUNS: Runs = frozenset()
+NO_RUNS: Runs = frozenset()
 
 _TAGGED = re.compile(r"<(poem|lyrics?|verse)\b[^<>]{0,100}>(.*?)(?:</\1\s{0,9}>|\Z)", re.DOTALL | re.IGNORECASE)
 _SUNG = re.compile(r"[♪♫♬]+([^♪♫♬]+)(?:[♪♫♬]+|$)", re.MULTILINE)
@@ -92,11 +94,12 @@ def lyric_spans(text: str) -> list[Span]:
         spans += [found.span(found.lastindex or 1) for found in _SINGING.finditer(text)]
     if "[" in text or "(" in text or "【" in text:
         spans += _after_inline_marks(text)
-    spans += _by_lines(text)
+    if "\n" in text or "\r" in text or "\u2028" in text or "\u2029" in text:
+        spans += _by_lines(text)
     return _merged(spans)
 
 
-def mask_lyrics(text: str, sung: Runs = _NO_RUNS) -> str:
+def mask_lyrics(text: str, sung: Runs = NO_RUNS) -> str:
     """The text with spaces where lyrics stand, and line breaks as they are: every other character keeps its place.
 
     Lyrics are those it marks, and what it repeats of them, or of `sung`, elsewhere.
@@ -121,7 +124,7 @@ def lyric_runs(text: str, spans: Sequence[Span] | None = None, *, over_words: in
     """
     parts = [text[start:end] for start, end in (lyric_spans(text) if spans is None else spans)]
     if not parts:
-        return _NO_RUNS
+        return NO_RUNS
     bare = "\n".join(parts)
     return shared_runs([*parts, bare, _BETWEEN_LINES.sub("\n", bare)], over_words=over_words)
 
