@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sourcing.generation.grounding import ground
+from sourcing.generation.describe import describe
+from sourcing.generation.grounding import accept, ground
 from sourcing.generation.lyrics import MAX_LYRIC_WORDS, lyric_spans, shared_runs, takes_lyrics
+from sourcing.generation.replies import Reply
 from sourcing.generation.scraped import describe_catalogue, describe_document
 from sourcing.generation.words import words
+from sourcing.store.schemas import Document, Match, Track
 
 SUNG = ["I walk along the river", "and the river walks with me", "I never come home again", "and the night is cold"]
 SUNG_ZH = ["我沿着河流慢慢走", "河水陪我回家", "夜晚很冷我不怕", "明天再见吧朋友"]
@@ -256,3 +261,72 @@ def test_spans_are_ordered_apart_and_inside_the_text(pieces):
     spans = lyric_spans(text)
     assert all(0 <= start < end <= len(text) for start, end in spans)
     assert all(one[1] < other[0] for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"aspects": [SUNG[1], SUNG[3]], "caption": ""},
+        {"aspects": [], "caption": f"{' '.join(SUNG[:2])}."},
+        {"aspects": [f"{SUNG[0]} and on"], "caption": f"It has {SUNG[0]} and a harp that no page speaks of."},
+        {"aspects": [{"text": SUNG[2], "quote": f"{SUNG[2]} tonight"}], "caption": ""},
+        {"aspects": [{"text": "cold night", "quote": SUNG[3]}], "caption": f"Polka polka: {SUNG[1]}."},
+        {"aspects": [f"genre: {SUNG[2]}"], "caption": f"“{SUNG[0]}”, “{SUNG[1]}”, it says in 1974."},
+    ],
+)
+def test_no_finding_shows_what_is_sung(reply: dict[str, object]) -> None:
+    grounded = ground(reply, DOCUMENT, doc_id="d", language="und")
+    assert grounded.findings
+    for finding in grounded.findings:
+        told = f"{finding.finding} {finding.piece}"
+        assert not any(" ".join(line.split()[at : at + 4]) in told for line in SUNG for at in range(3)), told
+
+
+def test_findings_about_prose_still_show_it() -> None:
+    grounded = ground({"aspects": ["loud harp solo"], "caption": ""}, DOCUMENT, doc_id="d")
+    assert "loud harp solo" in grounded.findings[0].finding
+
+
+@pytest.mark.parametrize("document", MARKED.values(), ids=MARKED)
+def test_a_recalled_caption_is_held_against_the_lyrics_of_the_tracks_documents(document: str) -> None:
+    caption = f"A slow ballad with piano. {' '.join(SUNG[:2])}."
+    reply = {"aspects": ["slow ballad", SUNG[0], SUNG[1]], "caption": caption}
+    taken = accept(reply, documents=[PROSE, document])
+    assert taken.caption == "A slow ballad with piano."
+    assert "caption_is_lyric" in [finding.reason for finding in taken.findings]
+    assert not takes_lyrics(" ".join(aspect["text"] for aspect in taken.aspects), shared_runs([" ".join(SUNG)]))
+    assert not any("river" in f"{finding.finding} {finding.piece}" for finding in taken.findings)
+    assert accept(reply, documents=[PROSE]).caption == caption
+
+
+def test_a_recalled_chinese_caption_is_held_against_them_too() -> None:
+    caption = f"一首缓慢的钢琴曲。{SUNG_ZH[0]}{SUNG_ZH[1]}。"
+    taken = accept({"aspects": ["缓慢的钢琴"], "caption": caption}, documents=[MARKED_ZH["traditional heading"]])
+    assert taken.caption == "一首缓慢的钢琴曲。"
+
+
+def test_only_accepted_documents_of_the_same_track_are_held_against_it() -> None:
+    tracks = pl.DataFrame(
+        [{"track_id": each, "title": each, "artist": "A", "tags": [], "labels": []} for each in ("t1", "t2")],
+        schema=Track.create_empty().schema,
+    )
+    facts = {"source": "web", "url": "u", "content_sha256": "0" * 64, "granularity": "recording", "isrcs": []}
+    facts |= {"consent": "deny", "consent_evidence": ["no"], "lead": None}
+    documents = pl.DataFrame(
+        [{**_document("", MARKED["full stops"]), **facts}], schema=Document.create_empty().schema, orient="row"
+    )
+    matches = pl.DataFrame(
+        [{"track_id": "t1", "doc_id": "d", "score": 1.0, "band": "accept", "method": "text", "reasons": []}],
+        schema=Match.create_empty().schema,
+    )
+    content = json.dumps({"known": True, "aspects": ["slow ballad"], "caption": f"{' '.join(SUNG[:2])}."})
+    replies = [
+        Reply(f"k-{each}", "recall", "1.0.0", "h", each, None, 0, "en", "m", "stop", content, datetime.now(UTC))
+        for each in ("t1", "t2")
+    ]
+    made, _ = describe(
+        Track.validate(tracks), Document.validate(documents, cast=True), Match.validate(matches), replies
+    )
+    captions = dict(made.select("track_id", "caption").iter_rows())
+    assert captions["t1"] is None, "the page may not be used, and its lyrics may not be published either"
+    assert captions["t2"] is not None
