@@ -100,13 +100,12 @@ def _lots(
     replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: Sequence[tuple[str, str]]
 ) -> Iterator[_Lot]:
     waiting = iter(replies)
-    documents_of = _documents_of(accepted)
-    accepted = set(accepted)
+    documents_of, pairs_accepted = _documents_of(accepted), set(accepted)
     while own := list(islice(waiting, _LOT)):
         pairs = {(reply.track_id, reply.doc_id or "") for reply in own}
         pairs |= {(reply.track_id, doc) for reply in own if not reply.doc_id for doc in documents_of[reply.track_id]}
         tracks, documents = ({pair[place] for pair in pairs} for place in (0, 1))
-        yield _Lot(own, track_of.only(tracks), document_of.only(documents), accepted & pairs)
+        yield _Lot(own, track_of.only(tracks), document_of.only(documents), pairs_accepted & pairs)
 
 
 def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -168,9 +167,7 @@ def describe_reply(
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
             return None, [rejected_row(reply.request_key, finding)]
         named = names_of((track["artist"],), (track["title"],), (track["album"],))
-        result = accept(
-            payload, names=names, named=named, language=reply.language, rules=rules, documents=about_track
-        )
+        result = accept(payload, names=names, named=named, language=reply.language, rules=rules, documents=about_track)
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
     else:
         text = document["text"] or ""

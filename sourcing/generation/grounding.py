@@ -92,9 +92,7 @@ def ground(
             evidence = [{"doc_id": doc_id, "start": result.start, "end": result.end}]
             grounded.aspects.append({"text": result.text, "facet": facet, "evidence": evidence})
     _check_language(grounded, language)
-    taken = take_caption(
-        payload.get("caption") or "", source, names=names, named=named, language=language, rules=rules
-    )
+    taken = take_caption(payload.get("caption") or "", source, names=names, named=named, language=language, rules=rules)
     grounded.caption = taken.caption
     grounded.findings = hide_lyrics([*grounded.findings, *taken.findings], source.lyric_traces)
     return grounded

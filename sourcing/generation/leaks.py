@@ -46,7 +46,9 @@ __all__ = [
 ]
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-_FRAMES = r"(?:document|track|aspects?|captions?|system|user|assistant|instructions?|prompt|think|s|bos|eos|sys|pad|unk|mask)"
+_FRAMES = (
+    r"(?:document|track|aspects?|captions?|system|user|assistant|instructions?|prompt|think|s|bos|eos|sys|pad|unk|mask)"
+)
 _MARKUP = re.compile(
     r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|'''|https?:|www\.|\b\w+@\w+\.\w|"
     r"<\||\|>|\[/?inst\]|[{\[]\s*\"|\"\s*:|\\[nux]|;\s*--|\|\|",
@@ -113,7 +115,9 @@ def hide_lyrics(findings: Iterable[Finding], traces: frozenset[tuple[str, ...]])
         if not sung:
             pieces = list(_texts(finding.piece))
             sung = any(map(lyric_spans, pieces))
-            sung = sung or any(takes_lyrics(text, traces, over_words=TRACE_WORDS) for text in (*pieces, finding.finding))
+            sung = sung or any(
+                takes_lyrics(text, traces, over_words=TRACE_WORDS) for text in (*pieces, finding.finding)
+            )
         shown.append(Finding(finding.reason, _HIDDEN) if sung else finding)
     return shown
 
@@ -166,7 +170,7 @@ def names_of(
 def aspect_leak(text: str) -> Finding | None:
     """Why a phrase may be no aspect for what it leaks; names and length are `vet_aspect`'s."""
     folded = fold_text(text)
-    found = _common_leak(folded, "aspect")
+    found = _common_leak(folded, words(text), "aspect")
     if found is None and _NUMBER_LEAK.search(folded):
         found = ("aspect_number", "holds a number that says nothing of the sound")
     return None if found is None else Finding(found[0], f"{text!r} {found[1]}", text)
@@ -174,7 +178,7 @@ def aspect_leak(text: str) -> Finding | None:
 
 def caption_leak(caption: str, *, rules: PackRules = NO_RULES, source: Source | None = None) -> Finding | None:
     """Why a caption may not be published at all; what its `source` says word for word is no echo of the prompt."""
-    found = _common_leak(fold_text(caption), "caption") or _echo(caption, rules, source)
+    found = _common_leak(fold_text(caption), words(caption), "caption") or _echo(caption, rules, source)
     return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
 
 
@@ -192,7 +196,11 @@ def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -
 def copied_leak(caption: str) -> Finding | None:
     """Why a caption that no model wrote may not be published: names and numbers are its author's to tell."""
     folded = fold_text(caption)
-    found = _markup(folded, "caption") or _instruction_in(folded, "caption") or _profanity_in(folded, "caption")
+    found = (
+        _markup(folded, "caption")
+        or _instruction_in(folded, words(caption), "caption")
+        or _profanity_in(folded, "caption")
+    )
     return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
 
 
@@ -209,7 +217,7 @@ def wrong_language(text: str, language: str, what: str) -> Finding | None:
     return Finding(f"{what}_wrong_language", f"asked for in {language}, it is in {found}", {what: text})
 
 
-def _common_leak(folded: str, what: str) -> tuple[str, str] | None:
+def _common_leak(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
     markup = _markup(folded, what)
     if markup:
         return markup
@@ -217,7 +225,7 @@ def _common_leak(folded: str, what: str) -> tuple[str, str] | None:
         return "label_echo", "begins with the name of a field or the mark of a list"
     if _refuses(folded):
         return f"{what}_refusal", "is the model speaking of itself instead of the sound"
-    return _instruction_in(folded, what) or _profanity_in(folded, what)
+    return _instruction_in(folded, tokens, what) or _profanity_in(folded, what)
 
 
 def _markup(folded: str, what: str) -> tuple[str, str] | None:
@@ -225,11 +233,11 @@ def _markup(folded: str, what: str) -> tuple[str, str] | None:
     return (f"{what}_markup", "holds markup, code or an address") if found else None
 
 
-def _instruction_in(folded: str, what: str) -> tuple[str, str] | None:
+def _instruction_in(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
     hints, anywhere, spaceless, roles = _instructions()
     found = (
         (":" in folded and roles.search(folded))
-        or (any(hint in folded for hint in hints) and anywhere.search(folded))
+        or (not hints.isdisjoint(tokens) and anywhere.search(folded))
         or (not folded.isascii() and spaceless.search(simplified(folded)))
     )
     return (f"{what}_instruction", "speaks to a model instead of about the sound") if found else None
@@ -325,10 +333,10 @@ def _refusals() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 
 @cache
-def _instructions() -> tuple[list[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Hints of which every text that fits the first pattern holds one, for speed; and the patterns."""
+def _instructions() -> tuple[frozenset[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Words of which every text that fits the first pattern holds one, for speed; and the patterns."""
     sections = data_sections("instructions")
-    hints = [hint for line in sections["hints"] for hint in line.split(", ")]
+    hints = frozenset(" ".join(sections["hints"]).split())
     anywhere, spaceless = ("|".join(sections[name]) for name in ("anywhere", "spaceless"))
     roles = "|".join(" ".join(sections["roles"]).split())
     return (

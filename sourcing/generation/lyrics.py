@@ -16,7 +16,17 @@ from functools import cache
 from sourcing.generation.folding import fold
 from sourcing.generation.words import data_sections, is_written_without_spaces, least_runs, weight, words, words_at
 
-__all__ = ["MAX_LYRIC_WORDS", "NO_RUNS", "TRACE_WORDS", "Runs", "lyric_runs", "lyric_spans", "mask_lyrics", "shared_runs", "takes_lyrics"]
+__all__ = [
+    "MAX_LYRIC_WORDS",
+    "NO_RUNS",
+    "TRACE_WORDS",
+    "Runs",
+    "lyric_runs",
+    "lyric_spans",
+    "mask_lyrics",
+    "shared_runs",
+    "takes_lyrics",
+]
 
 #: Consecutive words of lyrics that may be published. Twelve characters of a script without spaces count as eight words:
 #: running Chinese has about three characters to two words, and a sung line of it five to ten.
@@ -53,13 +63,17 @@ _SINGING = re.compile(
 _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]*\s*")
 _BREAK = re.compile(r"[.!?]\s|[。！？]")  # ends the prose before a line, and the line before prose
 _LINE = re.compile(r"[^\n\r\u2028\u2029]+")
-_LYRICS_OF = re.compile(r"(?:[Ll]yrics|LYRICS) (?:to|of|for)\b[^.!?]*|(?:[A-Z][\w'’]* |[&(]\w+[)]? ){1,6}(?:Lyrics|LYRICS)")
+_LYRICS_OF = re.compile(
+    r"(?:[Ll]yrics|LYRICS) (?:to|of|for)\b[^.!?]*|(?:[A-Z][\w'’]* |[&(]\w+[)]? ){1,6}(?:Lyrics|LYRICS)"
+)
 _MARKS = "[](){}<>=#*_-–—:：~ \t【】「」《》0123456789xX×.,"
 _QUOTED_LINE = re.compile(r"\s*(?:>|\|)\s*\S")
 _BULLET = re.compile(r"\s*(?:[-*•·–—]|\(?\d+[.):]?)\s")
 _FIELD = re.compile(r".*\d:\d\d|[^\n]*[:：=|]\s*\S|\s*(?:https?:|www\.)")
 _SPACED_LETTERS = re.compile(r"(?:[^\W\d_] ){2,}[^\W\d_]")
-_LABEL = re.compile(r"(?:(?<=\n)|(?<=[.!?。！？] )|(?<=[。！？])|\A)[ \t*_#>\"“]*([^\W\d_][\w' -]{1,24}?)[ \t*_]*[:：][ \t*_]*(?=\S)")
+_LABEL = re.compile(
+    r"(?:(?<=\n)|(?<=[.!?。！？] )|(?<=[。！？])|\A)[ \t*_#>\"“]*([^\W\d_][\w' -]{1,24}?)[ \t*_]*[:：][ \t*_]*(?=\S)"
+)
 _PROSE_END = re.compile(r"[.。][\"'”’)\]]*\s*$")
 _INLINE_MARK = re.compile(r"[\[(【]([^\[\]()【】\n]{2,40})[\])】]")
 
@@ -208,7 +222,9 @@ def _labelled(text: str) -> list[Span]:
         end = stop = len(text) if stop < 0 else stop
         start = found.end()
         for sentence in _SENTENCE.finditer(text, start, stop):
-            if _speaks_about(sentence.group(), 1 if word in _words_of("parts") and sentence.start() == start else _STRONG):
+            if _speaks_about(
+                sentence.group(), 1 if word in _words_of("parts") and sentence.start() == start else _STRONG
+            ):
                 end = sentence.start()
                 break
         sung = text[start:end]
@@ -227,7 +243,9 @@ def _speaks_about(text: str, least: int) -> bool:
 
 def _is_credit(text: str) -> bool:
     """Names one after the other."""
-    parts = [word for word in text.split() if word[:1].isalpha() and word not in ("and", "und", "et", "y", "by", "with")]
+    parts = [
+        word for word in text.split() if word[:1].isalpha() and word not in ("and", "und", "et", "y", "by", "with")
+    ]
     return bool(parts) and sum(word[0].isupper() for word in parts) > 0.7 * len(parts) and text.isascii()
 
 
@@ -314,10 +332,11 @@ def _verse_end(lines: list[_Line], start: int) -> int:
             continue
         is_prose = bool(_PROSE_END.search(line.text)) or line.size > _MAX_LINE_WORDS
         unbroken = line.size > _MAX_LINE_WORDS and not re.search(r"[.。!?]", line.text)  # verse that lost its lines
-        if (is_prose and not unbroken) or (_FIELD.match(line.text) and not _QUOTED_LINE.match(line.text)):
-            if not _heading(line.text):
-                break
-        if _heading(line.text) == "heading" or (_BULLET.match(line.text) and _speaks_about(line.text, _STRONG)):
+        is_field = _FIELD.match(line.text) and not _QUOTED_LINE.match(line.text)
+        heading = _heading(line.text)
+        if not heading and ((is_prose and not unbroken) or is_field):
+            break
+        if heading == "heading" or (_BULLET.match(line.text) and _speaks_about(line.text, _STRONG)):
             break
         end += 1
     return end
@@ -377,4 +396,6 @@ def _words_of(section: str) -> frozenset[str]:
 
 @cache
 def _spaceless_words() -> list[str]:
-    return [word for section in ("about", "perhaps_about") for word in _words_of(section) if is_written_without_spaces(word)]
+    return [
+        word for section in ("about", "perhaps_about") for word in _words_of(section) if is_written_without_spaces(word)
+    ]

@@ -177,7 +177,7 @@ class Pack:
 
     @cached_property
     def renderer(self) -> Callable[[Mapping[str, Any]], list[str]]:
-        """Values to the text of each block. Plain templates are compiled once, for that costs far more than rendering."""
+        """Values to the text of each block. Plain templates are compiled once, which costs far more than rendering."""
         templates = self.templates
         if not self.is_plain:
             return Sandbox(templates).render

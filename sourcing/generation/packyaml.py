@@ -1,4 +1,4 @@
-"""YAML of prompt packs: plain JSON values, bounded in depth and number, every key once; anything else is a PromptError."""
+"""YAML of prompt packs: JSON values, bounded in depth and number, every key once; anything else is a PromptError."""
 
 from __future__ import annotations
 

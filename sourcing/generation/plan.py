@@ -106,7 +106,8 @@ def plan_steps(
     PromptError, with file and line, from the first target whose messages do not render.
 
     Equal arguments give equal steps; `start` passes over the first so many. Targets that lack a required input
-    (input_missing) or hold far too much (input_too_long), and descriptions by the judge's own model (judge_is_author), come as rejected rows.
+    (input_missing) or hold far too much (input_too_long), and descriptions by the judge's own model (judge_is_author),
+    come as rejected rows.
     """
     maker = RequestMaker(pack, endpoint)
     left = scope.limit

@@ -30,7 +30,7 @@ __all__ = [
 
 _MAX_POWER_BITS = 4096
 _MAX_DEPTH = 200  # of a syntax tree
-_PRINTED = (str, int, float, list, tuple, dict, type(None))
+_PRINTED = (str, int, float, list, tuple, dict, type(None), Undefined)
 
 
 class Templates(NamedTuple):
@@ -75,7 +75,7 @@ def parse_template(source: str, file: str, environment: _Environment) -> nodes.T
     """PromptError with file and line where `source` is no template."""
     try:
         tree = environment.parse(source)
-        waiting = [(tree, 0)]
+        waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
         while waiting:
             node, depth = waiting.pop()
             if depth > _MAX_DEPTH:
@@ -89,7 +89,7 @@ def parse_template(source: str, file: str, environment: _Environment) -> nodes.T
         raise PromptError(file, "not a Jinja template (nested too deeply)", "make it simpler") from error
 
 
-def compile_template(source: str, file: str, environment: _Environment) -> jinja2.Template:
+def compile_template(source: str, file: str, environment: jinja2.Environment) -> jinja2.Template:
     """The compiled template, whose errors name the file; raises whatever its constants raise."""
     return jinja2.Template.from_code(environment, environment.compile(source, filename=file), {}, None)
 
@@ -128,7 +128,7 @@ class _Names(TrackingCodeGenerator):
 
 
 def _printable(value: object) -> object:
-    if isinstance(value, Undefined) or isinstance(value, _PRINTED):
+    if isinstance(value, _PRINTED):
         return value
     what = "macro" if isinstance(value, Macro) else type(value).__name__
     raise TypeError(f"a {what} has no text of its own; add `| list` or `| join(', ')`, or call it")
@@ -225,7 +225,7 @@ class _Plain:
         texts = [each.value for each in node.args if isinstance(each, nodes.Const) and isinstance(each.value, str)]
         if given is None or node.kwargs or node.dyn_args or node.dyn_kwargs or len(texts) != len(node.args):
             return None
-        if node.name == "replace" and len(texts) == 2 and 0 < len(texts[0]) and len(texts[1]) <= len(texts[0]) + 1:
+        if node.name == "replace" and len(texts) == 2 and texts[0] and len(texts[1]) <= len(texts[0]) + 1:
             return "text"
         if node.name == "join" and given != "other" and len(texts) <= 1 and len("".join(texts)) <= 8:
             return "text"

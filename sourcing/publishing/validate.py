@@ -217,7 +217,7 @@ def _without_repeats(descriptions: pl.DataFrame, bad: list[dict[str, Any]]) -> p
 def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
     """Null `text` and `lead` where the licence of that field does not let anyone pass it on, and blank out lyrics.
 
-    Spaces stand in their place, so that the spans of evidence still hold. A tag that holds too many of them is left out.
+    Spaces stand in their place, so that the spans of evidence still hold. A tag of too many of them is left out.
     """
     texts, leads, tags, withheld = [], [], [], []
     for row in documents.iter_rows(named=True):

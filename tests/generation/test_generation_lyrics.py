@@ -77,19 +77,26 @@ MARKED_ODDLY = {
     "lrc": "\n".join(f"[00:{n}2.34] {line}" for n, line in enumerate(SUNG)) + f"\n\n{PROSE}",
     "lrc of minutes": "\n".join(f"[01:0{n}.5]{line}" for n, line in enumerate(SUNG)) + f"\n{PROSE}",
     "lrc in one line": f"{PROSE}\n" + " ".join(f"[00:{n}2.34] {line}" for n, line in enumerate(SUNG)),
-    "srt": "\n\n".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n{line}" for n, line in enumerate(SUNG)) + f"\n\n{PROSE}",
+    "srt": "\n\n".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n{line}" for n, line in enumerate(SUNG))
+    + f"\n\n{PROSE}",
     "numbered": "Lyrics\n" + "\n".join(f"{n}. {line}" for n, line in enumerate(SUNG, 1)) + f"\n\n{PROSE}",
-    "numbers in parentheses": "Lyrics\n" + "\n".join(f"({n}) {line}" for n, line in enumerate(SUNG, 1)) + f"\n\n{PROSE}",
+    "numbers in parentheses": "Lyrics\n"
+    + "\n".join(f"({n}) {line}" for n, line in enumerate(SUNG, 1))
+    + f"\n\n{PROSE}",
     "bullets": "Lyrics:\n" + "\n".join(f"- {line}" for line in SUNG) + f"\n\n{PROSE}",
     "stars": "[Chorus]\n" + "\n".join(f"* {line}" for line in SUNG) + f"\n\n{PROSE}",
     "a separator of stars": "Lyrics\n* * *\n" + "\n* * *\n".join(SUNG) + f"\n\n{PROSE}",
-    "a separator of dashes": "Lyrics\n---\n" + "\n".join(SUNG[:2]) + "\n---\n" + "\n".join(SUNG[2:]) + f"\n---\n{PROSE}",
+    "a separator of dashes": "Lyrics\n---\n"
+    + "\n".join(SUNG[:2])
+    + "\n---\n"
+    + "\n".join(SUNG[2:])
+    + f"\n---\n{PROSE}",
     "a separator of underscores": f"{PROSE}\n\nLyrics\n_____\n" + "\n".join(SUNG),
     "each line quoted": " / ".join(f"“{line}”" for line in SUNG) + f" is how it goes. {PROSE}",
     "slashes without spaces": f"It goes “{'/'.join(SUNG)}” over piano. {PROSE}",
     "commas and slashes": f"It goes “{', / '.join(SUNG)}” over piano. {PROSE}",
     "sung in quotation marks": f"{PROSE} She sings “{' '.join(SUNG)}” at last. {PROSE}",
-    "the refrain goes": f"{PROSE} The refrain goes: \"{', '.join(SUNG)}\". {PROSE}",
+    "the refrain goes": f'{PROSE} The refrain goes: "{", ".join(SUNG)}". {PROSE}',
     "line breaks of a page": f"{PROSE} " + "<br>".join(SUNG) + f"<br/>\n{PROSE}",
     "line breaks of another page": f"{PROSE}\n" + " <br /> ".join(SUNG) + f"\n{PROSE}",
     "lyrics of a title": "Lyrics to Blue Sky\n" + "\n".join(SUNG[:3]) + f"\n{SUNG[3]}.\n\n{PROSE}",

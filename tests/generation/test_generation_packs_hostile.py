@@ -1,10 +1,11 @@
-"""Promises about packs that went wrong or mean harm: exit 3 with file and line, in bounded time, before anything is sent."""
+"""Promises about packs that went wrong or mean harm: exit 3 with file and line, in bounded time, nothing sent."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,7 @@ def test_the_next_rendering_goes_on_after_one_that_was_ended(tmp_path: Path) -> 
         assert render(pack, {"title": "Blue", "document": "x"})[1]["content"] == "Blue"
 
 
-def test_a_process_that_must_be_killed_is_told_of_and_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_must_be_killed_is_told_of_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = load_pack(write_pack(tmp_path, user="{{ title[0] }}{{ document }}"))
     assert render(pack, INPUT)
     process = pack.renderer.__self__._process  # type: ignore[attr-defined]
@@ -357,7 +356,9 @@ def test_an_assistant_message_that_is_no_json_is_no_example(text: str) -> None:
     assert example_aspects([("assistant", text), ("user", '{"aspects": ["x"]}')]) == []
 
 
-BOMB = "\n".join(["a: &a [x,x,x,x,x,x,x,x,x]"] + [f"{b}: &{b} [{','.join(['*' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi")])
+BOMB = "\n".join(
+    ["a: &a [x,x,x,x,x,x,x,x,x]"] + [f"{b}: &{b} [{','.join(['*' + a] * 9)}]" for a, b in pairwise("abcdefghi")]
+)
 HOSTILE_YAML = {
     "bomb of aliases": (BOMB, "more than 50,000 values"),
     "ring": ("a: &a [*a]", "inside its own anchor"),
@@ -448,11 +449,11 @@ def test_a_case_with_odd_inputs_ends_in_words(
     assert code == 3, told
 
 
-def test_a_run_of_a_pack_with_bom_and_a_loop_goes_through(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_of_a_pack_with_bom_and_a_loop_goes_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with chat_server(_good) as server:
-        world = _world(tmp_path, "{% set words = title.split() %}{{ words | first }}", ["A b", "C d", "E f"], server=server)
+        world = _world(
+            tmp_path, "{% set words = title.split() %}{{ words | first }}", ["A b", "C d", "E f"], server=server
+        )
         path = world.pack_folder / "prompt.j2"
         path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
         typed = ["--workspace", str(tmp_path), "--json", "generate", "run", "recall", "--model", "m"]
