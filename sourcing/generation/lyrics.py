@@ -9,7 +9,7 @@ would make. Prose under such a heading, which speaks about the lyrics, is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -41,10 +41,11 @@ NO_RUNS: Runs = frozenset()
 _TAGGED = re.compile(r"<(poem|lyrics?|verse)\b[^<>]{0,100}>(.*?)(?:</\1\s{0,9}>|\Z)", re.DOTALL | re.IGNORECASE)
 _SUNG = re.compile(r"[♪♫♬]+([^♪♫♬]+)(?:[♪♫♬]+|$)", re.MULTILINE)
 _SLASH = re.compile(
-    r"(?<=\S)[ \t\u3000]{1,3}[/／|⁄∕•·]{1,2}[ \t\u3000]{1,3}(?=\S)|[ \t]{0,3}<br\s{0,3}/?>[ \t]{0,3}(?=\S)"
-    r"|(?<=[^\W\d_]{2})[,;.]?/(?=[^\W\d_]{2})",  # without spaces only in quotation marks
+    r"(?<=\S)[ \t\u3000]{1,3}[/／|⁄∕•·]{1,2}[ \t\u3000]{1,3}(?=\S)|[ \t]{0,3}<br\s{0,3}/?>[ \t]{0,3}(?=\S)",
     re.IGNORECASE,
 )
+_DOTTED, _DASHED = re.compile(r"\s[•·]\s"), re.compile(r"\s[-–—]\s")  # of lists of people and their parts
+_TIGHT_SLASH = re.compile(r"(?<=[^\W\d_]{2})[,;.]?/(?=[^\W\d_]{2})")
 _OPENING, _CLOSING = '"“„«「『', '"”»」』'
 # Times of an LRC or SRT file before each line.
 _TIMED = re.compile(
@@ -101,7 +102,7 @@ def lyric_spans(text: str) -> list[Span]:
     if "♪" in text or "♫" in text or "♬" in text:
         spans += [found.span(1) for found in _SUNG.finditer(text)]
     if "/" in text or "•" in text or "·" in text or "<" in text or " | " in text or "／" in text:
-        spans += _slashed(text)
+        spans += _slashed(text) + _tightly_slashed(text)
     if ":" in text or "：" in text:
         spans += _timed(text) + _labelled(text)
     if any(mark in text for mark in _OPENING):
@@ -162,23 +163,42 @@ def takes_lyrics(text: str, runs: Runs, *, over_words: int = MAX_LYRIC_WORDS) ->
 
 def _slashed(text: str) -> list[Span]:
     """Lines run together with slashes: one slash within quotation marks, or two anywhere."""
+    spans = []
+    for start, end, quoted, sizes in _chains(text, _SLASH):
+        listed = _DOTTED.search(text, start, end) and (_DASHED.search(text, start, end) or _is_credit(text[start:end]))
+        if len(sizes) > (1 if quoted else 2) and sum(sizes) / len(sizes) >= _SLASH_WORDS and not listed:
+            spans.append((start, end))
+    return spans
+
+
+def _tightly_slashed(text: str) -> list[Span]:
+    """The same with no spaces around the slashes, of which there are two at least, in quotation marks."""
+    return [
+        (start, end)
+        for start, end, quoted, sizes in _chains(text, _TIGHT_SLASH)
+        if quoted and len(sizes) > 2 and min(sizes) >= 2 and _in_quotation(text, start, end)
+    ]
+
+
+def _chains(text: str, slash_pattern: re.Pattern[str]) -> Iterator[tuple[int, int, bool, list[float]]]:
+    """Lines parted by slashes, one after the other: their span, whether a quotation mark opens it, words of each."""
     chains: list[list[re.Match[str]]] = []
-    for slash in _SLASH.finditer(text):
+    for slash in slash_pattern.finditer(text):
         if chains and _is_line(text[chains[-1][-1].end() : slash.start()]):
             chains[-1].append(slash)
         else:
             chains.append([slash])
-    spans = []
     for chain in chains:
         start, quoted = _verse_start(text, chain[0].start())
         end = _verse_stop(text, chain[-1].end())
         edges = [start, *(edge for slash in chain for edge in slash.span()), end]
-        sizes = [_size(text[at:stop]) for at, stop in zip(edges[::2], edges[1::2], strict=True)]
-        if not quoted and any(slash.group().strip(".,;") == "/" for slash in chain):
-            continue
-        if len(chain) >= (1 if quoted else 2) and sum(sizes) / len(sizes) >= _SLASH_WORDS:
-            spans.append((start, end))
-    return spans
+        yield start, end, quoted, [_size(text[at:stop]) for at, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _in_quotation(text: str, start: int, end: int) -> bool:
+    """Whether quotation marks stand around a piece of prose: no addresses or tags, and none that closes before it."""
+    opens = start < 2 or not text[start - 2].isalnum()
+    return opens and text[end : end + 1] in tuple(_CLOSING) and not set("<>=_:") & set(text[start:end])
 
 
 def _is_line(piece: str) -> bool:
