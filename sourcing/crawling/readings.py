@@ -11,6 +11,7 @@ import polars as pl
 
 from sourcing.crawling.sources.base import Captured, PageError, Source
 from sourcing.crawling.sources.reading import clean
+from sourcing.store.licences import UNKNOWN, spdx_of
 from sourcing.store.schemas import Document
 
 __all__ = ["EXCERPT_CHARS", "LIGHT", "document_id", "empty_readings", "read_captures"]
@@ -159,7 +160,10 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
         "consent_evidence": list(capture.consent_evidence),
     }
     document.update({key: row.get(key) for key in _NULLABLE})
-    document["licences"] = _licences(document, source, row.get("licences") or {})
+    stated = row.get("licences") or {}
+    document["licences"] = _licences(document, source, stated)
+    unread = dict.fromkeys(statement for statement in stated.values() if spdx_of(statement) == UNKNOWN)
+    document["consent_evidence"] += [f"licence: {statement}" for statement in unread]
     return document
 
 

@@ -15,7 +15,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 from sourcing.generation.folding import fold_text
-from sourcing.generation.languages import unlike_language
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.quotes import ECHO_WORDS, Source
 from sourcing.generation.words import (
@@ -26,6 +25,7 @@ from sourcing.generation.words import (
     least_runs,
     words,
 )
+from sourcing.store.language_id import unlike_language
 
 __all__ = [
     "NO_RULES",

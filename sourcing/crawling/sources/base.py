@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
+from sourcing.store.licences import UNKNOWN, spdx_of
+
 __all__ = [
     "SHIP_CLASSES",
     "Captured",
@@ -112,7 +114,7 @@ class Page:
         """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
 
         Three keys are no columns: `record_id`, what names the record at its source (the URL when left out),
-        `licences`, a mapping like the declaration's, for licences the page itself states, and `tracks`, the
+        `licences`, column → what the page itself states as its licence, by id, address or words, and `tracks`, the
         tracklist of a release, by which an import sees whether it is about the catalogue.
         """
         return []
@@ -189,11 +191,13 @@ class Source:
         raise PageError("kind_unknown", f"{self.name} has no page object for {kind!r}")
 
     def licence_for(self, column: str, stated: Mapping[str, str]) -> str:
-        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared."""
-        for licences in (stated, self.licences):
-            if licence := licences.get(column) or licences.get("*"):
-                return licence
-        return "unknown"
+        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared.
+
+        A statement that is no licence with an SPDX id is 'unknown', whatever is declared.
+        """
+        if statement := stated.get(column) or stated.get("*"):
+            return spdx_of(statement)
+        return self.licences.get(column) or self.licences.get("*") or UNKNOWN
 
     def url_of(self, language: str = "") -> str:
         """Scheme and host to ask, in one language's edition."""

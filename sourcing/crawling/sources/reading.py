@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import unicodedata
@@ -11,6 +10,8 @@ from typing import Any
 
 from sourcing.crawling.sources.base import Captured, PageError
 from sourcing.crawling.sources.charsets import decode
+from sourcing.crawling.sources.fragments import strip_html
+from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
     "as_int",
@@ -31,9 +32,10 @@ __all__ = [
 ]
 
 #: C0 and C1 controls save tab and newline, soft hyphens, and what no reader sees but a model does: overrides of
-#: direction, zero-width spaces, Unicode tags. NEL (U+0085) stays, because it may be half of a mojibake ellipsis.
+#: direction and its marks, zero-width spaces, Unicode tags. NEL (U+0085) stays: it may be half of a mojibake ellipsis.
 _CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U000e0000-\U000e007f]"
 )
 #: Thirty marks on one letter are as many as Unicode's stream-safe text may have; normalising a longer run takes the
@@ -42,12 +44,10 @@ _MARKS = re.compile(r"[^\w\s!-~]{31,}")
 _WHITE = re.compile(r"[^\S\n ]")
 _SPACES, _EMPTY_LINES = re.compile("  +"), re.compile("\n{3,}")
 _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
-_MAX_FRAGMENT_CHARS, _MAX_FRAGMENT_TAGS = 400_000, 5_000  # beyond these tags are cut out without building a tree
-_MAX_UNCLOSED = 50  # Python's HTML parser reads on to the end of the text from each
-_TAG = re.compile(r"<[^<>]*>")
 _OPENING_CHARS = 4000
 _MAX_DURATION_CHARS = 40
 _MAX_LICENCE_CHARS = 2000
+_MAX_LICENCES = 5  # of a list
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
 _ABBREVIATIONS = re.compile(
     "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
@@ -146,21 +146,6 @@ def _mended(text: str) -> str:
 def _surrogate_free(text: str) -> str:
     """JSON may hold half a surrogate pair, which no UTF-8 file can."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def strip_html(fragment: str) -> str:
-    """The text of an HTML fragment inside an API or JSON-LD field; plain text comes back as it is."""
-    if "<" not in fragment and "&" not in fragment:
-        return fragment
-    opened, closed = fragment.count("<"), fragment.count(">")
-    if len(fragment) > _MAX_FRAGMENT_CHARS or opened > _MAX_FRAGMENT_TAGS or opened > closed + _MAX_UNCLOSED:
-        return html.unescape(_TAG.sub(" ", fragment))
-    if "<" not in fragment:
-        return html.unescape(fragment)
-    from bs4 import BeautifulSoup
-
-    # The parser eats the sign of a last word like "R&B" where nothing follows it.
-    return BeautifulSoup(f"{fragment}\n", "html.parser").get_text(" ").removesuffix("\n")
 
 
 def first_sentences(text: str | None, count: int = 2) -> str | None:
@@ -269,16 +254,17 @@ def voted_tags(votes: Iterable[tuple[str | None, int]]) -> list[dict[str, Any]]:
 
 
 def licence_of(value: Any) -> str | None:
-    """SPDX id of a Creative Commons address, else the stated name or address; None when nothing is stated."""
-    value = as_list(value)[0] if as_list(value) else None
-    if isinstance(value, dict):
-        value = value.get("url") or value.get("@id") or value.get("name")
-    text = clean(value) if isinstance(value, str) and len(value) <= _MAX_LICENCE_CHARS else None
-    if text is None or len(text) > 300:
-        return None
-    creative_commons = re.search(r"creativecommons\.org/licenses/([a-z-]+)/(\d\.\d)", text)
-    if creative_commons:
-        return f"CC-{creative_commons[1].upper()}-{creative_commons[2]}"
-    if "creativecommons.org/publicdomain/zero" in text:
-        return "CC0-1.0"
-    return text
+    """SPDX id of a stated licence, else the statement as it is; None when nothing is stated.
+
+    Of a list, or of an object with address and name, the one licence they speak of; all of it where they differ.
+    """
+    texts = [text for part in as_list(value)[:_MAX_LICENCES] for text in _licence_texts(part)]
+    statements = [clean(text) for text in texts if len(text) <= _MAX_LICENCE_CHARS]
+    stated = dict.fromkeys(text for text in statements if text and len(text) <= 300)
+    ids = {spdx for text in stated if (spdx := spdx_of(text)) != UNKNOWN}
+    return ids.pop() if len(ids) == 1 else "; ".join(stated) or None
+
+
+def _licence_texts(value: Any) -> list[str]:
+    parts = [value.get(key) for key in ("url", "@id", "name")] if isinstance(value, dict) else [value]
+    return [part for part in parts if isinstance(part, str)]

@@ -8,10 +8,11 @@ from datetime import date
 from typing import Any, ClassVar
 
 from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec, nothing_to_ask
-from sourcing.crawling.sources.reading import as_list, clean, decode, duration_s, first_sentences, licence_of, year_of
+from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
 from sourcing.crawling.sources.webpage import Html, joined, read_html
+from sourcing.store.language_id import language_of, language_tag
 
 __all__ = ["SOURCE", "MusicPage", "SitemapPage"]
 
@@ -72,12 +73,12 @@ def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | N
         "duration_s": duration_s(facts.get("duration")),
         "isrcs": _isrcs(facts),
         "mbid": _mbid(facts),
-        "language": clean(facts.get("inLanguage")) or html.language,
+        "language": language_of(text, _language(facts) or html.language),
         "tags": _tags(facts, html),
         "lead": first_sentences(item.stated or text),
         "text": text,
     }
-    licence = licence_of(facts.get("license")) or html.stated_licence
+    licence = licence_of(facts.get("license")) or html.licence
     return {**row, "licences": {"*": licence}} if licence else row
 
 
@@ -96,11 +97,11 @@ def _prose_alone(html: Html) -> dict[str, Any]:
         "granularity": "page",
         "title": html.title,
         "title_raw": html.title,
-        "language": html.language,
+        "language": language_of(text, html.language),
         "lead": first_sentences(text),
         "text": text,
     }
-    licence = html.stated_licence
+    licence = html.licence
     return {**row, "licences": {"*": licence}} if licence else row
 
 
@@ -108,6 +109,17 @@ def _year(facts: Mapping[str, Any]) -> int | None:
     dates = (facts.get(key) for key in ("datePublished", "dateCreated", "copyrightYear"))
     stated = (str(date) if isinstance(date, int) else date for value in dates for date in as_list(value)[:3])
     return next((year for date in stated if (year := year_of(date))), None)
+
+
+def _language(facts: Mapping[str, Any]) -> str | None:
+    """Of `inLanguage`, a tag or a name, bare, in a list or as a Language with both."""
+    stated = [part for value in as_list(facts.get("inLanguage"))[:3] for part in _parts(value)]
+    return next((tag for value in stated if isinstance(value, str) and (tag := language_tag(value))), None)
+
+
+def _parts(value: Any) -> list[Any]:
+    keys = ("alternateName", "identifier", "@value", "name")
+    return [value.get(key) for key in keys] if isinstance(value, dict) else [value]
 
 
 def _isrcs(facts: Mapping[str, Any]) -> list[str]:

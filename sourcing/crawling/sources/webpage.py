@@ -9,12 +9,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from sourcing.crawling.sources.page_licence import page_licence
 from sourcing.crawling.sources.prose import readable_prose
-from sourcing.crawling.sources.reading import as_list, clean, licence_of
+from sourcing.crawling.sources.reading import as_list, clean
+from sourcing.store.language_id import language_tag
 
 __all__ = ["Html", "graph", "joined", "read_html"]
 
@@ -29,7 +30,6 @@ MAX_MICRODATA_PROPERTIES = 4_000  # extruct takes each property's place among al
 _MAX_MICRODATA_DEPTH = 20
 _MAX_LINK_NAME_CHARS = 300
 _MAX_HEAD_CHARS = 2000
-_MAX_LANGUAGE_CHARS = 35
 _LANGUAGE_METAS = ("//meta[@property='og:locale']/@content", "//meta[@http-equiv='content-language']/@content")
 _SCRIPT = re.compile(r"<script\b([^<>]{0,1000})>", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
@@ -58,16 +58,10 @@ class Html:
     title: str | None = None
     canonical: str = ""
     language: str | None = None
-    licence: str | None = None
+    licence: str | None = None  # an SPDX id, else what is stated as the page's licence
     link_names: dict[str, str] = field(default_factory=dict)  # address of a microdata link → the words of the link
     tree: Any = field(default=None, repr=False)  # None when the page is too large for one
     too_large: str = ""  # what is, of a page of which only a part was read
-
-    @cached_property
-    def stated_licence(self) -> str | None:
-        """What the head says, else what a node about the page itself says."""
-        about_page = (node for node in graph(self.nodes) if _is_about_page(node))
-        return self.licence or next((found for node in about_page if (found := licence_of(node.get("license")))), None)
 
     def prose(self) -> str | None:
         """Readable prose, paragraphs parted by a blank line; None when there is none or the page is too large."""
@@ -97,6 +91,7 @@ def read_html(text: str, url: str) -> Html:
     page.too_large = _too_large(page.text)
     if page.text.strip() and not page.too_large:
         _read_tree(page)
+    page.licence = page_licence(page.tree, page.text, graph(page.nodes), page.canonical)
     return page
 
 
@@ -138,13 +133,6 @@ def _too_large(text: str) -> str:
         if attributes > MAX_RUN_ATTRIBUTES:
             return f"{len(run[0])} characters without a tag, or a tag with {attributes} attributes"
     return ""
-
-
-def _is_about_page(node: dict[str, Any]) -> bool:
-    return any(
-        isinstance(name, str) and name.endswith(("WebPage", "Article", "WebSite", "Page", "BlogPosting"))
-        for name in as_list(node.get("@type"))
-    )
 
 
 def _json_ld(text: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -196,16 +184,17 @@ def _read_tree(page: Html) -> None:
     page.title = _first(tree, "//meta[@property='og:title']/@content", *_TITLES)
     site = _first(tree, "//meta[@property='og:site_name']/@content")
     page.title = _without_site(page.title, site)
-    page.licence = licence_of(_first(tree, "//link[@rel='license']/@href", "//a[@rel='license']/@href"))
     page.canonical = _canonical(page.url, _first(tree, "//link[@rel='canonical']/@href"))
     if "itemscope" in page.text:
         _read_microdata(page)
 
 
 def _language(tree: Any) -> str | None:
-    """As the root or the body says, else as the head tells other sites: "en_GB" is "en-GB"."""
-    stated = tree.get("lang") or tree.get("xml:lang") or _first(tree, "/html/body/@lang", *_LANGUAGE_METAS)
-    return (clean(stated[:_MAX_LANGUAGE_CHARS]) or "").replace("_", "-") or None if stated else None
+    """As the root or the body says, else as the head tells other sites; "und" where all they say is no language."""
+    roots = [tree.get("lang"), tree.get("xml:lang")]
+    stated = [*roots, *(value for path in ("/html/body/@lang", *_LANGUAGE_METAS) for value in tree.xpath(path))]
+    said = [str(value) for value in stated if value is not None]
+    return next((tag for value in said if (tag := language_tag(value))), "und" if said else None)
 
 
 def _canonical(url: str, stated: str | None) -> str:
