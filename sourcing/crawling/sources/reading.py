@@ -28,6 +28,7 @@ __all__ = [
     "strip_html",
     "tags_of",
     "voted_tags",
+    "year_by",
     "year_of",
 ]
 
@@ -46,6 +47,7 @@ _SPACES, _EMPTY_LINES = re.compile("  +"), re.compile("\n{3,}")
 _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
 _OPENING_CHARS = 4000
 _MAX_DURATION_CHARS = 40
+_TIME_WITHOUT_T, _NO_DATE = re.compile(r"^P(?=\d+[HS]|\d+M\d+S)"), re.compile(r"^P(?:0+[YMW])+(?=\d|T)")
 _MAX_LICENCE_CHARS = 2000
 _MAX_LICENCES = 5  # of a list
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
@@ -215,8 +217,14 @@ def year_of(value: Any) -> int | None:
 
 
 def duration_s(value: Any) -> float | None:
-    """Seconds of an ISO 8601 duration ("PT4M5S", also the common slip "T4M5S") or of "4:05"."""
+    """Seconds of an ISO 8601 duration ("PT4M5S", also the common slips "T4M5S", "P04M05S") or of "4:05".
+
+    It may lie in a list, or in an object as its value or name.
+    """
+    value = next(iter(as_list(value)), None)
+    value = next((value[key] for key in ("@value", "name") if key in value), None) if isinstance(value, dict) else value
     text = value.strip() if isinstance(value, str) and len(value) <= _MAX_DURATION_CHARS else ""
+    text = _NO_DATE.sub("P", _TIME_WITHOUT_T.sub("PT", text))
     clock = re.fullmatch(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2})", text)
     iso = re.fullmatch(r"P?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?", text, re.IGNORECASE)
     if clock:
@@ -227,6 +235,11 @@ def duration_s(value: Any) -> float | None:
     days, hours, minutes, rest = (float((part or "0").replace(",", ".")) for part in iso.groups())
     total = days * 86400 + hours * 3600 + minutes * 60 + rest
     return total if 0 < total < 1e6 else None
+
+
+def year_by(captured: Captured, year: int | None) -> int | None:
+    """The year, unless it is one of a far future: pages announce records a year or two ahead, and write 9999 for never."""
+    return year if year is not None and year <= captured.retrieved_at.year + 2 else None
 
 
 def seconds_of_ms(value: Any) -> float | None:
