@@ -41,9 +41,10 @@ _PLACE_CASE = re.compile(r"(?:[A-Z][a-z\u00df-\u024f.'’]+)(?:[ -][A-Z]?[a-z\u0
 #: What the shop says of a release in its description: what is bought, when it is sent, what it costs.
 _SHOP_LINE = re.compile(
     r"\W*(?:includes? (?:unlimited|high[- ]quality|instant|immediate|digital|a download)\b.*"
-    r"|(?:digital (?:track|album)|streaming \+ download|buy (?:digital|the|this|now)|buy it|add to cart|send as gift)\b.*"
+    r"|(?:digital (?:track|album)|streaming \+ download|buy (?:digital|the|this|now|it)|add to cart|send as gift)\b.*"
     r"|purchas(?:able|e) with gift card.*|name your price.*|sold out\W*|free download\W*|buy now\W*"
-    r"|(?:this is an? )?pre-?order\b.*|you (?:get|own) \d+ tracks? now.*|ship(?:s|ping) (?:out )?(?:within|on|in|from)\b.*"
+    r"|(?:this is an? )?pre-?order\b.*|you (?:get|own) \d+ tracks? now.*"
+    r"|ship(?:s|ping) (?:out )?(?:within|on|in|from)\b.*"
     r"|edition of \d+\W*|(?:download )?price:.*|(?:[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?(?:USD|EUR|GBP|[$€£]))[^.!?]{0,40}"
     r"|get all \d+ .*releases available on bandcamp.*|limited edition (?:lp|cd|cassette|vinyl)[^.!?]{0,60})",
     re.IGNORECASE,

@@ -238,7 +238,7 @@ def duration_s(value: Any) -> float | None:
 
 
 def year_by(captured: Captured, year: int | None) -> int | None:
-    """The year, unless it is one of a far future: pages announce records a year or two ahead, and write 9999 for never."""
+    """The year, unless it lies far ahead: pages announce records by a year or two, and write 9999 for never."""
     return year if year is not None and year <= captured.retrieved_at.year + 2 else None
 
 
