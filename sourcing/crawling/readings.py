@@ -14,11 +14,12 @@ from sourcing.crawling.sources.reading import clean
 from sourcing.store.licences import UNKNOWN, spdx_of
 from sourcing.store.schemas import Document
 
-__all__ = ["EXCERPT_CHARS", "LIGHT", "document_id", "empty_readings", "read_captures"]
+__all__ = ["EXCERPT_CHARS", "LIGHT", "TOO_DEEP", "document_id", "empty_readings", "read_captures"]
 
 EXCERPT_CHARS = 200
 _WORDS = ("title", "artist", "album", "tags", "lead", "text")  # columns that carry someone's words
 _MAX_TEXT_CHARS = 400_000  # longer prose is cut at a paragraph: no page about a recording is longer
+TOO_DEEP = "body_too_deep"
 _CHUNK = 256  # captures whose rows are held as Python objects at a time
 _NULLABLE = (
     "permalink",
@@ -103,6 +104,8 @@ def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str
         rows, said["refused"] = _documents(capture, digest, sources)
     except PageError as error:
         said.update(outcome="failed", failure=_refusal(capture, error.reason, error.finding))
+    except RecursionError:
+        said.update(outcome="failed", failure=_refusal(capture, TOO_DEEP, "lists and objects in each other, too deep"))
     except Exception as error:
         # A page object met something its author did not think of: the page is set aside, with the kind of
         # mistake for us to mend, and every other page is still read.
@@ -124,11 +127,22 @@ def _document_frame(
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         if len(rows) == 1:
             n, row = rows[0]
+            if isinstance(error, UnicodeEncodeError) and (mended := _encodable(row)) != row:
+                return _document_frame([(n, mended)])
             finding = f"a document titled {str(row['title_raw'])[:EXCERPT_CHARS]!r}: {str(error)[:EXCERPT_CHARS]}"
             refused = {"reason": "document_invalid", "finding": clean(finding), "row": None}
             return pl.DataFrame(schema=schema), [(n, refused)]
     parts = [_document_frame([row]) for row in rows]
     return pl.concat([frame for frame, _ in parts]), [refusal for _, refusals in parts for refusal in refusals]
+
+
+def _encodable(value: Any) -> Any:
+    """The value with each half of a surrogate pair replaced: a page object took it from a JSON escape as it was."""
+    if isinstance(value, dict):
+        return {name: _encodable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_encodable(part) for part in value]
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 
 def _documents(

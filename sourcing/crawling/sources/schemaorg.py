@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, ClassVar
 
 from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec, nothing_to_ask
+from sourcing.crawling.sources.interface_text import too_little, without_interface
 from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
@@ -47,16 +48,16 @@ class MusicPage(Page):
         if not wanted:
             return [_prose_alone(html)]
         about_one = len(wanted) == 1 and len(recordings) <= 1
-        prose = html.prose() if about_one else None  # prose of a page about several things is about none of them
+        prose = without_interface(html.prose()) if about_one else None  # of a page about several things: about none
         return [_document(item, html, prose, html.canonical if about_one else None) for item in wanted]
 
 
 def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | None) -> dict[str, Any]:
-    facts = item.facts
+    facts, stated = item.facts, without_interface(item.stated)
     if prose and prose.casefold() == facts["name"].casefold():
         prose = None  # a heading alone says nothing about the thing it names
-    text = "\n\n".join(part for part in (item.stated, prose) if part) or None
-    if item.stated and prose and " ".join(item.stated.split()) in " ".join(prose.split()):
+    text = "\n\n".join(part for part in (stated, prose) if part) or None
+    if stated and prose and " ".join(stated.split()) in " ".join(prose.split()):
         text = prose
     address = next((value for value in (facts.get("url"), facts.get("@id")) if isinstance(value, str)), "")
     address = (joined(html.url, address) or address) if address else ""
@@ -75,7 +76,7 @@ def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | N
         "mbid": _mbid(facts),
         "language": language_of(text, _language(facts) or html.language),
         "tags": _tags(facts, html),
-        "lead": first_sentences(item.stated or text),
+        "lead": first_sentences(stated or text),
         "text": text,
     }
     licence = licence_of(facts.get("license")) or html.licence
@@ -91,6 +92,9 @@ def _prose_alone(html: Html) -> dict[str, Any]:
             what = re.sub("[^a-z]+", "_", html.broken[0].split(":")[0].split(" block")[0].casefold())
             raise PageError(f"{what}_broken", f"no prose, and {'; '.join(html.broken[:3])}")
         raise PageError("nothing_to_read", "neither structured data about music nor readable prose")
+    prose, text = text, without_interface(text)
+    if reason := too_little(prose, text):
+        raise PageError(reason, f"no structured data about music, and of prose only {prose[:200]!r}")
     row: dict[str, Any] = {
         "record_id": html.canonical,
         "permalink": html.canonical,
