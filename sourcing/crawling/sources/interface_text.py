@@ -33,7 +33,7 @@ _LABELS = (
 _SITE = r"(?:page|site|content|article|story|post|resource|video|url|link|file|document)"
 #: How other lines of the kind begin.
 _OPENINGS = (
-    r"(?:we|this (?:web)?site|our (?:partners|site|website)|by (?:using|continuing)|wir|diese (?:web)?seite"
+    r"(?:we|this (?:web)?site|our (?:partners|site|website)|by (?:using|continuing)|wir|diese (?:web)?(?:seite|site)"
     r"|nous|ce site"
     r"|este sitio|usamos|utilizamos|мы используем)\b.{0,70}\bcookies?\b",
     r"cookies? (?:help|allow|are used|settings|policy|notice)|(?:alle )?cookies (?:akzeptieren|erlauben|zulassen)",
@@ -94,7 +94,7 @@ _COMMON_WORDS = """
     the this that there these they then though three to two when with what while where which who why we were was will he
     she his her have has had how it its in is if into an and as at after all although are again among but by before both
     because can could do does did each even every few for from first here i just last like long many maybe more most
-    much my no not nothing now of off on one once only or our over perhaps since so some such under until up you your yes
+    much my not nothing no now of off on one once only or our over perhaps since so some such under until up you your
     der die das den dem des ein eine einen es er sie wir ich im in mit nach auf aus bei von vor wenn wer wie was zu zum
     und als noch nur schon seit so le la les un une il elle en dans ce cette au avec pour el los las una por para con se
 """

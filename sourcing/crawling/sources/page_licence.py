@@ -46,7 +46,7 @@ _OWN = re.compile(
 )
 _OF_LICENCES = re.compile(r"licen[cs]|lizen[zs]|licenç|licenz", re.IGNORECASE)
 _BLOCK = re.compile("p|li|div|footer|header|section|article|main|td|dd|small|center|address|body")
-_CLAUSE_END = re.compile(r"[.!?;|·•©]\s|\n|[|·•]")
+_CLAUSE_END = re.compile(r"(?:(?<![A-Z])\.|[!?;©])\s|[\n|·•]")  # a full stop behind an initial ends nothing
 
 
 def page_licence(tree: Any, text: str, nodes: Iterable[Mapping[str, Any]], url: str) -> str | None:
