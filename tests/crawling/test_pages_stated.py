@@ -50,7 +50,7 @@ OF_THE_PAGE = {
     "footer": f"{ARTICLE}<footer>This work is licensed under {link()}.</footer>",
     "main": f"<main>{ENGLISH}<p>Text: {link()}</p></main>",
     "footer alone": f"{ARTICLE}<footer>{link()}</footer>",
-    "several tokens": f"{ARTICLE}<footer>{link().replace('rel="license', 'rel="nofollow License')}</footer>",
+    "several tokens": ARTICLE + link().replace("license", "nofollow License", 1),
     "unless noted": f"{ARTICLE}<footer>Unless otherwise noted, content and images are under {link()}</footer>",
     "without rel": f'{ARTICLE}<footer>Our texts are licensed under <a href="{BY}">CC BY</a>.</footer>',
     "beside a photo": f"{ARTICLE}<footer>Photo: A. B. Our text is under {link()}</footer>",
