@@ -24,6 +24,7 @@ from sourcing.crawling.sources.reading import (
     year_of,
 )
 from sourcing.crawling.sources.structured import Html, name_of, read_html
+from sourcing.crawling.sources.webpage import graph
 
 __all__ = ["SOURCE", "MusicPage"]
 
@@ -74,7 +75,7 @@ class MusicPage(Page):
         if captured.status != 200:
             raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
         html = read_html(decode(captured), captured.url)
-        for node in html.nodes:
+        for node in graph(html.nodes):
             granularity = next((_GRANULARITY[name] for name in _types(node) if name in _GRANULARITY), None)
             title = name_of(node.get("name"), html)
             if granularity and title:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec, nothing_to_ask
+from sourcing.crawling.sources.base import Captured, Page, PageError, Source, TaskSpec, nothing_to_ask
 from sourcing.crawling.sources.interface_text import too_little, without_interface
-from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_of
+from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
-from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
+from sourcing.crawling.sources.structured import MusicItem, item_of_page, items_about_music, name_of
 from sourcing.crawling.sources.webpage import Html, joined, read_html
 from sourcing.store.language_id import language_of, language_tag
 
@@ -47,12 +47,17 @@ class MusicPage(Page):
         wanted = [item for item in items if item.granularity == "recording" or item.stated] or items[:1]
         if not wanted:
             return [_prose_alone(html)]
-        about_one = len(wanted) == 1 and len(recordings) <= 1
-        prose = without_interface(html.prose()) if about_one else None  # of a page about several things: about none
-        return [_document(item, html, prose, html.canonical if about_one else None) for item in wanted]
+        main = wanted[0] if len(wanted) == 1 and len(recordings) <= 1 else item_of_page(items, html)
+        if main is None:  # prose of a page about several things is about none of them
+            return [_document(item, html, captured) for item in wanted]
+        prose = without_interface(html.prose())
+        others = [_document(item, html, captured) for item in wanted if item is not main]
+        return [_document(main, html, captured, prose=prose, record_id=html.canonical), *others]
 
 
-def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | None) -> dict[str, Any]:
+def _document(
+    item: MusicItem, html: Html, captured: Captured, *, prose: str | None = None, record_id: str | None = None
+) -> dict[str, Any]:
     facts, stated = item.facts, without_interface(item.stated)
     if prose and prose.casefold() == facts["name"].casefold():
         prose = None  # a heading alone says nothing about the thing it names
@@ -70,7 +75,7 @@ def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | N
         "title_raw": facts["name"],
         "artist": item.artist,
         "album": item.album,
-        "year": _year(facts),
+        "year": year_by(captured, _year(facts)),
         "duration_s": duration_s(facts.get("duration")),
         "isrcs": _isrcs(facts),
         "mbid": _mbid(facts),

@@ -31,6 +31,7 @@ _MAX_MICRODATA_DEPTH = 20
 _MAX_LINK_NAME_CHARS = 300
 _MAX_HEAD_CHARS = 2000
 _LANGUAGE_METAS = ("//meta[@property='og:locale']/@content", "//meta[@http-equiv='content-language']/@content")
+_OPEN_GRAPH = "//meta[starts-with(@property, 'og:') or starts-with(@property, 'music:')][@content]"
 _SCRIPT = re.compile(r"<script\b([^<>]{0,1000})>", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
 _UNREAD = re.compile(r"<(script|style)\b", re.IGNORECASE)
@@ -58,6 +59,7 @@ class Html:
     title: str | None = None
     canonical: str = ""
     language: str | None = None
+    shared_as: dict[str, Any] = field(default_factory=dict)  # what its Open Graph tags say it is, as a node
     licence: str | None = None  # an SPDX id, else what is stated as the page's licence
     link_names: dict[str, str] = field(default_factory=dict)  # address of a microdata link → the words of the link
     tree: Any = field(default=None, repr=False)  # None when the page is too large for one
@@ -95,11 +97,13 @@ def read_html(text: str, url: str) -> Html:
     return page
 
 
-def graph(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each node, and those of its `@graph`."""
+def graph(nodes: list[Any], depth: int = 4) -> Iterator[dict[str, Any]]:
+    """Each node, and those of its `@graph`, also where one lies in another."""
     for node in nodes:
-        yield node
-        yield from (inner for inner in as_list(node.get("@graph")) if isinstance(inner, dict))
+        if isinstance(node, dict):
+            yield node
+            if depth:
+                yield from graph(as_list(node.get("@graph")), depth - 1)
 
 
 def joined(url: str, address: str) -> str | None:
@@ -145,7 +149,7 @@ def _json_ld(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         except (ValueError, RecursionError) as error:
             broken.append(f"JSON-LD block {len(nodes) + len(broken) + 1}: {type(error).__name__}: {str(error)[:120]}")
             continue  # reported through `broken`
-        nodes.extend(node for node in as_list(value) if isinstance(node, dict))
+        nodes.extend(node for part in as_list(value) for node in as_list(part) if isinstance(node, dict))
     return nodes, broken
 
 
@@ -184,6 +188,8 @@ def _read_tree(page: Html) -> None:
     page.title = _first(tree, "//meta[@property='og:title']/@content", *_TITLES)
     site = _first(tree, "//meta[@property='og:site_name']/@content")
     page.title = _without_site(page.title, site)
+    if "music." in page.text:
+        page.shared_as = _shared_as(tree)
     page.canonical = _canonical(page.url, _first(tree, "//link[@rel='canonical']/@href"))
     if "itemscope" in page.text:
         _read_microdata(page)
@@ -195,6 +201,22 @@ def _language(tree: Any) -> str | None:
     stated = [*roots, *(value for path in ("/html/body/@lang", *_LANGUAGE_METAS) for value in tree.xpath(path))]
     said = [str(value) for value in stated if value is not None]
     return next((tag for value in said if (tag := language_tag(value))), "und" if said else None)
+
+
+def _shared_as(tree: Any) -> dict[str, Any]:
+    """A song or album by its Open Graph tags, in the shape of JSON-LD; its musicians are mostly addresses."""
+    metas = {meta.get("property"): clean(meta.get("content", "")[:_MAX_HEAD_CHARS]) for meta in tree.xpath(_OPEN_GRAPH)}
+    kind = {"music.song": "MusicRecording", "music.album": "MusicAlbum"}.get(metas.get("og:type") or "")
+    seconds = metas.get("music:duration") or ""
+    node = {
+        "@type": kind,
+        "name": metas.get("og:title"),
+        "byArtist": metas.get("music:musician"),
+        "inAlbum": metas.get("music:album"),
+        "datePublished": metas.get("music:release_date"),
+        "duration": f"PT{seconds}S" if seconds.isdecimal() else None,
+    }
+    return node if kind else {}
 
 
 def _canonical(url: str, stated: str | None) -> str:
