@@ -127,22 +127,11 @@ def _document_frame(
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         if len(rows) == 1:
             n, row = rows[0]
-            if isinstance(error, UnicodeEncodeError) and (mended := _encodable(row)) != row:
-                return _document_frame([(n, mended)])
             finding = f"a document titled {str(row['title_raw'])[:EXCERPT_CHARS]!r}: {str(error)[:EXCERPT_CHARS]}"
             refused = {"reason": "document_invalid", "finding": clean(finding), "row": None}
             return pl.DataFrame(schema=schema), [(n, refused)]
     parts = [_document_frame([row]) for row in rows]
     return pl.concat([frame for frame, _ in parts]), [refusal for _, refusals in parts for refusal in refusals]
-
-
-def _encodable(value: Any) -> Any:
-    """The value with each half of a surrogate pair replaced: a page object took it from a JSON escape as it was."""
-    if isinstance(value, dict):
-        return {name: _encodable(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_encodable(part) for part in value]
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 
 def _documents(
