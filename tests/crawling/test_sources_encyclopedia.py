@@ -105,7 +105,7 @@ def test_listing_sections_go_and_prose_stays_in_order():
     sections = ("Lead.", "== Charts ==\n1", "=== Weekly ===\n2", "== Reception ==\nGood.\nVery.", "=== Lyrics ===\nla")
     extract = "\n\n\n".join([*sections, "== References ==\n"])
     assert article_text(extract) == "Lead.\n\nGood.\n\nVery."
-    assert article_text("<p>Lead <b>bold</b>.</p>") == "Lead bold ."
+    assert article_text("<p>Lead <b>bold</b>.</p>") == "Lead bold."
     assert article_text("") is None
 
 

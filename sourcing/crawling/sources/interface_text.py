@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["too_little", "with_whole_capitals", "without_interface"]
+__all__ = ["reading_matter", "too_little", "with_whole_capitals", "without_interface"]
 
 MIN_WORDS = 8  # of a page's prose to be a document; a Han character or kana counts as half a word
 _MAX_LINE_CHARS = 300  # a longer line is prose, whatever it begins with
+_MAX_COUNTED_CHARS = 200  # hold more words than any bound here
 _MAX_LABEL_WORDS = 4  # of a line without a stop, in a text that is short altogether
 _STOP = re.compile(r"[.!?…。！？][\"'”’»)\]」』]*(?:\s|$)|[。！？]")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]{2,}|[aio]\b", re.IGNORECASE)
@@ -89,6 +90,7 @@ _OPENINGS = (
     r"|proudly powered",
 )
 _INTERFACE = re.compile(rf"\W*(?:(?:{_LABELS})[\s.!…»›→:0-9/]*$|(?:{'|'.join(_OPENINGS)}))", re.IGNORECASE)
+_GAP = re.compile(r"\n{3,}")
 _CAPITAL = re.compile(r"(\w) ([^\W\d_]+)\b")
 _COMMON_WORDS = """
     the this that there these they then though three to two when with what while where which who why we were was will he
@@ -110,11 +112,22 @@ def with_whole_capitals(line: str) -> str:
 
 
 def without_interface(text: str | None) -> str | None:
-    """The lines that are no words of an interface; in a text short altogether, none that are mere labels either."""
-    lines = [line for line in (text or "").split("\n") if not _is_interface(line)]
-    if _weight("\n".join(lines)) < 2 * MIN_WORDS:
-        lines = [line for line in lines if _STOP.search(line) or len(line.split()) > _MAX_LABEL_WORDS]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() or None
+    """The lines of a text that are no words of an interface."""
+    lines = (text or "").split("\n")
+    return _joined([line for line in lines if not _is_interface(line)]) if text else None
+
+
+def reading_matter(prose: str | None) -> str | None:
+    """A page's prose without interface; of one short altogether, without lines that are mere labels too."""
+    text = without_interface(prose)
+    if text and _weight(text) < 2 * MIN_WORDS:
+        text = _joined([line for line in text.split("\n") if _STOP.search(line) or line.count(" ") >= _MAX_LABEL_WORDS])
+    return text
+
+
+def _joined(lines: list[str]) -> str | None:
+    text = "\n".join(lines)
+    return (_GAP.sub("\n\n", text) if "\n\n\n" in text else text).strip() or None
 
 
 def too_little(prose: str | None, rest: str | None) -> str:
@@ -129,6 +142,6 @@ def _is_interface(line: str) -> bool:
 
 
 def _weight(text: str) -> int:
-    """Words of a text in halves."""
-    words = _WORD.findall(text[:5000])
+    """Words of a text's beginning in halves."""
+    words = _WORD.findall(text[:_MAX_COUNTED_CHARS])
     return sum(1 if _HALF_WORD.match(word) else 2 for word in words)

@@ -71,7 +71,7 @@ def page_licence(tree: Any, text: str, nodes: Iterable[Mapping[str, Any]], url: 
 
 def _address(link: Any, url: str) -> str:
     try:
-        return urljoin(url, link.get("href"))
+        return str(urljoin(url, link.get("href")))
     except ValueError:
         return str(link.get("href"))
 
@@ -133,7 +133,8 @@ def _clause(link: Any) -> str:
         kind = block.xpath("string(.//*[contains(@href, 'dcmitype/')]/@href)")
         if _APART_TYPES.search(kind):
             return "image"
-    before, after = [], []
+    before: list[str] = []
+    after: list[str] = []
     behind = False
     for piece in _pieces(block, link):
         if piece is None:

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, ClassVar
 
 from sourcing.crawling.sources.base import Captured, Page, PageError, Source, TaskSpec, nothing_to_ask
-from sourcing.crawling.sources.interface_text import too_little, without_interface
+from sourcing.crawling.sources.interface_text import reading_matter, too_little, without_interface
 from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, item_of_page, items_about_music, name_of
@@ -50,7 +50,7 @@ class MusicPage(Page):
         main = wanted[0] if len(wanted) == 1 and len(recordings) <= 1 else item_of_page(items, html)
         if main is None:  # prose of a page about several things is about none of them
             return [_document(item, html, captured) for item in wanted]
-        prose = without_interface(html.prose())
+        prose = reading_matter(html.prose())
         others = [_document(item, html, captured) for item in wanted if item is not main]
         return [_document(main, html, captured, prose=prose, record_id=html.canonical), *others]
 
@@ -97,7 +97,7 @@ def _prose_alone(html: Html) -> dict[str, Any]:
             what = re.sub("[^a-z]+", "_", html.broken[0].split(":")[0].split(" block")[0].casefold())
             raise PageError(f"{what}_broken", f"no prose, and {'; '.join(html.broken[:3])}")
         raise PageError("nothing_to_read", "neither structured data about music nor readable prose")
-    prose, text = text, without_interface(text)
+    prose, text = text, reading_matter(text)
     if reason := too_little(prose, text):
         raise PageError(reason, f"no structured data about music, and of prose only {prose[:200]!r}")
     row: dict[str, Any] = {
