@@ -73,6 +73,7 @@ _MAX_DETECTED_CHARS = 1000  # of a text: a longer one is no surer
 _MAX_TAG_CHARS = 35
 _MIN_UNDECLARED = 0.9  # chance of a language that nobody declared
 _ENGLISH = frozenset(("the", "and", "with", "its", "that", "which", "this", "while"))
+_ENGLISH_IN_PROSE = _ENGLISH | {"it", "for", "by", "from", "has", "but", "not", "are", "you", "their", "they"}
 
 
 #: A language, then script, region, variants and extensions (RFC 5646); what is of four letters or more is a name.
@@ -129,6 +130,8 @@ def language_of(text: str | None, declared: str | None) -> str | None:
         return declared
     text = text[:_MAX_DETECTED_CHARS]
     if declared != "und":
+        if _base(declared) == "en" and _holds_english(text):
+            return declared  # as most pages; it spares them the model
         return unlike_language(text, declared) or declared
     letters = script_shares(text)[1]
     if letters < MIN_LETTERS:
@@ -210,6 +213,13 @@ def _is_plainly_english(text: str) -> bool:
     own = text.casefold().split()
     found = [word for word in own if word in _ENGLISH]
     return len(set(found)) > 1 and 8 * len(found) >= len(own)
+
+
+def _holds_english(text: str) -> bool:
+    """True when a tenth of the words, three of them different, are such as other languages lack or seldom use."""
+    words = text.casefold().split()
+    english = [word for word in words if word in _ENGLISH_IN_PROSE]
+    return len(set(english)) > 2 and 10 * len(english) >= len(words)
 
 
 def _unlike_by_model(text: str, asked: str) -> str | None:
