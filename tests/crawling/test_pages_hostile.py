@@ -245,7 +245,7 @@ def test_what_no_reader_sees_is_not_passed_on_to_a_model():
 
 
 def patterns():
-    names = ("reading", "webpage", "prose", "structured", "charsets", "sitemaps", "schemaorg")
+    names = ("reading", "webpage", "prose", "structured", "charsets", "sitemaps", "schemaorg", "fragments")
     for module in (importlib.import_module(f"sourcing.crawling.sources.{name}") for name in names):
         for name, value in vars(module).items():
             for pattern in value.values() if isinstance(value, dict) else [value]:

@@ -110,6 +110,13 @@ def test_structured_data_and_head_speak_before_links(head, expected):
     assert licence(ARTICLE, head) == expected
 
 
+def test_the_licence_of_the_music_is_not_that_of_a_review_of_it():
+    song = {"@type": "MusicRecording", "name": "Low Tide", "license": BY}
+    assert licence(ARTICLE, json_ld({"@type": "Review", "itemReviewed": song})) == "unknown"
+    assert licence(ARTICLE, json_ld({"@type": "Article", "license": BY_NC}, song)) == "CC-BY-NC-4.0"
+    assert licence(ARTICLE, json_ld(song)) == "CC-BY-4.0"
+
+
 def test_a_licence_without_an_id_is_kept_as_evidence():
     sampling = "http://creativecommons.org/licenses/sampling+/1.0/"
     (document,) = read(

@@ -139,6 +139,12 @@ def test_prose_of_a_page_about_several_songs_is_about_none():
     assert {row["text"] for row in read(SONG, OTHER, body=PROSE).values()} == {None}
 
 
+def test_addresses_that_are_none_name_no_main_song():
+    odd = {"@type": "WebPage", "mainEntity": [["x"], {"@id": ["x"]}, {"name": {"a": 1}}]}
+    nodes = [{**SONG, "@id": ["q"], "url": {"a": 1}, "mainEntityOfPage": [1]}, {**OTHER, "@id": {"q": 1}}]
+    assert {row["text"] for row in read(odd, *nodes, body=PROSE).values()} == {None}
+
+
 def test_an_album_is_what_a_page_of_its_songs_is_about():
     album = {
         "@type": "MusicAlbum",

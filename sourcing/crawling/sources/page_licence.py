@@ -11,7 +11,7 @@ from sourcing.crawling.sources.reading import as_list, clean, licence_of
 
 __all__ = ["page_licence"]
 
-_MAX_LINKS = 200
+_MAX_LINKS = 20  # looked at; the words around each are searched
 _MAX_CLAUSE_CHARS = 300
 _LINKS = (
     "//*[self::link or self::a or self::area][@href][contains(translate(@rel, 'LICENS', 'licens'), 'licens')"

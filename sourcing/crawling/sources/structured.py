@@ -17,6 +17,7 @@ __all__ = ["Html", "MusicItem", "item_of_page", "items_about_music", "name_of", 
 MAX_ITEMS = 500
 _MAX_DEPTH = 14
 _MAX_NODES = 20_000
+_MAX_MAINS = 20
 _MAX_VISITS = 3  # of one node: in its own place, and by references that know more of what is around it
 _MAX_NAME_CHARS = 500
 _MAX_WORDS_CHARS = 400_000
@@ -59,8 +60,8 @@ def item_of_page(items: list[MusicItem], page: Html) -> MusicItem | None:
     """The one item a page is about: the only one, or the one that has the page's own address, or is its main entity."""
     if len(items) == 1:
         return items[0]
-    mains = [value for node in graph(page.nodes) for value in as_list(node.get("mainEntity"))]
-    named = {value.get("@id") for value in mains if isinstance(value, dict)} - {None}
+    mains = [value for node in graph(page.nodes) for value in as_list(node.get("mainEntity"))][:_MAX_MAINS]
+    named = [value["@id"] for value in mains if isinstance(value, dict) and isinstance(value.get("@id"), str)]
     own = [item for item in items if _has_address(item, page) or item.facts.get("@id") in named]
     own = own or [item for item in items if any(item.facts.get("name") == _name_in(main) for main in mains)]
     return own[0] if len(own) == 1 else None
