@@ -189,3 +189,23 @@ def test_a_tag_is_written_as_bcp_47_has_it(stated, tag):
 def test_a_text_whose_language_cannot_be_told_is_und():
     assert language_of("Hm. 12 3", "und") == "und"
     assert read_html('<html lang="??"><body>x</body></html>', "https://music.example/").language == "und"
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("A role in <em>Burlesque</em>, starring (<a href='#'>Cher</a>).", "A role in Burlesque, starring (Cher)."),
+        ("Deep R&amp;B &amp;amp; soul.", "Deep R&B & soul."),
+        ("<i>Don</i>'t <b>stop</b>; <q>now</q>.", "Don't stop; “now”."),
+        ("H<sub>2</sub>O, the third album<sup>[1]</sup>.", "H2O, the third album."),
+        ("Seen <span hidden>not this</span>and <i style='display:none'>nor this</i>heard.", "Seen and heard."),
+        ("so&shy;ft ze&#8203;ro &#8207;rtl&#8206; wi&nbsp;de.", "soft zero rtl wi de."),
+        ("<ruby>漢<rt>かん</rt></ruby>字の<b>静か</b>な曲。", "漢字の静かな曲。"),
+        ("Fine<script>x()</script><noscript>Enable it</noscript>.", "Fine."),
+    ],
+)
+def test_prose_reads_as_a_browser_shows_it(html, text):
+    (document,) = read(
+        f"<html><head><title>x</title></head><body><article><p>{html}</p>{ENGLISH}</article></body></html>"
+    )
+    assert document["text"].split("\n\n")[0] == text

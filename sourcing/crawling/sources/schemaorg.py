@@ -12,7 +12,7 @@ from sourcing.crawling.sources.interface_text import reading_matter, too_little,
 from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, item_of_page, items_about_music, name_of
-from sourcing.crawling.sources.webpage import Html, graph, joined, read_html
+from sourcing.crawling.sources.webpage import Html, joined, read_html
 from sourcing.store.language_id import language_of, language_tag
 
 __all__ = ["SOURCE", "MusicPage", "SitemapPage"]
@@ -84,14 +84,8 @@ def _document(
         "lead": first_sentences(stated or text),
         "text": text,
     }
-    licence = (None if _is_about_others(html) else licence_of(facts.get("license"))) or html.licence
+    licence = (None if html.is_article else licence_of(facts.get("license"))) or html.licence
     return {**row, "licences": {"*": licence}} if licence else row
-
-
-def _is_about_others(html: Html) -> bool:
-    """True of a review or an article: the licence of the music it is about is not that of its words."""
-    names = (name for node in graph(html.nodes) for name in as_list(node.get("@type")) if isinstance(name, str))
-    return any(name.endswith(("Review", "Article", "BlogPosting")) for name in names)
 
 
 def _prose_alone(html: Html) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -43,6 +44,8 @@ _PREFORMATTED = re.compile("<pre|<textarea", re.IGNORECASE)
 _NO_XML = re.compile("[\x00-\x08\x0e-\x1f\ufffe\uffff]")
 #: Whatever stands before it, be it a stray character, ends the head for the parser; drawings have titles of their own.
 _TITLES = ("//title[not(ancestor::svg)]/text()", "//h1//text()")
+_HIDDEN = "//body//*[@hidden or contains(translate(@style, 'DISPLAYNOE ', 'displaynoe'), 'display:none')]"
+_NOTE_MARK = re.compile(r"\s{0,9}\[\s{0,9}\w{1,8}\s{0,9}\]\s{0,9}")
 _ATTRIBUTE_END = re.compile(r"""[\s"'/]""")
 _BLOCK_START = re.compile(r"\A\s*+(?:<!--|(?://\s{0,9})?<!\[CDATA\[)")
 _BLOCK_ENDS = ("-->", "]]>", "//")
@@ -64,6 +67,12 @@ class Html:
     link_names: dict[str, str] = field(default_factory=dict)  # address of a microdata link → the words of the link
     tree: Any = field(default=None, repr=False)  # None when the page is too large for one
     too_large: str = ""  # what is, of a page of which only a part was read
+
+    @cached_property
+    def is_article(self) -> bool:
+        """True of a review or an article: the licence of the music it is about is not that of its words."""
+        names = (name for node in graph(self.nodes) for name in as_list(node.get("@type")) if isinstance(name, str))
+        return any(name.endswith(("Review", "Article", "BlogPosting")) for name in names)
 
     def prose(self) -> str | None:
         """Readable prose, paragraphs parted by a blank line; None when there is none or the page is too large."""
@@ -193,6 +202,7 @@ def _read_tree(page: Html) -> None:
     page.canonical = _canonical(page.url, _first(tree, "//link[@rel='canonical']/@href"))
     if "itemscope" in page.text:
         _read_microdata(page)
+    _show(tree, page.text)
 
 
 def _language(tree: Any) -> str | None:
@@ -201,6 +211,18 @@ def _language(tree: Any) -> str | None:
     stated = [*roots, *(value for path in ("/html/body/@lang", *_LANGUAGE_METAS) for value in tree.xpath(path))]
     said = [str(value) for value in stated if value is not None]
     return next((tag for value in said if (tag := language_tag(value))), "und" if said else None)
+
+
+def _show(tree: Any, text: str) -> None:
+    """Make the body as a browser shows it: nothing hidden, no footnote marks, quotation marks where it draws them."""
+    hidden = tree.xpath(_HIDDEN) if " hidden" in text or "display" in text else []
+    marks = tree.xpath("//body//sup") if "<sup" in text else []
+    for element in [*hidden, *(mark for mark in marks if _NOTE_MARK.fullmatch(mark.text_content()))]:
+        if element.getparent() is not None:
+            element.drop_tree()
+    for quotation in tree.xpath("//body//q") if "<q" in text else []:
+        quotation.tag, quotation.text = "span", f"“{quotation.text or ''}"
+        quotation.tail = f"”{quotation.tail or ''}"
 
 
 def _shared_as(tree: Any) -> dict[str, Any]:
