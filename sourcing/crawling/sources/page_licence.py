@@ -57,8 +57,10 @@ def page_licence(tree: Any, text: str, nodes: Iterable[Mapping[str, Any]], url: 
     of_nodes = [node.get("license") for node in nodes if node.get("license") and _is_about_page(node, url)]
     if of_nodes:
         return licence_of([part for value in of_nodes for part in as_list(value)])
-    lowered = text.casefold()
-    if tree is None or not any(word in lowered for word in ("licens", "licenc", "creativecommons", "rights")):
+    lowered = text.lower()
+    if tree is None or not any(
+        word in lowered for word in ("license", "licence", "creativecommons", ".rights", ":rights")
+    ):
         return None
     links = [link for link in tree.xpath(_LINKS)[:_MAX_LINKS] if _is_whole(link, url)]
     head = [_address(link, url) for link in links if link.tag == "link" and _is_licence(link)]
