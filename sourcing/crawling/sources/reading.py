@@ -11,6 +11,7 @@ from typing import Any
 
 from sourcing.crawling.sources.base import Captured, PageError
 from sourcing.crawling.sources.charsets import decode
+from sourcing.crawling.sources.sentences import first_sentences
 
 __all__ = [
     "as_int",
@@ -45,24 +46,8 @@ _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping go
 _MAX_FRAGMENT_CHARS, _MAX_FRAGMENT_TAGS = 400_000, 5_000  # beyond these tags are cut out without building a tree
 _MAX_UNCLOSED = 50  # Python's HTML parser reads on to the end of the text from each
 _TAG = re.compile(r"<[^<>]*>")
-_OPENING_CHARS = 4000
 _MAX_DURATION_CHARS = 40
 _MAX_LICENCE_CHARS = 2000
-_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
-_ABBREVIATIONS = re.compile(
-    "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
-    "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
-    "|nr|bd|bzw|bspw|evtl|ggf|hrsg|inkl|jhd?|kap|mio|mrd|okt|dez|sog|str|usw|vgl|zzgl"  # German
-    "|env|éd|mlle|mme|sra|srta|dra|núm|pág|aprox|dott|ecc|sig"  # French, Spanish, Portuguese, Italian
-    "|bijv|dhr|mevr|enz|kl|bl|eks|gg|гг|св|см|ул|напр|np|tzw|św|ur|např|tzv|sv"  # Dutch, Nordic and Slavic languages
-    r"|(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,3}"  # e.g, U.S, z.B, bl.a, t.ex, m.in, т.е
-)
-#: German writes "3. Mai", "das 2. Album", "im XIX. Jahrhundert": capital letters follow, as at a sentence's start.
-_ORDINAL = re.compile("[1-9][0-9]?|[ivxl]{2,6}")
-_MONTHS = re.compile("januar|jänner|februar|feber|märz|april|mai|juni|juli|august|september|oktober|november|dezember")
-_BEFORE_ORDINALS = re.compile(
-    "d(?:er|ie|as|en|em|es)|im|vom|zum|zur|beim|(?:ihr|sein|mein|unser)(?:e|em|en|er|es)?|(?:jed|dies)(?:e|er|es|em|en)"
-)
 
 
 def read_json(captured: Captured) -> dict[str, Any]:
@@ -161,43 +146,6 @@ def strip_html(fragment: str) -> str:
 
     # The parser eats the sign of a last word like "R&B" where nothing follows it.
     return BeautifulSoup(f"{fragment}\n", "html.parser").get_text(" ").removesuffix("\n")
-
-
-def first_sentences(text: str | None, count: int = 2) -> str | None:
-    """The first `count` sentences of the first paragraph; a full stop after an abbreviation or initial ends none."""
-    paragraph = (text or "")[:_OPENING_CHARS].strip().split("\n\n")[0].replace("\n", " ")
-    if not paragraph:
-        return None
-    seen = 0
-    for match in _SENTENCE_END.finditer(paragraph):
-        if match[0] == "." and _is_abbreviation(paragraph, match.start(), match.end()):
-            continue
-        seen += 1
-        if seen == count:
-            return paragraph[: match.end()].strip()
-    return paragraph
-
-
-def _is_abbreviation(text: str, stop: int, end: int) -> bool:
-    following = text[end:].lstrip()[:1]
-    if following and (following.islower() or following.isdigit()):
-        return True  # "approx. 4 minutes", "the band. who": no sentence starts so
-    word = re.search(r"[\w.&]*$", text[max(0, stop - 20) : stop])
-    last = word[0].casefold().lstrip(".") if word else ""
-    if len(last) == 1 and last.isalpha() and last != "i":
-        return True  # an initial
-    return bool(_ABBREVIATIONS.fullmatch(last)) or (
-        bool(_ORDINAL.fullmatch(last)) and _is_amid_ordinals(text, stop - len(last), end)
-    )
-
-
-def _is_amid_ordinals(text: str, start: int, end: int) -> bool:
-    """Whether the words around a number with a full stop make it an ordinal."""
-    after = re.match(r"\s*([^\W\d_]*)", text[end : end + 20])
-    before = re.search(r"([^\W\d_]*)\s*$", text[max(0, start - 20) : start])
-    return bool(after and _MONTHS.fullmatch(after[1].casefold())) or bool(
-        before and _BEFORE_ORDINALS.fullmatch(before[1].casefold())
-    )
 
 
 def as_list(value: Any) -> list[Any]:

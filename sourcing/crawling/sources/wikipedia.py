@@ -176,7 +176,7 @@ class ArticlePage(_WikipediaPage):
             raise PageError("text_missing", f"the article {title_raw!r} came without an extract")
         title, qualifier = split_title(title_raw)
         language = self._language(page)
-        granularity, artist, year = read_opening(first_sentences(text, 1) or "", qualifier, language)
+        granularity, artist, year = read_opening(text, qualifier, language)
         revisions = page.get("revisions")
         first = revisions[0] if isinstance(revisions, list) and revisions else {}
         revision = (first.get("revid") if isinstance(first, dict) else None) or page.get("lastrevid")
