@@ -72,7 +72,7 @@ _JA_KINDS = (
     ("release", "アルバム|EP"),
     ("artist", _JA_ROLE),
 )
-_JA_YEAR = re.compile(r"[^、。]*?(1[89]\d\d|20\d\d)年[^、。]{0,16}?(?:に)?(?:発売|リリース|発表)")
+_JA_YEAR = re.compile(r"(1[89]\d\d|20\d\d)年.{0,16}?(?:発売|リリース|発表)")
 
 _DE_RECORDING = r"[\w-]*(?:[Ll]ied|[Ss]ong|[Ss]ingle|[Mm]usikstück|[Bb]allade|[Hh]ymne|[Tt]rack|[Mm]usiktitel|[Tt]itel)"
 _DE_COMPOSED = r"\w*(?:[Kk]omposition|[Ss]onate|[Kk]onzert|[Ss]infonie|[Aa]rie|[Jj]azzstandard)"
@@ -173,8 +173,8 @@ def japanese(text: str, qualifier: str | None = None) -> Reading:
     what = said["what"] if said else ""
     kind = next((kind for kind, words in _JA_KINDS if re.search(rf"(?:{words})(?:である|です)?$", what)), "page")
     of = _JA_OF.match(what)
-    dates = (_JA_YEAR.search(sentence) for sentence in (first, *later))
-    year = next((int(date[1]) for date in dates if date and "収録" not in date[0]), None)
+    parts = (part for sentence in (first, *later) for part in re.split("[、。]", sentence) if "収録" not in part)
+    year = next((int(date[1]) for part in parts if (date := _JA_YEAR.search(part))), None)
     return kind, of["name"].strip() if of and kind in ("recording", "release") else None, year
 
 
