@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
@@ -25,6 +26,7 @@ __all__ = [
     "Page",
     "PageError",
     "Source",
+    "Standing",
     "TaskSpec",
     "nothing_to_ask",
 ]
@@ -82,6 +84,15 @@ class Captured:
         return self.headers.get(name.lower(), "")
 
 
+class Standing(IntEnum):
+    """How a record states the facts of what it is about; of one thing the higher goes before the lower."""
+
+    PROSE = 0  # in sentences
+    INFOBOX = 1
+    ITEM_OF_UNKNOWN_KIND = 2  # states performer and date, but not what it is
+    ITEM = 3
+
+
 @dataclass(frozen=True)
 class DumpRecord:
     """One record of a published dump or data set, in the shape the page object of `kind` reads."""
@@ -112,9 +123,10 @@ class Page:
     def documents(self) -> list[dict[str, Any]]:
         """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
 
-        Three keys are no columns: `record_id`, what names the record at its source (the URL when left out),
-        `licences`, a mapping like the declaration's, for licences the page itself states, and `tracks`, the
-        tracklist of a release, by which an import sees whether it is about the catalogue.
+        Some keys are no columns: `record_id`, what names the record at its source (the URL when left out),
+        `licences`, a mapping like the declaration's, for licences the page itself states, `tracks`, the tracklist
+        of a release, by which an import sees whether it is about the catalogue, and `subjects` with `standing`,
+        names that other records of the same thing have too, and how well this one states its facts.
         """
         return []
 

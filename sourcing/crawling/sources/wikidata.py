@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
 from sourcing.crawling.sources.mediawiki import (
     API_ERRORS,
     API_ETIQUETTE,
@@ -40,8 +40,21 @@ _INSTRUMENTS = ("P1303", "P870")  # played by someone · scored for
 _PUBLISHED, _DURATION = "P577", "P2047"
 _RELEASE_GROUP, _ARTIST = "P436", "P434"
 _DISCOGS_MASTER, _DISCOGS_RELEASE, _LASTFM = "P1954", "P2206", "P3192"
-_ALBUMS = frozenset({"Q482994", "Q208569", "Q209939", "Q222910", "Q169930"})  # album; studio, live, compilation; EP
-_SONGS = frozenset({"Q7366", "Q134556", "Q7302866", "Q105543609"})  # song, single, audio track, musical work
+#: album; studio, live, compilation, soundtrack, remix, greatest hits, demo album; EP, mixtape
+_ALBUMS = frozenset(
+    """Q482994 Q208569 Q209939 Q222910 Q4176708 Q963099 Q723849 Q5610543 Q169930 Q1892995 Q108041408""".split()  # noqa: SIM905
+)
+#: song, single, audio track, musical work, composition; track with vocals, without; single release
+_SONGS = frozenset(
+    "Q7366 Q134556 Q7302866 Q105543609 Q2188189 Q207628 Q55850593 Q55850643 Q108352496".split()  # noqa: SIM905
+)
+_GROUPS = frozenset({"Q215380", "Q5741069", "Q2088357"})  # musical group, rock band, musical ensemble
+#: What no track is, though performers are stated of it: film, TV series, game, book, novel, musical, concert, concert
+#: tour, festival, label, genre, instrument, music video, list, disambiguation page, music award
+_OTHERS = frozenset(
+    """Q11424 Q5398426 Q7889 Q571 Q8261 Q2743 Q182832 Q1573906 Q868557 Q18127 Q188451 Q34379 Q193977 Q13406463
+    Q4167410 Q1364556""".split()  # noqa: SIM905
+)
 _MOST = {_PERFORMER: 3, _GENRE: 6, _INSTRUMENTS[0]: 4, _INSTRUMENTS[1]: 4, _PART_OF: 2}  # names looked up per claim
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 #: Where a name in a way of writing Chinese may lie, best first.
@@ -176,9 +189,16 @@ def _granularity(entity: Entity) -> str:
         return "release"
     if kinds & _SONGS or any(texts(entity, name) for name in (_MBID_PROPERTY, _ISRC_PROPERTY, _WORK_PROPERTY)):
         return "recording"
+    if kinds & _OTHERS:
+        return "page"
     if any(texts(entity, name) for name in (_RELEASE_GROUP, _DISCOGS_MASTER, _DISCOGS_RELEASE)):
         return "release"
-    return "artist" if texts(entity, _ARTIST) else "page"
+    return "artist" if kinds & _GROUPS or texts(entity, _ARTIST) else "page"
+
+
+def _standing(entity: Entity) -> Standing:
+    unsaid = _granularity(entity) == "page" and not _OTHERS.intersection(items(entity, _INSTANCE_OF))
+    return Standing.ITEM_OF_UNKNOWN_KIND if unsaid else Standing.ITEM
 
 
 def _links(entity: Entity, source: Source) -> Iterator[Lead]:
@@ -226,7 +246,8 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
     named = [qid for name in (_GENRE, *_INSTRUMENTS) for qid in items(entity, name)[: _MOST[name]]]
     tags = dict.fromkeys(name for qid in named if (name := label(others.get(qid, {}), (*own, _ANY_LANGUAGE))))
     mbids = [mbid for mbid in texts(entity, _MBID_PROPERTY) if MBID.fullmatch(mbid)]
-    granularity, revision = _granularity(entity), entity.get("lastrevid")
+    granularity, standing, revision = _granularity(entity), _standing(entity), entity.get("lastrevid")
+    no_music = granularity == "page" and standing == Standing.ITEM  # a tour has performers, and is no track of theirs
     return {
         "record_id": f"{entity['id']}:{language}",
         "permalink": f"https://www.wikidata.org/w/index.php?title={entity['id']}"
@@ -234,7 +255,7 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         "granularity": granularity,
         "title": title,
         "title_raw": title,
-        "artist": title if granularity == "artist" else _joined(performers),
+        "artist": title if granularity == "artist" else None if no_music else _joined(performers),
         "album": albums[0] if albums and granularity == "recording" else None,
         "year": year(entity, _PUBLISHED),
         "duration_s": duration_s(entity, _DURATION),
@@ -242,6 +263,8 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         "mbid": mbids[0] if len(mbids) == 1 else None,
         "language": None if language == _ANY_LANGUAGE else VARIANTS.get(language, language),
         "tags": [{"name": name, "count": None} for name in tags],
+        "subjects": [str(entity["id"])],
+        "standing": standing,
     }
 
 

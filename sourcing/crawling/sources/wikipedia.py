@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
 from sourcing.crawling.sources.encyclopedia import article_text, read_opening, split_title
 from sourcing.crawling.sources.hits import words
 from sourcing.crawling.sources.infobox import read_infobox
@@ -153,9 +153,7 @@ class ArticlePage(_WikipediaPage):
                 continue  # refused by `documents`
             if document["granularity"] in ("recording", "release"):
                 yield Lead(NAME, WikitextPage.kind, f"{self.edition}:{document['title_raw']}")
-                properties = page.get("pageprops")
-                item = properties.get("wikibase_item") if isinstance(properties, dict) else None
-                if isinstance(item, str) and QID.fullmatch(item):
+                if item := _item_of(page):
                     yield Lead("wikidata", "entity", item)
 
     def _pages(self) -> list[Mapping[str, Any]]:
@@ -191,6 +189,8 @@ class ArticlePage(_WikipediaPage):
             "language": language,
             "lead": first_sentences(text),
             "text": text,
+            "subjects": [f"{self.edition}:{page['pageid']}", *filter(None, [_item_of(page)])],
+            "standing": Standing.PROSE,
         }
 
     def _language(self, page: Mapping[str, Any]) -> str:
@@ -198,6 +198,11 @@ class ArticlePage(_WikipediaPage):
         variant = VARIANTS.get(self.asked.get("variant", ""))
         stated = page.get("pagelanguagehtmlcode") or page.get("pagelanguage")
         return variant or (stated if isinstance(stated, str) and stated else self.edition)
+
+
+def _item_of(page: Mapping[str, Any]) -> str | None:
+    item = as_object(page.get("pageprops")).get("wikibase_item")
+    return item if isinstance(item, str) and QID.fullmatch(item) else None
 
 
 class WikitextPage(_WikipediaPage):
@@ -226,6 +231,8 @@ class WikitextPage(_WikipediaPage):
                 "duration_s": infobox.duration_s,
                 "language": self.edition,
                 "tags": [{"name": genre, "count": None} for genre in infobox.genres],
+                "subjects": [f"{self.edition}:{article['pageid']}"],
+                "standing": Standing.INFOBOX,
             }
         ]
 
