@@ -25,6 +25,8 @@ _NULLABLE = (
     "title",
     "title_raw",
     "artist",
+    "other_titles",
+    "other_artists",
     "album",
     "year",
     "duration_s",

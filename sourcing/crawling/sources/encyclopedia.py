@@ -6,6 +6,7 @@ The languages' shapes are in `english`, `openings` and `romance`; other language
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from sourcing.crawling.sources.english import QUALIFIER, RECORDING, RELEASE, english, kind_of_qualifier
 from sourcing.crawling.sources.openings import Reading, chinese, german, japanese
@@ -26,7 +27,14 @@ _LISTING_SECTIONS = re.compile(
 )
 _HEADING = re.compile(r"(?m)^[ \t]*(={2,6})[ \t]*(.{1,300}?)[ \t]*\1[ \t]*$")
 
-_READERS = {"en": english, "zh": chinese, "ja": japanese, "de": german, "fr": french, "es": spanish}
+_READERS: Mapping[str, Callable[[str, str | None], Reading]] = {
+    "en": english,
+    "zh": chinese,
+    "ja": japanese,
+    "de": german,
+    "fr": french,
+    "es": spanish,
+}
 
 
 def read_opening(text: str, qualifier: str | None, language: str) -> Reading:

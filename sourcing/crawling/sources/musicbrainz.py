@@ -16,6 +16,7 @@ from sourcing.crawling.sources.reading import (
     as_object,
     clean,
     first_sentences,
+    other_names,
     read_json,
     seconds_of_ms,
     voted_tags,
@@ -30,9 +31,9 @@ MAX_HITS = 3
 MAX_WORKS = 3  # a medley performs many
 MIN_HIT_SCORE = 80
 _SEARCH_LIMIT = 5
-#: work-level-rels brings the links of the works along, Wikidata's among them. Aliases are not asked for: a document
-#: has no column for them.
-_RECORDING_INC = "artist-credits+isrcs+tags+genres+annotation+url-rels+work-rels+work-level-rels+releases"
+#: work-level-rels brings the links of the works along, Wikidata's among them; aliases are those of the recording and
+#: of its artists, in whatever letters.
+_RECORDING_INC = "artist-credits+aliases+isrcs+tags+genres+annotation+url-rels+work-rels+work-level-rels+releases"
 _ISRC_INC = "artist-credits+isrcs+tags+genres+releases"  # /isrc answers 400 to inc=annotation
 _LUCENE_SPECIAL = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
 #: Addresses that name a record of a source, as MusicBrainz writes them → source, kind, and the reference they come to.
@@ -187,6 +188,7 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
     if recording.get("video") is True:
         raise PageError("video", f"{title[:120]!r} ({mbid}) is a video, not the recording that is heard")
     comment = clean(recording.get("disambiguation"))
+    artist = _artist_credit(recording.get("artist-credit"))
     text = _annotation(recording.get("annotation"))
     return {
         "record_id": mbid,
@@ -194,7 +196,9 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
         "granularity": "recording",
         "title": title,
         "title_raw": f"{title} ({comment})" if comment else title,  # as the site's pages show it
-        "artist": _artist_credit(recording.get("artist-credit")),
+        "artist": artist,
+        "other_titles": other_names(_aliases(recording), than=title),
+        "other_artists": other_names(_artist_names(recording.get("artist-credit")), than=artist),
         "album": _album(recording.get("releases")),
         "year": year_of(recording.get("first-release-date")),
         "duration_s": seconds_of_ms(recording.get("length")),
@@ -213,6 +217,20 @@ def _artist_credit(credit: Any) -> str | None:
     parts = [part for part in as_list(credit) if isinstance(part, dict)]
     texts = (value for part in parts for value in (part.get("name"), part.get("joinphrase")) if isinstance(value, str))
     return clean("".join(texts))
+
+
+def _aliases(entity: Mapping[str, Any]) -> list[Any]:
+    return [as_object(alias).get("name") for alias in as_list(entity.get("aliases"))]
+
+
+def _artist_names(credit: Any) -> list[Any]:
+    """Of a credit of one artist: its own name, its aliases, and the sort name, which is in Latin letters."""
+    parts = as_list(credit)
+    artist = as_object(as_object(parts[0]).get("artist")) if len(parts) == 1 else {}
+    name, sort_name = artist.get("name"), artist.get("sort-name")
+    latin = isinstance(name, str) and not name.isascii() and isinstance(sort_name, str) and sort_name.isascii()
+    spoken = " ".join(reversed(str(sort_name).split(", ", 1))) if latin else None  # "Sakamoto, Kyu"
+    return [name, *_aliases(artist), spoken]
 
 
 def _album(releases: Any) -> str | None:

@@ -22,6 +22,7 @@ __all__ = [
     "duration_s",
     "first_sentences",
     "licence_of",
+    "other_names",
     "read_json",
     "read_json_value",
     "seconds_of_ms",
@@ -48,6 +49,7 @@ _MAX_UNCLOSED = 50  # Python's HTML parser reads on to the end of the text from 
 _TAG = re.compile(r"<[^<>]*>")
 _MAX_DURATION_CHARS = 40
 _MAX_LICENCE_CHARS = 2000
+_MAX_NAMES, _MAX_NAME_CHARS = 40, 300
 
 
 def read_json(captured: Captured) -> dict[str, Any]:
@@ -196,6 +198,14 @@ def seconds_of_ms(value: Any) -> float | None:
     """Seconds of a length in milliseconds; None for 0, which is how sources write that nobody knows."""
     length_ms = as_int(value)
     return length_ms / 1000 if length_ms and length_ms > 0 else None
+
+
+def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
+    """Names a source has beside the one it shows, in its order, each once; None for none."""
+    cleaned = (clean(name) for name in names if isinstance(name, str) and len(name) <= _MAX_NAME_CHARS)
+    once = {name.casefold(): name for name in cleaned if name}
+    once.pop((than or "").casefold(), None)
+    return list(once.values())[:_MAX_NAMES] or None
 
 
 def tags_of(*names: Iterable[str | None]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 An item states its performer, genres and instruments as other items, whose names are not in it. Where it has any, the
 item's page gives no document but leads to one more question, for the item and those others together: that one answer
 holds claims and names, and states the whole. A document per asked language, so that a Chinese title and Chinese
-genres are found as readily as English ones. Aliases have no column in a document and are left.
+genres are found as readily as English ones.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sourcing.crawling.sources.mediawiki import (
     edition_of,
 )
 from sourcing.crawling.sources.musicbrainz import MBID
-from sourcing.crawling.sources.reading import as_object, read_json
-from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, texts, year
+from sourcing.crawling.sources.reading import as_object, other_names, read_json
+from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, names, texts, year
 
 __all__ = ["SOURCE", "EntityPage", "IsrcPage", "LabelsPage", "MbidPage", "WorkPage", "tasks"]
 
@@ -66,6 +66,8 @@ _CHINESE = {
     "zh-tw": ("zh-tw", "zh-hant", "zh"),
     "zh-hk": ("zh-hk", "zh-hant", "zh"),
 }
+#: Languages asked for beside: a name in the letters it was first written in finds tracks that are named so.
+_LETTERS = ("ja", "ko", "ru", "uk", "el", "he", "ar", "th")
 _ANY_LANGUAGE = "mul"  # Wikidata's code for a name that is the same in most languages
 
 
@@ -91,8 +93,8 @@ def _labels_url(qids: Iterable[str], source: Source) -> str:
     query = {
         "action": "wbgetentities",
         "ids": "|".join(qids),
-        "props": "info|labels|claims",
-        "languages": "|".join([*wanted, _ANY_LANGUAGE]),
+        "props": "info|labels|aliases|claims",
+        "languages": "|".join(dict.fromkeys([*wanted, _ANY_LANGUAGE, *_LETTERS])),
     }
     return api_url(source.base_url, query)
 
@@ -237,7 +239,10 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
     own = _codes(language)
     widely = dict.fromkeys([*own, _ANY_LANGUAGE, *(code for other in source.languages for code in _codes(other))])
     title = label(entity, own)
-    performers = [label(others.get(qid, {}), widely) for qid in items(entity, _PERFORMER)]
+    lettered = dict.fromkeys([*widely, *_LETTERS])
+    performing = items(entity, _PERFORMER)
+    sole = performing[0] if len(performing) == 1 else None
+    performers = [label(others.get(qid, {}), widely) for qid in performing]
     albums = [
         name
         for qid in items(entity, _PART_OF)[: _MOST[_PART_OF]]
@@ -248,6 +253,7 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
     mbids = [mbid for mbid in texts(entity, _MBID_PROPERTY) if MBID.fullmatch(mbid)]
     granularity, standing, revision = _granularity(entity), _standing(entity), entity.get("lastrevid")
     no_music = granularity == "page" and standing == Standing.ITEM  # a tour has performers, and is no track of theirs
+    artist = title if granularity == "artist" else None if no_music else _joined(performers)
     return {
         "record_id": f"{entity['id']}:{language}",
         "permalink": f"https://www.wikidata.org/w/index.php?title={entity['id']}"
@@ -255,7 +261,9 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         "granularity": granularity,
         "title": title,
         "title_raw": title,
-        "artist": title if granularity == "artist" else None if no_music else _joined(performers),
+        "other_titles": other_names(names(entity, lettered), than=title),
+        "other_artists": other_names(names(others.get(sole, {}), lettered), than=artist) if sole and artist else None,
+        "artist": artist,
         "album": albums[0] if albums and granularity == "recording" else None,
         "year": year(entity, _PUBLISHED),
         "duration_s": duration_s(entity, _DURATION),
