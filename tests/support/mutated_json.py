@@ -69,7 +69,7 @@ def _change(draw: st.DrawFn, holder: Any, last: Any) -> None:
             holder[f"{last}2"] = holder.pop(last)
     else:
         holder[last] = {
-            "odd": lambda: draw(st.sampled_from(ODD_VALUES)),
+            "odd": lambda: copy.deepcopy(draw(st.sampled_from(ODD_VALUES))),
             "in list": lambda: [value],
             "in object": lambda: {"value": value},
             "swap": lambda: _of_another_type(value),
