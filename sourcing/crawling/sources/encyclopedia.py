@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from sourcing.crawling.sources.english import QUALIFIER, RECORDING, RELEASE, english, kind_of_qualifier
+from sourcing.crawling.sources.english import english, kind_of_qualifier
+from sourcing.crawling.sources.english_nouns import QUALIFIER, RECORDING, RELEASE
 from sourcing.crawling.sources.openings import Reading, chinese, german, japanese
 from sourcing.crawling.sources.reading import clean, strip_html
 from sourcing.crawling.sources.romance import french, spanish

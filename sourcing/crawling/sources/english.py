@@ -7,68 +7,23 @@ from __future__ import annotations
 
 import re
 
+from sourcing.crawling.sources.english_nouns import (
+    ALBUMS,
+    PERFORMERS,
+    QUALIFIER,
+    RECORDING,
+    RELEASE,
+    ROLES,
+    SONGS,
+    kind_of_phrase,
+    word_set,
+)
 from sourcing.crawling.sources.openings import QUALIFIERS, Reading
 from sourcing.crawling.sources.sentences import first_sentences, sentence_ends
 
-__all__ = [
-    "QUALIFIER",
-    "RECORDING",
-    "RELEASE",
-    "artist_in_lead",
-    "english",
-    "granularity_of",
-    "kind_of_qualifier",
-    "year_in_lead",
-]
+__all__ = ["artist_in_lead", "english", "granularity_of", "kind_of_qualifier", "year_in_lead"]
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-RECORDING = (
-    r"(?:song|single|track|instrumental|composition|ballad|tune|standard|anthem|recording|étude|nocturne|sonata"
-    r"|concerto|symphony|aria|carol|hymn|duet|medley|lullaby|B-side|remix)"
-)
-RELEASE = r"(?:album|EP|mixtape|soundtrack|extended play|LP|box set|compilation|record)"
-QUALIFIER = r"band|musician|singer|rapper|group|duo|artist|music|composer|DJ|entertainer"
-
-#: What a performer is called before the name: "American singer-songwriter", "English rock band".
-_PERFORMERS = _set(
-    "singer singers singer-songwriter singer-songwriters songwriter songwriters rapper rappers musician"
-    " musicians band bands group groups supergroup duo trio quartet quintet sextet artist artists producer"
-    " producers composer composers vocalist vocalists guitarist bassist drummer pianist organist keyboardist"
-    " saxophonist trumpeter violinist cellist flautist harpist multi-instrumentalist instrumentalist"
-    " entertainer performer performers collective ensemble orchestra choir boyband act outfit project crooner"
-    " bandleader frontman DJ DJs"
-)
-#: What else stands before a name, and alone makes nobody a musician.
-_ROLES = _PERFORMERS | _set(
-    "actor actress actors filmmaker dancer model comedian member idol personality youtuber clergyman acts"
-)
-_SONGS, _ALBUMS = re.compile(f"{RECORDING}s?"), re.compile(f"{RELEASE}s?")
-#: Words that say something else with another before them: a race track, an ethnic group, a visual artist.
-_NOT_AFTER = {
-    "track": _set("race racing running railway railroad cycling"),
-    "record": _set("world criminal guinness fossil"),
-    "composition": _set("chemical written art species"),
-    "recording": _set("field video"),
-    "group": _set(
-        "ethnic political media newspaper research advocacy support record entertainment comedy theatre theater"
-        " language age blood terrorist military religious youth industrial business lobby social interest"
-    ),
-    "artist": _set("visual martial makeup make-up conceptual contemporary performance tattoo comics graffiti voice"),
-    "producer": _set("film television theatre theater theatrical radio executive wine"),
-}  # fmt: skip
-#: And words that say music only with one of these before them.
-_ONLY_AFTER = {
-    "standard": _set("jazz pop blues folk gospel country bluegrass dance swing popular traditional"),
-    "set": _set("box"),
-    "play": _set("extended"),
-    "act": _set("music musical pop rock dance electronic country folk metal soul disco dutch british american double"),
-    "project": _set("music musical electronic side solo pop rock folk metal ambient studio dance trance"),
-    "collective": _set("music musical hip-hop hop rap electronic art rock pop jazz"),
-}
 _BE = r"\b(?:is|was|are|were)\s+"
 _PREDICATE = re.compile(rf"{_BE}(?:an?|the|one\s+of(?:\s+the)?)\s+")
 #: Where a noun phrase ends: "the second studio album | by …".
@@ -105,12 +60,12 @@ _CUT = re.compile(
     r"|included|featured|appearing|based|about|when|during)\s)"
 )
 _JOIN = re.compile(r"(,?\s+(?:featuring|feat\.|with|and|&)\s+|,\s+)")
-_PARTICLES = _set(
+_PARTICLES = word_set(
     "the for from of and de la le les du von van der den y el los das da di do a to in at x 'n' n' featuring with & o'"
     " vs. vs versus on"
 )
 
-_DEMONYMS = _set(
+_DEMONYMS = word_set(
     "British English American Canadian Australian Irish Scottish Welsh German Austrian Swiss French Belgian Dutch"
     " Swedish Norwegian Danish Finnish Icelandic Italian Spanish Portuguese Greek Polish Russian Ukrainian"
     " Japanese Korean Chinese Taiwanese Indian Brazilian Mexican Colombian Cuban Jamaican Barbadian Nigerian"
@@ -123,6 +78,7 @@ _ON_DATE = (
 )
 _OUT = r"(?<![\w-])(?:released|issued|published)\b"
 _GAP = r"(?:(?!\band\s+(?:included|featured|later|appear|was))[^.;]){0,80}?"
+_SAYS_OUT = re.compile("released|issued|published|recorded by")  # rare, and cheap to see
 _RELEASED = re.compile(
     rf"(?P<before>.*?){_OUT}(?:(?!\band\s+(?:included|featured|later|appear|was))[^.;]){{0,80}}?{_ON_DATE}", re.DOTALL
 )
@@ -142,18 +98,21 @@ _OUT_WHEN = re.compile(
 )
 
 
+_Predicate = tuple[str, str, str]  # kind, what follows the noun, the words before it
+
+
 def english(text: str, qualifier: str | None = None) -> Reading:
     """What the first sentence says, and the year also from the two after it."""
-    granularity = granularity_of(text, qualifier)
-    return granularity, artist_in_lead(text, qualifier), year_in_lead(text, granularity)
+    sentences = _sentences(text)
+    found = _predicate(sentences[0]) if sentences else None
+    kind = kind_of_qualifier(qualifier) or (found[0] if found else "page")
+    named = _performer(found[1]) if found and found[0] in ("recording", "release") else None
+    return kind, named or _from_qualifier(qualifier), _year(sentences, found, kind)
 
 
 def granularity_of(text: str, qualifier: str | None) -> str:
     """recording, release, artist or page: by the bracket after the title, else by the noun of the first sentence."""
-    if kind := kind_of_qualifier(qualifier):
-        return kind
-    found = _predicate(_first_sentence(text))
-    return found[0] if found else "page"
+    return english(text, qualifier)[0]
 
 
 def kind_of_qualifier(qualifier: str | None) -> str | None:
@@ -171,39 +130,42 @@ def artist_in_lead(text: str, qualifier: str | None = None) -> str | None:
     The bracket after a title ("Coldplay song") answers where the sentence does not. Writers and composers
     are not performers.
     """
-    found = _predicate(_first_sentence(text))
-    named = _performer(found[1], found[0]) if found and found[0] in ("recording", "release") else None
-    return named or _from_qualifier(qualifier)
+    return english(text, qualifier)[1]
 
 
-def year_in_lead(text: str, granularity: str = "recording") -> int | None:
+def year_in_lead(text: str) -> int | None:
     """The year this came out, where it is said of this: the album's and the film's years are not the song's."""
-    first = _first_sentence(text)
-    if found := _predicate(first):
-        stated = re.search(r"(?<!\d)(1[89]\d\d|20\d\d)\s", f"{found[2]} ")
-        if stated:
+    return english(text)[2]
+
+
+def _year(sentences: list[str], found: _Predicate | None, kind: str) -> int | None:
+    if kind not in _SUBJECTS:
+        return None
+    if found:
+        if stated := re.search(r"(?<!\d)(1[89]\d\d|20\d\d)\s", f"{found[2]} "):
             return int(stated[1])
-        for pattern in (_RELEASED, _RECORDED_BY) if granularity == "recording" else (_RELEASED,):
-            match = pattern.match(found[1])
+        for pattern in (_RELEASED, _RECORDED_BY) if kind == "recording" else (_RELEASED,):
+            match = pattern.match(found[1]) if _SAYS_OUT.search(found[1]) else None
             if match and not _OTHERS.search(match["before"]):
                 return int(match["year"])
-    subject = _SUBJECTS.get(granularity)
-    for sentence in _sentences(text)[1:3]:
-        begun = subject.match(sentence) if subject else None
+    for sentence in sentences[1:]:
+        begun = _SUBJECTS[kind].match(sentence)
         out = _OUT_WHEN.match(sentence, begun.end()) if begun else None
-        if out or re.match("(?:(?:Originally|First) r|R)eleased |Issued ", sentence):
+        if out or _BEGINS_OUT.match(sentence):
             match = _RELEASED.match(sentence[out.start() :] if out else f"{sentence[0].lower()}{sentence[1:]}")
-            if match and (
-                out or not re.match(r"[^,]*,\s+(?:\d{4},\s+)?the\s", sentence) or _own(sentence, granularity)
-            ):
+            if match and (out or not _THEN_THE.match(sentence) or _own(sentence, kind)):
                 return int(match["year"])
     return None
+
+
+_BEGINS_OUT = re.compile("(?:(?:Originally|First) r|R)eleased |Issued ")
+_THEN_THE = re.compile(r"[^,]*,\s+(?:\d{4},\s+)?the\s")
 
 
 def _own(sentence: str, granularity: str) -> bool:
     """Whether "Released in 1997, the album …" speaks of a thing of this kind."""
     after = re.match(r"[^,]*,\s+(?:\d{4},\s+)?the\s+(\w+)\s+(\w+)", sentence)
-    kind = _SONGS if granularity == "recording" else _ALBUMS
+    kind = SONGS if granularity == "recording" else ALBUMS
     return after is not None and any(kind.fullmatch(word) for word in after.groups())
 
 
@@ -215,11 +177,7 @@ def _sentences(text: str) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
-def _first_sentence(text: str) -> str:
-    return next(iter(_sentences(text)), "")
-
-
-def _predicate(sentence: str) -> tuple[str, str, str] | None:
+def _predicate(sentence: str) -> _Predicate | None:
     """(kind, what follows the noun, the words before it) of "is the second studio album | by …"."""
     title = re.match(r'\s*(?:["“][^"”]*["”],?\s*(?:/\s*)?){1,3}', sentence)
     for be in _PREDICATE.finditer(sentence, title.end() if title else 0):
@@ -230,35 +188,19 @@ def _predicate(sentence: str) -> tuple[str, str, str] | None:
         phrase = sentence[be.end() : stop]
         nouns = [words for part in _CONJUNCT.split(phrase) if (words := part.strip(" ,").split())]
         for number, words in enumerate(nouns):
-            kind = _kind(words)
+            kind = kind_of_phrase(words)
             if kind in ("recording", "release") and number == 0:
                 comma = phrase.find(",")  # "is a song, written by …"
                 return kind, sentence[be.end() + comma :] if comma >= 0 else sentence[stop:], phrase
             if kind == "artist":
                 return kind, "", phrase
-            if words[-1] not in _ROLES:
+            if words[-1] not in ROLES:
                 return None  # "an actress and singer" goes on to the next noun
         return None
     return None
 
 
-def _kind(phrase: list[str]) -> str | None:
-    """By the last word of a noun phrase, and the one before it where that changes what it says."""
-    if not phrase:
-        return None
-    noun, before = phrase[-1], phrase[-2].casefold() if len(phrase) > 1 else ""
-    singular = noun if noun in _PERFORMERS and noun.removesuffix("s") not in _PERFORMERS else noun.removesuffix("s")
-    needed = _ONLY_AFTER.get(singular)
-    if (needed is not None and before not in needed) or before in _NOT_AFTER.get(singular, ()):
-        return None
-    if _ALBUMS.fullmatch(f"{before} {noun}") or _ALBUMS.fullmatch(noun):
-        return "release"
-    if _SONGS.fullmatch(noun):
-        return "recording"
-    return "artist" if noun in _PERFORMERS or singular in _PERFORMERS else None
-
-
-def _performer(follows: str, kind: str) -> str | None:
+def _performer(follows: str) -> str | None:
     by = _BY.match(follows)
     if by is None and _WRITTEN.match(follows):
         by = _THEN_BY.search(follows)
@@ -266,7 +208,7 @@ def _performer(follows: str, kind: str) -> str | None:
         return _names(_up_to_cut(follows[by.end() :]))
     of = _OF.match(follows)
     segment = _up_to_cut(follows[of.end() :]) if of else ""
-    described = any(word in _PERFORMERS for word in _JOIN.split(segment)[0].split()[:6])
+    described = any(word in PERFORMERS for word in _JOIN.split(segment)[0].split()[:6])
     return _names(segment) if described and " by " not in segment else None
 
 
@@ -296,9 +238,9 @@ def _undescribed(piece: str) -> str:
     words = re.sub(r"^(?:guest |lead )?vocals (?:by|from) ", "", piece.strip(' ,"“”')).split()
     start = 0
     for index, word in enumerate(words):
-        described_as_dj = word in ("DJ", "DJs") and index == start and index > 0 and words[index - 1] not in _ROLES
+        described_as_dj = word in ("DJ", "DJs") and index == start and index > 0 and words[index - 1] not in ROLES
         nationality_then_dj = word in ("DJ", "DJs") and start == 0 and 0 < index < 4
-        if (word.strip(",") in _ROLES and word not in ("DJ", "DJs")) or described_as_dj or nationality_then_dj:
+        if (word.strip(",") in ROLES and word not in ("DJ", "DJs")) or described_as_dj or nationality_then_dj:
             start = index + 1
     return " ".join(words[start:]).strip(' ,"“”')
 
