@@ -221,9 +221,12 @@ def _up_to_cut(text: str) -> str:
 def _names(segment: str) -> str | None:
     """The names in "American singer A and English band B", joined as they were: "A and B"."""
     pieces = _JOIN.split(segment)  # name, join, name, join, name
-    named = ""
+    named, half = "", False
     for index in range(0, len(pieces), 2):
         name = _undescribed(pieces[index])
+        if half and pieces[index].startswith("DJ "):
+            name = name.removeprefix("DJ ")  # "record producer and DJ A"
+        half = not name
         if not name or (index + 2 < len(pieces) and name.removeprefix("the ") in _DEMONYMS):
             continue  # half a descriptor: "American actor [and filmmaker A]", "the British [and American band A]"
         if not _is_name(name):
