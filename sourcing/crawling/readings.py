@@ -171,7 +171,7 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
         "tags": [tag for tag in row.get("tags") or [] if tag.get("name")],
         "consent": capture.consent,
         "consent_evidence": list(capture.consent_evidence),
-        "subjects": list(row.get("subjects") or []),
+        "subjects": row.get("subjects"),
         "standing": row.get("standing"),
     }
     document.update({key: row.get(key) for key in _NULLABLE})

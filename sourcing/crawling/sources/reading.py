@@ -202,7 +202,10 @@ def seconds_of_ms(value: Any) -> float | None:
 
 def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
     """Names a source has beside the one it shows, in its order, each once; None for none."""
-    cleaned = (clean(name) for name in names if isinstance(name, str) and len(name) <= _MAX_NAME_CHARS)
+    stated = [name for name in names if isinstance(name, str) and name != than and len(name) <= _MAX_NAME_CHARS]
+    if not stated:
+        return None
+    cleaned = (clean(name) for name in stated)
     once = {name.casefold(): name for name in cleaned if name}
     once.pop((than or "").casefold(), None)
     return list(once.values())[:_MAX_NAMES] or None
