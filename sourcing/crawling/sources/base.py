@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
@@ -21,11 +22,13 @@ __all__ = [
     "SHIP_CLASSES",
     "Captured",
     "DumpRecord",
+    "ErrorRules",
     "Key",
     "Lead",
     "Page",
     "PageError",
     "Source",
+    "Standing",
     "TaskSpec",
     "nothing_to_ask",
 ]
@@ -83,6 +86,15 @@ class Captured:
         return self.headers.get(name.lower(), "")
 
 
+class Standing(IntEnum):
+    """How a record states the facts of what it is about; of one thing the higher goes before the lower."""
+
+    PROSE = 0  # in sentences
+    INFOBOX = 1
+    ITEM_OF_UNKNOWN_KIND = 2  # states performer and date, but not what it is
+    ITEM = 3
+
+
 @dataclass(frozen=True)
 class DumpRecord:
     """One record of a published dump or data set, in the shape the page object of `kind` reads."""
@@ -113,9 +125,10 @@ class Page:
     def documents(self) -> list[dict[str, Any]]:
         """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
 
-        Three keys are no columns: `record_id`, what names the record at its source (the URL when left out),
-        `licences`, column → what the page itself states as its licence, by id, address or words, and `tracks`, the
-        tracklist of a release, by which an import sees whether it is about the catalogue.
+        Some keys are no columns: `record_id`, what names the record at its source (the URL when left out),
+        `licences`, column → what the page itself states as its licence, by id, address or words, `tracks`, the
+        tracklist of a release, by which an import sees whether it is about the catalogue, and `subjects` with
+        `standing`, names that other records of the same thing have too, and how well this one states its facts.
         """
         return []
 
@@ -152,6 +165,27 @@ class Key:
 
 
 @dataclass(frozen=True)
+class ErrorRules:
+    """How an API's answers say "later", "no" or "gone": see `error_answers`, which reads them.
+
+    `codes` and `message` are paths into the JSON object ("error.code"). Of `rules`, (pattern, meaning, reason), the
+    first counts whose pattern is found in a code; an error that none of them knows is gone, an `api_error`.
+    """
+
+    codes: tuple[str, ...]
+    rules: tuple[tuple[str, str, str], ...]
+    message: str = ""
+    hint: bytes = rb'"error"'  # bodies without this pattern are no errors, and are not parsed
+
+    def meaning_of(self, codes: Iterable[str]) -> tuple[str, str]:
+        """Meaning and reason of these codes."""
+        for pattern, meaning, reason in self.rules:
+            if any(re.search(pattern, code, re.IGNORECASE) for code in codes):
+                return meaning, reason
+        return "gone", "api_error"
+
+
+@dataclass(frozen=True)
 class Source:
     """A source's declaration: who it is, how hard it may be asked, and the licence of every field."""
 
@@ -179,8 +213,8 @@ class Source:
     #: Page that lets programs use these endpoints whatever robots.txt tells page crawlers (Wikipedia's disallows
     #: /w/, where its API lives): Disallow is then noted, not obeyed; Crawl-delay and a 5xx robots.txt still are.
     api_terms: str | None = None
-    #: Pattern at the start of a body that means "too much", for an API that says so with status 200.
-    too_much: str = ""
+    #: How the API says in a body that an answer is none, also with status 200.
+    errors: ErrorRules | None = None
     #: Records of a dump or data set on disk, streamed; the same page objects read them.
     read_dump: Callable[[Path], Iterator[DumpRecord]] | None = None
 

@@ -11,6 +11,7 @@ from typing import Any
 from sourcing.crawling.sources.base import Captured, PageError
 from sourcing.crawling.sources.charsets import decode
 from sourcing.crawling.sources.fragments import strip_html
+from sourcing.crawling.sources.sentences import first_sentences
 from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "duration_s",
     "first_sentences",
     "licence_of",
+    "other_names",
     "read_json",
     "read_json_value",
     "seconds_of_ms",
@@ -45,26 +47,11 @@ _MARKS = re.compile(r"[^\w\s!-~]{31,}")
 _WHITE = re.compile(r"[^\S\n ]")
 _SPACES, _EMPTY_LINES = re.compile("  +"), re.compile("\n{3,}")
 _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
-_OPENING_CHARS = 4000
 _MAX_DURATION_CHARS = 40
 _TIME_WITHOUT_T, _NO_DATE = re.compile(r"^P(?=\d+[HS]|\d+M\d+S)"), re.compile(r"^P(?:0+[YMW])+(?=\d|T)")
 _MAX_LICENCE_CHARS = 2000
 _MAX_LICENCES = 5  # of a list
-_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
-_ABBREVIATIONS = re.compile(
-    "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
-    "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
-    "|nr|bd|bzw|bspw|evtl|ggf|hrsg|inkl|jhd?|kap|mio|mrd|okt|dez|sog|str|usw|vgl|zzgl"  # German
-    "|env|éd|mlle|mme|sra|srta|dra|núm|pág|aprox|dott|ecc|sig"  # French, Spanish, Portuguese, Italian
-    "|bijv|dhr|mevr|enz|kl|bl|eks|gg|гг|св|см|ул|напр|np|tzw|św|ur|např|tzv|sv"  # Dutch, Nordic and Slavic languages
-    r"|(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,3}"  # e.g, U.S, z.B, bl.a, t.ex, m.in, т.е
-)
-#: German writes "3. Mai", "das 2. Album", "im XIX. Jahrhundert": capital letters follow, as at a sentence's start.
-_ORDINAL = re.compile("[1-9][0-9]?|[ivxl]{2,6}")
-_MONTHS = re.compile("januar|jänner|februar|feber|märz|april|mai|juni|juli|august|september|oktober|november|dezember")
-_BEFORE_ORDINALS = re.compile(
-    "d(?:er|ie|as|en|em|es)|im|vom|zum|zur|beim|(?:ihr|sein|mein|unser)(?:e|em|en|er|es)?|(?:jed|dies)(?:e|er|es|em|en)"
-)
+_MAX_NAMES, _MAX_NAME_CHARS = 40, 300
 
 
 def read_json(captured: Captured) -> dict[str, Any]:
@@ -150,43 +137,6 @@ def _surrogate_free(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def first_sentences(text: str | None, count: int = 2) -> str | None:
-    """The first `count` sentences of the first paragraph; a full stop after an abbreviation or initial ends none."""
-    paragraph = (text or "")[:_OPENING_CHARS].strip().split("\n\n")[0].replace("\n", " ")
-    if not paragraph:
-        return None
-    seen = 0
-    for match in _SENTENCE_END.finditer(paragraph):
-        if match[0] == "." and _is_abbreviation(paragraph, match.start(), match.end()):
-            continue
-        seen += 1
-        if seen == count:
-            return paragraph[: match.end()].strip()
-    return paragraph
-
-
-def _is_abbreviation(text: str, stop: int, end: int) -> bool:
-    following = text[end:].lstrip()[:1]
-    if following and (following.islower() or following.isdigit()):
-        return True  # "approx. 4 minutes", "the band. who": no sentence starts so
-    word = re.search(r"[\w.&]*$", text[max(0, stop - 20) : stop])
-    last = word[0].casefold().lstrip(".") if word else ""
-    if len(last) == 1 and last.isalpha() and last != "i":
-        return True  # an initial
-    return bool(_ABBREVIATIONS.fullmatch(last)) or (
-        bool(_ORDINAL.fullmatch(last)) and _is_amid_ordinals(text, stop - len(last), end)
-    )
-
-
-def _is_amid_ordinals(text: str, start: int, end: int) -> bool:
-    """Whether the words around a number with a full stop make it an ordinal."""
-    after = re.match(r"\s*([^\W\d_]*)", text[end : end + 20])
-    before = re.search(r"([^\W\d_]*)\s*$", text[max(0, start - 20) : start])
-    return bool(after and _MONTHS.fullmatch(after[1].casefold())) or bool(
-        before and _BEFORE_ORDINALS.fullmatch(before[1].casefold())
-    )
-
-
 def as_list(value: Any) -> list[Any]:
     """A value that a source writes bare when there is one, as a list when there are several, or not at all."""
     if value is None:
@@ -246,6 +196,17 @@ def seconds_of_ms(value: Any) -> float | None:
     """Seconds of a length in milliseconds; None for 0, which is how sources write that nobody knows."""
     length_ms = as_int(value)
     return length_ms / 1000 if length_ms and length_ms > 0 else None
+
+
+def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
+    """Names a source has beside the one it shows, in its order, each once; None for none."""
+    stated = [name for name in names if isinstance(name, str) and name != than and len(name) <= _MAX_NAME_CHARS]
+    if not stated:
+        return None
+    cleaned = (clean(name) for name in stated)
+    once = {name.casefold(): name for name in cleaned if name}
+    once.pop((than or "").casefold(), None)
+    return list(once.values())[:_MAX_NAMES] or None
 
 
 def tags_of(*names: Iterable[str | None]) -> list[dict[str, Any]]:
