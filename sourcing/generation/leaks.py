@@ -15,7 +15,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 from sourcing.generation.folding import fold_text
-from sourcing.generation.languages import unlike_language
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.lyrics import TRACE_WORDS, lyric_spans, takes_lyrics
 from sourcing.generation.quotes import ECHO_WORDS, Source
@@ -28,6 +27,7 @@ from sourcing.generation.words import (
     simplified,
     words,
 )
+from sourcing.store.language_id import unlike_language
 
 __all__ = [
     "NO_RULES",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,34 +14,17 @@ from sourcing.generation.lyrics import NO_RUNS, Runs, lyric_runs, lyric_spans, m
 from sourcing.generation.quotes import read_source
 from sourcing.generation.words import words
 from sourcing.publishing.withdrawals import WITHDRAWN, Lost
+from sourcing.store.licences import UNKNOWN, may_be_passed_on
 from sourcing.store.schemas import FACETS, ORIGINS, Description, Document, Rejected, Track
 from sourcing.store.versions import PublishedDocument
 
-__all__ = ["Checked", "may_be_passed_on", "validate_tables", "validation_report"]
+__all__ = ["Checked", "validate_tables", "validation_report"]
 
-#: Licences under which anyone may pass a text on, as patterns over SPDX ids; "owner" is the catalogue owner's own word.
-_OPEN_LICENCES = (
-    "owner",
-    "public[- ]domain",
-    r"CC0(-.*)?",
-    "CC-PDDC",
-    r"CC-BY(-NC)?(-SA)?(-\d.*)?",  # no ND: a description is a derivative
-    "(PDDL|ODC-By|ODbL)(-.*)?",
-    r"(Free-Art|LAL)-.*",
-    r"GFDL(-.*)?",
-    r"MIT|Expat|BSD.*|Apache-2\.0|Unlicense|WTFPL",
-)
-_OPEN = re.compile("|".join(_OPEN_LICENCES), re.IGNORECASE)
 _WORDS = ("text", "lead", "tags", "caption", "aspects", "aspect_list")
 _NO = ("consent_denied", "the site or page denies this use")
 _FINDING_WORDS = 5  # of lyrics in a row that a finding may hold: several tell line after line
 _SUNG = "what it spoke of is sung, so it is not shown"
 _SAMPLE_CHARACTERS = 2000  # of a quarantined row, enough for a person to see what it was
-
-
-def may_be_passed_on(licence: str) -> bool:
-    """Whether text under this licence may be published. Unknown and no-derivatives licences may not."""
-    return _OPEN.fullmatch(licence.strip()) is not None
 
 
 @dataclass(frozen=True)
@@ -157,7 +139,7 @@ def _fault(
     if row["origin"] in ("scraped", "mined") and row["caption"] is not None:
         closed = [licence for licence in row["licences"] if not may_be_passed_on(licence)]
         if closed:
-            reason = "licence_unknown" if "unknown" in closed else "licence_closed"
+            reason = "licence_unknown" if UNKNOWN in closed else "licence_closed"
             return reason, f"its caption is a page's own words under {', '.join(closed)}"
     return None
 
@@ -223,7 +205,7 @@ def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
     for row in documents.iter_rows(named=True):
         licence_of = {entry["field"]: entry["licence"] for entry in row["licences"]}
         kept = {
-            name: row[name] if may_be_passed_on(licence_of.get(name, licence_of.get("*", "unknown"))) else None
+            name: row[name] if may_be_passed_on(licence_of.get(name, licence_of.get("*", UNKNOWN))) else None
             for name in ("text", "lead")
         }
         sung: Runs = lyric_runs(row["text"]) if row["text"] else NO_RUNS

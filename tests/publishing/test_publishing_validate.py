@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from publishing_rows import description, document, frames, track
 
-from sourcing.publishing.validate import Checked, may_be_passed_on, validate_tables, validation_report
+from sourcing.publishing.validate import Checked, validate_tables, validation_report
+from sourcing.store.licences import may_be_passed_on
 from sourcing.store.workspace import rejected_frame
 
 DRAWN = {"origin": "mined", "doc_ids": ["d"], "licences": ["CC-BY-SA-4.0"]}
