@@ -75,7 +75,12 @@ class CrawlSettings(_Section):
     max_body_mb: float = Field(10.0, gt=0, description="larger bodies are refused, unread")
     timeout_s: float = Field(30.0, gt=0)
     max_attempts: int = Field(3, ge=1, description="tries of one task before it is failed for good")
-    lease_s: float = Field(300.0, gt=0, description="how long a task may be out before another run takes it")
+    lease_s: float = Field(
+        300.0, gt=0, description="how long a task stays out once its process is gone without a trace"
+    )
+    patience_s: float = Field(
+        120.0, gt=0, description="a host's turn, pause or next try further off than this is left to the next run"
+    )
     page_urls: list[str] = Field(
         default_factory=list, description="schema.org pages to fetch, beside `crawl run --urls`"
     )

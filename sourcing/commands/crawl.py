@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.commands.crawl_errors import end_on_page_errors
 from sourcing.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def run(
             f"{result.documents} documents, {result.rejected} rejected rows, {result.seconds:.1f} s",
         ],
     )
+    end_on_page_errors(invocation, "extract")
 
 
 @click.command
@@ -160,6 +162,7 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None) -> None:
         {"documents": documents, "rejected": rejected, "torn": torn},
         [f"{documents} documents, {rejected} rejected rows"],
     )
+    end_on_page_errors(invocation, "extract")
 
 
 def _torn(invocation: Invocation) -> list[str]:

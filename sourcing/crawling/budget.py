@@ -24,14 +24,17 @@ class Budget:
         now: float,
         *,
         left_to_others: Collection[str] = (),
+        barred: Collection[str] = (),
     ) -> None:
         self._ledger, self._sources, self._hosts, self._now = ledger, sources, hosts, now
-        self._left_to_others = left_to_others
+        self._left_to_others, self._barred = left_to_others, barred
         self._left: dict[str, int] = {}
         self._granted: Counter[str] = Counter()  # by host
 
     def room(self, source: str, netloc: str) -> int:
         """Tasks of this source wanted on this host; what was said is taken as granted."""
+        if source in self._barred:
+            return 0
         declared = self._sources[source]
         host = self._hosts.get(netloc) or Host(netloc, 1 / declared.rate_per_s, declared.concurrency)
         if host.down or host.paused_until > self._now or netloc in self._left_to_others:

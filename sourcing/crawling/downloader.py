@@ -1,7 +1,8 @@
 """What stands between the spider and the network: robots.txt, pauses, delays, and addresses that are refused.
 
 Scrapy's library defaults are impolite (no robots.txt, no delay, Crawl-delay parsed but not applied), so its
-robots and retry middlewares are off and `Politeness` takes their place; `GuardedHandler` connects.
+robots and retry middlewares are off and `Politeness` takes their place; `Redirects` follows redirects within a host;
+`GuardedHandler` connects.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.request import getproxies
 from aiohttp.abc import AbstractResolver, ResolveResult
 from scrapy import Request
 from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
+from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -34,11 +36,14 @@ from sourcing.crawling.politeness import (
     ROBOTS_MAX_AGE_S,
     RobotsVerdict,
     forbidden_address,
+    host_of,
+    origin_of,
     read_robots,
     unusable_url,
 )
 from sourcing.crawling.slots import PacedSlot
 from sourcing.crawling.wellknown import WELL_KNOWN, SiteSignals, read_site_signals
+from sourcing.store.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -47,12 +52,15 @@ if TYPE_CHECKING:
     from sourcing.crawling.spider import LedgerSpider
 
 _KNOWN_ORIGINS = 10_000  # what their site files say is kept in memory
+_TURNS_FOR_SITE_FILES = 5  # of a host so slow that its files are a day old before its turns have read them all
 
 __all__ = [
     "Denied",
     "GuardedHandler",
+    "Moved",
     "Politeness",
     "Postponed",
+    "Redirects",
     "Refused",
     "Unreachable",
     "failure_told",
@@ -84,6 +92,14 @@ class Postponed(IgnoreRequest):
         super().__init__(why)
 
 
+class Moved(IgnoreRequest):
+    """A redirect leads to another host: whoever asks that one goes on there, from `until` on."""
+
+    def __init__(self, url: str, until: float, latency_s: float) -> None:
+        self.url, self.until, self.latency_s = url, until, latency_s
+        super().__init__(url)
+
+
 class Unreachable(IgnoreRequest):
     """The host did not even give us its robots.txt."""
 
@@ -94,6 +110,27 @@ class Site:
 
     robots: RobotsVerdict
     signals: SiteSignals
+
+
+class Redirects(RedirectMiddleware):
+    """Follows a redirect within its host; a page's way to another host goes through the ledger, by `Moved`.
+
+    There, that host's own pace, pauses, failures and process count. Where a Location cannot be followed, the redirect
+    itself is the answer.
+    """
+
+    def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
+        try:
+            onward = super().process_response(request, response)
+        except ValueError:  # a Location that is no URL
+            return response
+        if not isinstance(onward, Request) or unusable_url(onward.url) or request.meta.get("is_site_file"):
+            return onward
+        now = cast("LedgerSpider", self.crawler.spider).now()
+        wait_s = retry_after_s(response.headers, now=now)
+        if wait_s is None and host_of(onward.url) == host_of(request.url):
+            return onward
+        raise Moved(onward.url, now + wait_s if wait_s else 0.0, float(request.meta.get("download_latency") or 0.0))
 
 
 class Politeness:
@@ -118,12 +155,15 @@ class Politeness:
         parts = urlsplit(request.url)
         if not self.spider.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
             raise Refused("private_host", why)
-        host = self.spider.host(parts.netloc.lower(), request.meta["source"])
+        host = self.spider.host(host_of(request.url), request.meta["source"])
         self._set_slot(request, host)
         if request.meta.get("is_site_file"):
+            if host.netloc != request.meta["asked_host"]:
+                await self.spider.borrow(host, request.meta["borrowed"])
+            self._check_pause(host)
             return
         self._check_pause(host)
-        site = await self._site(f"{parts.scheme}://{parts.netloc}", host, request.meta["source"])
+        site = await self._site(origin_of(request.url), host, request.meta["source"])
         verdict = site.robots
         host.slow_down_to(verdict.delay_s)
         self._set_slot(request, host)
@@ -150,13 +190,19 @@ class Politeness:
         downloader = self.crawler.engine.downloader
         slot = downloader.slots.get(host.netloc)
         if slot is None:
-            slot = downloader.slots[host.netloc] = PacedSlot(host, self.spider.now)
+            slot = downloader.slots[host.netloc] = PacedSlot(
+                host,
+                self.spider.now,
+                patience_s=self.spider.options.patience_s,
+                sent=self.spider.note_sent,
+                put_off=self.spider.put_off,
+            )
             downloader._start_slot_gc()
         slot.concurrency = host.concurrency
 
     async def _site(self, origin: str, host: Host, source: str) -> Site:
         known = self._sites.get(origin)
-        if known is not None and self.spider.now() - known.robots.fetched_at < ROBOTS_MAX_AGE_S:
+        if known is not None and self._is_fresh(known.robots.fetched_at, known.robots.delay_s):
             self._sites.move_to_end(origin)
             return known
         asking = self._asking.get(origin)
@@ -165,14 +211,24 @@ class Politeness:
             asking.add_done_callback(lambda _: self._asking.pop(origin, None))
         return await asyncio.shield(asking)
 
+    def _is_fresh(self, fetched_at: float, delay_s: float) -> bool:
+        """Whether a site's file may be gone by: a day, and longer where asking anew would take a slow host's turns."""
+        return self.spider.now() - fetched_at < max(ROBOTS_MAX_AGE_S, _TURNS_FOR_SITE_FILES * delay_s)
+
     async def _ask_site(self, origin: str, host: Host, source: str) -> Site:
-        robots, body = await self._ask_robots(origin, host, source)
-        host.slow_down_to(robots.delay_s)
-        found: dict[str, bytes | None] = dict.fromkeys(WELL_KNOWN)
-        if not granted_by(self.spider.sources[source], origin):
-            for path in WELL_KNOWN:
-                if robots.allowed(origin + path) and not self.spider.stopping:
-                    found[path] = await self._ask_well_known(origin + path, source)
+        try:
+            robots, body = await self._ask_robots(origin, host, source)
+            host.slow_down_to(robots.delay_s)
+            self.spider.note_sent(host)
+            found: dict[str, bytes | None] = dict.fromkeys(WELL_KNOWN)
+            if not granted_by(self.spider.sources[source], origin):
+                for path in WELL_KNOWN:
+                    if robots.allowed(origin + path) and not self.spider.stopping:
+                        found[path] = await self._ask_well_known(origin + path, host, source)
+        except Postponed as postponed:
+            if postponed.until:
+                self.spider.pause(host, postponed.until)  # without these files nothing of it can be asked
+            raise
         site = Site(robots, read_site_signals(body, *(found[path] for path in WELL_KNOWN)))
         self._sites[origin] = site
         if len(self._sites) > _KNOWN_ORIGINS:
@@ -180,31 +236,59 @@ class Politeness:
         return site
 
     async def _ask_robots(self, origin: str, host: Host, source: str) -> tuple[RobotsVerdict, bytes | None]:
-        request = Request(f"{origin}/robots.txt", meta={"is_site_file": True, "source": source})
         spider = self.spider
         try:
-            response: Response = await self.crawler.engine.download_async(request)
+            status, body, at = await self._site_file(f"{origin}/robots.txt", host, source)
         except (Refused, Postponed):
             raise
+        except Unreachable as error:
+            why = f"{origin}/robots.txt leads to a host that fails ({error})"
+            host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
+            raise Unreachable(why) from error
         except IgnoreRequest:
             return read_robots(404, b"", spider.now()), None  # more redirects than RFC 9309 makes us follow
         except Exception as error:
             why = f"{origin} cannot be reached ({failure_told(error) or type(error).__name__})"
             host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
             raise Unreachable(why) from error
-        body = response.body if 200 <= response.status < 300 else None
-        return read_robots(response.status, response.body, spider.now()), body
+        robots = read_robots(status, body, at)
+        if robots.unavailable and host.paused_until > spider.now():
+            host.refusals += 1
+            if host.refusals < spider.options.max_attempts:  # it says when to ask again: that is no verdict
+                raise Postponed(host.paused_until, "robots.txt_unavailable")
+        return robots, body if 200 <= status < 300 else None
 
-    async def _ask_well_known(self, url: str, source: str) -> bytes | None:
+    async def _ask_well_known(self, url: str, host: Host, source: str) -> bytes | None:
         """A file in which a site may speak of machine use; None where there is none to be had."""
-        request = Request(url, meta={"is_site_file": True, "source": source})
         try:
-            response: Response = await self.crawler.engine.download_async(request)
+            status, body, _ = await self._site_file(url, host, source)
         except Postponed:
             raise
         except Exception:
             return None  # these files are optional, and one that cannot be had says nothing
-        return response.body if 200 <= response.status < 300 else None
+        return body if 200 <= status < 300 else None
+
+    async def _site_file(self, url: str, host: Host, source: str) -> tuple[int, bytes, float]:
+        """Status, body and time of a site's own file; at a slow host, that of an earlier turn."""
+        spider = self.spider
+        kept = await spider.scribe.call(spider.scribe.ledger.site_file, url)
+        if kept is not None and self._is_fresh(kept[2], self._delay_s(url, kept, host)):
+            return kept
+        borrowed: list[str] = []
+        meta = {"is_site_file": True, "source": source, "asked_host": host.netloc, "borrowed": borrowed}
+        try:
+            response: Response = await self.crawler.engine.download_async(Request(url, meta=meta))
+        finally:
+            await spider.give_back(borrowed)
+        file = (response.status, response.body, spider.now())
+        if self._delay_s(url, file, host) > spider.options.patience_s and file[0] < 500 and file[0] != 429:
+            await spider.scribe.call(spider.scribe.ledger.keep_site_file, url, *file)
+        return file
+
+    @staticmethod
+    def _delay_s(url: str, file: tuple[int, bytes, float], host: Host) -> float:
+        """The delay between turns that a file was read under: what it says itself, or the robots.txt before it."""
+        return read_robots(*file).delay_s if url.endswith("/robots.txt") else host.interval_s
 
 
 class GuardedHandler(AiohttpDownloadHandler):

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from sourcing.crawling.politeness import retry_delay_s
 
-__all__ = ["Host"]
+__all__ = ["SLOW_S", "Host"]
+
+SLOW_S = 5.0  # a host with such an interval is not asked too early by whoever takes it from a process that was killed
 
 _FAST_S = 0.001  # below this interval requests are not held apart
 _LONGEST_LEARNT_S = 60.0
@@ -39,6 +41,7 @@ class Host:
     learnt_s: float = 0.0
     failures: int = 0  # in a row: connection errors, time-outs, 5xx
     openings: int = 0  # times in a row that the circuit opened
+    refusals: int = 0  # times its robots.txt was refused with a wait
     usual_latency_s: float = 0.0
     latency_s: float = 0.0  # smoothed
     saved: float = 1.0  # requests that may go out now: refills by one per interval, up to `burst`
@@ -54,6 +57,11 @@ class Host:
     def paced(self) -> bool:
         """Whether requests are held apart at all."""
         return self.interval_s >= _FAST_S
+
+    @property
+    def due_at(self) -> float:
+        """Wall time before which a slow host is not asked again, by any process; 0 for the others."""
+        return self.asked_at + self.interval_s if self.asked_at and self.interval_s >= SLOW_S else 0.0
 
     @property
     def half_open(self) -> bool:

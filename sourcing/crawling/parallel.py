@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from sourcing.crawling.readings import empty_readings, read_captures
+from sourcing.crawling.readings import empty_readings, read_answers
 from sourcing.crawling.replay import Span, Tear, read_span, split_file
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.sources.base import Captured, Source
@@ -100,7 +100,7 @@ def _read_alone(path: Path, length: int, sources: Mapping[str, Source], on_pages
     readings, span = FileReadings(path, length, iter(())), Span(path, 0, length)
 
     def frames() -> Iterator[pl.DataFrame]:
-        yield from read_captures(_counted(span, on_pages), sources)
+        yield from read_answers(_counted(span, on_pages), sources)
         readings.tear = span.tear
 
     readings.frames = frames()
@@ -147,7 +147,7 @@ class _Crew:
 
     def read(self, span: Span) -> _Read:
         """Read a span here and now."""
-        return span, pl.concat([empty_readings(), *read_captures(_counted(span, self.on_pages), self.sources)])
+        return span, pl.concat([empty_readings(), *read_answers(_counted(span, self.on_pages), self.sources)])
 
     def result_of(self, span: Span) -> _Read:
         """Works until this span is read; what else is finished meanwhile is kept for its turn."""
@@ -221,4 +221,4 @@ def _begin(overrides: Overrides) -> None:
 
 
 def _read_in_worker(span: Span) -> _Read:
-    return span, pl.concat([empty_readings(), *read_captures(read_span(span), _sources_here)])
+    return span, pl.concat([empty_readings(), *read_answers(read_span(span), _sources_here)])

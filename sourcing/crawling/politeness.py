@@ -1,4 +1,4 @@
-"""Politeness: robots.txt, delays and pauses per host, Retry-After, the User-Agent, and which addresses we refuse.
+"""Politeness: which host a URL asks, robots.txt, delays between tries, the User-Agent, and which addresses we refuse.
 
 Nothing here touches the network; `downloader` asks, this module decides.
 """
@@ -12,11 +12,12 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from protego import Protego
+from w3lib.url import safe_url_string
 
 from sourcing import __version__
 from sourcing.errors import UsageError
@@ -29,8 +30,9 @@ __all__ = [
     "ROBOTS_MAX_AGE_S",
     "RobotsVerdict",
     "forbidden_address",
+    "host_of",
+    "origin_of",
     "read_robots",
-    "retry_at",
     "retry_delay_s",
     "unusable_url",
     "user_agent",
@@ -40,7 +42,9 @@ __all__ = [
 PRODUCT = "crossmusim"  # the product token robots.txt groups are matched with
 ROBOTS_BYTES = 512 * 1024  # RFC 9309 §2.5 asks for at least 500 KiB
 ROBOTS_MAX_AGE_S = 24 * 3600.0
-_LONGEST_RETRY_S = 7 * 24 * 3600.0
+_LONGEST_DELAY_S = 366 * 86_400.0  # later than a year is never, and fits into a date
+_LONGEST_URL = 16_000  # characters; servers take about half of that
+_PORTS = {"http": 80, "https": 443}
 
 
 def user_agent(crawl: CrawlSettings) -> str:
@@ -90,7 +94,7 @@ class RobotsVerdict:
         rate = self.rules.request_rate(PRODUCT)
         if rate is not None and rate.requests:
             delay = max(delay, rate.seconds / rate.requests)
-        return delay if math.isfinite(delay) and delay > 0 else 0.0
+        return min(delay, _LONGEST_DELAY_S) if math.isfinite(delay) and delay > 0 else 0.0
 
 
 def read_robots(status: int, body: bytes, now: float) -> RobotsVerdict:
@@ -108,33 +112,53 @@ def retry_delay_s(attempt: int, backoff_s: float) -> float:
     return float(min(3600.0, backoff_s * 2.0 ** (attempt - 1)))
 
 
-def retry_at(header: str, now: float) -> float | None:
-    """When Retry-After allows asking again (seconds or HTTP date; a week ahead at most); None when it says nothing."""
-    header = header.strip()
-    if header.isdecimal():
-        return now + min(float(header), _LONGEST_RETRY_S)
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return min(max(date.timestamp(), now), now + _LONGEST_RETRY_S)
-
-
 def unusable_url(url: str) -> str:
     """Why this URL cannot be asked for at all; empty when it can."""
+    if len(url) > _LONGEST_URL:
+        return f"{len(url)} characters, and no server takes more than {_LONGEST_URL}"
+    if not url.isprintable() or " " in url:  # surrogates, which stand for bytes that are no UTF-8, are not printable
+        odd = next(character for character in url if character == " " or not character.isprintable())
+        return f"{odd!a} in it; write such characters percent-encoded, in UTF-8"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         return f"not a URL ({error})"
-    if parts.scheme not in ("http", "https"):
-        return f"scheme {parts.scheme or 'missing'!r}; only http and https are asked"
-    if not parts.hostname:
+    if parts.scheme not in _PORTS:
+        return f"scheme {parts.scheme[:40] or 'missing'!r}; only http and https are asked"
+    if not (parts.hostname or "").strip("."):
         return "no host in it"
     if port == 0:
         return "port 0"
     return ""
+
+
+def host_of(url: str) -> str:
+    """The host asked for this URL, the same for every way of writing it: `example.org`, `[::1]:8080`.
+
+    The port is there where it is not the scheme's own: pace and pauses are the machine's, over http and https alike.
+    ValueError for what is no URL.
+    """
+    parts = urlsplit(url)
+    return _host(parts.scheme, parts.netloc)
+
+
+def origin_of(url: str) -> str:
+    """Scheme and host, for which a robots.txt speaks."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{_host(parts.scheme, parts.netloc)}"
+
+
+@lru_cache(4096)
+def _host(scheme: str, netloc: str) -> str:
+    parts = urlsplit(f"//{netloc}" if netloc.isascii() else safe_url_string(f"http://{netloc}/"))
+    name = (parts.hostname or "").rstrip(".")
+    address = _address(name)
+    if address is not None:
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else address
+        name = str(mapped) if mapped is not None else f"[{address}]"
+    port = parts.port
+    return name if port is None or port == _PORTS.get(scheme) else f"{name}:{port}"
 
 
 def forbidden_address(addresses: Iterable[str]) -> str:

@@ -1,9 +1,8 @@
-"""A response as the crawl reads it: whether its host says "too much", and the exchange to keep with its consent."""
+"""A response as the crawl reads it: whether it is an error, and the exchange to keep with its consent."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,20 +15,23 @@ from sourcing.crawling.consent import SNIPPET_BYTES, decide, granted_by
 from sourcing.crawling.ledger import Task, Validators
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.sources.base import Captured, Source
+from sourcing.crawling.sources.error_answers import ErrorAnswer, error_in
 
-__all__ = ["conditional_headers", "exchange_of", "throttled", "tombstone"]
+__all__ = ["asked_url", "conditional_headers", "error_of", "exchange_of", "tombstone"]
 
 _BLOT = "REDACTED"
-_START_BYTES = 300
 
 
-def throttled(response: Response, source: Source) -> str:
-    """The reason when a host says "too much", else empty; MediaWiki says so with status 200 and a header."""
+def error_of(response: Response, source: Source, *, secret: str = "") -> ErrorAnswer | None:
+    """The error a response is, by its status or by what the source's API says in its body."""
     if response.status in (429, 503):
-        return f"http_{response.status}"
-    if source.too_much and re.search(source.too_much, response.body[:_START_BYTES].decode("utf-8", "replace")):
-        return "rate_exceeded"
-    return "maxlag" if response.headers.get("MediaWiki-API-Error") == b"maxlag" else ""
+        reason = f"http_{response.status}"
+        return ErrorAnswer("later", reason, f"HTTP {response.status}, {reason}")
+    if response.status < 200 or 300 <= response.status < 400:
+        return None
+    wiki_code = (response.headers.get("MediaWiki-API-Error") or b"").decode("latin-1")
+    body = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
+    return error_in(body, source, wiki_code=wiki_code)
 
 
 def conditional_headers(known: Validators) -> dict[str, str]:
@@ -49,9 +51,7 @@ def exchange_of(response: Response, task: Task, source: Source, now: float, *, s
     request_headers = _pairs(response.request.headers, secret)
     headers = _folded(response_headers)
     body: bytes = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
-    url = strip_secrets(response.url)
-    if source.key and source.key.parameter:
-        url = url_query_cleaner(url, [source.key.parameter], remove=True, keep_fragments=True)
+    url = asked_url(response.url, source)
     is_html = "html" in headers.get("content-type", "html")
     snippet = body[:SNIPPET_BYTES].decode("utf-8", "replace") if is_html else ""
     verdict = decide(
@@ -81,6 +81,14 @@ def exchange_of(response: Response, task: Task, source: Source, now: float, *, s
         body_sha256=task.known.body_sha256 if unchanged else None,
     )
     return Exchange(captured, response_headers, request_headers)
+
+
+def asked_url(url: str, source: Source) -> str:
+    """The address without secrets, and without the key the source was asked with."""
+    url = strip_secrets(url)
+    if source.key and source.key.parameter:
+        url = url_query_cleaner(url, [source.key.parameter], remove=True, keep_fragments=True)
+    return str(url)
 
 
 def tombstone(task: Task, signal: str, now: float) -> Captured:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from sourcing.crawling.seeding import (
     plain_feed,
 )
 from sourcing.crawling.sources.base import Source, TaskSpec
-from sourcing.errors import StoppedShort, UpstreamError, UsageError
+from sourcing.errors import CrossmusimError, InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.settings import Settings
 from sourcing.store import Workspace
 from sourcing.store.interrupts import interrupts
@@ -72,7 +73,7 @@ def run_crawl(
     on_progress: Callable[[str], None] = lambda _outcome: None,
     now: Callable[[], float] = time.time,
     backoff_s: float = 1.0,
-    patience_s: float = 120.0,
+    patience_s: float | None = None,
 ) -> CrawlResult:
     """Ask what is pending, seeds of the tracks table at `catalogue`, of `urls` and of `lists` among it; write tables.
 
@@ -83,7 +84,8 @@ def run_crawl(
     may run this on one workspace.
 
     UsageError without a contact; UpstreamError when hosts were asked and not one page came back; StoppedShort at
-    `limit` with work left, on an interrupt, or on a full disk.
+    `limit` with work left, on an interrupt, on a full disk, or where the ledger stays locked; what kept a catalogue or
+    a list from being read to its end, once everything else is done.
     """
     from sourcing.crawling.spider_settings import Options  # Scrapy is heavy; replay must not pay for it
 
@@ -97,13 +99,14 @@ def run_crawl(
         max_attempts=crawl.max_attempts,
         lease_s=crawl.lease_s,
         backoff_s=backoff_s,
-        patience_s=patience_s,
+        patience_s=crawl.patience_s if patience_s is None else patience_s,
         limit=limit,
     )
     started = time.monotonic()
     feeds = _feeds(settings, sources, catalogue, urls, lists, shard)
-    ledger = Ledger(workspace.crawl_dir / LEDGER_FILE)
-    try:
+    path = workspace.crawl_dir / LEDGER_FILE
+    with _in_words(path), closing(Ledger(path)) as ledger:
+        seeding = Seeding(ledger, feeds, shard)
         with ledger.run.entered(now()):
             with workspace.lock("crawl-start", wait_s=_LOCK_WAIT_S):
                 bury_dead(ledger, workspace.crawl_dir, readers, now())
@@ -112,7 +115,7 @@ def run_crawl(
                 ledger.ask_again(now() - again_after_s, sources)
             retried = ledger.retry(retry, sources) if retry else 0
             done, notes, unreachable, interrupted = _crawl(
-                workspace, ledger, options, sources, readers, Seeding(ledger, feeds, shard), now, on_progress
+                workspace, ledger, options, sources, readers, seeding, now, on_progress
             )
         totals = ledger.census.totals(sources)
         waiting = totals["pending"]
@@ -124,14 +127,14 @@ def run_crawl(
             )
         with workspace.lock("documents", wait_s=_LOCK_WAIT_S):
             documents, rejected = rebuild_documents(workspace, readers, ledger=ledger, live=ledger.run.others())
-    finally:
-        ledger.close()
+    if seeding.failures:
+        raise _named(seeding.failures[0])
     asked = sum(done.values())
     if unreachable and not done.get("fetched"):
         raise UpstreamError(
             unreachable[0],
             f"no page could be fetched and {waiting} tasks wait",
-            "check the network, or base_url under [sources.<name>]; then run again",
+            "check the network, the key, or base_url under [sources.<name>]; then run again",
         )
     if limit is not None and waiting and asked >= limit:
         raise StoppedShort("crawl", f"--limit {limit} reached with {waiting} tasks pending", "run again for the rest")
@@ -146,6 +149,30 @@ def run_crawl(
         asked=asked,
         notes=(*_told(retry, retried), *notes, *(f"{why}; its tasks stay pending" for why in unreachable)),
     )
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    """What SQLite refuses at the ledger, said in words, wherever it meets us."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _worded(path, error) from error
+
+
+def _worded(path: Path, error: Exception) -> CrossmusimError:
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return InputError(str(path), f"not a sound ledger ({error})", "put a copy of it back, or move it away")
+    if "locked" in str(error) or "busy" in str(error):
+        finding = f"another process has kept it locked for a minute ({error})"
+        return StoppedShort(str(path), finding, "end what holds it and run again; nothing is lost")
+    return StoppedShort(str(path.parent), f"the disk refused a write ({error})", "make room and run again")
+
+
+def _named(error: Exception) -> CrossmusimError:
+    if isinstance(error, CrossmusimError):
+        return error
+    return InputError("seeds of the crawl", f"they cannot be read to the end ({error})", "mend that file and run again")
 
 
 def _told(retry: Collection[str], retried: int) -> list[str]:
@@ -216,13 +243,13 @@ def _crawl(
     if scribe.broken is not None:
         if not isinstance(scribe.broken, OSError | sqlite3.Error):
             raise scribe.broken
-        raise StoppedShort(
-            str(workspace.crawl_dir), f"the disk refused a write ({scribe.broken})", "make room and run again"
-        ) from scribe.broken
+        raise _worded(workspace.crawl_dir / LEDGER_FILE, scribe.broken) from scribe.broken
     if not running.cancelled() and (error := running.exception()):
         raise error
     spider = crawler.spider
     assert isinstance(spider, LedgerSpider)
-    unreachable = [host.down for host in spider.hosts.values() if host.down]
+    if spider.failure is not None:
+        raise spider.failure
+    unreachable = [*spider.barred.values(), *(host.down for host in spider.hosts.values() if host.down)]
     notes = [*spider.notes, *capped(ledger, sources, now()).values()]
     return spider.done, notes, unreachable, bool(received)

@@ -20,18 +20,25 @@ from sourcing.crawling.ledger import Ledger, Validators
 from sourcing.crawling.replay import read_sealed, warc_files
 from sourcing.crawling.sources import resolved
 from sourcing.crawling.sources.base import Captured, PageError, Source, TaskSpec
+from sourcing.crawling.sources.error_answers import ErrorAnswer, error_answer
 
-__all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "PausedHost", "PostponedTask", "Scribe", "bury_dead"]
+__all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "MovedTask", "PausedHost", "PostponedTask", "Scribe"]
+__all__ += ["BARRED_S", "bury_dead"]
 
 T = TypeVar("T")
+BARRED_S = 60.0  # what a source refused to us is not asked anew before
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A response to keep; its consent decides between fetched and denied."""
+    """A response to keep; its consent decides between fetched and denied.
+
+    One that turns out to be an error which says "later" is asked again at `again_at`; None: it was the last attempt.
+    """
 
     exchange: Exchange
     source: str
+    again_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,22 @@ class PostponedTask:
 
 
 @dataclass(frozen=True)
+class MovedTask:
+    """A redirect to another host: the task goes on there, from `until` on."""
+
+    key: str
+    source: str
+    url: str
+    until: float = 0.0
+
+
+@dataclass(frozen=True)
 class PausedHost:
     host: str
     until: float
 
 
-Unanswered = FailedTask | DeniedTask | PostponedTask | PausedHost
+Unanswered = FailedTask | DeniedTask | PostponedTask | MovedTask | PausedHost
 Entry = Answered | Unanswered
 
 
@@ -86,7 +103,7 @@ class Scribe:
         self.ledger, self.writer, self.readers, self.now = ledger, writer, readers, now
         self.broken: Exception | None = None  # a group could not be written: nothing more may be asked
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
-        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Entry, asyncio.Future[ErrorAnswer | None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     @property
@@ -98,13 +115,16 @@ class Scribe:
         """Run a ledger call in the scribe's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
-    async def record(self, entry: Entry) -> None:
-        """Resumes once the entry is durable. What arrives while a group is being written makes up the next one."""
-        await self.note(entry)
+    async def record(self, entry: Entry) -> ErrorAnswer | None:
+        """Resumes once the entry is durable, with the error that an answer turned out to be.
 
-    def note(self, entry: Entry) -> asyncio.Future[None]:
+        What arrives while a group is being written makes up the next one.
+        """
+        return await self.note(entry)
+
+    def note(self, entry: Entry) -> asyncio.Future[ErrorAnswer | None]:
         """Record without waiting; the future is done once the entry is durable."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[ErrorAnswer | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
@@ -115,17 +135,19 @@ class Scribe:
             while self._waiting:
                 group, self._waiting = self._waiting, []
                 error: Exception | None = None
+                answers: list[ErrorAnswer | None] = []
                 try:
-                    await self.call(self._write_group, [entry for entry, _ in group])
+                    answers = await self.call(self._write_group, [entry for entry, _ in group])
                 except Exception as refused:  # whoever waits must hear of it, else the crawl would hang
                     error = self.broken = refused
-                for _, done in group:
+                for n, (_, done) in enumerate(group):
                     if not done.done():
-                        done.set_exception(error) if error else done.set_result(None)
+                        done.set_exception(error) if error else done.set_result(answers[n])
         finally:
             self._writing = None
 
-    def _write_group(self, entries: list[Entry]) -> None:
+    def _write_group(self, entries: list[Entry]) -> list[ErrorAnswer | None]:
+        """Make the entries durable; returns for each the error that it turned out to be."""
         entries = self._within_storage_caps(entries)
         digests: dict[str, str] = {}  # by task
         for entry in entries:
@@ -145,9 +167,12 @@ class Scribe:
             for entry, page in zip(entries, read, strict=True):
                 if isinstance(entry, Answered):
                     captured = entry.exchange.captured
-                    outcome = settle(self.ledger, captured, page, now, body_sha256=digests[captured.task_key])
+                    digest, again_at = digests[captured.task_key], entry.again_at
+                    outcome = settle(self.ledger, captured, page, now, body_sha256=digest, again_at=again_at)
                     size[entry.source] += len(captured.body)
                     tally[entry.source, outcome] += 1
+                    if page is not None and page.error is not None and page.error.meaning == "later":
+                        tally[entry.source, "throttled"] += 1
                 else:
                     self._settle(entry, tally)
             for (source, outcome), n in tally.items():
@@ -155,6 +180,7 @@ class Scribe:
                 self.ledger.tallies.count(source, outcome, now, n, stored)
             if offset:
                 self.ledger.mark_warc(self.writer.file, offset)
+        return [page.error if page is not None else None for page in read]
 
     def _settle(self, entry: Unanswered, tally: Counter[tuple[str, str]]) -> None:
         ledger = self.ledger
@@ -163,6 +189,8 @@ class Scribe:
         elif isinstance(entry, PostponedTask):
             ledger.postpone(entry.key, entry.until, entry.why)
             tally[entry.source, "asked"] -= 1  # a lease counts as asked, and we never got to
+        elif isinstance(entry, MovedTask):
+            ledger.moved(entry.key, entry.source, entry.url, entry.until)
         elif isinstance(entry, FailedTask):
             ledger.failed(entry.key, entry.reason, entry.retry_at, finding=entry.finding, http_status=entry.http_status)
             tally[entry.source, "failed" if entry.retry_at is None else "retried"] += 1
@@ -202,17 +230,21 @@ class Scribe:
 
 @dataclass(frozen=True)
 class PageRead:
-    """What the page object said when it was asked where the page leads."""
+    """What the page object said when it was asked where the page leads, or the error that the answer is."""
 
     follow: list[TaskSpec]
     reason: str | None = None
     finding: str | None = None
+    error: ErrorAnswer | None = None
 
 
 def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
     """Tasks a captured page leads to; none where consent is denied, the page is as it was, or it was imported."""
     if captured.consent == "deny" or captured.form != "response":
         return PageRead([])
+    source = readers.get(captured.source)
+    if source is not None and (error := error_answer(captured, source)):
+        return PageRead([], error.reason, error.finding, error)
     refused: list[str] = []
     try:
         page = readers[captured.source].page_for(captured.kind)(captured, readers[captured.source])
@@ -231,7 +263,13 @@ def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
 
 
 def settle(
-    ledger: Ledger, captured: Captured, read: PageRead | None, now: float, *, body_sha256: str | None = None
+    ledger: Ledger,
+    captured: Captured,
+    read: PageRead | None,
+    now: float,
+    *,
+    body_sha256: str | None = None,
+    again_at: float | None = None,
 ) -> str:
     """Enter a durable capture into the ledger, with the tasks it leads to; returns the outcome's name."""
     if captured.consent == "deny":
@@ -240,6 +278,8 @@ def settle(
         return "denied"
     if captured.form == "resource":
         return "imported"  # a dump's record was never a task
+    if read is not None and read.error is not None:
+        return _settle_error(ledger, captured, read.error, now, again_at)
     known = Validators(
         captured.header("etag") or None,
         captured.header("last-modified") or None,
@@ -250,6 +290,17 @@ def settle(
     ledger.fetched(captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding, known=known)
     ledger.add(read.follow if read else ())
     return "unchanged" if captured.form == "revisit" else "fetched"
+
+
+def _settle_error(ledger: Ledger, captured: Captured, error: ErrorAnswer, now: float, again_at: float | None) -> str:
+    key = captured.task_key
+    if error.meaning == "no":
+        ledger.postpone(key, now + BARRED_S, error.reason)  # the source's fault, or the key's: no attempt of the task
+        return "retried"
+    asked_again = error.meaning == "later" and again_at is not None
+    again_at = max(again_at or 0.0, now + error.wait_s) if asked_again else None
+    ledger.failed(key, error.reason, again_at, finding=error.finding, http_status=captured.status)
+    return "failed" if again_at is None else "retried"
 
 
 def bury_dead(ledger: Ledger, folder: Path, readers: Mapping[str, Source], now: float) -> int:
@@ -277,7 +328,7 @@ def _reconcile(
         with ledger.group():
             end = start
             for sealed in read_sealed(path, start=start):
-                settle(ledger, sealed.captured, read_page(sealed.captured, readers), now)
+                settle(ledger, sealed.captured, read_page(sealed.captured, readers), now, again_at=now)
                 end, found = sealed.end, found + 1
             ledger.mark_warc(path.name, end)
     return found

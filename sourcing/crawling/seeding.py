@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.politeness import unusable_url
 from sourcing.crawling.sources import schemaorg
 from sourcing.crawling.sources.base import Source, TaskSpec
-from sourcing.errors import InputError, UsageError
+from sourcing.errors import CrossmusimError, InputError, UsageError
 from sourcing.store.shard import Shard
 
 __all__ = [
@@ -35,6 +36,8 @@ PAGE_SOURCE, PAGE_KIND = schemaorg.NAME, schemaorg.MusicPage.kind  # reads the p
 _CHUNK = 500
 _ENOUGH = 2000  # tasks of a source that are ready: no need to feed more
 _CHECKED_LINES = 1000
+_LONGEST_LINE = 100_000  # characters read of a line
+_LONGEST_TRACK_ID = 300
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Chunk:
 
     specs: list[TaskSpec]
     position: int
-    refused: list[tuple[TaskSpec, str]] = field(default_factory=list)
+    refused: list[tuple[TaskSpec, str, str]] = field(default_factory=list)  # with reason and finding
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Seeding:
 
     def __init__(self, ledger: Ledger, feeds: Iterable[Feed], shard: Shard | None = None) -> None:
         self._ledger, self._shard = ledger, shard
+        self.failures: list[Exception] = []  # why feeds came to no end
         self._open = [(feed, feed.chunks(ledger.cursor(feed.name) if feed.name else 0)) for feed in feeds]
 
     @property
@@ -72,15 +76,19 @@ class Seeding:
         for feed, chunks in list(self._open):
             if self._ledger.census.ready(feed.source, _ENOUGH) >= _ENOUGH:
                 continue
-            chunk = next(chunks, None)
+            try:
+                chunk = next(chunks, None)
+            except (CrossmusimError, OSError) as error:  # the others go on; `run_crawl` raises it when they are done
+                self.failures.append(error)
+                chunk = None
             if chunk is None:
                 self._open.remove((feed, chunks))
                 continue
             mine = [spec for spec in chunk.specs if self._shard is None or self._shard.holds(spec.track_id or spec.url)]
             with self._ledger.group():
                 self._ledger.add(mine, cursor=(feed.name, chunk.position) if feed.name else None)
-                for spec, finding in chunk.refused:
-                    self._ledger.refuse(spec, "url_unusable", finding)
+                for spec, reason, finding in chunk.refused:
+                    self._ledger.refuse(spec, reason, finding)
 
 
 def plain_feed(specs: Iterable[TaskSpec]) -> Feed:
@@ -97,34 +105,49 @@ def plain_feed(specs: Iterable[TaskSpec]) -> Feed:
 def list_feed(path: Path, shard: Shard | None = None) -> Feed:
     """Pages from a text file: one URL a line, optionally a tab and a track_id; # starts a comment line.
 
-    UsageError names the first unusable line among the first thousand, where a wrong file shows; a bad line further
-    down becomes a failed task with its number.
+    A line that is none becomes a failed task that names file and line. UsageError where not one of the first thousand
+    lines is a URL: it is the wrong file.
     """
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        for number, line in zip(range(1, _CHECKED_LINES + 1), lines, strict=False):
-            spec = _listed(line)
-            if spec is not None and (why := unusable_url(spec.url)):
-                raise UsageError(f"{path} line {number}", why, "write one http or https URL a line")
+    wrong = ""
+    for number, line in islice(_lines(path), _CHECKED_LINES):
+        spec = _listed(line)
+        why = _unusable(spec, line) if spec is not None else ""
+        if spec is not None and not why:
+            break
+        wrong = wrong or (why and f"{path} line {number}: {why}")
+    else:
+        if wrong:
+            raise UsageError(wrong.partition(": ")[0], wrong.partition(": ")[2], "write one http or https URL a line")
 
     def chunks(position: int) -> Iterator[Chunk]:
         specs: list[TaskSpec] = []
-        refused: list[tuple[TaskSpec, str]] = []
+        refused: list[tuple[TaskSpec, str, str]] = []
         number = 0
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            for number, line in enumerate(lines, start=1):
-                spec = _listed(line) if number > position else None
-                if spec is None:
-                    continue
-                if why := unusable_url(spec.url):
-                    refused.append((spec, f"{path} line {number}: {why}"))
-                else:
-                    specs.append(spec)
-                if len(specs) + len(refused) >= _CHUNK:
-                    yield Chunk(specs, number, refused)
-                    specs, refused = [], []
+        for number, line in _lines(path):
+            spec = _listed(line) if number > position else None
+            if spec is None:
+                continue
+            if why := _unusable(spec, line):
+                refused.append((spec, "url_unusable", f"{path} line {number}: {why}"))
+            else:
+                specs.append(spec)
+            if len(specs) + len(refused) >= _CHUNK:
+                yield Chunk(specs, number, refused)
+                specs, refused = [], []
         yield Chunk(specs, number, refused)
 
     return Feed(_name("list", path, shard), PAGE_SOURCE, chunks)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; of an endless one the beginning. Bytes that are no UTF-8 come as lone surrogates."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
+        number = 0
+        while line := stream.readline(_LONGEST_LINE):
+            number += 1
+            yield number, line
+            while len(line) == _LONGEST_LINE and not line.endswith("\n"):
+                line = stream.readline(_LONGEST_LINE)
 
 
 def _listed(line: str) -> TaskSpec | None:
@@ -134,13 +157,30 @@ def _listed(line: str) -> TaskSpec | None:
     return TaskSpec(PAGE_SOURCE, url.strip(), PAGE_KIND, track_id.strip() or None)
 
 
+def _unusable(spec: TaskSpec, line: str) -> str:
+    if len(line) >= _LONGEST_LINE:
+        return f"a line of {_LONGEST_LINE} characters and more"
+    track_id = spec.track_id or ""
+    if not track_id.isprintable() or len(track_id) > _LONGEST_TRACK_ID:
+        return f"a track_id that is none: {track_id[:40]!a}"
+    return unusable_url(spec.url)
+
+
 def catalogue_feeds(path: Path, sources: Mapping[str, Source], shard: Shard | None = None) -> list[Feed]:
     """One feed per source over the tracks table at `path`, read as it is needed."""
 
     def feed(source: Source) -> Feed:
         def chunks(position: int) -> Iterator[Chunk]:
             for start, rows in _track_rows(path, position):
-                yield Chunk([spec for row in rows for spec in source.tasks(row, source)], start + len(rows))
+                specs: list[TaskSpec] = []
+                refused: list[tuple[TaskSpec, str, str]] = []
+                for row in rows:
+                    try:
+                        specs += source.tasks(row, source)
+                    except Exception as error:  # of one track: the others are asked about
+                        spec = TaskSpec(source.name, f"track {row.get('track_id')}", "seed")
+                        refused.append((spec, "seed_unreadable", f"{type(error).__name__}: {str(error)[:200]}"))
+                yield Chunk(specs, start + len(rows), refused)
 
         own = (source.name, source.base_url, *source.languages)
         return Feed(_name("catalogue", path, shard, *own), source.name, chunks)

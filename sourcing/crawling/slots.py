@@ -1,4 +1,4 @@
-"""Download slots: one per host, sending its next request when the host's pace allows."""
+"""Download slots: one per host, sending its next request when the host's pace allows, if the run can wait so long."""
 
 from __future__ import annotations
 
@@ -20,13 +20,25 @@ __all__ = ["PacedSlot", "drain"]
 class PacedSlot(Slot):
     """A download slot whose next request goes out when its host says so, instead of a fixed delay after the last.
 
+    A turn that comes later than a run waits is none: what is queued for it is handed back by `put_off`. `sent` hears of
+    every request that goes out.
+
     Scrapy asks for the delay before each request, adds it to `lastseen`, and sets that when it sends one. It counts
     a request as transferring only once its coroutine runs (2.19), by when it may have sent all that was queued: so
     those on their way are counted here.
     """
 
-    def __init__(self, host: Host, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        now: Callable[[], float],
+        *,
+        patience_s: float,
+        sent: Callable[[Host], None],
+        put_off: Callable[[Host, float], None],
+    ) -> None:
         self._host, self._now, self._last_sent, self._starting = host, now, 0.0, 0
+        self._patience_s, self._sent, self._put_off = patience_s, sent, put_off
         super().__init__(host.concurrency, host.interval_s, 0.0)
         self.transferring = _Transferring(self)
 
@@ -41,6 +53,10 @@ class PacedSlot(Slot):
             return 0.0
         tick = time.monotonic()
         wait_s = self._host.wait_s(tick)
+        if wait_s > self._patience_s:
+            if self.queue:
+                self._put_off(self._host, self._now() + wait_s)
+            return 0.0
         # Zero would send all that is queued at once: with the smallest delay Scrapy asks again before each.
         return tick + wait_s - self._last_sent if wait_s > 0 else 1e-9
 
@@ -54,6 +70,7 @@ class PacedSlot(Slot):
         if tick:
             self._starting += 1
             self._host.asked(tick, self._now())
+            self._sent(self._host)
 
 
 class _Transferring(set[Request]):

@@ -10,8 +10,8 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request, signals
@@ -20,16 +20,26 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from sourcing.crawling.budget import Budget, capped
-from sourcing.crawling.downloader import Denied, Postponed, Refused, Unreachable, failure_told, name_failure
-from sourcing.crawling.hosts import Host
-from sourcing.crawling.ledger import ASKED, Task
-from sourcing.crawling.politeness import retry_at, retry_delay_s
-from sourcing.crawling.responses import conditional_headers, exchange_of, throttled, tombstone
+from sourcing.crawling.downloader import (
+    Denied,
+    Moved,
+    Postponed,
+    Refused,
+    Unreachable,
+    failure_told,
+    name_failure,
+)
+from sourcing.crawling.hosts import SLOW_S, Host
+from sourcing.crawling.ledger import ASKED, CLAIM_S, Task
+from sourcing.crawling.politeness import host_of, retry_delay_s
+from sourcing.crawling.responses import asked_url, conditional_headers, error_of, exchange_of, tombstone
 from sourcing.crawling.scribe import (
+    BARRED_S,
     Answered,
     DeniedTask,
     Entry,
     FailedTask,
+    MovedTask,
     PausedHost,
     PostponedTask,
     Scribe,
@@ -38,7 +48,9 @@ from sourcing.crawling.scribe import (
 from sourcing.crawling.seeding import Seeding
 from sourcing.crawling.slots import drain
 from sourcing.crawling.sources.base import Source
+from sourcing.crawling.sources.error_answers import ErrorAnswer
 from sourcing.crawling.spider_settings import MAX_OUT, Options
+from sourcing.store.retry_after import retry_after_s
 
 __all__ = ["LedgerSpider"]
 
@@ -47,6 +59,9 @@ _BATCH = 64
 _POLL_S = 1.0  # while another process asks what is left
 _SHARE_EVERY_S = 0.5
 _HOSTS_KEPT = 20_000
+_BEAT_S = CLAIM_S / 3  # claims and leases are renewed so often, however long requests wait for their turn
+_HOSTS_TOLD = 5
+_MAY_SAY_WHEN = frozenset([403, 413, 429])  # and every 5xx
 
 
 class LedgerSpider(scrapy.Spider):
@@ -72,11 +87,14 @@ class LedgerSpider(scrapy.Spider):
         self.done: Counter[str] = Counter()  # outcomes of this run: fetched, failed, denied, retried
         self.stopping = False
         self.notes: list[str] = []
+        self.barred: dict[str, str] = {}  # sources that refuse us, with what they say: not asked again in this run
+        self.failure: Exception | None = None  # what ended the feeding of tasks; `run` raises it
         self.loop: asyncio.AbstractEventLoop | None = None
         self._asked = 0  # this run, to hold its limit
         self._out: Counter[str] = Counter()  # tasks under way, by host
         self._released_at = self._shared_at = 0.0
         self._left_to_others: set[str] = set()
+        self._borrowed: Counter[str] = Counter()  # hosts that redirects of site files led to, while they are asked
         self._wake = asyncio.Event()
 
     def host(self, netloc: str, source: str) -> Host:
@@ -111,31 +129,92 @@ class LedgerSpider(scrapy.Spider):
         drain(self.crawler, Postponed(0.0, "stopping"))
         self._wake.set()
 
+    # --- pauses and hosts that all processes share ---
+
+    def pause(self, host: Host, until: float) -> None:
+        """Nobody asks this host before `until`, in any process; what waits for its turn there is put off."""
+        host.pause(until)
+        drain(self.crawler, Postponed(host.paused_until, "host_paused"), host.netloc)
+        self.scribe.note(PausedHost(host.netloc, host.paused_until))
+
+    def put_off(self, host: Host, until: float) -> None:
+        """The next turn of this host comes later than this run waits."""
+        host.pause(until)
+        drain(self.crawler, Postponed(until, "crawl_delay"), host.netloc)
+        self.scribe.note(PausedHost(host.netloc, until))
+
+    def note_sent(self, host: Host) -> None:
+        """A request goes out: should this process die, a slow host is still not asked too early."""
+        if host.interval_s >= SLOW_S:
+            self.scribe.note(PausedHost(host.netloc, host.due_at))
+
+    async def borrow(self, host: Host, borrowed: list[str]) -> None:
+        """Hold a host that a site file's redirect led to, and add it to `borrowed`; Postponed when others keep it."""
+        netloc = host.netloc
+        self._borrowed[netloc] += 1
+        borrowed.append(netloc)
+        deadline = self.now() + CLAIM_S
+        while until := await self.scribe.call(self._take, netloc):
+            if until > deadline or self.stopping:
+                raise Postponed(0.0 if self.stopping else until, "host_paused")
+            await asyncio.sleep(max(until - self.now(), 0.01))
+        host.slow_down_to(await self.scribe.call(self.scribe.ledger.run.delay_s, netloc))
+
+    def _take(self, netloc: str) -> float:
+        with self.scribe.ledger.group():
+            return self.scribe.ledger.run.take(netloc, self.now())
+
+    async def give_back(self, borrowed: list[str]) -> None:
+        """The site file is there, or not to be had."""
+        for netloc in borrowed:
+            self._borrowed[netloc] -= 1
+            if not self._borrowed[netloc]:
+                del self._borrowed[netloc]
+                if not self._out[netloc]:
+                    await self.scribe.call(self._give_up, netloc)
+
+    def _give_up(self, netloc: str) -> None:
+        self._note_due(netloc)
+        self.scribe.ledger.run.give_up(netloc)
+
     # --- from the ledger to requests ---
 
     async def start(self) -> AsyncIterator[Request]:
         self.loop = asyncio.get_running_loop()
         self.crawler.signals.connect(self._downloaded, signals.response_downloaded)
-        while not self.stopping:
-            self._wake.clear()
-            tasks = await self.scribe.call(self._lease)
-            for task in tasks:
-                self._enter(task)
-            for task in tasks:
-                yield self._request(task)
-            if not tasks and not await self._worth_waiting():
-                break
-        await self.scribe.call(self._rest)
+        try:
+            while not self.stopping:
+                self._wake.clear()
+                tasks = await self.scribe.call(self._lease)
+                for task in tasks:
+                    self._enter(task)
+                for task in tasks:
+                    if request := await self._request(task):
+                        yield request
+                if not tasks and not await self._worth_waiting():
+                    break
+            await self.scribe.call(self._rest)
+        except Exception as error:  # Scrapy would end as if all were done
+            self.failure = error
+            self.stop()
 
-    def _request(self, task: Task) -> Request:
-        url, headers = self.sources[task.source].signed(task.url, os.environ)
+    async def _request(self, task: Task) -> Request | None:
+        try:
+            return self._request_for(task)
+        except ValueError as error:  # of an address that an earlier version took, or that came out of a redirect
+            self._leave(task)
+            await self._fail(task, "url_unusable", f"{task.address[:200]}: {error}")
+            return None
+
+    def _request_for(self, task: Task) -> Request:
+        url, headers = self.sources[task.source].signed(task.address, os.environ)
         return Request(
             url,
             headers={**headers, **conditional_headers(task.known)},
             callback=self.answered,
             errback=self.unanswered,
             dont_filter=True,
-            meta={"task": task, "source": task.source, "verbatim_url": True},
+            meta={"task": task, "source": task.source, "verbatim_url": True, "redirect_times": task.hops},
         )
 
     def _lease(self) -> list[Task]:
@@ -145,16 +224,20 @@ class LedgerSpider(scrapy.Spider):
         if self.options.limit is not None:
             n = min(n, self.options.limit - self._asked)
         with ledger.group():
-            if now - self._released_at > 60:
+            if now - self._released_at > min(60.0, self.options.lease_s / 3):
+                ledger.renew(now, self.options.lease_s)
                 ledger.release_expired(now)
                 self._released_at = now
-            ledger.run.keep([netloc for netloc, out in list(self._out.items()) if out], now)
+            active = {*(netloc for netloc, out in list(self._out.items()) if out), *list(self._borrowed)}
+            for netloc in ledger.run.keep(active, now):
+                self._give_up(netloc)
             if now - self._shared_at > _SHARE_EVERY_S:
                 self._shared_at = now
                 self._share(now, content=n <= 0)
             if n <= 0:
                 return []
-            budget = Budget(ledger, self.sources, self.hosts, now, left_to_others=self._left_to_others)
+            others, barred = self._left_to_others, self.barred
+            budget = Budget(ledger, self.sources, self.hosts, now, left_to_others=others, barred=barred)
             tasks = ledger.lease(n, now, self.options.lease_s, self.sources, room=budget.room)
             for source, asked in Counter(task.source for task in tasks).items():
                 ledger.tallies.count(source, ASKED, now, asked)
@@ -168,9 +251,8 @@ class LedgerSpider(scrapy.Spider):
             return
         self._left_to_others = run.wished(now)
         for netloc in self._left_to_others:
-            if not self._out[netloc]:
-                self._note_due(netloc)
-                run.give_up(netloc)
+            if not self._out[netloc] and not self._borrowed[netloc]:
+                self._give_up(netloc)
         if not content:
             run.wish(self.sources, now)
 
@@ -192,8 +274,8 @@ class LedgerSpider(scrapy.Spider):
         if self.scribe.broken:
             return False
         if self._out.total() or self.scribe.writing:
-            paused = [host.paused_until - now for host in self.hosts.values() if host.paused_until > now]
-            await self._sleep(min([self.options.patience_s, *paused]))
+            times = [at - now for host in self.hosts.values() if (at := max(host.paused_until, host.due_at)) > now]
+            await self._sleep(min([_BEAT_S, self.options.lease_s / 3, *times]))
             return True
         if self.options.limit is not None and self._asked >= self.options.limit:
             return False
@@ -202,6 +284,7 @@ class LedgerSpider(scrapy.Spider):
             return False
         if wait_s > self.options.patience_s:
             self.notes.append(f"the next task may be asked in {wait_s:.0f} s; run again then")
+            self.notes += await self.scribe.call(self._left)
             return False
         await self._sleep(max(wait_s, 0.001))
         return True
@@ -217,7 +300,7 @@ class LedgerSpider(scrapy.Spider):
         if others:
             bury_dead(ledger, folder, self.scribe.readers, now)
         full = capped(ledger, self.sources, now)
-        open_ = [name for name in self.sources if name not in full]
+        open_ = [name for name in self.sources if name not in full and name not in self.barred]
         later = ledger.census.soonest(open_)
         times = [] if later is None else [later]
         for netloc, paused_until in ledger.census.waiting_hosts(open_).items():
@@ -227,6 +310,17 @@ class LedgerSpider(scrapy.Spider):
         if others and ledger.run.others() and ledger.census.totals(open_)["leased"]:
             times = [now + _POLL_S]  # another process is at it, and may leave us something
         return min(times) - now if times else None
+
+    def _left(self) -> list[str]:
+        """Hosts that want more patience than this run has, a line each."""
+        paused = self.scribe.ledger.census.paused_tasks(self.now() + self.options.patience_s)
+        lines = [
+            f"{netloc} is to be left alone until {datetime.fromtimestamp(until, UTC):%Y-%m-%d %H:%M} UTC, longer than"
+            f" crawl.patience_s = {self.options.patience_s:g} allows: {n} tasks are left to the next run"
+            for netloc, until, n in paused[:_HOSTS_TOLD]
+        ]
+        more = len(paused) - _HOSTS_TOLD
+        return lines + ([f"and so are {more} more hosts (`crossmusim crawl status` lists them)"] if more > 0 else [])
 
     def _rest(self) -> None:
         """Nothing is in flight: give the hosts back, with the time they are due to be asked again."""
@@ -242,7 +336,7 @@ class LedgerSpider(scrapy.Spider):
         """Whoever asks this host next keeps the distance to our last request."""
         host = self.hosts.get(netloc)
         if host is not None and host.paced and host.asked_at and not host.in_flight:
-            self.scribe.ledger.run.pause(netloc, host.asked_at + host.interval_s)
+            self.scribe.ledger.run.pause(netloc, host.asked_at + host.interval_s, host.interval_s)
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -256,47 +350,80 @@ class LedgerSpider(scrapy.Spider):
         task: Task = response.meta["task"]
         self._leave(task)
         now = self.now()
-        host = self.host(urlsplit(response.url).netloc.lower(), task.source)
+        source = self.sources[task.source]
+        host = self.host(host_of(response.url), task.source)
         status = response.status
-        again_at = now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
-        reason = throttled(response, self.sources[task.source])
-        if status < 500 and not reason:
+        error: ErrorAnswer | None = response.meta.get("error_answer")
+        if status < 500 and (error is None or error.meaning != "later"):
             host.answered(float(response.meta.get("download_latency") or 0.0))
         readable = 200 <= status < 300 and "Content-Encoding" not in response.headers
-        if reason:
-            wait = self._told_to_wait(response, task, now)
-            await self._fail(task, reason, f"HTTP {status}, {reason}", status=status, again_at=wait, throttled=True)
-        elif readable or (status == 304 and task.known.body_sha256):
-            exchange = exchange_of(response, task, self.sources[task.source], now, secret=self._secret(task))
-            await self._record("fetched", Answered(exchange, task.source))
+        if readable or (status == 304 and task.known.body_sha256):
+            exchange = exchange_of(response, task, source, now, secret=self._secret(task))
+            again_at = self._again_at(task, self._told_to_wait(response, task, now, error) if error else now)
+            await self._record("fetched", Answered(exchange, task.source, again_at))
+        elif error is not None:
+            await self._heed(error, response, task, now)
         elif 200 <= status < 300:
             coding = (response.headers.get("Content-Encoding") or b"").decode("latin-1")
             await self._fail(task, "content_encoding", f"body is encoded as {coding!r}", status=status)
         elif status >= 500:
             host.failed(f"HTTP {status}", now, backoff_s=self.options.backoff_s)
             wait = self._told_to_wait(response, task, now)
-            await self._fail(task, f"http_{status}", f"HTTP {status}", status=status, again_at=max(wait, again_at))
+            await self._fail(task, f"http_{status}", f"HTTP {status}", status=status, again_at=wait)
         else:
-            await self._fail(task, f"http_{status}", f"HTTP {status} from {response.url[:300]}", status=status)
+            finding = f"HTTP {status} from {asked_url(response.url, source)[:300]}"
+            if location := response.headers.get("Location"):
+                finding += f", Location: {location.decode('latin-1')[:200]!a}"
+            await self._fail(task, f"http_{status}", finding, status=status)
+
+    async def _heed(self, error: ErrorAnswer, response: Response, task: Task, now: float) -> None:
+        """An error whose status says so too: it is not kept."""
+        status = response.status
+        if error.meaning == "no":
+            self._bar(task.source, error)
+            await self._postpone(task, now + BARRED_S, error.reason)
+            return
+        again_at = self._told_to_wait(response, task, now, error) if error.meaning == "later" else None
+        throttled = error.meaning == "later"
+        await self._fail(task, error.reason, error.finding, status=status, again_at=again_at, throttled=throttled)
+
+    def _bar(self, source: str, error: ErrorAnswer) -> None:
+        """The source refuses us, whatever we ask it: nothing more of it is asked in this run."""
+        self.barred[source] = f"{source} refuses to be asked ({error.reason}: {error.finding})"
 
     def _secret(self, task: Task) -> str:
         key = self.sources[task.source].key
         return os.environ.get(key.env, "") if key else ""
 
     def _downloaded(self, response: Response, request: Request) -> None:
-        """A host that says "too much" is left alone at once: this runs before its slot sends what is queued."""
-        task: Task | None = request.meta.get("task")
-        if task is None or not throttled(response, self.sources[task.source]):
-            return
-        host = self.host(urlsplit(request.url).netloc.lower(), task.source)
+        """A host that says "later" is left alone at once: this runs before its slot sends what is queued."""
+        source = self.sources[request.meta["source"]]
         now = self.now()
-        host.throttled(self._told_to_wait(response, task, now), now)
-        drain(self.crawler, Postponed(host.paused_until, "host_paused"), host.netloc)
-        self.scribe.note(PausedHost(host.netloc, host.paused_until))
+        task: Task | None = request.meta.get("task")
+        may_say_when = response.status >= 500 or response.status in _MAY_SAY_WHEN
+        asked_s = retry_after_s(response.headers, now=now) if may_say_when else None
+        error = error_of(response, source, secret=self._secret(task)) if task is not None else None
+        request.meta["error_answer"] = error
+        if error is not None and error.meaning == "no":
+            self._bar(source.name, error)
+            drain(self.crawler, Postponed(now + BARRED_S, error.reason), host_of(request.url))
+        elif task is not None and error is not None and error.meaning == "later":
+            host = self.host(host_of(request.url), source.name)
+            until = self._told_to_wait(response, task, now, error)
+            host.throttled(until, now)
+            self.pause(host, until)
+        elif asked_s is not None:
+            self.pause(self.host(host_of(request.url), source.name), now + asked_s)
 
-    def _told_to_wait(self, response: Response, task: Task, now: float) -> float:
-        until = retry_at((response.headers.get("Retry-After") or b"").decode("latin-1"), now)
-        return until if until is not None else now + retry_delay_s(task.attempts + 1, self.options.backoff_s)
+    def _told_to_wait(self, response: Response, task: Task, now: float, error: ErrorAnswer | None = None) -> float:
+        """When the host may be asked again: as it says, and never before our own pause."""
+        asked_s = retry_after_s(response.headers, now=now) or 0.0
+        own_s = retry_delay_s(task.attempts + 1, self.options.backoff_s)
+        return now + max(asked_s, own_s, error.wait_s if error else 0.0)
+
+    def _again_at(self, task: Task, at: float) -> float | None:
+        """When the task is asked again; None once its attempts are used up."""
+        return None if task.attempts + 1 >= self.options.max_attempts else at
 
     async def unanswered(self, failure: Failure) -> None:
         request: Request = failure.request  # type: ignore[attr-defined]
@@ -305,10 +432,18 @@ class LedgerSpider(scrapy.Spider):
         assert error is not None
         self._leave(task)
         now = self.now()
-        host = self.host(urlsplit(request.url).netloc.lower(), task.source)
+        host = self.host(host_of(request.url), task.source)
         if isinstance(error, Postponed):
             await self._postpone(task, error.until, error.why)
+        elif isinstance(error, Moved):
+            host.answered(error.latency_s)
+            self._asked -= 1
+            onward = asked_url(error.url, self.sources[task.source])
+            await self._record("", MovedTask(task.key, task.source, onward, error.until))
         elif isinstance(error, Unreachable):
+            known_as = self.hosts[task.host]  # the same, but in the ledger of a version that knew several names of one
+            known_as.down = known_as.down or host.down
+            known_as.pause(host.paused_until)
             await self._postpone(task, host.paused_until, "connect_failed")
         elif isinstance(error, Denied):
             again_at = now + _ROBOTS_AGAIN_S if error.again else 0.0
@@ -343,20 +478,22 @@ class LedgerSpider(scrapy.Spider):
         again_at: float | None = None,
         throttled: bool = False,
     ) -> None:
-        if task.attempts + 1 >= self.options.max_attempts:
-            again_at = None
+        again_at = None if again_at is None else self._again_at(task, again_at)
         outcome = "failed" if again_at is None else "retried"
         entry = FailedTask(task.key, task.source, reason, finding, status, again_at, throttled)
         await self._record(outcome, entry)
 
     async def _record(self, outcome: str, entry: Entry) -> None:
         try:
-            await self.scribe.record(entry)
-        except Exception as error:  # `run` raises it: the scribe keeps it in `broken`
+            error = await self.scribe.record(entry)
+        except Exception as failure:  # `run` raises it: the scribe keeps it in `broken`
             self.stopping = True
-            raise CloseSpider("a group could not be written") from error
+            raise CloseSpider("a group could not be written") from failure
         finally:
             self._wake.set()
+        if error is not None and isinstance(entry, Answered):
+            later = error.meaning == "later" and entry.again_at is not None
+            outcome = "retried" if later or error.meaning == "no" else "failed"
         if outcome:
             self.done[outcome] += 1
             self.on_done(outcome)

@@ -26,17 +26,18 @@ class Options:
     max_attempts: int = 3
     lease_s: float = 300.0
     backoff_s: float = 1.0  # before the second try; doubles with each
-    patience_s: float = 120.0  # a run waits this long for a task that may not be asked yet, else it ends
+    patience_s: float = 120.0  # a run waits this long for a host's turn or pause, else it is left to the next
     limit: int | None = None  # requests of this run, at most
 
 
 def scrapy_settings(options: Options, sources: Mapping[str, Source]) -> dict[str, Any]:
     """Every setting we rely on, spelled out: Scrapy's library defaults are neither polite nor private."""
-    kept = ("DownloadTimeout", "DefaultHeaders", "UserAgent", "HttpCompression", "Redirect", "HttpProxy")
+    kept = ("DownloadTimeout", "DefaultHeaders", "UserAgent", "HttpCompression", "HttpProxy")
     middlewares: dict[str, int | None] = dict.fromkeys(default_settings.DOWNLOADER_MIDDLEWARES_BASE)
     for path, order in default_settings.DOWNLOADER_MIDDLEWARES_BASE.items():
         if path.rpartition(".")[2].removesuffix("Middleware") in kept:
             middlewares[path] = order
+    middlewares["sourcing.crawling.downloader.Redirects"] = 600
     middlewares["sourcing.crawling.downloader.Politeness"] = 100
     handler = "sourcing.crawling.downloader.GuardedHandler"
     return {

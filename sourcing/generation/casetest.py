@@ -15,7 +15,7 @@ from sourcing.generation.describe import describe, example_aspects
 from sourcing.generation.judging import apply_verdicts, is_judge, judged_name
 from sourcing.generation.leaks import rules_of
 from sourcing.generation.lexicon import facet_of
-from sourcing.generation.pack import Pack
+from sourcing.generation.pack import Pack, render
 from sourcing.generation.packcheck import Case, Expect, golden_path, plain_examples
 from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.plan import CAPTION_LANGUAGE
@@ -45,8 +45,9 @@ class CaseResult:
 def run_case(pack: Pack, case: Case) -> CaseResult:
     """Replay the case's recorded reply through grounding and description, or a judge's through its judging.
 
-    PromptError when the reply is missing, or there is nothing to judge.
+    PromptError when its messages do not render, the reply is missing, or there is nothing to judge.
     """
+    render(pack, case.inputs)
     if is_judge(pack) and not case.inputs.get("aspects"):
         raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "it has no aspects", "list those to be judged")
     reply = _recorded(pack, case)

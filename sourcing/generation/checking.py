@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import jsonschema_rs
-
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.journal import OpenCall
 from sourcing.generation.pack import Pack, repair_messages
@@ -56,7 +54,7 @@ class ReplyChecker:
 
     def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
         self._pack, self._endpoint = pack, endpoint
-        self._schema = jsonschema_rs.Draft202012Validator(dict(pack.output))
+        self._schema = pack.validator
 
     def look(self, call: OpenCall, raw: bytes) -> Checked:
         """Never raises, like `check`."""

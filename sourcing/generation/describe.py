@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -15,10 +16,11 @@ import polars as pl
 
 from sourcing.generation.gathering import Gathering, Rows
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
-from sourcing.generation.leaks import NO_RULES, PackRules, names_of
+from sourcing.generation.leaks import NO_RULES, PackRules, hide_lyrics, names_of
+from sourcing.generation.lyrics import NO_RUNS
 from sourcing.generation.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.phrases import split_phrase, tidy_phrase
-from sourcing.generation.quotes import MIN_QUOTE_SCORE
+from sourcing.generation.quotes import MIN_QUOTE_SCORE, read_source
 from sourcing.generation.replies import Reply
 from sourcing.generation.reply_payload import answer_of
 from sourcing.generation.scraped import (
@@ -78,7 +80,7 @@ def describe(
             gathering.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
         elif found[0] is not None and found[1] is not None:
             keep(track_id, *describe_document(found[0], found[1]))
-    lots = _lots(replies, track_of, document_of, set(pairs))
+    lots = _lots(replies, track_of, document_of, pairs)
     few = list(islice(lots, _WORTH_HELPERS))
     helpers = helpers if len(few) == _WORTH_HELPERS else 0
     describe_lot = partial(_describe_lot, echoes or {}, rules or {}, min_quote_score)
@@ -97,31 +99,43 @@ class _Lot(NamedTuple):
 
 
 def _lots(
-    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: set[tuple[str, str]]
+    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: Sequence[tuple[str, str]]
 ) -> Iterator[_Lot]:
     waiting = iter(replies)
+    documents_of, pairs_accepted = _documents_of(accepted), set(accepted)
     while own := list(islice(waiting, _LOT)):
         pairs = {(reply.track_id, reply.doc_id or "") for reply in own}
+        pairs |= {(reply.track_id, doc) for reply in own if not reply.doc_id for doc in documents_of[reply.track_id]}
         tracks, documents = ({pair[place] for pair in pairs} for place in (0, 1))
-        yield _Lot(own, track_of.only(tracks), document_of.only(documents), accepted & pairs)
+        yield _Lot(own, track_of.only(tracks), document_of.only(documents), pairs_accepted & pairs)
+
+
+def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Track id → ids of the documents about it."""
+    documents: dict[str, list[str]] = defaultdict(list)
+    for track_id, doc_id in sorted(pairs):
+        documents[track_id].append(doc_id)
+    return documents
 
 
 def _describe_lot(
     echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], min_quote_score: float, lot: _Lot
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
-    gathering = Gathering()
+    gathering, documents_of = Gathering(), _documents_of(lot.accepted)
     for reply in lot.replies:
         track, document = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
         problem = _reply_standing(reply, track, document, lot.accepted)
         if problem is not None:
             gathering.keep(None, [rejected_row(reply.request_key, problem)])
         elif track is not None:
+            about = () if reply.doc_id else map(document_of.get, documents_of[reply.track_id])
             try:
                 description, left_out = describe_reply(
                     reply,
                     track,
                     document,
+                    about_track=[row["text"] for row in about if row and row["text"]],
                     echoes=echoes.get(reply.prompt_id, ()),
                     rules=rules.get(reply.prompt_id, NO_RULES),
                     min_quote_score=min_quote_score,
@@ -140,22 +154,25 @@ def describe_reply(
     echoes: Collection[str] = (),
     rules: PackRules = NO_RULES,
     min_quote_score: float = MIN_QUOTE_SCORE,
+    about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
     """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
 
-    A reply about a document is grounded in that document's text; one without stands on the model's word alone.
+    A reply about a document is grounded in that document's text; one without stands on the model's word alone, and may
+    not take the lyrics of the texts `about_track`.
     """
     fits = _is_mined if reply.doc_id is not None else _is_prompted
     payload, notes = answer_of(reply, fits, "aspects and a caption")
     if payload is None:
-        return None, [rejected_row(reply.request_key, note) for note in notes]
+        traces = NO_RUNS if document is None else read_source(document["text"] or "").lyric_traces
+        return None, [rejected_row(reply.request_key, note) for note in hide_lyrics(notes, traces)]
     names = track_names(track)
     if document is None:
         if payload.get("known") is False:
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
             return None, [rejected_row(reply.request_key, note) for note in (*notes, finding)]
         named = names_of((track["artist"],), (track["title"],), (track["album"],))
-        result = accept(payload, names=names, named=named, language=reply.language, rules=rules)
+        result = accept(payload, names=names, named=named, language=reply.language, rules=rules, documents=about_track)
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
     else:
         text = document["text"] or ""
@@ -205,15 +222,21 @@ def describe_reply(
 
 
 def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
-    """Aspects in the worked examples of a pack: the JSON of its assistant messages, parted as replies are."""
+    """Aspects and quotes in the worked examples of a pack, those of its assistant messages that are JSON, parted as
+    replies are. An example of another shape has none.
+    """
     aspects: list[str] = []
     for role, content in messages:
-        if role != "assistant":
+        try:
+            payload = json.loads(content) if role == "assistant" else None
+        except (ValueError, RecursionError):
             continue
-        payload = json.loads(content)
-        for aspect in payload.get("aspects", []):
-            text = aspect if isinstance(aspect, str) else aspect["text"]
-            aspects += [text, *split_phrase(tidy_phrase(text))]
+        offered = payload.get("aspects") if isinstance(payload, dict) else None
+        for aspect in offered if isinstance(offered, list) else ():
+            texts = [aspect.get("text"), aspect.get("quote")] if isinstance(aspect, dict) else [aspect]
+            for text in texts:
+                if isinstance(text, str):
+                    aspects += [text, *split_phrase(tidy_phrase(text))]
     return aspects
 
 

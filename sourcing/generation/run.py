@@ -84,8 +84,9 @@ def run_calls(
 
     `committing` is who writes the journal while calls are made, a thread of this process where it is not given.
 
-    Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us) or
-    StoppedShort (interrupt, ceiling, a server that keeps refusing), and the same command takes it up again.
+    Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us), StoppedShort
+    (interrupt, ceiling, a server that keeps refusing) or PromptError (a prompt does not render), and the same command
+    takes it up again.
     """
     resend = options.resend_unknown or endpoint.resend_is_free
     feed = CallFeed(run, steps, resend=resend, clock=clock)
@@ -107,6 +108,7 @@ def run_calls(
             )
             with frozen_heap():
                 asyncio.run(engine.send_all(run.run_id, feed))
+                result.stopped = result.stopped or feed.error
     after = journal.run_counts(run.run_id)
     result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
     result.held, result.elsewhere = after["unknown"] - result.unknown, after["sending"]

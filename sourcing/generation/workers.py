@@ -40,6 +40,7 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
     """
     if workers == 1:
         return run_job(job, on_reply=on_reply)
+    job.check_prompts()
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of polars' threads
     processes: list[BaseProcess] = []
     pipes = selectors.DefaultSelector()

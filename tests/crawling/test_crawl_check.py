@@ -224,6 +224,6 @@ def test_a_url_list_gives_pages_and_their_tracks(tmp_path: Path) -> None:
         ("http://a.test/1", "t1"),
         ("http://a.test/2", None),
     ]
-    path.write_text("http://a.test/1\nwww.a.test/2\n")
+    path.write_text("# not the list\nwww.a.test/2\n")
     with pytest.raises(UsageError, match="line 2"):
         list_feed(path)

@@ -10,7 +10,6 @@ from sourcing.crawling.consent import decide, granted_by
 from sourcing.crawling.politeness import (
     forbidden_address,
     read_robots,
-    retry_at,
     retry_delay_s,
     unusable_url,
     user_agent,
@@ -137,21 +136,6 @@ def test_a_broken_robots_file_neither_denies_nor_delays(body: bytes) -> None:
     verdict = read_robots(200, body, 0.0)
     assert verdict.allowed("http://a.test/")
     assert verdict.delay_s == 0.0
-
-
-@pytest.mark.parametrize(
-    ("header", "at"),
-    [
-        ("3", 1003.0),
-        ("Thu, 01 Jan 1970 00:20:00 GMT", 1200.0),
-        ("Thu, 01 Jan 1970 00:00:10 GMT", 1000.0),
-        ("", None),
-        ("soon", None),
-        ("99999999999999999999", 1000.0 + 7 * 86400),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_date(header: str, at: float | None) -> None:
-    assert retry_at(header, 1000.0) == at
 
 
 def test_waits_double_up_to_an_hour() -> None:

@@ -439,7 +439,7 @@ def test_an_api_that_says_too_much_with_status_200_is_given_its_rest(tmp_path: P
         return Reply('{"error":29,"message":"Rate limit exceeded"}') if len(turns) == 1 else Reply(song("busy"))
 
     with site(busy=busy) as server:
-        result = crawl(tmp_path, server, "busy", source=replace(FAST, too_much=r'^\{"error":29\b'))
+        result = crawl(tmp_path, server, "busy", source=replace(FAST, errors=SOURCES["lastfm"].errors))
     assert (len(turns), result.fetched) == (2, 1)
     ledger = Ledger(Workspace(tmp_path).crawl_dir / "ledger.sqlite")
     assert ledger.tallies.totals()["schemaorg"]["throttled"] == 1

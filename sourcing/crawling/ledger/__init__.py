@@ -2,12 +2,13 @@
 
 from sourcing.crawling.ledger.census import Census
 from sourcing.crawling.ledger.ledger import LEDGER_FILE, Ledger, task_key
-from sourcing.crawling.ledger.runs import Run
+from sourcing.crawling.ledger.runs import CLAIM_S, Run
 from sourcing.crawling.ledger.schema import STATES, Outcome, Task, Validators
 from sourcing.crawling.ledger.tallies import ASKED, Tallies, Tally
 
 __all__ = [
     "ASKED",
+    "CLAIM_S",
     "LEDGER_FILE",
     "STATES",
     "Census",

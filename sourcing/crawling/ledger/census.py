@@ -42,14 +42,24 @@ class Census:
         return None if row is None else float(row[0])
 
     def waiting_hosts(self, sources: Collection[str]) -> dict[str, float]:
-        """Hosts with something to ask → until when they are paused; a thousand at most."""
+        """Hosts with something to ask → until when they are paused."""
         rows = self._db.execute(
             "SELECT DISTINCT q.host, coalesce(h.paused_until, 0) FROM counts c JOIN queues q ON q.id = c.queue"
             " LEFT JOIN hosts h ON h.host = q.host WHERE c.state = 0"
-            f" AND q.source IN ({','.join('?' * len(sources))}) LIMIT 1000",
+            f" AND q.source IN ({','.join('?' * len(sources))})",
             (*sources,),
         )
         return {host: float(until) for host, until in rows}
+
+    def paused_tasks(self, now: float) -> list[tuple[str, float, int]]:
+        """Paused hosts with something to ask, until when, and how many tasks; those with most tasks first."""
+        rows = self._db.execute(
+            "SELECT q.host, h.paused_until, sum(c.n) FROM queues q JOIN hosts h ON h.host = q.host"
+            " JOIN counts c ON c.queue = q.id AND c.state IN (0, 5) WHERE h.paused_until > ?"
+            " GROUP BY q.host ORDER BY sum(c.n) DESC, q.host",
+            (now,),
+        )
+        return [(host, float(until), int(n)) for host, until, n in rows]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Source → state → number of tasks; every state is there."""

@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from w3lib.url import canonicalize_url
 
@@ -35,7 +34,8 @@ from sourcing.crawling.ledger.schema import (
     connect,
 )
 from sourcing.crawling.ledger.tallies import Tallies
-from sourcing.crawling.redaction import strip_secrets
+from sourcing.crawling.politeness import host_of
+from sourcing.crawling.redaction import strip_header_secrets, strip_secrets
 from sourcing.crawling.sources.base import TaskSpec
 from sourcing.errors import InputError
 
@@ -47,8 +47,12 @@ _QUEUES_AT_A_TIME = 128
 _KNOWN_QUEUES = 50_000
 _TASK = (
     "t.priority, t.seq, hex(t.key), t.url, t.kind, t.track_id, t.attempts,"
-    " t.etag, t.last_modified, t.body_sha256, t.found_at"
+    " t.onward, t.hops, t.etag, t.last_modified, t.body_sha256, t.found_at"
 )
+#: A task that redirects sent to another host goes back to where it came from.
+_HOME = "queue = coalesce(home, queue), home = NULL, onward = NULL, hops = 0"
+_SHOWN_CHARS = 300
+_INSERT = "INSERT OR IGNORE INTO tasks (key, queue, url, kind, track_id, parent, priority) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def task_key(source: str, url: str) -> str:
@@ -93,35 +97,47 @@ class Ledger:
     def add(self, specs: Iterable[TaskSpec], *, cursor: tuple[str, int] | None = None) -> int:
         """Add tasks, ignoring those already known; returns how many were new. Reads `specs` lazily.
 
+        One whose URL is none, as a page may have it, is added as failed.
         `cursor` (name, position) is noted with the last of them: a feed that is cut off goes on from there.
         """
         new = 0
-        rows = (self._row(spec) for spec in specs)
-        while chunk := list(itertools.islice(rows, _ADD_GROUP)):
+        stream = iter(specs)
+        while chunk := list(itertools.islice(stream, _ADD_GROUP)):
             with self.group():
-                new += self._db.executemany(
-                    "INSERT OR IGNORE INTO tasks (key, queue, url, kind, track_id, parent, priority)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    chunk,
-                ).rowcount
+                rows = [row for spec in chunk if (row := self._usable_row(spec)) is not None]
+                new += self._db.executemany(_INSERT, rows).rowcount
         if cursor is not None:
             self._db.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", cursor)
         return new
 
     def refuse(self, spec: TaskSpec, reason: str, finding: str) -> None:
-        """Add a task that cannot be asked, as failed."""
+        """Add a task that cannot be asked, as failed; of a long or unprintable URL an excerpt is kept."""
+        ((_, url),) = strip_header_secrets([("", spec.url)])
+        digest = hashlib.sha256(f"{spec.source}\n{url}".encode("utf-8", "surrogatepass")).digest()
+        excerpt = url[:_SHOWN_CHARS].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        if len(url) > _SHOWN_CHARS:
+            excerpt += f"… ({len(url)} characters, sha256 {digest.hex()[:12]})"
         with self.group():
-            if self.add([spec]):
-                self.failed(task_key(spec.source, spec.url), reason, finding=finding)
+            row = (digest[:16], self._queue(spec.source, ""), excerpt, spec.kind, None, None, spec.priority)
+            if self._db.execute(_INSERT, row).rowcount:
+                finding = finding.encode("utf-8", "backslashreplace").decode()
+                self.failed(digest[:16].hex(), reason, finding=finding)
 
     def cursor(self, name: str) -> int:
         """How far the feed of this name has come; 0 at its beginning."""
         row = self._db.execute("SELECT position FROM cursors WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
+    def _usable_row(self, spec: TaskSpec) -> tuple[Any, ...] | None:
+        try:
+            return self._row(spec)
+        except ValueError as error:  # no URL, or one with characters that do not encode
+            self.refuse(spec, "url_unusable", f"not a URL ({error})")
+            return None
+
     def _row(self, spec: TaskSpec) -> tuple[Any, ...]:
         url = strip_secrets(spec.url)
-        queue = self._queue(spec.source, urlsplit(url).netloc.lower())
+        queue = self._queue(spec.source, host_of(url))
         key = bytes.fromhex(task_key(spec.source, url))
         parent = bytes.fromhex(spec.parent_key) if spec.parent_key else None
         return (key, queue, url, spec.kind, spec.track_id, parent, spec.priority)
@@ -177,15 +193,15 @@ class Ledger:
 
     def _open_queues(self, now: float) -> Iterator[tuple[int, str, str]]:
         """Queues with something to ask, from the one after the last served, once around."""
-        start = self._turn
+        start, living = self._turn, self.run.living()
         for low, high in ((start, sys.maxsize), (-1, start)):
             while rows := self._db.execute(
                 "SELECT q.id, q.source, q.host FROM counts c JOIN queues q ON q.id = c.queue"
                 " LEFT JOIN hosts h ON h.host = q.host"
-                " WHERE c.state = 0 AND c.queue > ? AND c.queue <= ?"
-                " AND (h.owner IS NULL OR h.owner = ? OR h.claimed_until < ?) AND coalesce(h.paused_until, 0) <= ?"
-                " ORDER BY c.queue LIMIT ?",
-                (low, high, self.run.owner, now, now, _QUEUES_AT_A_TIME),
+                " WHERE c.state = 0 AND c.queue > ? AND c.queue <= ? AND (h.owner IS NULL OR h.owner = ?"
+                f" OR (h.claimed_until < ? AND h.owner NOT IN ({','.join('?' * len(living))})))"
+                " AND coalesce(h.paused_until, 0) <= ? ORDER BY c.queue LIMIT ?",
+                (low, high, self.run.owner, now, *living, now, _QUEUES_AT_A_TIME),
             ).fetchall():
                 yield from rows
                 low = rows[-1][0]
@@ -205,7 +221,7 @@ class Ledger:
         """Fetched; a `reason` says why its page object could not be asked for follow-ups."""
         known = known or Validators()
         self._db.execute(
-            "UPDATE tasks SET state = 2, attempts = attempts + 1, reason = ?, finding = ?, next_at = 0,"
+            f"UPDATE tasks SET state = 2, {_HOME}, attempts = attempts + 1, reason = ?, finding = ?, next_at = 0,"
             " http_status = ?, lease_until = NULL, owner = NULL, fetched_at = ?, etag = ?, last_modified = ?,"
             " body_sha256 = ?, found_at = nullif(?, url) WHERE key = ?",
             (
@@ -241,6 +257,15 @@ class Ledger:
             (LATER if until else PENDING, until, reason or None, bytes.fromhex(key), LEASED),
         )
 
+    def moved(self, key: str, source: str, url: str, until: float = 0.0) -> None:
+        """Pending again at another address, from `until` on: a redirect led there, and its host is asked next."""
+        url = strip_secrets(url)
+        self._db.execute(
+            "UPDATE tasks SET home = coalesce(home, queue), queue = ?, onward = ?, hops = hops + 1, state = ?,"
+            " next_at = ?, reason = 'redirected', lease_until = NULL, owner = NULL WHERE key = ? AND state = ?",
+            (self._queue(source, host_of(url)), url, LATER if until else PENDING, until, bytes.fromhex(key), LEASED),
+        )
+
     def _settle(
         self,
         key: str,
@@ -253,17 +278,26 @@ class Ledger:
     ) -> None:
         # A fetched task stays fetched: its response is durable, whatever a late loser reports.
         self._db.execute(
-            "UPDATE tasks SET state = ?, attempts = attempts + 1, reason = ?, finding = ?, next_at = ?,"
-            " http_status = ?, lease_until = NULL, owner = NULL WHERE key = ? AND state <> ?",
+            f"UPDATE tasks SET state = ?, {'' if state == LATER else _HOME + ','} attempts = attempts + 1, reason = ?,"
+            " finding = ?, next_at = ?, http_status = ?, lease_until = NULL, owner = NULL WHERE key = ? AND state <> ?",
             (state, reason, finding, next_at, http_status, bytes.fromhex(key), FETCHED),
         )
 
     # --- back to pending ---
 
+    def renew(self, now: float, lease_s: float) -> None:
+        """Renew the leases of this process: it is there, however long its tasks wait for their turn."""
+        self._db.execute(
+            "UPDATE tasks SET lease_until = ? WHERE state = 1 AND owner = ?", (now + lease_s, self.run.owner)
+        )
+
     def release_expired(self, now: float) -> int:
-        """Tasks whose lease ran out become pending again; returns how many."""
+        """Tasks whose lease ran out become pending again, but for those of other living processes; how many."""
+        living = self.run.living()
         cursor = self._db.execute(
-            "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND lease_until <= ?", (now,)
+            "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND lease_until <= ?"
+            f" AND owner NOT IN ({','.join('?' * len(living))})",
+            (now, *living),
         )
         return cursor.rowcount
 
@@ -290,17 +324,32 @@ class Ledger:
     def retry(self, whys: Collection[str], sources: Collection[str]) -> int:
         """Tasks of these sources lost for one of `whys` become pending again, as if never tried; returns how many.
 
+        So do those put off for one of them, which would be asked again by themselves, but later.
         A why is a reason, or "failed" or "denied" for every task in that state.
         """
         queues, reasons = (",".join("?" * len(names)) for names in (sources, whys))
         states = [FAILED if why == "failed" else DENIED for why in whys if why in ("failed", "denied")]
-        cursor = self._db.execute(
-            "UPDATE tasks SET state = 0, next_at = 0, attempts = 0 WHERE state IN (3, 4)"
-            f" AND (reason IN ({reasons}) OR state IN ({','.join('?' * len(states))}))"
-            f" AND queue IN (SELECT id FROM queues WHERE source IN ({queues}))",
-            (*whys, *states, *sources),
-        )
-        return cursor.rowcount
+        n = 0
+        for some in ("state IN (3, 4)", "state = 5"):  # each has an index of its own
+            n += self._db.execute(
+                f"UPDATE tasks SET state = 0, {_HOME}, next_at = 0, attempts = 0 WHERE {some}"
+                f" AND (reason IN ({reasons}) OR state IN ({','.join('?' * len(states))}))"
+                f" AND queue IN (SELECT id FROM queues WHERE source IN ({queues}))",
+                (*whys, *states, *sources),
+            ).rowcount
+        return n
+
+    # --- what sites say for all their pages ---
+
+    def site_file(self, url: str) -> tuple[int, bytes, float] | None:
+        """Status, body and time of a site's own file that an earlier turn at a slow host went into."""
+        row: tuple[int, bytes, float] | None = self._db.execute(
+            "SELECT status, body, fetched_at FROM site_files WHERE url = ?", (url,)
+        ).fetchone()
+        return row
+
+    def keep_site_file(self, url: str, status: int, body: bytes, now: float) -> None:
+        self._db.execute("INSERT OR REPLACE INTO site_files VALUES (?, ?, ?, ?)", (url, status, body, now))
 
     # --- what of the WARC files is taken account of ---
 
@@ -314,5 +363,6 @@ class Ledger:
 
 
 def _task(row: tuple[Any, ...], source: str, host: str) -> Task:
-    priority, seq, key, url, kind, track_id, attempts, *known = row
-    return Task(priority, seq, key.lower(), source, url, host, kind, track_id, attempts, Validators(*known))
+    priority, seq, key, url, kind, track_id, attempts, onward, hops, *known = row
+    validators = Validators(*known)
+    return Task(priority, seq, key.lower(), source, url, host, kind, track_id, attempts, validators, onward, hops)

@@ -1,8 +1,9 @@
 """Runs: the crawl processes that share a ledger, which hosts each of them asks, and what a dead one leaves behind.
 
 A host belongs to one process at a time, so that its rate, its pauses and its robots file are one process's
-business. One that has fewer hosts than another wishes for some of its, and gets them once nothing is in flight
-there. Every process holds a lock file of its own that any death frees; who can take it may bury the dead.
+business; no living process loses one, it gives idle ones back by itself. One that has fewer hosts than another
+wishes for some of its, and gets them once nothing is in flight there. Every process holds a lock file of its own
+that any death frees; who can take it may bury the dead.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sourcing.store.presence import Presence
 
 __all__ = ["CLAIM_S", "Run"]
 
-CLAIM_S = 30.0  # a host that its process has not renewed for so long may be taken by another
+CLAIM_S = 30.0  # a host not asked for so long is given back, and taken from a process that is not alive
 _WISH_S = 5.0  # a wish that is not repeated for so long is forgotten
 _WORTH_MOVING = 16  # tasks: fewer are done before a host has changed hands
 _HOSTS_COMPARED = 1000
@@ -46,6 +47,10 @@ class Run:
     def dead(self) -> list[str]:
         """Those among the others whose process is gone: their lock is free."""
         return [owner for owner in self.others() if self._presence.is_dead(owner)]
+
+    def living(self) -> list[str]:
+        """Those among the others whose process is there."""
+        return [owner for owner in self.others() if not self._presence.is_dead(owner)]
 
     def forget(self, owner: str) -> None:
         """Release what a process held: leased tasks are pending again, its hosts free."""
@@ -101,13 +106,28 @@ class Run:
     def holds_hosts(self) -> bool:
         return bool(self._claims)
 
-    def keep(self, active: Collection[str], now: float) -> None:
-        """Renew the claims of `active` hosts; the others run out by themselves."""
-        for host, until in list(self._claims.items()):
-            if host in active:
+    def take(self, host: str, now: float) -> float:
+        """Claim a host on which no task was leased; 0 when it is ours, else when to try again."""
+        if self._claims.get(host, 0.0) > now:
+            return 0.0
+        row = self._db.execute(
+            "SELECT owner, claimed_until, paused_until FROM hosts WHERE host = ?", (host,)
+        ).fetchone()
+        owner, claimed_until, paused_until = row or (None, 0.0, 0.0)
+        if owner not in (None, self.owner) and (claimed_until >= now or owner in self.living()):
+            self._db.execute("INSERT OR REPLACE INTO wishes VALUES (?, ?, ?)", (host, self.owner, now + _WISH_S))
+            return now + 1.0
+        if paused_until > now:
+            return float(paused_until)
+        self.claim(host, now)
+        return 0.0
+
+    def keep(self, active: Collection[str], now: float) -> list[str]:
+        """Renew the claims of `active` hosts; returns others that were idle for long, to be given up."""
+        for host in active:
+            if host in self._claims:
                 self.claim(host, now)
-            elif until < now:
-                del self._claims[host]
+        return [host for host, until in self._claims.items() if until < now and host not in active]
 
     def rest(self) -> None:
         """Give back every host: nothing is in flight, and others may have work there."""
@@ -115,10 +135,16 @@ class Run:
             self._claims.clear()
             self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (self.owner,))
 
-    def pause(self, host: str, until: float) -> None:
-        """Nobody asks this host before `until`, in this run or the next."""
+    def pause(self, host: str, until: float, delay_s: float = 0.0) -> None:
+        """Nobody asks this host before `until`, in this run or the next; `delay_s` is the distance it is asked at."""
         self._db.execute(
-            "INSERT INTO hosts (host, paused_until) VALUES (?, ?)"
-            " ON CONFLICT DO UPDATE SET paused_until = max(paused_until, excluded.paused_until)",
-            (host, until),
+            "INSERT INTO hosts (host, paused_until, delay_s) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET paused_until = max(paused_until, excluded.paused_until),"
+            " delay_s = iif(excluded.delay_s > 0, excluded.delay_s, delay_s)",
+            (host, until, delay_s),
         )
+
+    def delay_s(self, host: str) -> float:
+        """The distance between requests that the process which asked this host last kept; 0 when it is not known."""
+        row = self._db.execute("SELECT delay_s FROM hosts WHERE host = ?", (host,)).fetchone()
+        return float(row[0]) if row else 0.0

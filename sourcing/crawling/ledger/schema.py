@@ -76,10 +76,21 @@ CREATE TABLE IF NOT EXISTS minutes (
     PRIMARY KEY (source, minute, outcome)
 ) WITHOUT ROWID;
 """
-# Came later, and a ledger without it is none the worse: no reason for another layout.
-_WISHES = (
-    "CREATE TABLE IF NOT EXISTS wishes (host TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID"
-)
+# Came later, and a ledger without them is none the worse: no reason for another layout.
+_LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS wishes (
+    host TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS site_files (
+    url TEXT PRIMARY KEY, status INTEGER NOT NULL, body BLOB NOT NULL, fetched_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+#: Where a redirect sent a task: the address to ask next, how many redirects it took, and the queue the task came from;
+#: of a host, the distance between requests that its last process kept.
+_LATER_COLUMNS = {
+    "tasks": {"onward": "TEXT", "hops": "INTEGER NOT NULL DEFAULT 0", "home": "INTEGER"},
+    "hosts": {"delay_s": "REAL NOT NULL DEFAULT 0"},
+}
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,13 @@ class Task:
     track_id: str | None
     attempts: int
     known: Validators = Validators()  # empty before the first answer
+    onward: str | None = None  # where redirects to other hosts led so far
+    hops: int = 0
+
+    @property
+    def address(self) -> str:
+        """The URL to ask: the task's own, or the one it was sent on to."""
+        return self.onward or self.url
 
 
 @dataclass(frozen=True)
@@ -139,5 +157,10 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     elif found != _VERSION:
         db.close()
         raise ValueError(f"layout {found}, this version reads layout {_VERSION}")
-    db.execute(_WISHES)
+    db.executescript(_LATER_TABLES)
+    for table, later in _LATER_COLUMNS.items():
+        columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        for name, declaration in later.items():
+            if name not in columns:
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {declaration}")
     return db

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sourcing.crawling.sources.base import Captured, DumpRecord, Key, Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import (
+    Captured,
+    DumpRecord,
+    ErrorRules,
+    Key,
+    Lead,
+    Page,
+    PageError,
+    Source,
+    TaskSpec,
+)
 
 if TYPE_CHECKING:
     from sourcing.settings import SourceSettings
@@ -18,6 +28,7 @@ __all__ = [
     "SOURCES",
     "Captured",
     "DumpRecord",
+    "ErrorRules",
     "Key",
     "Lead",
     "Page",

@@ -11,19 +11,24 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
+
+from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
     "SHIP_CLASSES",
     "Captured",
     "DumpRecord",
+    "ErrorRules",
     "Key",
     "Lead",
     "Page",
     "PageError",
     "Source",
+    "Standing",
     "TaskSpec",
     "nothing_to_ask",
 ]
@@ -81,6 +86,15 @@ class Captured:
         return self.headers.get(name.lower(), "")
 
 
+class Standing(IntEnum):
+    """How a record states the facts of what it is about; of one thing the higher goes before the lower."""
+
+    PROSE = 0  # in sentences
+    INFOBOX = 1
+    ITEM_OF_UNKNOWN_KIND = 2  # states performer and date, but not what it is
+    ITEM = 3
+
+
 @dataclass(frozen=True)
 class DumpRecord:
     """One record of a published dump or data set, in the shape the page object of `kind` reads."""
@@ -111,9 +125,10 @@ class Page:
     def documents(self) -> list[dict[str, Any]]:
         """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
 
-        Three keys are no columns: `record_id`, what names the record at its source (the URL when left out),
-        `licences`, a mapping like the declaration's, for licences the page itself states, and `tracks`, the
-        tracklist of a release, by which an import sees whether it is about the catalogue.
+        Some keys are no columns: `record_id`, what names the record at its source (the URL when left out),
+        `licences`, column → what the page itself states as its licence, by id, address or words, `tracks`, the
+        tracklist of a release, by which an import sees whether it is about the catalogue, and `subjects` with
+        `standing`, names that other records of the same thing have too, and how well this one states its facts.
         """
         return []
 
@@ -150,6 +165,27 @@ class Key:
 
 
 @dataclass(frozen=True)
+class ErrorRules:
+    """How an API's answers say "later", "no" or "gone": see `error_answers`, which reads them.
+
+    `codes` and `message` are paths into the JSON object ("error.code"). Of `rules`, (pattern, meaning, reason), the
+    first counts whose pattern is found in a code; an error that none of them knows is gone, an `api_error`.
+    """
+
+    codes: tuple[str, ...]
+    rules: tuple[tuple[str, str, str], ...]
+    message: str = ""
+    hint: bytes = rb'"error"'  # bodies without this pattern are no errors, and are not parsed
+
+    def meaning_of(self, codes: Iterable[str]) -> tuple[str, str]:
+        """Meaning and reason of these codes."""
+        for pattern, meaning, reason in self.rules:
+            if any(re.search(pattern, code, re.IGNORECASE) for code in codes):
+                return meaning, reason
+        return "gone", "api_error"
+
+
+@dataclass(frozen=True)
 class Source:
     """A source's declaration: who it is, how hard it may be asked, and the licence of every field."""
 
@@ -177,8 +213,8 @@ class Source:
     #: Page that lets programs use these endpoints whatever robots.txt tells page crawlers (Wikipedia's disallows
     #: /w/, where its API lives): Disallow is then noted, not obeyed; Crawl-delay and a 5xx robots.txt still are.
     api_terms: str | None = None
-    #: Pattern at the start of a body that means "too much", for an API that says so with status 200.
-    too_much: str = ""
+    #: How the API says in a body that an answer is none, also with status 200.
+    errors: ErrorRules | None = None
     #: Records of a dump or data set on disk, streamed; the same page objects read them.
     read_dump: Callable[[Path], Iterator[DumpRecord]] | None = None
 
@@ -189,11 +225,13 @@ class Source:
         raise PageError("kind_unknown", f"{self.name} has no page object for {kind!r}")
 
     def licence_for(self, column: str, stated: Mapping[str, str]) -> str:
-        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared."""
-        for licences in (stated, self.licences):
-            if licence := licences.get(column) or licences.get("*"):
-                return licence
-        return "unknown"
+        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared.
+
+        A statement that is no licence with an SPDX id is 'unknown', whatever is declared.
+        """
+        if statement := stated.get(column) or stated.get("*"):
+            return spdx_of(statement)
+        return self.licences.get(column) or self.licences.get("*") or UNKNOWN
 
     def url_of(self, language: str = "") -> str:
         """Scheme and host to ask, in one language's edition."""

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from sourcing.crawling.dumps import read_discogs_xml
-from sourcing.crawling.sources.base import Key, Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Key, Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import (
     as_int,
     as_list,
@@ -188,6 +188,16 @@ SOURCE = Source(
     tasks=tasks,
     asks={"release": _release_url, "master": _master_url},
     pages=(ReleasePage, MasterPage, SearchPage),
+    errors=ErrorRules(
+        codes=("message",),
+        hint=rb'"message"',
+        rules=(
+            (r"too quickly|too many|rate limit|slow down", "later", "rate_exceeded"),
+            (r"try again|time.?out|timed out|unavailable|server error|query time", "later", "service_failed"),
+            (r"must authenticate|invalid (?:consumer|token|credential)", "no", "key_refused"),
+            (r"not found|deleted", "gone", "not_found"),
+        ),
+    ),
     key=Key(env="DISCOGS_TOKEN", header="Authorization", template="Discogs token={key}"),
     headers={"Accept": "application/json"},
     api_terms="https://www.discogs.com/developers",

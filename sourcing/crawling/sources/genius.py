@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Key, Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Key, Lead, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, plausible
 from sourcing.crawling.sources.reading import as_int, as_list, as_object, clean, first_sentences, read_json, year_of
 
@@ -137,6 +137,17 @@ SOURCE = Source(
     tasks=tasks,
     asks={"song": _song_url},
     pages=(SearchPage, SongPage),
+    errors=ErrorRules(
+        codes=("meta.status", "error"),
+        message="meta.message",
+        hint=rb'"error"|"status"\s*:\s*[345]',
+        rules=(
+            (r"^429$", "later", "rate_exceeded"),
+            (r"^5\d\d$", "later", "service_failed"),
+            (r"^401$|token|unauthori[sz]ed", "no", "key_refused"),
+            (r"^404$", "gone", "not_found"),
+        ),
+    ),
     key=Key("GENIUS_ACCESS_TOKEN", header="Authorization", template="Bearer {key}"),
     headers={"Accept": "application/json"},
     acknowledgement=(

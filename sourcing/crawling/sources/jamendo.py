@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Key, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Key, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, plausible
 from sourcing.crawling.sources.reading import as_int, as_list, as_object, clean, licence_of, read_json, tags_of, year_of
 
@@ -153,5 +153,14 @@ SOURCE = Source(
     daily_cap=1000,  # a free client id is granted about 35,000 requests a month
     key=Key("JAMENDO_CLIENT_ID", parameter="client_id"),
     headers={"Accept": "application/json"},
+    errors=ErrorRules(  # https://developer.jamendo.com/v3.0/response-codes
+        codes=("headers.code",),
+        hint=rb'"code"\s*:\s*"?-?[1-9]',
+        rules=(
+            (r"^6$", "later", "rate_exceeded"),
+            (r"^1$", "later", "service_failed"),
+            (r"^(?:5|10|11|12|13)$", "no", "key_refused"),
+        ),
+    ),
     api_terms="https://developer.jamendo.com/v3.0",
 )

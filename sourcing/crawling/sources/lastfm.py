@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
-from sourcing.crawling.sources.base import Key, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Key, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.reading import (
     as_int,
     as_list,
@@ -190,6 +190,15 @@ SOURCE = Source(
     storage_cap_mb=100.0,  # the terms' "reasonable usage cap"
     key=Key(env="LASTFM_API_KEY", parameter="api_key"),
     headers={"Accept": "application/json"},
-    too_much=r'^\s*\{"error"\s*:\s*29\b',
+    errors=ErrorRules(  # https://www.last.fm/api/errorcodes
+        codes=("error",),
+        message="message",
+        rules=(
+            (r"^29$", "later", "rate_exceeded"),
+            (r"^(?:8|11|16)$", "later", "service_failed"),
+            (r"^(?:4|10|26)$", "no", "key_refused"),
+            (r"^6$", "gone", "not_found"),
+        ),
+    ),
     api_terms="https://www.last.fm/api",
 )

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.musicbrainz import MBID
 from sourcing.crawling.sources.reading import (
     as_int,
@@ -95,6 +95,15 @@ SOURCE = Source(
     tasks=tasks,
     asks={"recording": _recording_url},
     pages=(RecordingPage,),
+    errors=ErrorRules(
+        codes=("code", "error"),
+        rules=(
+            (r"^429$|rate limit|too many", "later", "rate_exceeded"),
+            (r"^5\d\d$|try again|time.?out|timed out|unavailable|server error", "later", "service_failed"),
+            (r"^401$|authorization token", "no", "key_refused"),
+            (r"^404$|not found", "gone", "not_found"),
+        ),
+    ),
     headers={"Accept": "application/json"},
     api_terms="https://listenbrainz.readthedocs.io/en/latest/users/api/index.html",
 )

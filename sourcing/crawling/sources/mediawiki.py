@@ -7,12 +7,31 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Page, PageError
+from sourcing.crawling.sources.base import ErrorRules, Page, PageError
 from sourcing.crawling.sources.reading import read_json
 
-__all__ = ["API_ETIQUETTE", "QID", "VARIANTS", "api_answer", "api_url", "edition_of"]
+__all__ = ["API_ERRORS", "API_ETIQUETTE", "QID", "VARIANTS", "api_answer", "api_url", "edition_of"]
 
 API_ETIQUETTE = "https://www.mediawiki.org/wiki/API:Etiquette"
+#: https://www.mediawiki.org/wiki/API:Errors_and_warnings
+API_ERRORS = ErrorRules(
+    codes=("error.code", "errors"),
+    message="error.info",
+    hint=rb'"errors?"',
+    rules=(
+        ("^maxlag$", "later", "maxlag"),
+        ("^ratelimited$|too.?many.?requests", "later", "ratelimited"),
+        ("^readonly$", "later", "readonly"),
+        ("^internal_api_error", "later", "internal_api_error"),
+        (
+            "internalerror|time.?out|timed.?out|too.?busy|backend.?error|pool.?(?:error|queue)",
+            "later",
+            "service_failed",
+        ),
+        ("^(?:auto|global)?-?block|^readapidenied$", "no", "blocked"),
+        ("^missingtitle$|^nosuch|^no-such-entity$", "gone", "not_found"),
+    ),
+)
 QID = re.compile(r"Q[1-9]\d*")
 #: How the Chinese edition can be asked to write → BCP 47 tag of what comes back.
 VARIANTS = {

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Key, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import ErrorRules, Key, Page, PageError, Source, TaskSpec
 from sourcing.crawling.sources.hits import asked_in, names_phrase
 from sourcing.crawling.sources.reading import clean, first_sentences, read_json, tags_of, year_of
 
@@ -144,6 +144,16 @@ SOURCE = Source(
     tasks=tasks,
     asks={"thread": _thread_url},
     pages=(SearchPage, ThreadPage),
+    errors=ErrorRules(
+        codes=("error",),
+        message="message",
+        rules=(
+            (r"^429$", "later", "rate_exceeded"),
+            (r"^5\d\d$", "later", "service_failed"),
+            (r"^40[13]$|token", "no", "key_refused"),
+            (r"^404$", "gone", "not_found"),
+        ),
+    ),
     key=Key("REDDIT_ACCESS_TOKEN", header="Authorization", template="Bearer {key}"),
     headers={"Accept": "application/json"},
     acknowledgement=(
