@@ -43,6 +43,7 @@ from sourcing.crawling.politeness import (
 )
 from sourcing.crawling.slots import PacedSlot
 from sourcing.crawling.wellknown import WELL_KNOWN, SiteSignals, read_site_signals
+from sourcing.redactor import redact
 from sourcing.store.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Politeness:
 
     async def process_request(self, request: Request) -> None:
         if why := unusable_url(request.url):
-            raise Refused("url_unusable", f"{request.url[:200]}: {why}")
+            raise Refused("url_unusable", f"{redact(request.url)[:200]}: {why}")
         parts = urlsplit(request.url)
         if not self.spider.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
             raise Refused("private_host", why)
@@ -323,7 +324,7 @@ class _GuardedResolver(AbstractResolver):
 
 def failure_told(error: BaseException) -> str:
     """What the error says, without the address in memory of the TLS settings that some name."""
-    return re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error))[:200]
+    return redact(re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error)))[:200]
 
 
 def name_failure(error: BaseException) -> tuple[str, bool]:

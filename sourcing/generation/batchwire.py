@@ -19,7 +19,8 @@ from sourcing.errors import CrossmusimError, UpstreamError, UsageError
 from sourcing.generation.batchfiles import CHAT_URL, CutShort, json_lines
 from sourcing.generation.connection import CONNECT_TIMEOUT_S
 from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.ratelimits import read_limits
+from sourcing.redactor import know, redact
+from sourcing.store.retry_after import retry_after_s
 
 __all__ = ["ENDED", "BatchRefused", "BatchSeen", "BatchWire", "NotThere", "require_batches"]
 
@@ -87,6 +88,7 @@ class BatchWire:
     ) -> None:
         """`look_again_s` is how long a batch may take from being made to being listed."""
         require_batches(endpoint)
+        know(endpoint.api_key)  # should the server ever echo it
         self._endpoint, self._timeout_s, self._look_again_s = endpoint, timeout_s, look_again_s
         self._max_attempts, self._backoff_s, self._sleep = max_attempts, backoff_s, sleep
 
@@ -170,14 +172,9 @@ class BatchWire:
 
         def download(_: bool) -> T:
             with self._client.files.with_streaming_response.content(file_id) as response:
-                return take(self._clean(json_lines(response.iter_bytes())))
+                return take(json_lines(response.iter_bytes()))
 
         return self._ask("send the file", download, file_id)
-
-    def _clean(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        """The lines without our own key, should a server ever echo it."""
-        secret = (self._endpoint.api_key or "").encode()
-        return (line.replace(secret, b"[key]") for line in lines) if len(secret) >= 8 else lines
 
     def _listed_file(self, name: str, size: int) -> str | None:
         for entry in _pages(self._client.files.list(purpose="batch")):
@@ -245,9 +242,7 @@ class BatchWire:
     def _plain(self, error: Exception) -> str:
         text = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
         cause = error.__cause__
-        text = f"{text} {cause}" if isinstance(error, openai.APIConnectionError) and cause else text
-        secret = self._endpoint.api_key or ""
-        return (text.replace(secret, "[key]") if len(secret) >= 8 else text)[:300]
+        return redact(f"{text} {cause}" if isinstance(error, openai.APIConnectionError) and cause else text)[:300]
 
 
 _OTHER_KEY = "use the key it was submitted with; `crossmusim generate batch cancel` gives it up"
@@ -277,12 +272,12 @@ def _passes(error: BaseException) -> bool:
 
 
 def _pause_asked_s(error: openai.APIStatusError) -> float | None:
-    return read_limits(error.response.headers, now=time.time()).retry_after_s
+    return retry_after_s(error.response.headers, now=time.time())
 
 
 def _is(answer: object, kind: type[T]) -> T:
     if not isinstance(answer, kind) or not getattr(answer, "id", None):
-        raise _Odd(f"it answered with {str(answer)[:80]!r}")
+        raise _Odd(f"it answered with {redact(str(answer))[:80]!r}")
     return answer
 
 
@@ -291,7 +286,7 @@ def _pages(page: Any) -> Iterator[Any]:
     first: set[str] = set()
     while True:
         if not isinstance(page, SyncCursorPage) or not isinstance(page.data, list):
-            raise _Odd(f"it answered with {str(page)[:80]!r}")
+            raise _Odd(f"it answered with {redact(str(page))[:80]!r}")
         if not page.data or page.data[0].id in first:
             return
         first.add(page.data[0].id)
@@ -310,6 +305,6 @@ def _seen(batch: Batch) -> BatchSeen:
         status=str(batch.status),
         output_file=batch.output_file_id or None,
         error_file=batch.error_file_id or None,
-        error=" ".join(said)[:500],
+        error=redact(" ".join(said))[:500],
         counts=None if counts is None else (counts.total or 0, counts.completed or 0, counts.failed or 0),
     )

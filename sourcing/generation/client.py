@@ -27,6 +27,7 @@ from sourcing.generation.parsed_reply import MAX_REPLY_BYTES, ParsedReply
 from sourcing.generation.ratelimits import read_limits
 from sourcing.generation.server_error import SPENT, read_error_body
 from sourcing.generation.wire import body_bytes
+from sourcing.redactor import know, redact, redact_bytes
 
 __all__ = ["Answer", "CallFailed", "ChatClient", "failure_of"]
 
@@ -91,7 +92,7 @@ class ChatClient:
         assert endpoint.base_url is not None, "start the embedded model first"
         self._endpoint, self._timeout_s, self._concurrency = endpoint, timeout_s, concurrency
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_TIMEOUT_S)
-        self._secret = (endpoint.api_key or "").encode()
+        know(endpoint.api_key)  # should the server ever echo it
 
     async def __aenter__(self) -> ChatClient:
         await self._connect()
@@ -110,7 +111,8 @@ class ChatClient:
     async def move(self, endpoint: Endpoint) -> None:
         """Go on at another address, as of an embedded server that was started anew; calls in flight are given up."""
         await self._connection.openai.close()
-        self._endpoint, self._secret = endpoint, (endpoint.api_key or "").encode()
+        self._endpoint = endpoint
+        know(endpoint.api_key)
         await self._connect()
 
     async def send(self, body: Mapping[str, Any]) -> Answer:
@@ -145,9 +147,9 @@ class ChatClient:
                 while len(received) <= MAX_REPLY_BYTES and (piece := await response.content.readany()):
                     received += piece
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._broken_off(error, status, self._clean(bytes(received))) from None
-        raw = self._clean(bytes(received))
-        headers = self._kept(response.headers)
+            raise self._broken_off(error, status, redact_bytes(bytes(received))) from None
+        raw = redact_bytes(bytes(received))
+        headers = _kept(response.headers)
         if status >= 300:
             raise self._refused(status, headers, raw, response.headers.get("location"))
         return Answer(raw, status, headers)
@@ -155,8 +157,8 @@ class ChatClient:
     def _refused(self, status: int, headers: dict[str, str], raw: bytes, location: str | None) -> CallFailed:
         message, code = read_error_body(raw)
         if status < 400:
-            target = whole_text((location or "nowhere").partition("?")[0])
-            message = f"it sends calls on to {self._clean(target.encode()).decode()}; name that address instead"
+            target = redact(whole_text((location or "nowhere").partition("?")[0]))
+            message = f"it sends calls on to {target}; name that address instead"
         failure = _failure(status, code, headers)
         return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
 
@@ -165,7 +167,7 @@ class ChatClient:
 
         A server answers a call that does not stream when the model has finished: a reply that began was billed.
         """
-        found = self._clean(str(error).encode(errors="replace")).decode()
+        found = redact(str(error))
         if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
             return CallFailed("connection_refused", _connect_finding(error, found), retry=True)
         if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -182,17 +184,17 @@ class ChatClient:
         message = f"the connection broke before the reply was whole ({found}); it will have been billed"
         return CallFailed("reply_cut", message, status, raw=received or None, maybe_answered=True)
 
-    def _clean(self, raw: bytes) -> bytes:
-        """The bytes without our own key, should a server ever echo it."""
-        return raw.replace(self._secret, b"[key]") if len(self._secret) >= 8 else raw
 
-    def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
-        kept = {}
-        for name, value in headers.items():
-            name = name.lower()
-            if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIX):
-                kept[name] = self._clean(value.encode(errors="surrogateescape")).decode(errors="replace")
-        return kept
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """What stands twice is joined by a comma, as RFC 9110 §5.3 has it."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIX):
+            kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    if redact(together := " ".join(kept.values())) != together:
+        kept = {name: redact(value) for name, value in kept.items()}
+    return {name: whole_text(value) for name, value in kept.items()}
 
 
 def failure_of(reply: ParsedReply, answer: Answer) -> CallFailed | None:

@@ -21,6 +21,7 @@ from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_intake import JournalIntake, OpenCall, as_text
 from sourcing.generation.journal_reading import STATES, CallRow, RunState
 from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty
+from sourcing.redactor import redact
 from sourcing.store.turn import Turn
 
 __all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
@@ -147,7 +148,7 @@ class Journal(JournalIntake):
             self._hold_nothing(call_id)
         self._connection.execute(
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
-            (state, error, as_text(at), call_id),
+            (state, redact(error) if error else error, as_text(at), call_id),
         )
 
     def retract(self, call_id: int, state: str, *, outcome: str, at: datetime, scope: str = "", error: str) -> None:

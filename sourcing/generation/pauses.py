@@ -31,7 +31,7 @@ class SharedPause:
     def left_s(self) -> float:
         """Seconds that are left of it; 0.0 for none, or where the file's time is not one that `extend` wrote."""
         try:
-            until = os.stat(self._path).st_mtime
+            until = self._path.stat().st_mtime
         except OSError:
             return 0.0
         left_s = until - self._clock()

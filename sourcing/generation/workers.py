@@ -20,6 +20,7 @@ from sourcing.generation.job import Job, run_job
 from sourcing.generation.journal import Journal
 from sourcing.generation.run import RunResult, frozen_heap
 from sourcing.generation.workerpipe import Asked, PipedCommit, receive, send
+from sourcing.redactor import guarded_output
 from sourcing.store.interrupts import interrupts
 from sourcing.store.presence import Presence
 from sourcing.store.shard import Shard
@@ -130,7 +131,8 @@ def _work(job: Job, pipe: Connection) -> None:
     os.nice(_AFTER_THE_WRITER)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     committing = PipedCommit(pipe)
-    result = run_job(job, committing=committing, on_reply=committing.count_reply)
+    with guarded_output():
+        result = run_job(job, committing=committing, on_reply=committing.count_reply)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is left to be told
         send(pipe, result)
 

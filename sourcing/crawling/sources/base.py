@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
+from sourcing.redactor import know
 from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
@@ -250,6 +251,7 @@ class Source:
         """The URL and headers to send: with the key where one is set and the host is the source's own."""
         headers = dict(self.headers)
         secret = environment.get(self.key.env) if self.key else None
+        know(secret)
         if self.key and secret and self.owns(urlsplit(url).netloc):
             value = self.key.template.format(key=secret)
             if self.key.header:
