@@ -170,9 +170,11 @@ class BatchWire:
     def read(self, file_id: str, take: Callable[[Iterator[bytes]], T]) -> T:
         """What `take` makes of the file's lines, which come as they arrive; it is called anew when they break off."""
 
+        known_ends: set[bytes] = set()
+
         def download(_: bool) -> T:
             with self._client.files.with_streaming_response.content(file_id) as response:
-                return take(json_lines(response.iter_bytes()))
+                return take(json_lines(response.iter_bytes(), known_ends=known_ends))
 
         return self._ask("send the file", download, file_id)
 

@@ -9,6 +9,7 @@ work on one journal: a call is taken by the one whose `sending` comes first.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_intake import JournalIntake, OpenCall, as_text
 from sourcing.generation.journal_reading import STATES, CallRow, RunState
-from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty
+from sourcing.generation.journal_schema import JOURNAL_FILE, ODD_LINES, connect, empty
 from sourcing.redactor import redact
 from sourcing.store.turn import Turn
 
@@ -228,6 +229,14 @@ class Journal(JournalIntake):
             "SELECT reserved_tokens, reserved_nusd, reserved_calls FROM calls WHERE call_id = ?", (call_id,)
         ).fetchone()
         return Reserved(*row)
+
+    def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
+        """Keep what came back in a batch and belongs to no call; the same line is kept once."""
+        self._connection.execute(ODD_LINES)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO odd_lines VALUES (?, ?, ?, ?)",
+            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self._pack(line)),
+        )
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
         """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sourcing.generation.bounded_json import line_of
 from sourcing.generation.budget import Budget
 from sourcing.generation.estimate import Sample
 from sourcing.generation.journal_schema import unpack
@@ -19,6 +20,7 @@ __all__ = ["STATES", "CallRow", "JournalReader", "RunState"]
 
 STATES = ("planned", "sending", "replied", "failed", "unknown")
 
+_SHOWN_CHARS = 500  # of an odd line, among the rejected rows
 # One target may have been asked under several keys (a newer template, a longer document): the one last wanted counts.
 _REPLIES = """
 SELECT place.*, r.prompt_version, r.prompt_hash, e.model FROM (
@@ -80,7 +82,8 @@ class JournalReader:
             "SELECT (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(run_id) FROM runs),"
             " (SELECT SUM(position) FROM runs), (SELECT COUNT(*) FROM wanted), (SELECT COUNT(*) FROM refused)"
         ).fetchone()
-        return [self.journal_id, *sums, self.counts()]
+        odd = [row["key"] for row in self.odd_lines()]
+        return [self.journal_id, *sums, self.counts(), *odd]
 
     def states(self, keys: Iterable[str]) -> dict[str, str]:
         """State of each of these keys that the journal knows."""
@@ -113,6 +116,22 @@ class JournalReader:
             "SELECT request_key, error FROM calls WHERE state = 'replied' AND error IS NOT NULL ORDER BY request_key"
         )
         return [(str(key), str(error)) for key, error in rows]
+
+    def odd_lines(self) -> list[dict[str, str]]:
+        """Lines that came back in batches and belong to no call, as rejected rows."""
+        if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'odd_lines'").fetchone():
+            return []
+        rows = self._connection.execute("SELECT digest, reason, finding, line FROM odd_lines ORDER BY digest")
+        return [
+            {
+                "stage": "generate",
+                "key": f"line {digest[:16]}",
+                "reason": reason,
+                "finding": finding,
+                "row": line_of(unpack(line).decode(errors="replace"), _SHOWN_CHARS),
+            }
+            for digest, reason, finding, line in rows
+        ]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Prompt (id@version, as last wanted) → state → calls."""

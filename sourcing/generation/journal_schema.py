@@ -13,7 +13,7 @@ from backports import zstd
 from sourcing.errors import InputError
 from sourcing.generation import budget
 
-__all__ = ["JOURNAL_FILE", "Packed", "connect", "empty", "packer", "unpack"]
+__all__ = ["JOURNAL_FILE", "ODD_LINES", "Packed", "connect", "empty", "packer", "unpack"]
 
 JOURNAL_FILE = "journal.sqlite3"
 
@@ -73,6 +73,11 @@ CREATE INDEX calls_in_batches ON calls (batch) WHERE batch IS NOT NULL;
 {budget.SCHEMA}
 """
 
+#: Made once there is one: few journals ever have any.
+ODD_LINES = (
+    "CREATE TABLE IF NOT EXISTS odd_lines (digest TEXT PRIMARY KEY, reason TEXT NOT NULL, finding TEXT NOT NULL,"
+    " line BLOB NOT NULL) WITHOUT ROWID"
+)
 _FROM_FORMAT_1 = """
 INSERT INTO endpoints (identity, model) SELECT DISTINCT endpoint, model FROM old_calls ORDER BY 1, 2;
 INSERT INTO runs (run_id, started_at, prompt_id, prompt_version, prompt_hash, endpoint_id, plan)

@@ -62,7 +62,9 @@ def rebuild_descriptions(
     raised = [
         {"stage": "generate", "key": key, "reason": ROW_ERROR, "finding": error} for key, error in journal.row_errors()
     ]
-    workspace.write_rejected("generate", rejected_frame([*journal.refused(), *unanswered, *raised]))
+    workspace.write_rejected(
+        "generate", rejected_frame([*journal.refused(), *journal.odd_lines(), *unanswered, *raised])
+    )
     by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
     numbers = {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
     row_errors = left_out.filter(pl.col("reason") == ROW_ERROR)["finding"].to_list()
