@@ -125,13 +125,14 @@ class Answers:
         answer = read_answer(line)
         self._execute("SAVEPOINT line")
         try:
-            self._take(answer, found, tally, shard)
+            self._take(answer, line, found, tally, shard)
         except (sqlite3.OperationalError, OSError):
             raise
         except Exception as error:
             self._execute("ROLLBACK TO line")
             found.row_errors.append(name_of(error))
-            self._take(replace(answer, outcome=UNREADABLE, message=name_of(error)), found, tally, shard)
+            odd = replace(answer, outcome=UNREADABLE, message=name_of(error))
+            self._take(odd, line, found, tally, shard)
         self._execute("RELEASE line")
 
     def finish(self, shard: Shard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
@@ -150,25 +151,22 @@ class Answers:
                     tally.unknown += 1
             self._shards.move(shard, "collected", error=error or None)
 
-    def _take(self, answer: AnswerLine, found: Lines, tally: Tally, shard: Shard | None) -> None:
+    def _take(self, answer: AnswerLine, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
         custom_id, replied = answer.custom_id, answer.outcome == "replied"
         if not custom_id:
             found.broken += 1
-            self._journal.keep_odd_line(answer.raw or b"", "batch_line_unreadable", answer.message)
+            self._journal.keep_odd_line(line, "batch_line_unreadable", answer.message)
             return
         if custom_id in found.answered or (custom_id in found.missed and not replied):
             found.duplicates += 1
             return
         call = self._execute(_CALL, (custom_id,)).fetchone()
         if call is None:
-            self._journal.keep_odd_line(
-                answer.raw or b"", "batch_line_unknown_call", f"no call is named {custom_id[:80]}"
-            )
+            self._journal.keep_odd_line(line, "batch_line_unknown_call", f"no call is named {custom_id[:80]}")
             found.strangers += 1
             if len(found.named) < _NAMED:
                 found.named.append(custom_id[:80])
             return
-        became = ""
         if call["batch"] is not None:
             shard = self._shards.get(call["batch"])
             became = self._settle(call, answer, self._shards.terms(shard), shard, found, tally)
@@ -181,14 +179,16 @@ class Answers:
             became = self._settle(call, answer, terms, shard, found, tally)
         else:
             found.already += 1
+            if replied or call["state"] == "replied":
+                found.answered.add(custom_id)
+            return
         if missed := found.missed.pop(custom_id, ""):
             setattr(tally, missed, getattr(tally, missed) - 1)
-        if became and became != "replied":
-            found.missed[custom_id] = became
-        else:
+        if became == "replied":
             found.answered.add(custom_id)
-        if became:
-            setattr(tally, became, getattr(tally, became) + 1)
+        else:
+            found.missed[custom_id] = became
+        setattr(tally, became, getattr(tally, became) + 1)
 
     def _terms(self, call: sqlite3.Row, shard: Shard | None) -> Terms:
         """Of the shard it came back for, or of the last one of its run."""

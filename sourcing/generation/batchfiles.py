@@ -122,7 +122,7 @@ def read_answer(line: bytes) -> AnswerLine:
         if len(line) > _MOST_LINE_BYTES:
             raise ValueError(f"it is longer than {_MOST_LINE_BYTES // 10**6} MB")
         said = load_json(line.decode())
-        if not isinstance(said, dict) or not isinstance(said.get("custom_id"), str):
+        if not isinstance(said, dict) or not isinstance(said.get("custom_id") or None, str):
             raise ValueError("it names no call")
     except ValueError as error:
         named = _NAMED_ID.search(line)

@@ -22,12 +22,13 @@ from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_intake import JournalIntake, OpenCall, as_text
 from sourcing.generation.journal_reading import STATES, CallRow, RunState
 from sourcing.generation.journal_schema import JOURNAL_FILE, ODD_LINES, connect, empty
-from sourcing.redactor import redact
+from sourcing.redactor import redact, redact_bytes
 from sourcing.store.turn import Turn
 
 __all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
 
 TAKEN = "taken"  # by another process
+_KEPT_BYTES = 1_000_000  # of an odd line
 IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered and billed"
 
 
@@ -231,7 +232,8 @@ class Journal(JournalIntake):
         return Reserved(*row)
 
     def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
-        """Keep what came back in a batch and belongs to no call; the same line is kept once."""
+        """Keep the beginning of what came back in a batch and belongs to no call; the same line is kept once."""
+        line = redact_bytes(line)[:_KEPT_BYTES]
         self._connection.execute(ODD_LINES)
         self._connection.execute(
             "INSERT OR IGNORE INTO odd_lines VALUES (?, ?, ?, ?)",
