@@ -128,13 +128,16 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
       crossmusim generate merge /mnt/other/mymusic/generation
     """
     from sourcing.generation.journal import Journal
-    from sourcing.generation.merging import merge_journal
+    from sourcing.generation.merging import merge_journal, open_batches
 
     folder = invocation.workspace.generation_dir
     told = {}
     with Journal.open(folder) as journal, invocation.progress("calls merged") as advance:
         for path in journals:
             told[str(path)] = merge_journal(journal, path, on_call=advance)
+            if under_way := open_batches(path):
+                found = f"{path}: {under_way} batches are not collected there, and their calls are unknown here"
+                invocation.note(f"{found}; run `crossmusim generate batch collect` there, then merge again")
     tables = rebuild(invocation)
     lines = [
         f"{path}: {n['calls']} calls, {n['new']} new, {n['answered']} answered only there, {n['both']} answered in both"

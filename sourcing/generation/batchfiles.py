@@ -17,15 +17,16 @@ from sourcing.generation.server_error import read_error
 from sourcing.redactor import redact_bytes
 
 __all__ = [
-    "CHAT_URL", "UNREADABLE", "AnswerLine", "CutLine", "CutShort", "json_lines", "read_answer", "request_line",
-    "writing_whole",
+    "CHAT_URL", "NEVER_BEGUN", "UNREADABLE", "AnswerLine", "CutLine", "CutShort", "json_lines", "read_answer",
+    "request_line", "writing_whole",
 ]  # fmt: skip
 
 CHAT_URL = "/v1/chat/completions"
 UNREADABLE = "line_unreadable"
 
 #: Codes of lines that were never worked on: the batch ended before their turn came.
-_NEVER_BEGUN = {"batch_expired": "expired", "batch_cancelled": "cancelled", "batch_failed": "batch_failed"}
+_ENDED_EARLY = {"batch_expired": "expired", "batch_cancelled": "cancelled", "batch_failed": "batch_failed"}
+NEVER_BEGUN = tuple(_ENDED_EARLY.values())
 _MESSAGE_CHARS = 300
 #: The longest reply that is looked at (`MAX_REPLY_BYTES`), and what stands around it.
 _MOST_LINE_BYTES = 16_000_000
@@ -63,7 +64,7 @@ class AnswerLine:
     @property
     def never_begun(self) -> bool:
         """Whether no model ever saw the call."""
-        return self.outcome in _NEVER_BEGUN.values()
+        return self.outcome in NEVER_BEGUN
 
     @property
     def passing(self) -> bool:
@@ -149,7 +150,7 @@ def _answer(said: dict[str, Any]) -> AnswerLine:
         return AnswerLine(custom_id, "replied", status or 200, raw or b"null", request_id)
     code = error.get("code") if isinstance(error, dict) else None
     code = code if isinstance(code, str) else ""
-    outcome = _NEVER_BEGUN.get(code) or ("error" if status is None or status < 300 else f"http_{status}")
+    outcome = _ENDED_EARLY.get(code) or ("error" if status is None or status < 300 else f"http_{status}")
     raw = raw if raw is not None or not error else _compact(error)
     return AnswerLine(custom_id, outcome, status, raw, request_id, _words(error, body) or code[:_MESSAGE_CHARS])
 

@@ -194,9 +194,9 @@ class Journal(JournalIntake):
         cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
         self._spend(reserved, scope, tokens=tokens, cost_nusd=cost)
         self._connection.execute(
-            "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ? WHERE attempt_id ="
-            " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
-            (input_tokens, output_tokens, cost, call_id),
+            "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ?, counted_tokens = ?"
+            " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (input_tokens, output_tokens, cost, tokens, call_id),
         )
 
     def give_back(self, call_id: int, scope: str) -> None:
@@ -209,6 +209,11 @@ class Journal(JournalIntake):
         """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
         held = self._reserved(call_id)
         self._spend(held, scope, tokens=held.tokens, cost_nusd=held.nusd)
+        self._connection.execute(
+            "UPDATE attempts SET cost_nusd = ?, counted_tokens = ?"
+            " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (held.nusd, held.tokens, call_id),
+        )
         self._hold_nothing(call_id)
 
     def _spend(self, held: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
