@@ -33,6 +33,7 @@ _BLOT = BLOT.encode()
 #: Variables whose names say that they hold a secret; others are known once `know` is told of them.
 _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|CLIENT_ID)$")
 _SHORTEST, _LONG_ENOUGH = 4, 8
+_WIDE = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}
 _UNPACKED_BYTES = 64_000_000
 #: Without one of these a key stands there letter by letter, behind backslashes, packed, or not at all.
 _ESCAPES = (b"%", b"&", b"\0", b"***", b"\\u00", b"\\x")
@@ -83,6 +84,18 @@ class Redactor:
                     data = data.replace(literal, _BLOT)
                 for pattern in compiled:
                     data = pattern.sub(_BLOT, data)
+        return self._wide(data) if b"\0" in data else data
+
+    def _wide(self, data: bytes) -> bytes:
+        """Text of two or four bytes a character, whatever its first bytes call it."""
+        for form, width in _WIDE.items():
+            whole = len(data) - len(data) % width
+            try:
+                text = data[:whole].decode(form, "surrogatepass")
+            except UnicodeDecodeError:
+                continue  # then it is not of this form
+            if "\0" not in text and (clean := self.text(text)) != text:
+                return clean.encode(form, "surrogatepass") + data[whole:]
         return data
 
     def _may_hold(self, data: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 Each character as it is, in either case, percent-encoded, as a JSON, Python or HTML escape, each of these nested in
 another, and all of them mixed. The secret, or anything it is a part of (`user:key`), in base64, plain or of URLs; in
-hexadecimal; in UTF-16; and with only its ends left, as in `sk-ab***********wxyz`.
+hexadecimal; and with only its ends left, as in `sk-ab***********wxyz`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ def without_escapes(data: bytes) -> bytes:
 def hints(secret: str) -> Iterator[bytes]:
     """One of these is in what `without_escapes` makes of data in which the secret stands with no escape but those."""
     data = secret.encode("utf-8", "surrogatepass")
-    yield without_escapes(data)
-    yield data.hex().encode()
+    yield from {without_escapes(data), without_escapes(data.replace(b" ", b"+")), data.hex().encode()}
     for core in _base64_cores(data):
         yield from {core.lower(), core.translate(_OF_URLS).lower()}
 
@@ -49,9 +48,8 @@ def hints(secret: str) -> Iterator[bytes]:
 def literal_spellings(secret: str) -> list[bytes]:
     """Those in which nothing can be escaped."""
     data = secret.encode("utf-8", "surrogatepass")
-    wide = [secret.encode(form, "surrogatepass") for form in ("utf-16-le", "utf-16-be")]
     packed = [core for core in _base64_cores(data) if core.isalnum()]
-    return [*wide, *packed, data.hex().encode(), data.hex().upper().encode()]
+    return [*packed, data.hex().encode(), data.hex().upper().encode()]
 
 
 def patterns(secret: str, *, alone: bool) -> Iterator[re.Pattern[bytes]]:
@@ -90,13 +88,14 @@ def _spelled(part: str, *, any_case: bool) -> str:
 def _ways(character: str) -> Iterator[str]:
     number, utf8 = ord(character), character.encode("utf-8", "surrogatepass")
     yield re.escape(character)
-    yield "".join(f"%{_AGAIN}{_either_case(f'{byte:02x}')}" for byte in utf8)
+    percent = "".join(f"%{_AGAIN}{_either_case(f'{byte:02x}')}" for byte in utf8)
+    yield percent
     names = "".join(f"|{name}?" for name in _ENTITIES.get(character, ()))
     yield rf"&(?:amp;){{0,3}}(?:#0{{0,6}}{number};?|#[xX]0{{0,6}}{_either_case(f'{number:x}')};?{names})"
     for slashes in _SLASHES:
         yield rf"{slashes}(?:u{_either_case(f'{number:04x}')}|x{_either_case(f'{number:02x}')})"
         if not character.isalnum() and character != _BACKSLASH:
-            yield slashes + re.escape(character)
+            yield f"{slashes}(?:{re.escape(character)}|{percent})"
     if character == " ":
         yield r"\+"
 
