@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import html
-import json
 import time
-from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spelled import spellings
 
 from sourcing.errors import UsageError
 from sourcing.redactor import BLOT, Redactor, key_fault, know, read_key, redact
@@ -27,31 +24,6 @@ KEYS = [
     "\\\\starts-with-slashes",
     "8letters",
 ]
-
-
-def spellings(key: str) -> list[str]:
-    """How servers, libraries and Python write a string."""
-    hexadecimal = [f"{ord(character):02x}" for character in key]
-    json_text = json.dumps(key)[1:-1]
-    found = [
-        key, key.lower(), key.upper(), key.swapcase(),
-        quote(key, safe=""), quote(key, safe="").lower(), quote(key), quote_plus(key),
-        quote(quote(key, safe=""), safe=""),
-        "".join(f"%{code}" for code in hexadecimal), "".join(f"%{code.upper()}" for code in hexadecimal),
-        "".join(f"%{code}" if n % 2 else key[n] for n, code in enumerate(hexadecimal)),
-        json_text, json_text.replace("/", "\\/"), json.dumps(json_text)[1:-1],
-        quote(json_text.replace("/", "\\/"), safe=""),
-        "".join(f"\\u00{code}" for code in hexadecimal), "".join(f"\\u00{code.upper()}" for code in hexadecimal),
-        "".join(f"\\\\u00{code}" for code in hexadecimal), "".join(f"\\x{code}" for code in hexadecimal),
-        html.escape(key), html.escape(html.escape(key)), key.replace("/", "&sol;").replace("+", "&plus;"),
-        "".join(f"&#{ord(character)};" for character in key), "".join(f"&#x{code};" for code in hexadecimal),
-        repr(key)[1:-1], repr(key.encode())[2:-1], key.encode("unicode_escape").decode(), key.encode().hex(),
-    ]  # fmt: skip
-    for before, after in (("", ""), ("user:", ""), ("u:", ""), ("me@example.org:", ""), ("", ":"), ("token=", "&x=1")):
-        packed = base64.b64encode(f"{before}{key}{after}".encode()).decode()
-        found += [packed, packed.rstrip("="), packed.translate(str.maketrans("+/", "-_"))]
-        found += [packed.replace("/", "\\/"), quote(packed, safe="")]
-    return found
 
 
 @pytest.mark.parametrize("key", KEYS)
