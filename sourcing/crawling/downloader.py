@@ -154,6 +154,8 @@ class Politeness:
         if why := unusable_url(request.url):
             raise Refused("url_unusable", f"{redact(request.url)[:200]}: {why}")
         parts = urlsplit(request.url)
+        if redact(parts.netloc) != parts.netloc:
+            raise Refused("url_unusable", "a redirect led to a host with a key of ours in its name")
         if not self.spider.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
             raise Refused("private_host", why)
         host = self.spider.host(host_of(request.url), request.meta["source"])

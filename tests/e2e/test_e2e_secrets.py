@@ -32,7 +32,9 @@ def hostile_site(keys: list[str]) -> Any:
         said = " ".join(map(echo, keys))
         url, plain = quote(keys[0], safe=""), keys[0].encode().hex()
         headers = {"Content-Type": "application/json", "X-Echo": quote(said)[:6000], "ETag": f'"{plain}"', "X-Key": url}
-        path = asked.path
+        path, port = asked.path, asked.headers["Host"].partition(":")[2]
+        if path.startswith("/gone"):
+            return Reply(said, 404, headers)
         if path.startswith("/robots.txt"):
             return Reply(f"User-agent: *\nAllow: /\n# {said}", headers={"Content-Type": "text/plain"})
         if path.startswith(("/ai.txt", "/.well-known")):
@@ -40,7 +42,7 @@ def hostile_site(keys: list[str]) -> Any:
         if "Song+1" in path or "Song%201" in path:
             return Reply(said, 302, {**headers, "Location": f"/moved/{url}?api_key={url}&again={url}"})
         if "Song+2" in path or "Song%202" in path:
-            return Reply(said, 302, {**headers, "Location": f"http://127.0.0.1:9/{url}?got={url}"})
+            return Reply(said, 302, {**headers, "Location": f"http://localhost:{port}/gone/{url}?got={url}"})
         if "Song+3" in path or "Song%203" in path:
             return Reply(said, 403, headers)
         if "Song+4" in path or "Song%204" in path:
@@ -48,7 +50,7 @@ def hostile_site(keys: list[str]) -> Any:
         if "Song+5" in path or "Song%205" in path:
             return Reply(said, 200, {**headers, "X-Robots-Tag": f"noai, {quote(said)[:3000]}"})
         if "Song+6" in path or "Song%206" in path:
-            return Reply(said, 302, {**headers, "Location": f"http://{url}@127.0.0.1:9/"})
+            return Reply(said, 302, {**headers, "Location": f"http://{url}@localhost:{port}/gone"})
         if "Song+7" in path or "Song%207" in path:
             return Reply(said.encode("utf-16"), 200, {**headers, "Content-Type": "text/html; charset=utf-16"})
         wiki = {"summary": said, "content": f"A song about {said} and nothing else, sung slowly. {PROSE}"}
@@ -56,6 +58,13 @@ def hostile_site(keys: list[str]) -> Any:
         return Reply(json.dumps({"track": track, "message": said}), 200, headers)
 
     return answer
+
+
+def short(key: str) -> str:
+    """An answer that is fit to be published, but for what it says at the end of an aspect."""
+    pairs = (("slow piano", "instrument"), ("calm", "mood"), (f"calm {key}", "mood"))
+    aspects = [{"quote": text, "text": text, "facet": facet} for text, facet in pairs]
+    return json.dumps({"aspects": aspects, "caption": "A calm piece with slow solo piano and warm strings."})
 
 
 def in_pieces(text: str) -> str:
@@ -85,7 +94,7 @@ def hostile_model(keys: list[str]) -> Any:
             case 5:
                 return json_reply(json.dumps({"data": said, "model": keys[0]}), 200, **headers)
             case _:
-                return json_reply(completion(caption, model=keys[0]), 200, **headers)
+                return json_reply(completion(short(keys[0]), model=keys[0]), 200, **headers)
 
     return answer
 
@@ -145,7 +154,7 @@ def test_no_trace_of_a_key_is_left_anywhere(
                 answered(lines[0], caption),
                 stranger,
                 said.replace("\n", " "),
-                *(answered(line, caption) for line in lines[3:]),
+                *(answered(line, short(keys[0])) for line in lines[3:]),
             ],
             [refused(lines[1], 400, said), refused(lines[2], 500, said)],
             refused=[{"code": said, "message": said}],
@@ -160,7 +169,7 @@ def test_no_trace_of_a_key_is_left_anywhere(
     typed("generate", "describe")
     typed("dataset", "publish", "mine", "--root", str(tmp_path / "datasets"))
     typed("dataset", "show", "mine", "--root", str(tmp_path / "datasets"))
-    assert (tmp_path / "datasets" / "mine").is_dir(), printed[-2:]
+    assert (tmp_path / "datasets" / "mine").is_dir(), printed[-8:]
     shown = "\n".join(printed)
     assert [each for one in keys for each in spellings(one) if each in shown] == []
     assert traces(tmp_path, keys) == []
