@@ -19,7 +19,7 @@ from sourcing.commands.generate_batch_report import (
     sent_lines,
     shard_row,
 )
-from sourcing.commands.generate_journal import raise_row_errors, rebuild, table_lines
+from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
 from sourcing.commands.generate_options import asking, make_jobs
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def import_(invocation: Invocation, files: tuple[Path, ...]) -> None:
         *table_lines(tables),
     ]
     invocation.emit(result, lines)
-    raise_row_errors("generate batch import", [*found.row_errors, *tables.get("row_errors", ())])
+    end_on_row_errors(invocation, [*found.row_errors, *tables.get("row_errors", ())])
 
 
 def _jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = True) -> list[Job]:
@@ -259,7 +259,7 @@ def _end(
     tables = rebuild(invocation, anew=False)
     _raise(invocation, stopped, lines)
     invocation.emit({**result, **tables}, [*lines, *table_lines(tables)])
-    raise_row_errors("generate batch", [*row_errors, *tables.get("row_errors", ())])
+    end_on_row_errors(invocation, [*row_errors, *tables.get("row_errors", ())])
 
 
 def _raise(invocation: Invocation, stopped: CrossmusimError | None, lines: list[str]) -> None:

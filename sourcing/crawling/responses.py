@@ -21,7 +21,6 @@ from sourcing.redactor import redact, redact_bytes
 __all__ = ["asked_url", "conditional_headers", "error_of", "exchange_of", "tombstone"]
 
 
-
 def error_of(response: Response, source: Source) -> ErrorAnswer | None:
     """The error a response is, by its status or by what the source's API says in its body."""
     if response.status in (429, 503):

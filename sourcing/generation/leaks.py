@@ -24,10 +24,9 @@ from sourcing.generation.words import (
     data_sections,
     is_written_without_spaces,
     least_runs,
-    simplified,
     words,
 )
-from sourcing.store.language_id import unlike_language
+from sourcing.store.language_id import simplified, unlike_language
 
 __all__ = [
     "NO_RULES",

@@ -22,11 +22,11 @@ from sourcing.generation.words import (
     is_written_without_spaces,
     least_runs,
     numbers,
-    simplified,
     stems_at,
     words,
     words_at,
 )
+from sourcing.store.language_id import simplified
 
 __all__ = [
     "ECHO_WORDS",
