@@ -17,6 +17,7 @@ import click
 from sourcing import __version__
 from sourcing.commands.invocation import Invocation
 from sourcing.errors import CrossmusimError, UsageError
+from sourcing.redactor import guarded_output
 
 __all__ = ["TABLE", "cli", "main"]
 
@@ -213,7 +214,11 @@ click.version_option(__version__, prog_name="crossmusim")(cli)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a bug, 2 usage, 3 input refused, 4 upstream, 5 stopped short."""
     signal.signal(signal.SIGTERM, _interrupt)
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with guarded_output():
+        _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: list[str]) -> None:
     as_json = "--json" in arguments
     try:
         cli.main(arguments, prog_name="crossmusim", standalone_mode=False)

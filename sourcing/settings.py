@@ -6,6 +6,7 @@ Secrets (API keys) are read from the environment where they are used and never s
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class SourceSettings(_Section):
     """`[sources.<name>]`: overrides of a source's declaration; a field left out keeps the declared value."""
 
     enabled: bool | None = None
-    base_url: str | None = Field(None, description="scheme and host to ask instead of the real ones")
+    base_url: str | None = Field(
+        None, pattern=r"^[^@?#]*$", description="scheme and host to ask instead of the real ones, and no user or query"
+    )
     rate_per_s: float | None = Field(None, gt=0, description="requests per second, at most")
     concurrency: int | None = Field(None, ge=1, description="requests in flight, at most")
     burst: int | None = Field(None, ge=1, description="requests that may go out at once after a rest")
@@ -173,8 +176,16 @@ def load_settings(workspace: Path, **flags: Any) -> Settings:
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(
             f"{SETTINGS_FILE} or CROSSMUSIM_* setting {where!r}",
-            f"{first['msg'].lower()} (found {first['input']!r})",
+            f"{first['msg'].lower()}{_shown(first)}",
             "correct or remove it; README.md lists the settings",
         ) from None
     assert isinstance(settings, Settings)
     return settings
+
+
+def _shown(error: Mapping[str, Any]) -> str:
+    """What was found, where it can be shown: what stands under an unknown name, or in an address, may be a secret."""
+    value = error["input"]
+    if error["type"] == "extra_forbidden" or (isinstance(value, str) and "@" in value and "/" in value):
+        return ""
+    return f" (found {value!r})"

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from sourcing import redactor
+
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> None:
+    redactor._of_this_process.cache_clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

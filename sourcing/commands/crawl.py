@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.commands.crawl_errors import end_on_page_errors
 from sourcing.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ def run(
             f"{result.documents} documents, {result.rejected} rejected rows, {result.seconds:.1f} s",
         ],
     )
+    end_on_page_errors(invocation, "extract")
 
 
 @click.command
@@ -173,6 +176,7 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
         {"documents": documents, "rejected": rejected, "torn": torn},
         [f"{documents} documents, {rejected} rejected rows"],
     )
+    end_on_page_errors(invocation, "extract")
 
 
 _SPOILT = {"warc_torn": "what lies before is read", "warc_damaged": "all else is read"}
@@ -204,10 +208,15 @@ def _ask_for_lost(invocation: Invocation) -> None:
 def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
     """Enabled sources with their settings applied, or those named; UsageError where a name cannot be asked."""
     from sourcing.crawling.sources import SOURCES, effective, enabled, why_off
+    from sourcing.redactor import read_key
 
     unknown: list[Any] = [name for name in (*names, *settings.sources) if name not in SOURCES]
     if unknown:
         raise UsageError(f"source {unknown[0]!r}", "no such source", f"choose among {', '.join(SOURCES)}")
+    for name, source in SOURCES.items():
+        wish = settings.sources.get(name)
+        if source.key and os.environ.get(source.key.env) and (name in names if names else not wish or wish.enabled):
+            read_key(os.environ, source.key.env)  # a key that cannot be one is refused, not passed over
     on = {name: s for name, s in SOURCES.items() if enabled(s, settings.sources.get(name))}
     off = [name for name in names if name not in on]
     if off:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.commands.crawl_errors import end_on_page_errors
 from sourcing.errors import StoppedShort, UsageError
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def import_dump(
         },
         _lines(result, documents, everything),
     )
+    end_on_page_errors(invocation, "extract", "import")
 
 
 def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool]:

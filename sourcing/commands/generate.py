@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_journal import rebuild, table_lines
+from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
 from sourcing.commands.generate_options import asking, make_jobs
 
 if TYPE_CHECKING:
@@ -123,12 +123,15 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
             break
     tables = rebuild(invocation, anew=False)
     if result.stopped:
+        if result.row_errors:
+            invocation.note(f"looking at {len(result.row_errors)} replies raised ({result.row_errors[0]})")
         invocation.note(", ".join(f"{number} {name}" for name, number in result.counts().items() if number))
         raise result.stopped
     reconciled = {"reconciled": dict(looked_up)} if asked["on_unknown"] == "reconcile" else {}
     shown = {**result.counts(), **tables, **reconciled, "seconds": round(time.monotonic() - started, 2)}
     found = [f"{looked_up['found']} of {looked_up.total()} unknown calls found at the endpoint"] if reconciled else []
     invocation.emit(shown, [*found, *_run_lines(result), *table_lines(tables)])
+    end_on_row_errors(invocation, [*result.row_errors, *tables.get("row_errors", ())])
 
 
 def _run_lines(result: RunResult) -> list[str]:

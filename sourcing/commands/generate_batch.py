@@ -19,7 +19,7 @@ from sourcing.commands.generate_batch_report import (
     sent_lines,
     shard_row,
 )
-from sourcing.commands.generate_journal import rebuild, table_lines
+from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
 from sourcing.commands.generate_options import asking, make_jobs
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
             {**result, **collected_numbers(total)},
             [*lines, *collected_lines(total)],
             total.stopped or sent.stopped,
+            total.row_errors,
         )
         return
     _raise(invocation, sent.stopped, lines)
@@ -102,7 +103,7 @@ def collect(invocation: Invocation, wait: bool) -> None:
         calls = sum(shard.lines for shard in desk.shards.in_states(OPEN))
         with _heard(invocation, "calls answered in batches", calls) as heard:
             total = desk.collect(wait=wait, **heard)
-    _end(invocation, collected_numbers(total), collected_lines(total), total.stopped)
+    _end(invocation, collected_numbers(total), collected_lines(total), total.stopped, total.row_errors)
 
 
 @click.command
@@ -220,6 +221,7 @@ def import_(invocation: Invocation, files: tuple[Path, ...]) -> None:
         *table_lines(tables),
     ]
     invocation.emit(result, lines)
+    end_on_row_errors(invocation, [*found.row_errors, *tables.get("row_errors", ())])
 
 
 def _jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = True) -> list[Job]:
@@ -247,10 +249,17 @@ def _tell(invocation: Invocation) -> Callable[[Shard], None]:
     return lambda shard: invocation.note(f"{shard.batch}: {shard.lines} calls, {shard.bytes:,} bytes ({shard.name})")
 
 
-def _end(invocation: Invocation, result: dict[str, Any], lines: list[str], stopped: CrossmusimError | None) -> None:
+def _end(
+    invocation: Invocation,
+    result: dict[str, Any],
+    lines: list[str],
+    stopped: CrossmusimError | None,
+    row_errors: list[str],
+) -> None:
     tables = rebuild(invocation, anew=False)
     _raise(invocation, stopped, lines)
     invocation.emit({**result, **tables}, [*lines, *table_lines(tables)])
+    end_on_row_errors(invocation, [*row_errors, *tables.get("row_errors", ())])
 
 
 def _raise(invocation: Invocation, stopped: CrossmusimError | None, lines: list[str]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcing.commands.generate_options import prompt_roots
+from sourcing.errors import CrossmusimError
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.journal import CallRow
 
-__all__ = ["describe", "merge", "rebuild", "revalidate", "status", "table_lines"]
+__all__ = ["describe", "end_on_row_errors", "merge", "rebuild", "revalidate", "status", "table_lines"]
 
 _LISTED = 20
 
@@ -24,7 +28,7 @@ _LISTED = 20
 @click.command
 @click.pass_obj
 def status(invocation: Invocation) -> None:
-    """Count the journal's calls by pack and state, say what they cost, list the unknown ones.
+    """Count the journal's calls by pack and state, say what they cost, list the unknown ones and what was rejected.
 
     \b
     Example:
@@ -38,11 +42,13 @@ def status(invocation: Invocation) -> None:
         counts, spent = journal.counts(), journal.spent()
         unknown, failed = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
     unknown = _lost_with_their_process(invocation, unknown, counts)
+    reasons = _rejected_by_reason(invocation)
     result = {
         "calls": counts,
         "spent": spent,
         "unknown": [{**_named(call), "since": call.updated_at} for call in unknown],
         "failed": [{**_named(call), "error": call.error} for call in failed],
+        "rejected": reasons,
     }
     if not counts:
         invocation.emit(result, ["no calls yet; `crossmusim generate plan PACK` shows what a run would make"])
@@ -61,6 +67,9 @@ def status(invocation: Invocation) -> None:
         for prompt, used in spent.items()
         if used["beyond_bound"]
     ]
+    if reasons:
+        told = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+        lines.append(f"rejected when last described: {told}")
     left_out = max(0, len(unknown) - _LISTED) + max(0, len(failed) - _LISTED)
     if left_out:
         lines.append(f"... and {left_out} more; --json lists all")
@@ -79,6 +88,7 @@ def describe(invocation: Invocation) -> None:
     started = time.monotonic()
     tables = rebuild(invocation)
     invocation.emit({**tables, "seconds": round(time.monotonic() - started, 2)}, table_lines(tables))
+    end_on_row_errors(invocation, tables.get("row_errors", ()))
 
 
 @click.command
@@ -118,13 +128,16 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
       crossmusim generate merge /mnt/other/mymusic/generation
     """
     from sourcing.generation.journal import Journal
-    from sourcing.generation.merging import merge_journal
+    from sourcing.generation.merging import merge_journal, open_batches
 
     folder = invocation.workspace.generation_dir
     told = {}
     with Journal.open(folder) as journal, invocation.progress("calls merged") as advance:
         for path in journals:
             told[str(path)] = merge_journal(journal, path, on_call=advance)
+            if under_way := open_batches(path):
+                found = f"{path}: {under_way} batches are not collected there, and their calls are unknown here"
+                invocation.note(f"{found}; run `crossmusim generate batch collect` there, then merge again")
     tables = rebuild(invocation)
     lines = [
         f"{path}: {n['calls']} calls, {n['new']} new, {n['answered']} answered only there, {n['both']} answered in both"
@@ -160,6 +173,15 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
 
 
 _TURN_S = 600.0
+_REPORT = "their bytes are kept, each is a rejected row (row_error) and all others are done; please report it"
+
+
+def end_on_row_errors(invocation: Invocation, row_errors: Sequence[str]) -> None:
+    """Exit with 1, after the result, where looking at replies raised: those are rejected rows, all others are done."""
+    if row_errors:
+        names = "; ".join(f"{n} times {name}" for name, n in Counter(row_errors).most_common(3))
+        invocation.note(f"error: looking at {len(row_errors)} replies raised ({names}); {_REPORT}")
+        sys.exit(CrossmusimError.exit_code)
 
 
 def table_lines(tables: dict[str, Any]) -> list[str]:
@@ -169,6 +191,15 @@ def table_lines(tables: dict[str, Any]) -> list[str]:
     if tables["disagreements"]:
         lines.append(f"disagreements: {tables['disagreements']}, see tables/disagreements.parquet")
     return lines
+
+
+def _rejected_by_reason(invocation: Invocation) -> dict[str, int]:
+    """How many rows making and reading replies left out, by reason, as the tables tell."""
+    import polars as pl
+
+    rejected = invocation.workspace.read_rejected().filter(pl.col("stage").is_in(["generate", "describe"]))
+    by_reason = rejected.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return {str(reason): int(n) for reason, n in by_reason.iter_rows()}
 
 
 def _lost_with_their_process(

@@ -9,7 +9,7 @@ The rule: any signal that says no denies, whatever the others say, unless an exp
   that a site fails to answer for (429, 5xx, no answer) is not known, and a no until it is.
 - Noted, deciding nothing: other values of these, tdm-policy, well-known files that make no sense, and robots.txt
   groups that block AI crawlers by name, since the name is not ours.
-- The grant: a source whose declaration puts all its fields under open Creative Commons licences has said yes in the
+- The grant: a source whose declaration puts all its fields under open licences has said yes in the
   one form that binds, so a no to mining on its own hosts is recorded as set aside and does not deny. It does not set
   aside a Disallow of robots.txt, which is about asking at all; only a source's `api_terms` do.
 
@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 
 from sourcing.crawling.pathrules import is_named
 from sourcing.crawling.politeness import PRODUCT
+from sourcing.store.licences import may_be_passed_on
 
 if TYPE_CHECKING:
     from sourcing.crawling.sources.base import Source
@@ -116,9 +117,8 @@ def granted_by(source: Source, url: str) -> str | None:
     """The open licence the source's declaration puts its records under, for a URL of its own; else None.
 
     Every field's licence has to be one: where a declaration leaves its prose unknown, nobody granted us the prose.
-    Creative Commons without ND, since a description is a derivative.
     """
-    grants = all(_open(licence) for licence in source.licences.values())
+    grants = all(map(may_be_passed_on, source.licences.values()))
     own = source.ship_class != "import" and source.owns(urlsplit(url).netloc)  # data sets lie on hosts of others
     return source.licences["*"] if grants and own and "*" in source.licences else None
 
@@ -162,11 +162,6 @@ def markup_of(content_type: str, body: bytes) -> str:
     if not is_markup and not ("json" not in declared and _MARKUP_START.search(body[:SNIPPET_BYTES])):
         return ""
     return body.decode("utf-8", "replace")
-
-
-def _open(licence: str) -> bool:
-    terms = licence.upper().split("-")
-    return terms[0].startswith("CC") and "ND" not in terms
 
 
 def _refuses(value: str) -> bool:

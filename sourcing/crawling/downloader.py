@@ -51,6 +51,7 @@ from sourcing.crawling.wellknown import (
     file_of,
     read_site_signals,
 )
+from sourcing.redactor import redact
 from sourcing.store.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -164,8 +165,10 @@ class Politeness:
 
     async def process_request(self, request: Request) -> None:
         if why := unusable_url(request.url):
-            raise Refused("url_unusable", f"{request.url[:200]}: {why}")
+            raise Refused("url_unusable", f"{redact(request.url)[:200]}: {why}")
         parts = urlsplit(request.url)
+        if redact(parts.netloc) != parts.netloc:
+            raise Refused("url_unusable", "a redirect led to a host with a key of ours in its name")
         if not self.spider.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
             raise Refused("private_host", why)
         host = self.spider.host(host_of(request.url), request.meta["source"])
@@ -341,7 +344,7 @@ class _GuardedResolver(AbstractResolver):
 
 def failure_told(error: BaseException) -> str:
     """What the error says, without the address in memory of the TLS settings that some name."""
-    return re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error))[:200]
+    return redact(re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error)))[:200]
 
 
 def name_failure(error: BaseException) -> tuple[str, bool]:

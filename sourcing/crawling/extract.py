@@ -9,8 +9,9 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
+from sourcing.crawling.facts import with_stated_facts
 from sourcing.crawling.ledger import Refusal
-from sourcing.crawling.readings import EXCERPT_CHARS, LIGHT, document_id, empty_readings, read_captures
+from sourcing.crawling.readings import DOCUMENT, EXCERPT_CHARS, LIGHT, document_id, empty_readings, read_captures
 from sourcing.crawling.sources.base import Captured, Source
 from sourcing.crawling.sources.reading import clean
 from sourcing.store.schemas import Document, Rejected
@@ -76,7 +77,8 @@ def settle_readings(
         rejected.append(_rejection(url, reason="revisit_without_body", finding=finding, row=None))
 
     asked = newest.select(*_ADDRESS, pl.col("at").alias("consent_at"))
-    documents = _documents(parts, chosen).drop("consent_at").join(asked, on=_ADDRESS, how="left", maintain_order="left")
+    documents = with_stated_facts(_documents(parts, chosen))
+    documents = documents.drop("consent_at").join(asked, on=_ADDRESS, how="left", maintain_order="left")
     good, failure = Document.filter(documents.select(Document.column_names()))
     for row in failure.invalid().iter_rows(named=True):
         finding = f"a document titled {str(row['title_raw'])[:EXCERPT_CHARS]!r} breaks a rule of the schema"
@@ -139,7 +141,7 @@ def _chosen(light: pl.DataFrame) -> pl.DataFrame:
 
 def _documents(parts: Sequence[Readings], chosen: pl.DataFrame) -> pl.DataFrame:
     """The documents of the chosen captures, one per doc_id: the newest, then by hash, address and place in the page."""
-    found = [pl.DataFrame(schema=Document.create_empty().schema)]
+    found = [pl.DataFrame(schema=DOCUMENT)]
     for part, rows in _by_part(chosen):
         # Exploded first: polars picks rows of flat columns at a tenth of the time and memory of nested ones.
         flat = parts[part](["documents"]).with_row_index("n").explode("documents").unnest("documents")

@@ -28,14 +28,17 @@ from sourcing.store.workspace import atomic_path
 __all__ = ["Extracted", "fingerprint"]
 
 _STAMP = "crossmusim.readings"
-_LIBRARIES = ("crossmusim", "beautifulsoup4", "extruct", "ftfy", "lxml", "trafilatura", "polars", "pyarrow")
+_LIBRARIES = (
+    *("crossmusim", "beautifulsoup4", "extruct", "ftfy", "lxml", "opencc", "py3langid", "trafilatura"),
+    *("polars", "pyarrow"),
+)
 #: How hard a source is asked does not change how its answers are read.
 _PACE = frozenset({"rate_per_s", "concurrency", "burst", "daily_cap", "storage_cap_mb"})
 
 
 def fingerprint(overrides: Overrides, foreign: str = "") -> str:
     """Names what readings depend on besides the WARC file: code, libraries, declarations, the `foreign` source."""
-    files = [*sorted(Path(__file__).parent.rglob("*.py")), Path(schemas.__file__)]
+    files = [*sorted(Path(__file__).parent.rglob("*.py")), *sorted(Path(schemas.__file__).parent.glob("*.py"))]
     declarations = {
         name: {key: value for key, value in changed.items() if key not in _PACE} for name, changed in overrides.items()
     }

@@ -16,6 +16,7 @@ import polars as pl
 from sourcing import __version__
 from sourcing.crawling.capture import CaptureWriter, Exchange
 from sourcing.crawling.ledger import task_key
+from sourcing.crawling.readings import TOO_DEEP
 from sourcing.crawling.sources.base import Captured, DumpRecord, PageError, Source
 from sourcing.errors import InputError, UsageError
 from sourcing.store.workspace import Workspace, rejected_frame, write_json
@@ -122,14 +123,18 @@ class _Import:
         captured = self._captured(record)
         try:
             rows = self.source.page_for(record.kind)(captured, self.source).documents()
+            unwanted = self.wanted is not None and not any(map(self.wanted, rows))
         except PageError as error:
             self._reject(record, error.reason, error.finding)
+            return None
+        except RecursionError:
+            self._reject(record, TOO_DEEP, "lists and objects in each other, too deep")
             return None
         except Exception as error:
             # A page object met something its author did not think of; the dump's other records are still read.
             self._reject(record, "page_object_failed", f"{type(error).__name__}: {error}")
             return None
-        if self.wanted is not None and not any(self.wanted(row) for row in rows):
+        if unwanted:
             return None
         if self._again(record.url):
             result.repeated += 1

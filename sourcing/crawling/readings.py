@@ -12,19 +12,32 @@ import polars as pl
 from sourcing.crawling.sources.base import Captured, PageError, Source
 from sourcing.crawling.sources.error_answers import error_answer
 from sourcing.crawling.sources.reading import clean
+from sourcing.store.licences import UNKNOWN, spdx_of
 from sourcing.store.schemas import Document
 
-__all__ = ["EXCERPT_CHARS", "LIGHT", "document_id", "empty_readings", "read_answers", "read_captures"]
+__all__ = [
+    "DOCUMENT",
+    "EXCERPT_CHARS",
+    "LIGHT",
+    "TOO_DEEP",
+    "document_id",
+    "empty_readings",
+    "read_answers",
+    "read_captures",
+]
 
 EXCERPT_CHARS = 200
 _WORDS = ("title", "artist", "album", "tags", "lead", "text")  # columns that carry someone's words
 _MAX_TEXT_CHARS = 400_000  # longer prose is cut at a paragraph: no page about a recording is longer
+TOO_DEEP = "body_too_deep"
 _CHUNK = 256  # captures whose rows are held as Python objects at a time
 _NULLABLE = (
     "permalink",
     "title",
     "title_raw",
     "artist",
+    "other_titles",
+    "other_artists",
     "album",
     "year",
     "duration_s",
@@ -34,7 +47,8 @@ _NULLABLE = (
     "text",
 )
 
-_DOCUMENT = dict(Document.create_empty().schema)
+#: A document with what joins it to others about the same thing (`facts`).
+DOCUMENT = {**Document.create_empty().schema, "subjects": pl.List(pl.String()), "standing": pl.Int8()}
 _REFUSED = {"reason": pl.String(), "finding": pl.String(), "row": pl.String()}
 #: What decides which captures count; `outcome` is sound, failed (then `failure` says why) or unread.
 LIGHT: Mapping[str, pl.DataType] = {
@@ -54,7 +68,7 @@ _SAID: Mapping[str, pl.DataType] = {
     "refused": pl.List(pl.Struct(_REFUSED)),
 }
 _SCHEMA = {**LIGHT, **_SAID}
-_DOCUMENTS = pl.List(pl.Struct(_DOCUMENT))
+_DOCUMENTS = pl.List(pl.Struct(DOCUMENT))
 
 
 def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
@@ -65,7 +79,7 @@ def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -
         for n, reason in refused:
             chunk[n][0]["refused"].append(reason)
         frame = pl.DataFrame([said for said, _ in chunk], schema=_SCHEMA, orient="row").with_row_index("n")
-        grouped = documents.group_by("n", maintain_order=True).agg(pl.struct(*_DOCUMENT).alias("documents"))
+        grouped = documents.group_by("n", maintain_order=True).agg(pl.struct(*DOCUMENT).alias("documents"))
         yield (
             frame.join(grouped, on="n", how="left", maintain_order="left")
             .with_columns(pl.col("documents").fill_null(pl.lit([], dtype=_DOCUMENTS)))
@@ -115,6 +129,8 @@ def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str
         rows, said["refused"] = _documents(capture, digest, sources)
     except PageError as error:
         said.update(outcome="failed", failure=_refusal(capture, error.reason, error.finding))
+    except RecursionError:
+        said.update(outcome="failed", failure=_refusal(capture, TOO_DEEP, "lists and objects in each other, too deep"))
     except Exception as error:
         # A page object met something its author did not think of: the page is set aside, with the kind of
         # mistake for us to mend, and every other page is still read.
@@ -130,7 +146,7 @@ def _document_frame(
     rows: list[tuple[int, dict[str, Any]]],
 ) -> tuple[pl.DataFrame, list[tuple[int, dict[str, Any]]]]:
     """Documents with the number of their capture, and those no column can hold, as refusals."""
-    schema = {"n": pl.UInt32(), **_DOCUMENT}
+    schema = {"n": pl.UInt32(), **DOCUMENT}
     try:
         return pl.DataFrame([{"n": n, **row} for n, row in rows], schema=schema, orient="row"), []
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
@@ -170,9 +186,14 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
         "tags": [tag for tag in row.get("tags") or [] if tag.get("name")],
         "consent": capture.consent,
         "consent_evidence": list(capture.consent_evidence),
+        "subjects": row.get("subjects"),
+        "standing": row.get("standing"),
     }
     document.update({key: row.get(key) for key in _NULLABLE})
-    document["licences"] = _licences(document, source, row.get("licences") or {})
+    stated = row.get("licences") or {}
+    document["licences"] = _licences(document, source, stated)
+    unread = dict.fromkeys(statement for statement in stated.values() if spdx_of(statement) == UNKNOWN)
+    document["consent_evidence"] += [f"licence: {statement}" for statement in unread]
     return document
 
 

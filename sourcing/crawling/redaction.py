@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit, urlunsplit
 
+from sourcing.redactor import redact
+
 __all__ = ["strip_header_secrets", "strip_secrets"]
 
 # Only names that cannot mean anything else: what is stripped here is not asked for either.
@@ -25,11 +27,14 @@ _SECRET_HEADER = re.compile(
 
 
 def strip_secrets(url: str) -> str:
-    """The URL without user info, fragment and query parameters that carry keys or tokens; the rest is untouched."""
+    """The URL without user info, fragment and query parameters that carry keys or tokens.
+
+    The rest is untouched, unless one of our own keys is in it.
+    """
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     query = _SECRET_PAIR.sub("", parts.query).rstrip("&") if "=" in parts.query else parts.query
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    return redact(urlunsplit((parts.scheme, netloc, parts.path, query, "")))
 
 
 def strip_header_secrets(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

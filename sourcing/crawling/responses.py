@@ -16,14 +16,14 @@ from sourcing.crawling.ledger import Task, Validators
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.sources.base import Captured, Source
 from sourcing.crawling.sources.error_answers import ErrorAnswer, error_in
+from sourcing.redactor import redact, redact_bytes
 
 __all__ = ["asked_url", "conditional_headers", "error_of", "exchange_of", "tombstone", "verdict_of", "withdrawal"]
 
-_BLOT = "REDACTED"
 _TAKEN_BACK = {410: "the page was taken back", 451: "the page was taken back for legal reasons"}
 
 
-def error_of(response: Response, source: Source, *, secret: str = "") -> ErrorAnswer | None:
+def error_of(response: Response, source: Source) -> ErrorAnswer | None:
     """The error a response is, by its status or by what the source's API says in its body."""
     if response.status in (429, 503):
         reason = f"http_{response.status}"
@@ -31,8 +31,7 @@ def error_of(response: Response, source: Source, *, secret: str = "") -> ErrorAn
     if response.status < 200 or 300 <= response.status < 400:
         return None
     wiki_code = (response.headers.get("MediaWiki-API-Error") or b"").decode("latin-1")
-    body = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
-    return error_in(body, source, wiki_code=wiki_code)
+    return error_in(redact_bytes(response.body), source, wiki_code=wiki_code)
 
 
 def conditional_headers(known: Validators) -> dict[str, str]:
@@ -41,19 +40,19 @@ def conditional_headers(known: Validators) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value and known.body_sha256}
 
 
-def exchange_of(response: Response, task: Task, source: Source, now: float, *, secret: str = "") -> Exchange:
+def exchange_of(response: Response, task: Task, source: Source, now: float) -> Exchange:
     """Request and response of a fetched task, with what site and page say of our use; `now` in Unix seconds.
 
-    A page that is as it was, by its status or by its bytes, becomes a revisit without body. `secret`, the key the
-    source was asked with, is blotted out wherever it stands: APIs echo it in headers and bodies.
+    A page that is as it was, by its status or by its bytes, becomes a revisit without body. Keys are blotted out
+    wherever they stand: APIs echo them in headers and bodies.
     """
     assert response.request is not None
-    response_headers = _pairs(response.headers, secret)
-    request_headers = _pairs(response.request.headers, secret)
+    response_headers = _pairs(response.headers)
+    request_headers = _pairs(response.request.headers)
     headers = _folded(response_headers)
-    body: bytes = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
+    body = redact_bytes(response.body)
     url = asked_url(response.url, source)
-    verdict = verdict_of(response, source, secret=secret)
+    verdict = verdict_of(response, source)
     unchanged = response.status == 304 or (
         task.known.body_sha256 is not None and hashlib.sha256(body).hexdigest() == task.known.body_sha256
     )
@@ -68,7 +67,7 @@ def exchange_of(response: Response, task: Task, source: Source, now: float, *, s
         retrieved_at=datetime.fromtimestamp(now, UTC),
         track_id=task.track_id,
         consent=verdict.decision,
-        consent_evidence=verdict.evidence,
+        consent_evidence=tuple(map(redact, verdict.evidence)),
         form="revisit" if unchanged else "response",
         body_sha256=task.known.body_sha256 if unchanged else None,
     )
@@ -83,13 +82,12 @@ def asked_url(url: str, source: Source) -> str:
     return str(url)
 
 
-def verdict_of(response: Response, source: Source, *, secret: str = "") -> Verdict:
+def verdict_of(response: Response, source: Source) -> Verdict:
     """What the response, whatever its status, and its site say of our use."""
-    lines = _folded(_pairs(response.headers, secret), "\n")
-    body: bytes = response.body.replace(secret.encode(), _BLOT.encode()) if secret else response.body
+    lines = _folded(_pairs(response.headers), "\n")
     return decide(
         lines,
-        markup_of(lines.get("content-type", ""), body),
+        markup_of(lines.get("content-type", ""), response.body),
         response.meta.get("robots_line", ""),
         site=response.meta.get("site"),
         url=response.url,
@@ -97,9 +95,9 @@ def verdict_of(response: Response, source: Source, *, secret: str = "") -> Verdi
     )
 
 
-def withdrawal(response: Response, task: Task, source: Source, *, secret: str = "") -> str:
+def withdrawal(response: Response, task: Task, source: Source) -> str:
     """The no in a refusal (4xx); empty when there is none. A page that was here once says no by being taken back."""
-    if denied_by := verdict_of(response, source, secret=secret).denied_by:
+    if denied_by := verdict_of(response, source).denied_by:
         return denied_by
     if response.status in _TAKEN_BACK and task.known.body_sha256 is not None:
         return f"http_{response.status}: {_TAKEN_BACK[response.status]}"
@@ -119,7 +117,7 @@ def tombstone(task: Task, signal: str, now: float) -> Captured:
         retrieved_at=datetime.fromtimestamp(now, UTC),
         track_id=task.track_id,
         consent="deny",
-        consent_evidence=(signal,),
+        consent_evidence=(redact(signal),),
         form="denial",
     )
 
@@ -132,10 +130,9 @@ def _folded(pairs: list[tuple[str, str]], joint: str = ", ") -> Mapping[str, str
     return headers
 
 
-def _pairs(headers: Any, secret: str) -> list[tuple[str, str]]:
-    pairs = [
-        (name.decode("latin-1"), value.decode("utf-8", "replace"))
+def _pairs(headers: Any) -> list[tuple[str, str]]:
+    return [
+        (redact(name.decode("latin-1")), redact(value.decode("utf-8", "replace")))
         for name, values in headers.items()
         for value in values
     ]
-    return [(name, value.replace(secret, _BLOT)) for name, value in pairs] if secret else pairs

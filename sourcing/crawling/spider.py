@@ -50,6 +50,7 @@ from sourcing.crawling.slots import drain
 from sourcing.crawling.sources.base import Source
 from sourcing.crawling.sources.error_answers import ErrorAnswer
 from sourcing.crawling.spider_settings import MAX_OUT, Options
+from sourcing.redactor import redact
 from sourcing.store.retry_after import retry_after_s
 
 __all__ = ["LedgerSpider"]
@@ -358,7 +359,7 @@ class LedgerSpider(scrapy.Spider):
             host.answered(float(response.meta.get("download_latency") or 0.0))
         readable = 200 <= status < 300 and "Content-Encoding" not in response.headers
         if readable or (status == 304 and task.known.body_sha256):
-            exchange = exchange_of(response, task, source, now, secret=self._secret(task))
+            exchange = exchange_of(response, task, source, now)
             again_at = self._again_at(task, self._told_to_wait(response, task, now, error) if error else now)
             await self._record("fetched", Answered(exchange, task.source, again_at))
         elif error is not None:
@@ -370,12 +371,12 @@ class LedgerSpider(scrapy.Spider):
             host.failed(f"HTTP {status}", now, backoff_s=self.options.backoff_s)
             wait = self._told_to_wait(response, task, now)
             await self._fail(task, f"http_{status}", f"HTTP {status}", status=status, again_at=wait)
-        elif signal := withdrawal(response, task, self.sources[task.source], secret=self._secret(task)):
+        elif signal := withdrawal(response, task, source):
             await self._deny(task, signal)
         else:
             finding = f"HTTP {status} from {asked_url(response.url, source)[:300]}"
             if location := response.headers.get("Location"):
-                finding += f", Location: {location.decode('latin-1')[:200]!a}"
+                finding += f", Location: {redact(location.decode('latin-1'))[:200]!a}"
             await self._fail(task, f"http_{status}", finding, status=status)
 
     async def _heed(self, error: ErrorAnswer, response: Response, task: Task, now: float) -> None:
@@ -393,10 +394,6 @@ class LedgerSpider(scrapy.Spider):
         """The source refuses us, whatever we ask it: nothing more of it is asked in this run."""
         self.barred[source] = f"{source} refuses to be asked ({error.reason}: {error.finding})"
 
-    def _secret(self, task: Task) -> str:
-        key = self.sources[task.source].key
-        return os.environ.get(key.env, "") if key else ""
-
     def _downloaded(self, response: Response, request: Request) -> None:
         """A host that says "later" is left alone at once: this runs before its slot sends what is queued."""
         source = self.sources[request.meta["source"]]
@@ -404,7 +401,7 @@ class LedgerSpider(scrapy.Spider):
         task: Task | None = request.meta.get("task")
         may_say_when = response.status >= 500 or response.status in _MAY_SAY_WHEN
         asked_s = retry_after_s(response.headers, now=now) if may_say_when else None
-        error = error_of(response, source, secret=self._secret(task)) if task is not None else None
+        error = error_of(response, source) if task is not None else None
         request.meta["error_answer"] = error
         if error is not None and error.meaning == "no":
             self._bar(source.name, error)

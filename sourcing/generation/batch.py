@@ -47,6 +47,7 @@ class Collected:
     ended: list[tuple[Shard, str]] = field(default_factory=list)
     oddities: dict[str, int] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
+    row_errors: list[str] = field(default_factory=list)
     no_room: int = 0
     stopped: CrossmusimError | None = None
 
@@ -197,14 +198,15 @@ class BatchDesk:
         shard = self.shards.move(shard, "created", output_file=seen.output_file, error_file=seen.error_file)
         for file_id in filter(None, (seen.output_file, seen.error_file)):
             try:
-                found = self._download(wire, file_id, found, total.tally, on_answers)
+                found = self._download(wire, file_id, found, total, on_answers, shard)
             except NotThere:
                 lost = True  # a server keeps files for a time
         for name, number in found.oddities().items():
             total.oddities[name] = total.oddities.get(name, 0) + number
         total.strangers += found.named
+        total.row_errors += found.row_errors
         # More answers than lines of them: those were billed, and which calls they were for is not known.
-        short = completed > len(found.answered) if seen.counts is not None else seen.status == "completed"
+        short = completed > found.arrived if seen.counts is not None else seen.status == "completed"
         before = total.tally.settled
         self._answers.finish(
             shard,
@@ -216,10 +218,20 @@ class BatchDesk:
         on_answers(total.tally.settled - before)
 
     def _download(
-        self, wire: BatchWire, file_id: str, found: Lines, tally: Tally, on_answers: Callable[[int], object]
+        self,
+        wire: BatchWire,
+        file_id: str,
+        found: Lines,
+        total: Collected,
+        on_answers: Callable[[int], object],
+        shard: Shard,
     ) -> Lines:
         """What has been found once this file is read too; each try at reading it begins from what was found before."""
-        return wire.read(file_id, lambda lines: self._answers.take(lines, copy.deepcopy(found), tally, on_answers))
+
+        def take(lines: Iterator[bytes]) -> Lines:
+            return self._answers.take(lines, copy.deepcopy(found), total.tally, on_answers, shard)
+
+        return wire.read(file_id, take)
 
     def _note_failure(self, shard: Shard, seen: BatchSeen, total: Collected) -> None:
         thing, found = f"batch {seen.batch}", seen.error or "it failed, and the server does not say why"

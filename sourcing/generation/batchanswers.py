@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from sourcing.generation.batchfiles import AnswerLine, read_answer
+from sourcing.generation.batchfiles import UNREADABLE, AnswerLine, read_answer
 from sourcing.generation.batchshards import Shard, Shards, Terms
 from sourcing.generation.checking import Checked, ReplyChecker
-from sourcing.generation.journal import OpenCall
+from sourcing.generation.client import Answer, failure_of
+from sourcing.generation.estimate import worst_case
+from sourcing.generation.journal import OpenCall, Reserved
 from sourcing.generation.journal_schema import unpack
+from sourcing.generation.parsed_reply import ParsedReply, name_of
 from sourcing.generation.prices import UNKNOWN, actual_cost, read_usage
-from sourcing.generation.wire import read_completion
 
 __all__ = ["Answers", "Lines", "Tally"]
 
@@ -46,20 +48,30 @@ class Tally:
 
 @dataclass
 class Lines:
-    """What lines there were. `already`: their calls were settled before; `strangers`: of no call known here."""
+    """What lines there were. `already`: their calls were settled before; `strangers`: of no call known here.
+
+    `answered` are the calls with a reply, `missed` those with a word that it failed; of both kinds of line for one call
+    the reply counts, whichever comes first. `row_errors`: what looking at a line raised, though nothing should.
+    """
 
     answered: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
+    missed: dict[str, str] = field(default_factory=dict)  # and the number of the tally that counts it
     already: int = 0
     duplicates: int = 0
     broken: int = 0
     strangers: int = 0
     named: list[str] = field(default_factory=list)  # the first few strangers
+    row_errors: list[str] = field(default_factory=list)
+
+    @property
+    def arrived(self) -> int:
+        """Calls that the server has done, whether or not we can read what it made of them."""
+        return len(self.answered) + list(self.missed.values()).count("unknown")
 
     @property
     def others(self) -> int:
         """Lines that were not broken."""
-        return len(self.seen) + self.duplicates + self.strangers
+        return len(self.answered | self.missed.keys()) + self.duplicates + self.strangers
 
     def oddities(self) -> dict[str, int]:
         odd = {"duplicates": self.duplicates, "broken": self.broken, "strangers": self.strangers}
@@ -83,19 +95,45 @@ class Answers:
         self._shards, self._checker_of, self._clock = shards, checker_of, clock
         self._journal, self._execute = shards.journal, shards.journal.connection.execute
 
-    def take(self, lines: Iterable[bytes], found: Lines, tally: Tally, on_answers: Callable[[int], object]) -> Lines:
+    def take(
+        self,
+        lines: Iterable[bytes],
+        found: Lines,
+        tally: Tally,
+        on_answers: Callable[[int], object],
+        shard: Shard | None = None,
+    ) -> Lines:
         """Settle the calls that these lines answer, in whatever order they come, however often they are handed over.
 
-        `found` is added to and returned; `on_answers` hears how many calls each transaction settled.
+        `found` is added to and returned; `on_answers` hears how many calls each transaction settled; `shard` is the one
+        that the lines came back for, where that is known.
         """
-        stream = (line for line in lines if line.strip())
+        stream = iter(lines)
         while group := list(itertools.islice(stream, _LINES)):
             before = tally.settled
             with self._journal.transaction():
                 for line in group:
-                    self._take(read_answer(line), found, tally)
+                    self._take_one(line, found, tally, shard)
             on_answers(tally.settled - before)
         return found
+
+    def _take_one(self, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
+        """No line ends a collection: one that raises what nobody foresaw leaves its call unknown, and its bytes here.
+
+        What the disk raises is no fault of a line's.
+        """
+        answer = read_answer(line)
+        self._execute("SAVEPOINT line")
+        try:
+            self._take(answer, line, found, tally, shard)
+        except (sqlite3.OperationalError, OSError):
+            raise
+        except Exception as error:
+            self._execute("ROLLBACK TO line")
+            found.row_errors.append(name_of(error))
+            odd = replace(answer, outcome=UNREADABLE, message=name_of(error))
+            self._take(odd, line, found, tally, shard)
+        self._execute("RELEASE line")
 
     def finish(self, shard: Shard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
         """Settle what no line told of, as `planned` again or `unknown`, and close the shard."""
@@ -113,64 +151,86 @@ class Answers:
                     tally.unknown += 1
             self._shards.move(shard, "collected", error=error or None)
 
-    def _take(self, answer: AnswerLine | None, found: Lines, tally: Tally) -> None:
-        if answer is None:
+    def _take(self, answer: AnswerLine, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
+        custom_id, replied = answer.custom_id, answer.outcome == "replied"
+        if not custom_id:
             found.broken += 1
+            self._journal.keep_odd_line(line, "batch_line_unreadable", answer.message)
             return
-        if answer.custom_id in found.seen:
+        if custom_id in found.answered or (custom_id in found.missed and not replied):
             found.duplicates += 1
             return
-        call = self._execute(_CALL, (answer.custom_id,)).fetchone()
+        call = self._execute(_CALL, (custom_id,)).fetchone()
         if call is None:
+            self._journal.keep_odd_line(line, "batch_line_unknown_call", f"no call is named {custom_id[:80]}")
             found.strangers += 1
             if len(found.named) < _NAMED:
-                found.named.append(answer.custom_id[:80])
+                found.named.append(custom_id[:80])
             return
-        found.seen.add(answer.custom_id)
-        replied = answer.outcome == "replied"
-        if replied:
-            found.answered.add(answer.custom_id)
         if call["batch"] is not None:
             shard = self._shards.get(call["batch"])
-            self._settle(call, answer, self._shards.terms(shard), _headers(shard, answer.request_id), tally)
+            became = self._settle(call, answer, self._shards.terms(shard), shard, found, tally)
         elif replied and call["state"] in ("planned", "failed", "unknown"):
-            # It was given up, or it lies in a file that was written just before the power went: the answer counts.
-            terms = Terms(call["prompt_hash"], UNKNOWN)
+            # It was given up, it stands beside a word that it failed, or the power went after its file was written.
+            terms = self._terms(call, shard)
             if call["state"] != "unknown":
-                self._journal.sending(call["call_id"], self._clock(), scope=terms.account)
-            self._settle(call, answer, terms, _headers(None, answer.request_id), tally)
+                reserve = Reserved(*worst_case(unpack(call["body"]), terms.price))
+                self._journal.sending(call["call_id"], self._clock(), scope=terms.account, reserve=reserve)
+            became = self._settle(call, answer, terms, shard, found, tally)
         else:
             found.already += 1
+            if replied or call["state"] == "replied":
+                found.answered.add(custom_id)
+            return
+        if missed := found.missed.pop(custom_id, ""):
+            setattr(tally, missed, getattr(tally, missed) - 1)
+        if became == "replied":
+            found.answered.add(custom_id)
+        else:
+            found.missed[custom_id] = became
+        setattr(tally, became, getattr(tally, became) + 1)
+
+    def _terms(self, call: sqlite3.Row, shard: Shard | None) -> Terms:
+        """Of the shard it came back for, or of the last one of its run."""
+        if shard is None:
+            (last,) = self._execute("SELECT MAX(shard_id) FROM shards WHERE run_id = ?", (call["run_id"],)).fetchone()
+            shard = None if last is None else self._shards.get(last)
+        return Terms(call["prompt_hash"], UNKNOWN) if shard is None else self._shards.terms(shard)
 
     def _settle(
-        self, row: sqlite3.Row, answer: AnswerLine, terms: Terms, headers: Mapping[str, str], tally: Tally
-    ) -> None:
-        call_id, at = int(row["call_id"]), self._clock()
-        if answer.outcome == "replied":
-            self._journal.settle(
-                call_id, "replied", outcome="replied", at=at, scope=terms.account, status=answer.status,
-                headers=headers, raw=answer.raw,
-            )  # fmt: skip
-            tally.replied += 1
-            self._check(row, answer.raw or b"", terms, tally)
-        elif answer.never_begun:
-            self._never_begun(call_id, answer.outcome, terms, headers)
-            tally.again += 1
-        else:
-            self._journal.settle(
-                call_id, "failed", outcome=answer.outcome, at=at, scope=terms.account, status=answer.status,
-                headers=headers, raw=answer.raw, error=answer.message,
-            )  # fmt: skip
-            if answer.passing:
-                self._execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (call_id,))
-                tally.again += 1
+        self, row: sqlite3.Row, answer: AnswerLine, terms: Terms, shard: Shard | None, found: Lines, tally: Tally
+    ) -> str:
+        """Returns what became of the call, as the tally counts it."""
+        headers = _headers(shard, answer.request_id)
+        if answer.never_begun:
+            self._never_begun(int(row["call_id"]), answer.outcome, terms, headers)
+            return "again"
+        reply = ParsedReply.read(answer.raw or b"") if answer.outcome == "replied" else None
+        state, passing, outcome, message = "failed", answer.passing, answer.outcome, answer.message or None
+        if answer.outcome == UNREADABLE:
+            state = "unknown"
+        elif reply is not None:
+            failure = failure_of(reply, Answer(answer.raw or b"", answer.status or 200, {}))
+            if failure is None:
+                state, message = "replied", None
             else:
-                tally.failed += 1
+                state, passing = ("unknown" if failure.maybe_answered else "failed"), failure.retry
+                outcome, message = failure.outcome, str(failure)
+        self._journal.settle(
+            row["call_id"], state, outcome=outcome, at=self._clock(), scope=terms.account, status=answer.status,
+            headers=headers, raw=answer.raw, error=message,
+        )  # fmt: skip
+        if reply is not None and state == "replied":
+            self._check(row, reply, terms, found, tally)
+        elif state == "failed" and passing:
+            self._execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (row["call_id"],))
+            return "again"
+        return state
 
-    def _check(self, row: sqlite3.Row, raw: bytes, terms: Terms, tally: Tally) -> None:
+    def _check(self, row: sqlite3.Row, reply: ParsedReply, terms: Terms, found: Lines, tally: Tally) -> None:
         call = OpenCall(row["call_id"], row["request_key"], unpack(row["body"]), row["kind"], row["parent"])
         checker = self._checker_of(int(row["run_id"]))
-        checked = Checked(usage=read_completion(raw).usage) if checker is None else checker.look(call, raw)
+        checked = Checked(usage=reply.usage) if checker is None else checker.check(call, reply)
         used = read_usage(checked.usage)
         self._journal.charge(
             call.call_id,
@@ -178,7 +238,10 @@ class Answers:
             output_tokens=None if used is None else used.output_tokens,
             cost_nusd=actual_cost(terms.price, checked.usage),
             scope=terms.account,
+            row_error=checked.row_error or None,
         )
+        if checked.row_error:
+            found.row_errors.append(checked.row_error)
         if (follow := checked.follow) is not None and self._journal.follow(
             call, follow.kind, follow.request_key, follow.body, self._clock()
         ):

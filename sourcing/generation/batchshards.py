@@ -22,6 +22,7 @@ from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal import TAKEN, Journal
 from sourcing.generation.journal_schema import unpack
 from sourcing.generation.prices import Price, Rates
+from sourcing.redactor import redact
 
 __all__ = ["HALF_SENT", "OPEN", "Shard", "Shards", "Terms"]
 
@@ -152,7 +153,7 @@ class Shards:
         named = "".join(f", {name} = ?" for name in columns)
         self._execute(
             f"UPDATE shards SET state = ?, updated_at = ?{named} WHERE shard_id = ?",
-            (state, _text(self._clock()), *columns.values(), shard.shard_id),
+            (state, _text(self._clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
         )
         return self.get(shard.shard_id)
 

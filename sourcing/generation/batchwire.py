@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,9 +18,11 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from sourcing.errors import CrossmusimError, UpstreamError, UsageError
 from sourcing.generation.batchfiles import CHAT_URL, CutShort, json_lines
+from sourcing.generation.bounded_json import whole_text
 from sourcing.generation.connection import CONNECT_TIMEOUT_S
 from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.ratelimits import read_limits
+from sourcing.redactor import know, redact
+from sourcing.store.retry_after import retry_after_s
 
 __all__ = ["ENDED", "BatchRefused", "BatchSeen", "BatchWire", "NotThere", "require_batches"]
 
@@ -87,6 +90,7 @@ class BatchWire:
     ) -> None:
         """`look_again_s` is how long a batch may take from being made to being listed."""
         require_batches(endpoint)
+        know(endpoint.api_key)  # should the server ever echo it
         self._endpoint, self._timeout_s, self._look_again_s = endpoint, timeout_s, look_again_s
         self._max_attempts, self._backoff_s, self._sleep = max_attempts, backoff_s, sleep
 
@@ -120,7 +124,7 @@ class BatchWire:
             if again and (found := self._listed_file(name, size)):
                 return found
             stream.seek(0)
-            made = self._client.files.create(file=(name, stream, "application/jsonl"), purpose="batch")
+            made = _asked(lambda: self._client.files.create(file=(name, stream, "application/jsonl"), purpose="batch"))
             return _is(made, FileObject).id
 
         return self._ask("take the file", send, again=maybe_there)
@@ -134,11 +138,13 @@ class BatchWire:
         def make(again: bool) -> BatchSeen:
             if again and (found := self._listed_batch(name)):
                 return found
-            made = self._client.batches.create(
-                input_file_id=file_id,
-                endpoint=self.chat_url,  # type: ignore[arg-type]
-                completion_window="24h",
-                metadata={_SHARD: name},
+            made = _asked(
+                lambda: self._client.batches.create(
+                    input_file_id=file_id,
+                    endpoint=self.chat_url,  # type: ignore[arg-type]
+                    completion_window="24h",
+                    metadata={_SHARD: name},
+                )
             )
             return _seen(_is(made, Batch))
 
@@ -149,16 +155,16 @@ class BatchWire:
         return self._ask("list its batches", lambda _: self._listed_batch(name))
 
     def look(self, batch: str) -> BatchSeen:
-        return self._ask("tell of the batch", lambda _: _seen(_is(self._client.batches.retrieve(batch), Batch)), batch)
+        return self._ask("tell of the batch", lambda _: self._retrieved(batch), batch)
 
     def cancel(self, batch: str) -> BatchSeen:
         """Ask for its end; one that has ended in the meantime stays as it is."""
 
         def end(_: bool) -> BatchSeen:
             try:
-                return _seen(_is(self._client.batches.cancel(batch), Batch))
+                return _seen(_is(_asked(lambda: self._client.batches.cancel(batch)), Batch))
             except (openai.BadRequestError, openai.ConflictError):
-                seen = _seen(_is(self._client.batches.retrieve(batch), Batch))
+                seen = self._retrieved(batch)
                 if seen.ended or seen.status == "cancelling":
                     return seen
                 raise
@@ -168,19 +174,19 @@ class BatchWire:
     def read(self, file_id: str, take: Callable[[Iterator[bytes]], T]) -> T:
         """What `take` makes of the file's lines, which come as they arrive; it is called anew when they break off."""
 
+        known_ends: set[bytes] = set()
+
         def download(_: bool) -> T:
             with self._client.files.with_streaming_response.content(file_id) as response:
-                return take(self._clean(json_lines(response.iter_bytes())))
+                return take(json_lines(response.iter_bytes(), known_ends=known_ends))
 
         return self._ask("send the file", download, file_id)
 
-    def _clean(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        """The lines without our own key, should a server ever echo it."""
-        secret = (self._endpoint.api_key or "").encode()
-        return (line.replace(secret, b"[key]") for line in lines) if len(secret) >= 8 else lines
+    def _retrieved(self, batch: str) -> BatchSeen:
+        return _seen(_is(_asked(lambda: self._client.batches.retrieve(batch)), Batch))
 
     def _listed_file(self, name: str, size: int) -> str | None:
-        for entry in _pages(self._client.files.list(purpose="batch")):
+        for entry in _pages(lambda: self._client.files.list(purpose="batch")):
             if entry.filename == name and entry.bytes == size and entry.status != "error":
                 return str(entry.id)
         return None
@@ -188,8 +194,8 @@ class BatchWire:
     def _listed_batch(self, name: str) -> BatchSeen | None:
         try:
             for last in (False, True):
-                for entry in _pages(self._client.batches.list(limit=100)):
-                    if (entry.metadata or {}).get(_SHARD) == name:
+                for entry in _pages(lambda: self._client.batches.list(limit=100)):
+                    if isinstance(entry.metadata, dict) and entry.metadata.get(_SHARD) == name:
                         return _seen(_is(entry, Batch))
                 if not last:
                     self._sleep(self._look_again_s)
@@ -246,8 +252,7 @@ class BatchWire:
         text = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
         cause = error.__cause__
         text = f"{text} {cause}" if isinstance(error, openai.APIConnectionError) and cause else text
-        secret = self._endpoint.api_key or ""
-        return (text.replace(secret, "[key]") if len(secret) >= 8 else text)[:300]
+        return redact(whole_text(text))[:300]
 
 
 _OTHER_KEY = "use the key it was submitted with; `crossmusim generate batch cancel` gives it up"
@@ -277,39 +282,73 @@ def _passes(error: BaseException) -> bool:
 
 
 def _pause_asked_s(error: openai.APIStatusError) -> float | None:
-    return read_limits(error.response.headers, now=time.time()).retry_after_s
+    return retry_after_s(error.response.headers, now=time.time())
+
+
+def _asked(question: Callable[[], T]) -> T:
+    """What the client makes of an answer; it trips over JSON that is none, nested too deep, or of other types."""
+    try:
+        return question()
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise _Odd(f"its answer cannot be read ({type(error).__name__})") from None
 
 
 def _is(answer: object, kind: type[T]) -> T:
-    if not isinstance(answer, kind) or not getattr(answer, "id", None):
-        raise _Odd(f"it answered with {str(answer)[:80]!r}")
+    """The client checks no types: what is used of the answer later is checked here."""
+    name = getattr(answer, "id", None)
+    if not isinstance(answer, kind) or not _is_name(name):
+        raise _Odd(f"it answered with {redact(_shown(answer))[:80]!r}")
     return answer
 
 
-def _pages(page: Any) -> Iterator[Any]:
+def _is_name(value: object) -> TypeGuard[str]:
+    """Whether a server can call a thing so: it becomes part of an address, and is written down."""
+    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,200}", value) is not None and redact(value) == value
+
+
+def _shown(answer: object) -> str:
+    try:
+        return whole_text(str(answer))
+    except (ValueError, RecursionError):
+        return type(answer).__name__
+
+
+def _pages(first_page: Callable[[], Any]) -> Iterator[Any]:
     """Every entry of a list; a server that never comes to an end is left at the first page it repeats."""
     first: set[str] = set()
+    page = _asked(first_page)
     while True:
         if not isinstance(page, SyncCursorPage) or not isinstance(page.data, list):
-            raise _Odd(f"it answered with {str(page)[:80]!r}")
-        if not page.data or page.data[0].id in first:
+            raise _Odd(f"it answered with {redact(_shown(page))[:80]!r}")
+        entries = [entry for entry in page.data if _is_name(getattr(entry, "id", None))]
+        if not entries or entries[0].id in first:
             return
-        first.add(page.data[0].id)
-        yield from page.data
-        if not page.has_more:
+        first.add(entries[0].id)
+        yield from entries
+        if page.has_more is not True:
             return
-        page = page.get_next_page()
+        page = _asked(page.get_next_page)
 
 
 def _seen(batch: Batch) -> BatchSeen:
-    errors = batch.errors.data if batch.errors is not None and batch.errors.data else []
-    said = [": ".join(part for part in (error.code, error.message) if part) for error in errors[:1]]
-    counts = batch.request_counts
+    counts = [getattr(batch.request_counts, name, None) for name in ("total", "completed", "failed")]
+    errors = getattr(batch.errors, "data", None)
+    error = errors[0] if isinstance(errors, list) and errors else None
+    told = [getattr(error, name, None) for name in ("code", "message")]
+    status, output_file, error_file = batch.status, batch.output_file_id, batch.error_file_id
     return BatchSeen(
         batch=batch.id,
-        status=str(batch.status),
-        output_file=batch.output_file_id or None,
-        error_file=batch.error_file_id or None,
-        error=" ".join(said)[:500],
-        counts=None if counts is None else (counts.total or 0, counts.completed or 0, counts.failed or 0),
+        status=str(status) if _is_name(status) else "of unknown status",
+        output_file=output_file if _is_name(output_file) else None,
+        error_file=error_file if _is_name(error_file) else None,
+        error=redact(whole_text(": ".join(part for part in told if isinstance(part, str) and part)))[:500],
+        counts=_counts(counts),
     )
+
+
+def _counts(told: list[Any]) -> tuple[int, int, int] | None:
+    """None where they are no counts: batches have a few ten thousand lines."""
+    counts = [0 if count is None else count for count in told]
+    if told == [None] * 3 or not all(type(count) is int and 0 <= count <= 10**9 for count in counts):
+        return None
+    return (counts[0], counts[1], counts[2])

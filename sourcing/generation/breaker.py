@@ -51,7 +51,8 @@ class Breaker:
     def trip_on_pause(self, asked_s: float, wall: float) -> None:
         """Give the run up for a pause that the server asks for and that is longer than our patience."""
         back = _told(wall + asked_s)
-        found = f"it asks us to come back in {asked_s:.0f} s, after {self._counts()}{self._quoted()}"
+        after = f", after {self._counts()}{self._quoted()}" if self.since is not None else ", as it told another run"
+        found = f"it asks us to come back in {asked_s:.0f} s{after}"
         self._end(found, f"run the same command again from {back}")
 
     def _note(self, now: float, seen: str) -> None:

@@ -10,7 +10,7 @@ from sourcing.generation.denials import denied_spans, is_denied
 from sourcing.generation.folding import fold_text, wording
 from sourcing.generation.leaks import NO_RULES, Finding, Names, PackRules, caption_leak, sentence_leak, wrong_language
 from sourcing.generation.lexicon import facet_of, spaceless_terms
-from sourcing.generation.lyrics import lyric_spans, shared_runs, takes_lyrics
+from sourcing.generation.lyrics import NO_RUNS, Runs, lyric_runs, takes_lyrics
 from sourcing.generation.phrases import sentences, tidy
 from sourcing.generation.quotes import Source, number_words
 from sourcing.generation.words import content_stems, numbers, stems_at, words, words_at
@@ -21,7 +21,6 @@ MIN_CAPTION_COVER = 0.8  # share of a sentence's content words that the document
 UNFINISHED_CHARS = 100  # a longer caption without a full stop was cut by the schema's maxLength
 _FULL_STOPS = tuple(".!?…。！？\"'”’)」』）")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_NO_LYRICS: frozenset[tuple[str, ...]] = frozenset()
 
 
 @dataclass
@@ -40,9 +39,10 @@ def take_caption(
     named: Names = Names(),  # noqa: B008  (frozen)
     language: str = "und",
     rules: PackRules = NO_RULES,
+    sung: Runs = NO_RUNS,
 ) -> Taken:
     """The caption as it may be published. What leaks or strays as a whole is refused; single sentences that name the
-    artist or title, tell a year or take too much of the lyrics are cut out.
+    artist or title, tell a year or take too much of the lyrics, of the source or of `sung`, are cut out.
     """
     caption = tidy(wording(said))
     taken = Taken()
@@ -67,7 +67,7 @@ def take_caption(
     if refused:
         taken.findings.append(refused)
         return taken
-    sung = source.lyric_runs if source is not None else _NO_LYRICS
+    sung = sung if source is None else sung | source.lyric_runs
     whole, findings = cut_lyrics(whole, said, sung)
     taken.findings.extend(findings)
     kept = []
@@ -81,18 +81,16 @@ def take_caption(
     return taken
 
 
-def cut_lyrics(whole: Sequence[str], text: str, sung: frozenset[tuple[str, ...]]) -> tuple[list[str], list[Finding]]:
+def cut_lyrics(whole: Sequence[str], text: str, sung: Runs) -> tuple[list[str], list[Finding]]:
     """Sentences without those that take more than eight words of lyrics: of `sung`, or of what `text` itself marks."""
-    sung = sung | shared_runs(text[start:end] for start, end in lyric_spans(text))
+    sung = sung | lyric_runs(text)
     if not sung:
         return list(whole), []
     kept: list[str] = []
     findings = []
     for sentence in whole:
         if takes_lyrics(" ".join([*kept, sentence]), sung):
-            findings.append(
-                Finding("caption_is_lyric", f"{sentence!r} takes more than eight words of the lyrics", None)
-            )
+            findings.append(Finding("caption_is_lyric", "a sentence takes more than eight words of the lyrics"))
         else:
             kept.append(sentence)
     return kept, findings

@@ -15,11 +15,11 @@ from sourcing.generation.describe import describe, example_aspects
 from sourcing.generation.judging import apply_verdicts, is_judge, judged_name
 from sourcing.generation.leaks import rules_of
 from sourcing.generation.lexicon import facet_of
-from sourcing.generation.pack import Pack
+from sourcing.generation.pack import Pack, render
 from sourcing.generation.packcheck import Case, Expect, golden_path, plain_examples
+from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies import Reply
-from sourcing.generation.wire import read_completion
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
 __all__ = ["CaseResult", "run_case"]
@@ -45,8 +45,9 @@ class CaseResult:
 def run_case(pack: Pack, case: Case) -> CaseResult:
     """Replay the case's recorded reply through grounding and description, or a judge's through its judging.
 
-    PromptError when the reply is missing, or there is nothing to judge.
+    PromptError when its messages do not render, the reply is missing, or there is nothing to judge.
     """
+    render(pack, case.inputs)
     if is_judge(pack) and not case.inputs.get("aspects"):
         raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "it has no aspects", "list those to be judged")
     reply = _recorded(pack, case)
@@ -63,7 +64,7 @@ def run_case(pack: Pack, case: Case) -> CaseResult:
 
 
 def _recorded(pack: Pack, case: Case) -> Reply:
-    said = read_completion(golden_path(pack, case).read_bytes())
+    parsed = ParsedReply.read(golden_path(pack, case).read_bytes())
     reads_document = "document" in case.inputs
     doc_id = judged_name(_description(case.inputs)) if is_judge(pack) else _KEY if reads_document else None
     return Reply(
@@ -75,11 +76,13 @@ def _recorded(pack: Pack, case: Case) -> Reply:
         doc_id=doc_id,
         sample_idx=0,
         language=str(case.inputs.get("language") or CAPTION_LANGUAGE),
-        model=said.model,
-        finish_reason=said.finish_reason,
-        content=said.content,
+        model=parsed.model,
+        finish_reason=parsed.finish_reason,
+        content=parsed.content,
         replied_at=_AT,
-        usage=said.usage,
+        usage=parsed.usage,
+        reason=parsed.reason,
+        words=parsed.words,
     )
 
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import jsonschema_rs
-
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.journal import OpenCall
 from sourcing.generation.pack import Pack, repair_messages
-from sourcing.generation.wire import Completion, body_bytes, read_completion, request_key
+from sourcing.generation.parsed_reply import ROW_ERROR, ParsedReply, name_of
+from sourcing.generation.reply_payload import read_payload
+from sourcing.generation.wire import body_bytes, request_key
 
 __all__ = ["Checked", "FollowUp", "ReplyChecker"]
 
@@ -38,11 +38,15 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object."""
+    """What became of a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object.
+
+    `row_error` names the exception that looking at the reply raised.
+    """
 
     problem: str = ""
     usage: Mapping[str, Any] = field(default_factory=dict)
     follow: FollowUp | None = None
+    row_error: str = ""
 
 
 class ReplyChecker:
@@ -50,34 +54,44 @@ class ReplyChecker:
 
     def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
         self._pack, self._endpoint = pack, endpoint
-        self._schema = jsonschema_rs.Draft202012Validator(dict(pack.output))
+        self._schema = pack.validator
 
     def look(self, call: OpenCall, raw: bytes) -> Checked:
-        """Never raises: whatever a server sent is a finding."""
-        said = read_completion(raw)
-        problem = self._problem(said)
+        """Never raises, like `check`."""
+        return self.check(call, ParsedReply.read(raw))
+
+    def check(self, call: OpenCall, reply: ParsedReply) -> Checked:
+        """Never raises: whatever a server sent is a finding, and what looking at it raised is that row's error."""
+        try:
+            return self._check(call, reply)
+        except Exception as error:
+            return Checked(ROW_ERROR, reply.usage, row_error=name_of(error))
+
+    def _check(self, call: OpenCall, reply: ParsedReply) -> Checked:
+        if reply.reason:
+            return Checked(reply.reason, reply.usage, row_error=reply.words if reply.reason == ROW_ERROR else "")
+        problem = self._problem(reply)
         if not problem:
-            return Checked("", said.usage)
-        if said.finish_reason == "length":
+            return Checked("", reply.usage)
+        if reply.finish_reason == "length":
             follow = self._larger(call) if call.kind == "root" else None
-        elif call.kind != "repair" and said.content and said.finish_reason == "stop":
-            follow = self._repair(call, said.content, problem)
+        elif call.kind != "repair" and reply.content and reply.finish_reason == "stop":
+            follow = self._repair(call, reply.content, problem)
         else:
             follow = None
-        return Checked(problem, said.usage, follow)
+        return Checked(problem, reply.usage, follow)
 
-    def _problem(self, said: Completion) -> str:
-        if said.finish_reason == "length":
+    def _problem(self, reply: ParsedReply) -> str:
+        if reply.finish_reason == "length":
             return "the reply was cut at its largest length"
-        if not said.content:
+        if not reply.content:
             return "the reply holds no message"
-        try:
-            payload = json.loads(said.content)
-        except (ValueError, RecursionError) as error:
-            return f"it is not JSON ({error})"
-        if self._schema.is_valid(payload):
+        payload = read_payload(reply.content)
+        if payload.problem:
+            return payload.problem
+        if any(map(self._schema.is_valid, payload.values)):
             return ""
-        misfits = itertools.islice(self._schema.iter_errors(payload), _SHOWN_MISFITS)
+        misfits = itertools.islice(self._schema.iter_errors(payload.values[-1]), _SHOWN_MISFITS)
         return "; ".join(
             f"{'.'.join(str(part) for part in misfit.instance_path) or 'the whole'}: {misfit.message[:300]}"
             for misfit in misfits

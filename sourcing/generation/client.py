@@ -3,29 +3,34 @@
 The `openai` client says where a call goes and under which headers, and lends its connections; the bytes of each call
 then go over them as they are. Its own layers would cost four times the CPU of everything else we do with a call
 (`python -m tests.benchmarks wire`). Nothing is sent twice here; `run.py` decides. Nothing is parsed here, so that a
-reply can be journalled before anyone looks into it.
+reply can be journalled before anyone looks into it; `failure_of` says what it then proves to be.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
 import aiohttp
 import openai
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from sourcing.generation.bounded_json import whole_text
 from sourcing.generation.connection import CONNECT_TIMEOUT_S, connect
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.parsed_reply import MAX_REPLY_BYTES, ParsedReply
 from sourcing.generation.ratelimits import read_limits
+from sourcing.generation.reply_stream import assemble
+from sourcing.generation.server_error import SPENT, read_error_body
 from sourcing.generation.wire import body_bytes
+from sourcing.redactor import know, redact, redact_bytes
 
-__all__ = ["Answer", "CallFailed", "ChatClient"]
+__all__ = ["Answer", "CallFailed", "ChatClient", "failure_of"]
 
 _KEPT_HEADERS = (
     "date",
@@ -63,7 +68,7 @@ class CallFailed(Exception):
     """
 
     #: connection_refused (never sent), connection_lost (no byte of a reply), reply_cut (it began and broke off),
-    #: timeout, wrong_content_type (a page instead of a reply), http_<status>, quota_exhausted
+    #: timeout, http_<status>, quota_exhausted; of a 200: error_<status> (it carries that error), reply_unreadable
     outcome: str
     message: str
     status: int | None = None
@@ -73,6 +78,9 @@ class CallFailed(Exception):
     fatal: bool = False
     maybe_answered: bool = False
     retry_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.message = whole_text(self.message)  # it is written down
 
     def __str__(self) -> str:
         return self.message
@@ -85,7 +93,7 @@ class ChatClient:
         assert endpoint.base_url is not None, "start the embedded model first"
         self._endpoint, self._timeout_s, self._concurrency = endpoint, timeout_s, concurrency
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_TIMEOUT_S)
-        self._secret = (endpoint.api_key or "").encode()
+        know(endpoint.api_key)  # should the server ever echo it
 
     async def __aenter__(self) -> ChatClient:
         await self._connect()
@@ -104,7 +112,8 @@ class ChatClient:
     async def move(self, endpoint: Endpoint) -> None:
         """Go on at another address, as of an embedded server that was started anew; calls in flight are given up."""
         await self._connection.openai.close()
-        self._endpoint, self._secret = endpoint, (endpoint.api_key or "").encode()
+        self._endpoint = endpoint
+        know(endpoint.api_key)
         await self._connect()
 
     async def send(self, body: Mapping[str, Any]) -> Answer:
@@ -124,6 +133,7 @@ class ChatClient:
 
     async def _ask(self, method: str, url: URL, body: bytes | None) -> Answer:
         status: int | None = None
+        received = bytearray()
         try:
             async with self._connection.session.request(
                 method,
@@ -135,42 +145,30 @@ class ChatClient:
                 proxy=self._connection.proxy,
             ) as response:
                 status = response.status
-                raw = self._clean(await response.read())
-        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._broken_off(error, status) from None
-        headers = self._kept(response.headers)
+                while len(received) <= MAX_REPLY_BYTES and (piece := await response.content.readany()):
+                    received += piece
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:  # a TimeoutError is an OSError
+            raise self._broken_off(error, status, _clean(bytes(received))) from None
+        raw = _clean(bytes(received))
+        headers = _kept(response.headers)
         if status >= 300:
             raise self._refused(status, headers, raw, response.headers.get("location"))
-        if "json" not in headers.get("content-type", "json") and not raw.lstrip().startswith((b"{", b"[")):
-            kind = headers["content-type"].partition(";")[0]
-            message = f"HTTP {status} with {kind} where JSON was expected: {_line(raw)}"
-            raise CallFailed("wrong_content_type", message, status, headers, raw, retry=True)
         return Answer(raw, status, headers)
 
     def _refused(self, status: int, headers: dict[str, str], raw: bytes, location: str | None) -> CallFailed:
-        message, code = _error_message(raw)
+        message, code = read_error_body(raw)
         if status < 400:
-            target = (location or "nowhere").partition("?")[0]
-            message = f"it sends calls on to {self._clean(target.encode()).decode()}; name that address instead"
-        spent = code == "insufficient_quota"
-        return CallFailed(
-            outcome="quota_exhausted" if spent else f"http_{status}",
-            message=f"HTTP {status}: {message}" if message else f"HTTP {status}",
-            status=status,
-            headers=headers,
-            raw=raw,
-            retry=not spent and (status in _RETRIED_STATUSES or status >= 500),
-            fatal=spent or status in _FATAL_STATUSES or status < 400,
-            maybe_answered=status in _GATEWAY_TIMEOUTS,
-            retry_after_s=read_limits(headers, now=time.time()).retry_after_s,
-        )
+            target = redact(whole_text((location or "nowhere").partition("?")[0]))
+            message = f"it sends calls on to {target}; name that address instead"
+        failure = _failure(status, code, headers)
+        return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
 
-    def _broken_off(self, error: Exception, status: int | None) -> CallFailed:
+    def _broken_off(self, error: Exception, status: int | None, received: bytes) -> CallFailed:
         """Tell apart what was never sent, what broke and what timed out; `status` once the reply had begun.
 
         A server answers a call that does not stream when the model has finished: a reply that began was billed.
         """
-        found = self._clean(str(error).encode(errors="replace")).decode()
+        found = redact(str(error))
         if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
             return CallFailed("connection_refused", _connect_finding(error, found), retry=True)
         if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -180,24 +178,69 @@ class ChatClient:
         if isinstance(error, TimeoutError):
             begun = "no reply" if status is None else "the reply began but was not whole"
             message = f"{begun} in {self._timeout_s:g} s; it may have been answered and billed"
-            return CallFailed("timeout", message, status, maybe_answered=True)
+            return CallFailed("timeout", message, status, raw=received or None, maybe_answered=True)
         if status is None:
             message = f"the connection broke before a reply came ({found}); it may have been answered and billed"
             return CallFailed("connection_lost", message, maybe_answered=True)
         message = f"the connection broke before the reply was whole ({found}); it will have been billed"
-        return CallFailed("reply_cut", message, status, maybe_answered=True)
+        return CallFailed("reply_cut", message, status, raw=received or None, maybe_answered=True)
 
-    def _clean(self, raw: bytes) -> bytes:
-        """The bytes without our own key, should a server ever echo it."""
-        return raw.replace(self._secret, b"[key]") if len(self._secret) >= 8 else raw
 
-    def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
-        kept = {}
-        for name, value in headers.items():
-            name = name.lower()
-            if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIX):
-                kept[name] = self._clean(value.encode(errors="surrogateescape")).decode(errors="replace")
-        return kept
+def _clean(raw: bytes) -> bytes:
+    """A reply without our keys, also where a stream hands one over in pieces: then it is kept put together."""
+    raw = redact_bytes(raw)
+    if not raw.lstrip()[:6].startswith((b"data", b"event", b":")):
+        return raw
+    try:
+        whole = body_bytes(assemble(raw.decode(errors="replace")))
+    except ValueError:
+        return raw
+    clean = redact_bytes(whole)
+    return raw if clean == whole else clean
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """What stands twice is joined by a comma, as RFC 9110 §5.3 has it."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIX):
+            kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    if redact(together := " ".join(kept.values())) != together:
+        kept = {name: redact(value) for name, value in kept.items()}
+    return {name: whole_text(value) for name, value in kept.items()}
+
+
+def failure_of(reply: ParsedReply, answer: Answer) -> CallFailed | None:
+    """What is amiss with a call whose HTTP status was a good one, or None where it was answered.
+
+    An error in the place of an answer is that error, and nothing was charged. What cannot be read may have been billed.
+    """
+    if reply.error is not None:
+        status, code, _ = reply.error
+        failure = _failure(status or 400, code, answer.headers)
+        outcome = failure.outcome.replace("http_", "error_") if status else "error"
+        told = f"HTTP {answer.status} with an error{f' {status}' if status else ''}: {reply.words}"
+        return replace(failure, outcome=outcome, message=told, status=failure.status if status else None)
+    if reply.reason == "reply_unreadable":
+        told = f"HTTP {answer.status}, but {reply.words}; it may have been billed"
+        return CallFailed(reply.reason, told, answer.status, answer.headers, maybe_answered=True)
+    return None
+
+
+def _failure(status: int, code: str, headers: Mapping[str, str]) -> CallFailed:
+    """What a status says of this call and of others."""
+    spent = code == SPENT
+    return CallFailed(
+        outcome="quota_exhausted" if spent else f"http_{status}",
+        message=f"HTTP {status}",
+        status=status,
+        headers=headers,
+        retry=not spent and (status in _RETRIED_STATUSES or status >= 500),
+        fatal=spent or status in _FATAL_STATUSES or status < 400,
+        maybe_answered=status in _GATEWAY_TIMEOUTS,
+        retry_after_s=read_limits(headers, now=time.time()).retry_after_s,
+    )
 
 
 def _connect_finding(error: Exception, found: str) -> str:
@@ -216,20 +259,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while at is not None:
         yield at
         at = at.__cause__ or at.__context__
-
-
-def _error_message(raw: bytes) -> tuple[str, str]:
-    """Message and code of an error body, as far as it has them; cut to a line."""
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        return _line(raw), ""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(error, dict):
-        return str(error)[:300], ""
-    code = error.get("code") or error.get("type") or ""
-    return " ".join(str(error.get("message", "")).split())[:300], str(code)
-
-
-def _line(raw: bytes) -> str:
-    return " ".join(raw[:200].decode("utf-8", errors="replace").split())

@@ -8,7 +8,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
 
-from sourcing.generation.words import data_sections, simplified, word_set
+from sourcing.generation.words import data_sections, word_set
+from sourcing.store.language_id import simplified
 
 __all__ = ["denied_spans", "is_denied", "negations"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -15,10 +16,13 @@ import polars as pl
 
 from sourcing.generation.gathering import Gathering, Rows
 from sourcing.generation.grounding import Finding, Grounded, accept, ground
-from sourcing.generation.leaks import NO_RULES, PackRules, names_of
+from sourcing.generation.leaks import NO_RULES, PackRules, hide_lyrics, names_of
+from sourcing.generation.lyrics import NO_RUNS
+from sourcing.generation.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.phrases import split_phrase, tidy_phrase
-from sourcing.generation.quotes import MIN_QUOTE_SCORE
+from sourcing.generation.quotes import MIN_QUOTE_SCORE, read_source
 from sourcing.generation.replies import Reply
+from sourcing.generation.reply_payload import answer_of
 from sourcing.generation.scraped import (
     UNKNOWN_LICENCE,
     describe_catalogue,
@@ -36,7 +40,7 @@ Row = dict[str, Any]
 
 _LOT = 2000  # replies read together
 _WORTH_HELPERS = 3  # lots below which starting processes costs more than it saves
-SHOWN_CHARS = 500  # of a reply that cannot be read, enough for a person to see why
+_MAX_ASPECTS = 1000  # of a reply; a model that lists more repeats itself
 
 
 def describe(
@@ -76,7 +80,7 @@ def describe(
             gathering.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
         elif found[0] is not None and found[1] is not None:
             keep(track_id, *describe_document(found[0], found[1]))
-    lots = _lots(replies, track_of, document_of, set(pairs))
+    lots = _lots(replies, track_of, document_of, pairs)
     few = list(islice(lots, _WORTH_HELPERS))
     helpers = helpers if len(few) == _WORTH_HELPERS else 0
     describe_lot = partial(_describe_lot, echoes or {}, rules or {}, min_quote_score)
@@ -95,34 +99,49 @@ class _Lot(NamedTuple):
 
 
 def _lots(
-    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: set[tuple[str, str]]
+    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: Sequence[tuple[str, str]]
 ) -> Iterator[_Lot]:
     waiting = iter(replies)
+    documents_of, pairs_accepted = _documents_of(accepted), set(accepted)
     while own := list(islice(waiting, _LOT)):
         pairs = {(reply.track_id, reply.doc_id or "") for reply in own}
+        pairs |= {(reply.track_id, doc) for reply in own if not reply.doc_id for doc in documents_of[reply.track_id]}
         tracks, documents = ({pair[place] for pair in pairs} for place in (0, 1))
-        yield _Lot(own, track_of.only(tracks), document_of.only(documents), accepted & pairs)
+        yield _Lot(own, track_of.only(tracks), document_of.only(documents), pairs_accepted & pairs)
+
+
+def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Track id → ids of the documents about it."""
+    documents: dict[str, list[str]] = defaultdict(list)
+    for track_id, doc_id in sorted(pairs):
+        documents[track_id].append(doc_id)
+    return documents
 
 
 def _describe_lot(
     echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], min_quote_score: float, lot: _Lot
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
-    gathering = Gathering()
+    gathering, documents_of = Gathering(), _documents_of(lot.accepted)
     for reply in lot.replies:
         track, document = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
         problem = _reply_standing(reply, track, document, lot.accepted)
         if problem is not None:
             gathering.keep(None, [rejected_row(reply.request_key, problem)])
         elif track is not None:
-            description, left_out = describe_reply(
-                reply,
-                track,
-                document,
-                echoes=echoes.get(reply.prompt_id, ()),
-                rules=rules.get(reply.prompt_id, NO_RULES),
-                min_quote_score=min_quote_score,
-            )
+            about = () if reply.doc_id else map(document_of.get, documents_of[reply.track_id])
+            try:
+                description, left_out = describe_reply(
+                    reply,
+                    track,
+                    document,
+                    about_track=[row["text"] for row in about if row and row["text"]],
+                    echoes=echoes.get(reply.prompt_id, ()),
+                    rules=rules.get(reply.prompt_id, NO_RULES),
+                    min_quote_score=min_quote_score,
+                )
+            except Exception as error:  # one reply never ends the describing of the others
+                description, left_out = None, [rejected_row(reply.request_key, Finding(ROW_ERROR, name_of(error)))]
             gathering.keep(None if description is None else _complete(reply.track_id, description), left_out)
     return gathering.parts()
 
@@ -135,21 +154,25 @@ def describe_reply(
     echoes: Collection[str] = (),
     rules: PackRules = NO_RULES,
     min_quote_score: float = MIN_QUOTE_SCORE,
+    about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
     """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
 
-    A reply about a document is grounded in that document's text; one without stands on the model's word alone.
+    A reply about a document is grounded in that document's text; one without stands on the model's word alone, and may
+    not take the lyrics of the texts `about_track`.
     """
-    payload, problem = _read_payload(reply)
+    fits = _is_mined if reply.doc_id is not None else _is_prompted
+    payload, notes = answer_of(reply, fits, "aspects and a caption")
     if payload is None:
-        return None, [rejected_row(reply.request_key, problem or Finding("reply_empty", "the reply holds no message"))]
+        traces = NO_RUNS if document is None else read_source(document["text"] or "").lyric_traces
+        return None, [rejected_row(reply.request_key, note) for note in hide_lyrics(notes, traces)]
     names = track_names(track)
     if document is None:
         if payload.get("known") is False:
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
-            return None, [rejected_row(reply.request_key, finding)]
+            return None, [rejected_row(reply.request_key, note) for note in (*notes, finding)]
         named = names_of((track["artist"],), (track["title"],), (track["album"],))
-        result = accept(payload, names=names, named=named, language=reply.language, rules=rules)
+        result = accept(payload, names=names, named=named, language=reply.language, rules=rules, documents=about_track)
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
     else:
         text = document["text"] or ""
@@ -175,7 +198,7 @@ def describe_reply(
             result = replace(result, caption=None, findings=[*result.findings, finding])
         origin, doc_ids, licences = "mined", [document["doc_id"]], [licence]
         created_at = max(reply.replied_at, document["retrieved_at"])
-    findings = list(result.findings)
+    findings = [*notes, *result.findings]
     if not result.aspects:
         findings.append(_nothing(result, document))
     rejected = [rejected_row(reply.request_key, finding) for finding in findings]
@@ -199,57 +222,43 @@ def describe_reply(
 
 
 def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
-    """Aspects in the worked examples of a pack: the JSON of its assistant messages, parted as replies are."""
+    """Aspects and quotes in the worked examples of a pack, those of its assistant messages that are JSON, parted as
+    replies are. An example of another shape has none.
+    """
     aspects: list[str] = []
     for role, content in messages:
-        if role != "assistant":
+        try:
+            payload = json.loads(content) if role == "assistant" else None
+        except (ValueError, RecursionError):
             continue
-        payload = json.loads(content)
-        for aspect in payload.get("aspects", []):
-            text = aspect if isinstance(aspect, str) else aspect["text"]
-            aspects += [text, *split_phrase(tidy_phrase(text))]
+        offered = payload.get("aspects") if isinstance(payload, dict) else None
+        for aspect in offered if isinstance(offered, list) else ():
+            texts = [aspect.get("text"), aspect.get("quote")] if isinstance(aspect, dict) else [aspect]
+            for text in texts:
+                if isinstance(text, str):
+                    aspects += [text, *split_phrase(tidy_phrase(text))]
     return aspects
 
 
-def _read_payload(reply: Reply) -> tuple[dict[str, Any] | None, Finding | None]:
-    content = _whole_characters((reply.content or "").strip())
-    if reply.finish_reason == "length":
-        return None, Finding(
-            "reply_truncated", "the reply was cut by max_tokens; raise it in the pack", _shown(content)
-        )
-    if not content:
-        return None, Finding("reply_empty", "the reply holds no message")
-    try:
-        payload = json.loads(_whole_characters(json.dumps(json.loads(content), ensure_ascii=False)))
-    except (ValueError, RecursionError) as error:
-        return None, Finding("reply_not_json", f"the reply is not JSON ({error})", _shown(content))
-    if not _has_shape(payload, mined=reply.doc_id is not None):
-        wanted = "aspects and a caption"
-        return None, Finding("reply_wrong_shape", f"the reply is JSON without the shape of {wanted}", _shown(content))
-    return payload, None
+def _is_mined(payload: object) -> bool:
+    return _has_shape(payload, "quote")
 
 
-def _whole_characters(text: str) -> str:
-    """Lone surrogates, which a reply may hold and no table can, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _is_prompted(payload: object) -> bool:
+    return _has_shape(payload, "text")
 
 
-def _shown(content: str) -> str:
-    return content if len(content) <= SHOWN_CHARS else content[:SHOWN_CHARS] + "…"
-
-
-def _has_shape(payload: object, *, mined: bool) -> bool:
+def _has_shape(payload: object, needed: str) -> bool:
     if not isinstance(payload, dict) or not isinstance(payload.get("aspects"), list):
+        return False
+    if len(payload["aspects"]) > _MAX_ASPECTS:
         return False
     if not isinstance(payload.get("caption", ""), str | None):
         return False
-    needed = ("quote",) if mined else ("text",)
     return all(
         isinstance(aspect, str)
         or (
-            isinstance(aspect, dict)
-            and all(isinstance(aspect.get(name), str) for name in needed)
-            and isinstance(aspect.get("text", ""), str)
+            isinstance(aspect, dict) and isinstance(aspect.get(needed), str) and isinstance(aspect.get("text", ""), str)
         )
         for aspect in payload["aspects"]
     )

@@ -29,6 +29,8 @@ class Diagnosis:
     model_known: bool | None = None
     model_reported: str | None = None
     schema_enforced: bool | None = None
+    around_json: str = ""  # what the server puts around the JSON it is asked for
+    streams: bool = False  # it answers in pieces though asked not to
     max_tokens_obeyed: bool | None = None
     usage: bool | None = None
     rate_headers: list[str] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Diagnosis:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    thinking_tokens: int = 0  # of the output tokens, or estimated of the text of its thoughts
     findings: list[str] = field(default_factory=list)  # what will be missing, and what to do
     problem: str | None = None
     cure: str | None = None
@@ -79,6 +82,20 @@ def missing(found: Diagnosis, endpoint: Endpoint) -> list[str]:
     if found.model_known is False and found.usable:
         words.append(
             f"its list has no {found.model}, it answered as {found.model_reported}: see that it is the one meant"
+        )
+    if found.around_json:
+        words.append(
+            f"it puts {found.around_json} around the JSON: replies are read without a repair call, but the tokens of"
+            " what stands around are billed"
+        )
+    if found.thinking_tokens:
+        words.append(
+            f"it thinks before it answers: about {found.thinking_tokens} of {found.output_tokens} tokens out were"
+            " thoughts, billed as output; turn thinking off at the server, or leave max_tokens room for it"
+        )
+    if found.streams:
+        words.append(
+            "it streams although asked not to: replies are put together; those without usage count at their worst"
         )
     if found.schema_enforced is False:
         words.append(

@@ -6,7 +6,6 @@ The calls are real ones and are billed like any other; the diagnosis counts them
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,12 +13,16 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from sourcing.generation.client import Answer, CallFailed, ChatClient
+from sourcing.generation.bounded_json import load_json
+from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
 from sourcing.generation.diagnosis import Diagnosis, missing, problem
 from sourcing.generation.dialect import choose_dialect, fit_body
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.local import LocalEndpoint
-from sourcing.generation.wire import Completion, read_completion
+from sourcing.generation.parsed_reply import ParsedReply
+from sourcing.generation.prices import read_usage
+from sourcing.generation.reply_payload import read_payload, thought_chars
+from sourcing.generation.wire import body_bytes, unstreamed
 
 __all__ = ["diagnose"]
 
@@ -36,6 +39,7 @@ _SCHEMA = {
 _SCHEMA_TOKENS = 64
 _REASONING_TOKENS = 2048  # it thinks first, and thoughts count
 _LONG_TOKENS = 24  # far fewer than the answer asked for needs
+_CHARS_A_TOKEN = 4
 _OWNERS = {"vllm": "vllm", "llamacpp": "llama.cpp"}
 _CONTEXT_NAMES = ("max_model_len", "n_ctx", "context_length", "context_window", "max_context_length")
 
@@ -125,7 +129,10 @@ class _Probe:
                 del body["response_format"]
                 completion = await self._chat({"temperature": 0, **body}, _SCHEMA_TOKENS)
                 self.found.findings.append(f"a schema is refused ({failure}); see whether a newer server takes it")
-        self.found.schema_enforced = _fits(completion.content)
+        payload = read_payload(completion.content or "")
+        self.found.schema_enforced = not payload.around and payload.last(_fits) is not None
+        if payload.around and payload.last(_fits) is not None:
+            self.found.around_json = payload.around
 
     def _take_for_reasoning(self) -> None:
         assert self.endpoint.base_url is not None
@@ -155,7 +162,7 @@ class _Probe:
         self.found.batch = _is_list(await self._get("batches?limit=1"))
         self.found.stored = _is_list(await self._get("chat/completions?limit=1"))
 
-    async def _chat(self, body: Mapping[str, Any], max_tokens: int) -> Completion:
+    async def _chat(self, body: Mapping[str, Any], max_tokens: int) -> ParsedReply:
         """One counted call; what its reply tells by the way is noted."""
         found = self.found
         if self.dialect.reasoning and max_tokens == _SCHEMA_TOKENS:
@@ -163,13 +170,17 @@ class _Probe:
         whole = {"model": self.endpoint.model, **body, "max_tokens": max_tokens}
         found.calls += 1
         started = time.monotonic()
-        answer: Answer = await self.client.send(fit_body(whole, self.dialect))
+        answer: Answer = await self.client.send_bytes(unstreamed(body_bytes(fit_body(whole, self.dialect))))
         self.latencies_s.append(time.monotonic() - started)
-        completion = read_completion(answer.raw)
-        used = [completion.usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-        self.counted.append(all(isinstance(number, int) for number in used))
-        found.input_tokens += used[0] if isinstance(used[0], int) else 0
-        found.output_tokens += used[1] if isinstance(used[1], int) else 0
+        completion = ParsedReply.read(answer.raw)
+        if completion.error is not None and (failure := failure_of(completion, answer)) is not None:
+            raise failure
+        used = read_usage(completion.usage)
+        self.counted.append(used is not None)
+        found.input_tokens += used.input_tokens if used else 0
+        found.output_tokens += used.output_tokens if used else 0
+        found.thinking_tokens += thinking_tokens(completion)
+        found.streams = found.streams or completion.streamed
         found.reachable = found.authorised = True
         if completion.content is None and not completion.finish_reason:
             raise CallFailed("not_a_completion", "what it answers is no chat completion", answer.status)
@@ -180,7 +191,7 @@ class _Probe:
     async def _get(self, path: str) -> Any:
         """What a free question brings, as JSON; None when it is not answered. A server not there at all raises."""
         try:
-            return json.loads((await self.client.get(path)).raw)
+            return load_json((await self.client.get(path)).raw.decode(errors="replace"))
         except CallFailed as failure:
             if failure.outcome == "connection_refused":
                 raise
@@ -193,11 +204,16 @@ def _asking(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
 
-def _fits(content: str | None) -> bool:
-    try:
-        value = json.loads(content or "")
-    except ValueError:
-        return False
+def thinking_tokens(reply: ParsedReply) -> int:
+    """Tokens of a reply that were thoughts, as far as it tells; by a rule of thumb where only their text came."""
+    details = reply.usage.get("completion_tokens_details")
+    counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    if isinstance(counted, int) and counted > 0:
+        return counted
+    return (reply.thinking + thought_chars(reply.content or "")) // _CHARS_A_TOKEN
+
+
+def _fits(value: Any) -> bool:
     properties: dict[str, Any] = _SCHEMA["properties"]  # type: ignore[assignment]
     return (
         isinstance(value, dict)
@@ -206,7 +222,7 @@ def _fits(content: str | None) -> bool:
     )
 
 
-def _obeyed(said: Completion) -> bool | None:
+def _obeyed(said: ParsedReply) -> bool | None:
     """Whether an answer was cut where it was to be; None where it ended by itself before, which tells nothing."""
     used = said.usage.get("completion_tokens")
     least = used if isinstance(used, int) else len((said.content or "").split())  # a word is a token, or more

@@ -10,6 +10,7 @@ from sourcing.errors import UsageError
 from sourcing.generation.dialect import COMPATIBLE, LLAMA_CPP, Dialect, choose_dialect
 from sourcing.generation.local import LOCAL_MODEL, LOCAL_MODEL_FILE
 from sourcing.generation.wire import normalise_base_url
+from sourcing.redactor import read_key
 from sourcing.settings import GenerationSettings
 
 __all__ = ["OPENAI_BASE_URL", "Endpoint", "resolve_endpoint"]
@@ -48,7 +49,7 @@ def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: 
             resend_is_free=True,
             dialect=LLAMA_CPP,
         )
-    api_key = environment.get("OPENAI_API_KEY") or None
+    api_key = read_key(environment, "OPENAI_API_KEY")
     base_url = settings.base_url or environment.get("OPENAI_BASE_URL") or (OPENAI_BASE_URL if api_key else None)
     if base_url is None:
         raise UsageError(
@@ -85,7 +86,7 @@ def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: 
         reasoning=settings.reasoning,
     )
     if spoken.name.startswith("azure"):
-        api_key = environment.get("AZURE_OPENAI_API_KEY") or api_key
+        api_key = read_key(environment, "AZURE_OPENAI_API_KEY") or api_key
     return Endpoint(
         name=shown,
         identity=f"{shown} {settings.model}",

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
 from sourcing.generation.checking import FollowUp, ReplyChecker
-from sourcing.generation.client import CallFailed, ChatClient
+from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.estimate import expected_tokens, worst_case
 from sourcing.generation.feed import CallFeed
@@ -25,9 +25,11 @@ from sourcing.generation.journal_schema import packer
 from sourcing.generation.limiter import Limiter, Permit
 from sourcing.generation.local import LocalEndpoint
 from sourcing.generation.pack import Pack
+from sourcing.generation.parsed_reply import ROW_ERROR, ParsedReply, name_of
 from sourcing.generation.prices import actual_cost, read_usage
 from sourcing.generation.quota import Quota
 from sourcing.generation.reconcile import keep_at_endpoint
+from sourcing.generation.wire import unstreamed
 from sourcing.store.interrupts import interrupts
 
 if TYPE_CHECKING:
@@ -113,7 +115,10 @@ class Engine:
     async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
         """First what follows from replies that an ended process had no time to look at."""
         for call, raw in await self.durable(Journal.unchecked, run_id):
-            if (follow := (await self._check(call, raw))[0]) is not None:
+            reply = ParsedReply.read(raw)
+            if (failure := failure_of(reply, Answer(raw, 200, {}))) is not None:
+                await self.durable(Journal.retract, call.call_id, **self._fate(failure))
+            elif (follow := (await self._check(call, reply))[0]) is not None:
                 await waiting.put(follow)
         async for calls in feed.chunks(self.durable):
             for call in calls:
@@ -190,17 +195,27 @@ class Engine:
         began_s = time.perf_counter()
         try:
             body = keep_at_endpoint(call.body, call.request_key) if self.options.store_completions else call.body
-            answer = await self.client.send_bytes(body)
+            answer = await self.client.send_bytes(unstreamed(body))
         except CallFailed as caught:
             failure = await self._revive(caught)
             await self._settle_failure(attempt, permit, failure)
             raise failure from None
+        except Exception as error:  # of an answer nobody thought of: it may have been billed, and the others go on
+            self.result.row_errors.append(name_of(error))
+            failure = CallFailed(ROW_ERROR, name_of(error), maybe_answered=True)
+            await self._settle_failure(attempt, permit, failure)
+            raise failure from error
         latency_s = time.perf_counter() - began_s
         await self.durable(
             Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
             status=answer.status, headers=answer.headers, raw=self.pack(answer.raw),
         )  # fmt: skip
-        follow, tokens = await self._check(call, answer.raw, attempt.reserve)
+        reply = ParsedReply.read(answer.raw)
+        if (no_answer := failure_of(reply, answer)) is not None:
+            await self.durable(Journal.retract, call.call_id, **self._fate(no_answer))
+            self._settled(attempt, permit, no_answer)
+            raise no_answer
+        follow, tokens = await self._check(call, reply, attempt.reserve)
         permit.replied(tokens, answer.headers, latency_s)
         self._free()
         return follow
@@ -235,10 +250,12 @@ class Engine:
             await self._first_of(self.freed, self.stopping)
 
     async def _check(
-        self, call: OpenCall, raw: bytes, reserved: Reserved | None = None
+        self, call: OpenCall, reply: ParsedReply, reserved: Reserved | None = None
     ) -> tuple[OpenCall | None, int | None]:
         """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
-        checked = self.checker.look(call, raw)
+        checked = self.checker.check(call, reply)
+        if checked.row_error:
+            self.result.row_errors.append(checked.row_error)
         used = read_usage(checked.usage)
         charged: dict[str, Any] = {
             "input_tokens": used.input_tokens if used else None,
@@ -246,6 +263,7 @@ class Engine:
             "cost_nusd": actual_cost(self.options.price, checked.usage),
             "scope": self.options.account,
             "reserved": reserved,
+            "row_error": checked.row_error or None,
         }
         tokens = None if used is None else used.input_tokens + used.output_tokens
         if checked.follow is None:
@@ -254,12 +272,20 @@ class Engine:
         return await self.durable(_charge_and_follow, call, charged, checked.follow, self.clock()), tokens
 
     async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
-        state = "unknown" if failure.maybe_answered else "failed"
         await self.durable(
-            Journal.settle, attempt.call.call_id, state, outcome=failure.outcome, at=self.clock(),
-            scope=self.options.account, status=failure.status, headers=failure.headers, raw=failure.raw,
-            error=str(failure),
+            Journal.settle, attempt.call.call_id, status=failure.status, headers=failure.headers, raw=failure.raw,
+            **self._fate(failure),
         )  # fmt: skip
+        self._settled(attempt, permit, failure)
+
+    def _fate(self, failure: CallFailed) -> dict[str, Any]:
+        """What the journal is told of a call that was not answered."""
+        state = "unknown" if failure.maybe_answered else "failed"
+        told = {"state": state, "outcome": failure.outcome, "error": str(failure)}
+        return {**told, "at": self.clock(), "scope": self.options.account}
+
+    def _settled(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
+        """Let limiter and budget know."""
         if _throttled(failure):
             permit.throttled(failure.headers, str(failure))
         elif failure.status is not None and not failure.retry:  # it serves, only not this call

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 
+from sourcing.errors import PromptError
 from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import Journal, OpenCall
 from sourcing.generation.journal_intake import open_calls, pack_calls
@@ -22,7 +23,8 @@ _CALLS = 256
 class CallFeed:
     """Planned calls first: those written down by an earlier run, then the rest of the plan, rendered as it is needed.
 
-    Then the calls that failed before this run, and, where `resend`, those whose fate is unknown.
+    Then the calls that failed before this run, and, where `resend`, those whose fate is unknown. A prompt that does not
+    render ends it: `error` tells, and what was handed out before goes its way.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class CallFeed:
         self._run, self._steps = run, steps
         self._resend, self._clock = resend, clock
         self._pack = packer()
+        self.error: PromptError | None = None
 
     async def chunks(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
         """Lists of calls without a reply; none of them twice."""
@@ -59,7 +62,11 @@ class CallFeed:
         position = self._run.position
         steps, done = self._steps(position), False
         while not done:
-            taken = list(itertools.islice(steps, _STEPS))
+            try:
+                taken = list(itertools.islice(steps, _STEPS))
+            except PromptError as error:
+                self.error = error
+                return
             done = len(taken) < _STEPS
             position = taken[-1].position if taken else position
             calls = [call for step in taken for call in step.calls]

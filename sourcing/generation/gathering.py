@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dataframely as dy
 import polars as pl
 
+from sourcing.generation.leaks import Finding
+from sourcing.generation.parsed_reply import ROW_ERROR, name_of
+from sourcing.generation.scraped import rejected_row
 from sourcing.store.schemas import Description, Rejected
 from sourcing.store.workspace import rejected_frame
 
@@ -57,9 +60,22 @@ class Gathering:
         return Rejected.validate(pl.concat(self._rejected_parts).unique().sort(pl.all()))
 
     def _close_part(self) -> None:
-        self._made_parts.append(pl.DataFrame(self._made, schema=self._made_parts[0].schema, orient="row"))
+        schema = self._made_parts[0].schema
+        try:
+            made = pl.DataFrame(self._made, schema=schema, orient="row")
+        except Exception:  # one row that no table can hold: it is looked for, and the others stay
+            made = pl.concat([self._made_parts[0], *self._one_by_one(schema)])
+        self._made_parts.append(made)
         self._rejected_parts.append(rejected_frame(self._rejected))
         self._made, self._rejected = [], []
+
+    def _one_by_one(self, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+        for row in self._made:
+            try:
+                yield pl.DataFrame([row], schema=schema, orient="row")
+            except Exception as error:
+                key = str(row.get("request_key") or row["description_id"])
+                self._rejected.append(rejected_row(key, Finding(ROW_ERROR, name_of(error))))
 
 
 class Rows:

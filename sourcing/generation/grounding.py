@@ -20,13 +20,15 @@ from sourcing.generation.leaks import (
     Names,
     PackRules,
     aspect_leak,
+    hide_lyrics,
     names_somebody,
     wrong_language,
 )
 from sourcing.generation.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
+from sourcing.generation.lyrics import NO_RUNS, Runs, takes_lyrics
 from sourcing.generation.phrases import split_phrase, tidy_phrase
 from sourcing.generation.quotes import EXACT, MIN_QUOTE_SCORE, Place, Source, find_places, read_source
-from sourcing.generation.words import compact, content_stems, stems_at
+from sourcing.generation.words import compact, content_stems, stems_at, words
 from sourcing.store.schemas import FACETS
 
 __all__ = ["MIN_CAPTION_COVER", "Finding", "Grounded", "accept", "aspect_key", "ground", "vet_aspect"]
@@ -90,7 +92,9 @@ def ground(
             evidence = [{"doc_id": doc_id, "start": result.start, "end": result.end}]
             grounded.aspects.append({"text": result.text, "facet": facet, "evidence": evidence})
     _check_language(grounded, language)
-    _take_caption(grounded, payload, source, names, named, language, rules)
+    taken = take_caption(payload.get("caption") or "", source, names=names, named=named, language=language, rules=rules)
+    grounded.caption = taken.caption
+    grounded.findings = hide_lyrics([*grounded.findings, *taken.findings], source.lyric_traces)
     return grounded
 
 
@@ -101,23 +105,46 @@ def accept(
     named: Names | None = None,
     language: str = "und",
     rules: PackRules = NO_RULES,
+    documents: Iterable[str] = (),
 ) -> Grounded:
-    """Take a reply that no document can bear out: phrases and caption are vetted, evidence stays empty."""
+    """Take a reply that no document can bear out: phrases and caption are vetted, evidence stays empty.
+
+    `documents` are texts about the track, of whose lyrics the reply may not take too much.
+    """
     names, named = tuple(names), named or Names()
     grounded = Grounded()
     seen: set[tuple[str, ...]] = set()
+    sung, traces = _lyrics_taken(payload, documents)
     for aspect in payload["aspects"]:
         text = tidy_phrase(wording(aspect if isinstance(aspect, str) else aspect["text"]))
         facet_given = None if isinstance(aspect, str) else _known(aspect.get("facet"))
         finding = vet_aspect(text, names, seen, named=named)
+        if finding is None and sung and takes_lyrics(" ".join((*(a["text"] for a in grounded.aspects), text)), sung):
+            finding = Finding("aspect_is_lyric", "with those before it, it takes more than eight words of the lyrics")
         if finding is not None:
             grounded.findings.append(finding)
             continue
         seen.add(aspect_key(text))
         grounded.aspects.append({"text": text, "facet": facet_given or facet_of(text), "evidence": []})
     _check_language(grounded, language)
-    _take_caption(grounded, payload, None, names, named, language, rules)
+    taken = take_caption(
+        payload.get("caption") or "", None, names=names, named=named, language=language, rules=rules, sung=sung
+    )
+    grounded.caption = taken.caption
+    grounded.findings = hide_lyrics([*grounded.findings, *taken.findings], traces)
     return grounded
+
+
+def _lyrics_taken(payload: Mapping[str, Any], documents: Iterable[str]) -> tuple[Runs, Runs]:
+    """The lyric runs and traces of those documents that a reply may have taken lyrics from."""
+    sources = [read_source(text) for text in documents]
+    if not sources:
+        return NO_RUNS, NO_RUNS
+    aspects = [aspect if isinstance(aspect, str) else aspect["text"] for aspect in payload["aspects"]]
+    said = words(" ".join([*aspects, payload.get("caption") or ""]))
+    near = [source for source in sources if source.may_be_quoted_in(said)]
+    runs = (frozenset().union(*(getattr(source, name) for source in near)) for name in ("lyric_runs", "lyric_traces"))
+    return next(runs), next(runs)
 
 
 def vet_aspect(
@@ -190,7 +217,7 @@ def _support_at(place: Place, text: str, quote: str, source: Source) -> _Borne |
     start, end = source.original(place)
     said = source.text[start:end]
     if source.is_lyric(place):
-        return Finding("quote_is_lyric", f"{quote!r} is sung there: lyrics say nothing of the sound", piece)
+        return Finding("quote_is_lyric", "it is sung there, and lyrics say nothing of the sound")
     copied = text == quote and place.score == EXACT
     missing = [] if copied else _missing_words(text, said)
     if missing:
@@ -250,20 +277,6 @@ def _check_language(grounded: Grounded, language: str) -> None:
     if finding is not None:
         grounded.aspects.clear()
         grounded.findings.append(finding)
-
-
-def _take_caption(
-    grounded: Grounded,
-    payload: Mapping[str, Any],
-    source: Source | None,
-    names: tuple[str | None, ...],
-    named: Names,
-    language: str,
-    rules: PackRules,
-) -> None:
-    taken = take_caption(payload.get("caption") or "", source, names=names, named=named, language=language, rules=rules)
-    grounded.caption = taken.caption
-    grounded.findings.extend(taken.findings)
 
 
 def _known(facet: object) -> str | None:

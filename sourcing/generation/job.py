@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -76,6 +77,14 @@ class Job:
         """The steps of its plan behind the first so many targets."""
         return plan_steps(self.pack, self.endpoint, self.tables(), self.scope, start=start)
 
+    def check_prompts(self) -> None:
+        """PromptError from the first call of the plan whose messages do not render; those of plain packs all do.
+
+        Rendering is lazy, so without this one of the last could fail while others are in flight.
+        """
+        if not self.pack.is_plain:
+            deque(self.steps(0), maxlen=0)
+
     def enter(self, journal: Journal, at: datetime) -> RunState:
         """Its run in this journal, new or taken up."""
         return journal.enter_run(
@@ -97,8 +106,10 @@ def run_job(
 ) -> RunResult:
     """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job.
 
-    `committing` is who writes the journal in place of this process while calls are made.
+    `committing` is who writes the journal in place of this process while calls are made, and has checked the prompts.
     """
+    if committing is None:
+        job.check_prompts()
     endpoint, folder = job.endpoint, Workspace(job.workspace).generation_dir
     presence = Presence(folder)
     quota = Quota(

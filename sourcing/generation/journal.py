@@ -9,6 +9,7 @@ work on one journal: a call is taken by the one whose `sending` comes first.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -20,12 +21,14 @@ from typing import NamedTuple
 from sourcing.generation.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal_intake import JournalIntake, OpenCall, as_text
 from sourcing.generation.journal_reading import STATES, CallRow, RunState
-from sourcing.generation.journal_schema import JOURNAL_FILE, connect, empty
+from sourcing.generation.journal_schema import JOURNAL_FILE, ODD_LINES, connect, empty
+from sourcing.redactor import redact, redact_bytes
 from sourcing.store.turn import Turn
 
 __all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
 
 TAKEN = "taken"  # by another process
+_KEPT_BYTES = 1_000_000  # of an odd line
 IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered and billed"
 
 
@@ -139,13 +142,28 @@ class Journal(JournalIntake):
         )
         if raw is not None:
             self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(raw)))
+        self._end(call_id, state, scope=scope, error=error, at=at)
+
+    def _end(self, call_id: int, state: str, *, scope: str, error: str | None, at: datetime) -> None:
         if state == "failed":
             self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
             self._hold_nothing(call_id)
         self._connection.execute(
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
-            (state, error, as_text(at), call_id),
+            (state, redact(error) if error else error, as_text(at), call_id),
         )
+
+    def retract(self, call_id: int, state: str, *, outcome: str, at: datetime, scope: str = "", error: str) -> None:
+        """Enter a reply that proved to be no answer: `failed` gives back what was reserved, `unknown` keeps it.
+
+        Its bytes stay with its attempt.
+        """
+        self._connection.execute(
+            "UPDATE attempts SET outcome = ? WHERE attempt_id ="
+            " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (outcome, call_id),
+        )
+        self._end(call_id, state, scope=scope, error=error, at=at)
 
     def charge(
         self,
@@ -156,8 +174,11 @@ class Journal(JournalIntake):
         cost_nusd: int | None,
         scope: str = "",
         reserved: Reserved | None = None,
+        row_error: str | None = None,
     ) -> None:
         """Enter what a reply used in place of what was reserved, and note that it was looked at.
+
+        `row_error` names the exception that looking at it raised; it is not looked at first again.
 
         A reply that tells no usage, or whose price is not known, is charged all that was reserved. Who reserved it and
         still knows how much may say so. A process that begins while others are at work finds replies of theirs that
@@ -165,7 +186,7 @@ class Journal(JournalIntake):
         """
         reserved = self._reserved(call_id) if reserved is None else reserved
         if not self._connection.execute(
-            f"{_HOLD_NOTHING}, checked = 1 WHERE call_id = ? AND checked = 0", (call_id,)
+            f"{_HOLD_NOTHING}, checked = 1, error = ? WHERE call_id = ? AND checked = 0", (row_error, call_id)
         ).rowcount:
             return
         told = input_tokens is not None and output_tokens is not None
@@ -173,9 +194,9 @@ class Journal(JournalIntake):
         cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
         self._spend(reserved, scope, tokens=tokens, cost_nusd=cost)
         self._connection.execute(
-            "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ? WHERE attempt_id ="
-            " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
-            (input_tokens, output_tokens, cost, call_id),
+            "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ?, counted_tokens = ?"
+            " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (input_tokens, output_tokens, cost, tokens, call_id),
         )
 
     def give_back(self, call_id: int, scope: str) -> None:
@@ -188,6 +209,11 @@ class Journal(JournalIntake):
         """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
         held = self._reserved(call_id)
         self._spend(held, scope, tokens=held.tokens, cost_nusd=held.nusd)
+        self._connection.execute(
+            "UPDATE attempts SET cost_nusd = ?, counted_tokens = ?"
+            " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (held.nusd, held.tokens, call_id),
+        )
         self._hold_nothing(call_id)
 
     def _spend(self, held: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
@@ -209,6 +235,15 @@ class Journal(JournalIntake):
             "SELECT reserved_tokens, reserved_nusd, reserved_calls FROM calls WHERE call_id = ?", (call_id,)
         ).fetchone()
         return Reserved(*row)
+
+    def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
+        """Keep the beginning of what came back in a batch and belongs to no call; the same line is kept once."""
+        line = redact_bytes(line)[:_KEPT_BYTES]
+        self._connection.execute(ODD_LINES)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO odd_lines VALUES (?, ?, ?, ?)",
+            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self._pack(line)),
+        )
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
         """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sourcing.generation.bounded_json import line_of
 from sourcing.generation.budget import Budget
 from sourcing.generation.estimate import Sample
 from sourcing.generation.journal_schema import unpack
+from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.replies import Reply
-from sourcing.generation.wire import read_completion
 
 __all__ = ["STATES", "CallRow", "JournalReader", "RunState"]
 
 STATES = ("planned", "sending", "replied", "failed", "unknown")
 
+_SHOWN_CHARS = 500  # of an odd line, among the rejected rows
 # One target may have been asked under several keys (a newer template, a longer document): the one last wanted counts.
 _REPLIES = """
 SELECT place.*, r.prompt_version, r.prompt_hash, e.model FROM (
@@ -80,7 +82,8 @@ class JournalReader:
             "SELECT (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(run_id) FROM runs),"
             " (SELECT SUM(position) FROM runs), (SELECT COUNT(*) FROM wanted), (SELECT COUNT(*) FROM refused)"
         ).fetchone()
-        return [self.journal_id, *sums, self.counts()]
+        odd = [row["key"] for row in self.odd_lines()]
+        return [self.journal_id, *sums, self.counts(), *odd]
 
     def states(self, keys: Iterable[str]) -> dict[str, str]:
         """State of each of these keys that the journal knows."""
@@ -106,6 +109,29 @@ class JournalReader:
             " AND n.run_id > r.run_id AND n.plan <> r.plan) ORDER BY 1"
         )
         return [{"stage": "generate", **dict(row)} for row in rows]
+
+    def row_errors(self) -> list[tuple[str, str]]:
+        """Request keys of replies whose first look raised, with the exception's name and words."""
+        rows = self._connection.execute(
+            "SELECT request_key, error FROM calls WHERE state = 'replied' AND error IS NOT NULL ORDER BY request_key"
+        )
+        return [(str(key), str(error)) for key, error in rows]
+
+    def odd_lines(self) -> list[dict[str, str]]:
+        """Lines that came back in batches and belong to no call, as rejected rows."""
+        if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'odd_lines'").fetchone():
+            return []
+        rows = self._connection.execute("SELECT digest, reason, finding, line FROM odd_lines ORDER BY digest")
+        return [
+            {
+                "stage": "generate",
+                "key": f"line {digest[:16]}",
+                "reason": reason,
+                "finding": finding,
+                "row": line_of(unpack(line).decode(errors="replace"), _SHOWN_CHARS),
+            }
+            for digest, reason, finding, line in rows
+        ]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Prompt (id@version, as last wanted) → state → calls."""
@@ -145,7 +171,7 @@ class JournalReader:
                 continue
             call_id = following.get(row["call_id"], row["call_id"])
             request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()
-            said = read_completion(unpack(blob))
+            parsed = ParsedReply.read(unpack(blob))
             yield Reply(
                 request_key=request_key,
                 prompt_id=row["prompt_id"],
@@ -155,11 +181,13 @@ class JournalReader:
                 doc_id=row["doc_id"] or None,
                 sample_idx=row["sample_idx"],
                 language=row["language"],
-                model=said.model or row["model"],
-                finish_reason=said.finish_reason,
-                content=said.content,
+                model=parsed.model or row["model"],
+                finish_reason=parsed.finish_reason,
+                content=parsed.content,
                 replied_at=datetime.fromisoformat(ended_at),
-                usage=said.usage,
+                usage=parsed.usage,
+                reason=parsed.reason,
+                words=parsed.words,
             )
 
     def _following(self) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import zlib
@@ -13,7 +14,7 @@ from backports import zstd
 from sourcing.errors import InputError
 from sourcing.generation import budget
 
-__all__ = ["JOURNAL_FILE", "Packed", "connect", "empty", "packer", "unpack"]
+__all__ = ["JOURNAL_FILE", "ODD_LINES", "Packed", "connect", "empty", "packer", "unpack"]
 
 JOURNAL_FILE = "journal.sqlite3"
 
@@ -25,6 +26,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Shards are what a batch endpoint is handed at once; a call that lies in one carries its number.
 # A call is what is sent; `wanted` says which targets (track, document, sample ...) want its answer. Calls of kind
 # `larger` and `repair` follow a reply that was cut or did not fit its schema; `parent` is the call they follow.
+# `cost_nusd` and `counted_tokens` of an attempt are what the budget counts for it, also where the reply did not tell.
 # What is sent and what is answered lie apart: a row that changes is written anew with all that is in it.
 _SCHEMA = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -59,7 +61,7 @@ CREATE INDEX wanted_by_call ON wanted (call_id);
 CREATE TABLE attempts (
     attempt_id INTEGER PRIMARY KEY, call_id INTEGER NOT NULL, attempt INTEGER NOT NULL, owner TEXT NOT NULL,
     sent_at TEXT NOT NULL, ended_at TEXT NOT NULL, outcome TEXT NOT NULL, status INTEGER, headers TEXT NOT NULL,
-    input_tokens INTEGER, output_tokens INTEGER, cost_nusd INTEGER,
+    input_tokens INTEGER, output_tokens INTEGER, cost_nusd INTEGER, counted_tokens INTEGER,
     UNIQUE (call_id, sent_at, owner)
 );
 CREATE TABLE replies (attempt_id INTEGER PRIMARY KEY, reply BLOB NOT NULL);
@@ -73,6 +75,11 @@ CREATE INDEX calls_in_batches ON calls (batch) WHERE batch IS NOT NULL;
 {budget.SCHEMA}
 """
 
+#: Made once there is one: few journals ever have any.
+ODD_LINES = (
+    "CREATE TABLE IF NOT EXISTS odd_lines (digest TEXT PRIMARY KEY, reason TEXT NOT NULL, finding TEXT NOT NULL,"
+    " line BLOB NOT NULL) WITHOUT ROWID"
+)
 _FROM_FORMAT_1 = """
 INSERT INTO endpoints (identity, model) SELECT DISTINCT endpoint, model FROM old_calls ORDER BY 1, 2;
 INSERT INTO runs (run_id, started_at, prompt_id, prompt_version, prompt_hash, endpoint_id, plan)
@@ -119,10 +126,25 @@ def connect(path: Path) -> sqlite3.Connection:
             raise InputError(str(path), f"it has format {found}, known is {_FORMAT}", "upgrade crossmusim")
         if found != _FORMAT:
             _make(connection)
+        if os.access(path, os.W_OK):
+            _add_missing_column(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise InputError(str(path), f"not a sound SQLite file ({error})", "restore it from a backup") from error
     return connection
+
+
+def _add_missing_column(connection: sqlite3.Connection) -> None:
+    """Journals of this format made by earlier versions lack one, and whoever can do without may still read them."""
+    if _lacks_column(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        if _lacks_column(connection):  # another process may have been first
+            connection.execute("ALTER TABLE attempts ADD COLUMN counted_tokens INTEGER")
+        connection.execute("COMMIT")
+
+
+def _lacks_column(connection: sqlite3.Connection) -> bool:
+    return not any(row[1] == "counted_tokens" for row in connection.execute("PRAGMA table_info(attempts)"))
 
 
 def empty() -> sqlite3.Connection:

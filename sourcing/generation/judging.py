@@ -19,7 +19,9 @@ import polars as pl
 from sourcing.generation.folding import fold_text
 from sourcing.generation.leaks import Finding
 from sourcing.generation.pack import Pack
+from sourcing.generation.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.replies import Reply
+from sourcing.generation.reply_payload import answer_of
 from sourcing.generation.scraped import rejected_row
 from sourcing.store.schemas import Description, Rejected
 from sourcing.store.workspace import rejected_frame
@@ -33,7 +35,7 @@ JUDGED_ORIGINS = ("mined", "prompted")
 
 _NAME = re.compile(rf"((?:{'|'.join(JUDGED_ORIGINS)}):[0-9a-f]{{16}})#([0-9a-f]{{8}})")
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4}|\d{6}|\d{8})$")
-_SHOWN_CHARS = 500  # of a reply that cannot be read
+_SHOWN_CHARS = 500  # of an aspect that a judge made up
 _SHOWN_ASPECTS = 10  # of those a judge made up
 
 
@@ -79,7 +81,10 @@ def apply_verdicts(
     for reply in _newest(replies, asked):
         description_id = _parts(reply)[0]
         finding = _standing(reply, asked.get(description_id))
-        found = [finding] if finding else tallies[description_id].count(reply, asked[description_id])
+        try:
+            found = [finding] if finding else tallies[description_id].count(reply, asked[description_id])
+        except Exception as error:  # one verdict never ends the others
+            found = [Finding(ROW_ERROR, name_of(error))]
         rejected += [rejected_row(reply.request_key, one) for one in found]
     changed: dict[str, Row] = {}
     for row in _rows_of(descriptions, names):
@@ -122,9 +127,9 @@ class _Tally:
 
     def count(self, reply: Reply, description: Row) -> list[Finding]:
         """Count one verdict; returns what of it does not count, or why none of it does."""
-        payload, problem = _read(reply)
-        if problem is not None:
-            return [problem]
+        payload, notes = answer_of(reply, _has_shape, "verdicts")
+        if payload is None:
+            return notes
         said: dict[str, set[bool]] = {}
         texts: dict[str, str] = {}
         for verdict in payload["verdicts"]:
@@ -132,7 +137,7 @@ class _Tally:
             said.setdefault(folded, set()).add(verdict["supported"])
             texts.setdefault(folded, verdict["aspect"])
         known = {fold_text(text) for text in description["aspect_list"]}
-        findings = _unknown(reply, [texts[folded] for folded in said if folded not in known])
+        findings = notes + _unknown(reply, [texts[folded] for folded in said if folded not in known])
         for folded in said.keys() & known:
             if len(said[folded]) == 1:
                 self.aspects.setdefault(folded, _Votes()).add(reply, *said[folded])
@@ -195,23 +200,6 @@ def _newest(replies: Sequence[Reply], asked: Mapping[str, Row]) -> list[Reply]:
     return list(newest.values())
 
 
-def _read(reply: Reply) -> tuple[Row, Finding | None]:
-    """The verdict; a reply that is cut or of another shape is none, and denies nothing."""
-    content = _whole_characters((reply.content or "").strip())
-    shown = content if len(content) <= _SHOWN_CHARS else content[:_SHOWN_CHARS] + "…"
-    if reply.finish_reason == "length":
-        return {}, Finding("reply_truncated", "the verdict was cut by max_tokens; raise it in the pack", shown)
-    if not content:
-        return {}, Finding("reply_empty", "the reply holds no message")
-    try:
-        payload = json.loads(_whole_characters(json.dumps(json.loads(content), ensure_ascii=False)))
-    except (ValueError, RecursionError) as error:
-        return {}, Finding("reply_not_json", f"the verdict is not JSON ({error})", shown)
-    if not _has_shape(payload):
-        return {}, Finding("reply_wrong_shape", "the reply is JSON without the shape of verdicts", shown)
-    return payload, None
-
-
 def _has_shape(payload: object) -> bool:
     return (
         isinstance(payload, dict)
@@ -257,11 +245,6 @@ def _parts(reply: Reply) -> tuple[str, str]:
 
 def _digest(caption: str | None) -> str:
     return hashlib.sha256((caption or "").encode()).hexdigest()[:8]
-
-
-def _whole_characters(text: str) -> str:
-    """Lone surrogates, which a reply may hold and no table can, become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

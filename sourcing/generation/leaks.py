@@ -1,22 +1,22 @@
 """The leak lint: what may not stand in an aspect or a caption, whoever said it and whatever bears it out.
 
 Names of artist and title (unless the pack asks for them), numbers that tell a record from another instead of how it
-sounds, field labels, refusals, markup and addresses, copies of the prompt, profanity, and another language than
-asked for.
+sounds, field labels, refusals, instructions to a model, markup and addresses, copies of the prompt, profanity, and
+another language than asked for.
 Each comes back as a finding with a countable reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
 from sourcing.generation.folding import fold_text
-from sourcing.generation.languages import unlike_language
 from sourcing.generation.lexicon import facet_of
+from sourcing.generation.lyrics import TRACE_WORDS, lyric_spans, takes_lyrics
 from sourcing.generation.quotes import ECHO_WORDS, Source
 from sourcing.generation.words import (
     content_stems,
@@ -26,6 +26,7 @@ from sourcing.generation.words import (
     least_runs,
     words,
 )
+from sourcing.store.language_id import simplified, unlike_language
 
 __all__ = [
     "NO_RULES",
@@ -35,6 +36,7 @@ __all__ = [
     "aspect_leak",
     "caption_leak",
     "copied_leak",
+    "hide_lyrics",
     "names_of",
     "names_somebody",
     "rules_of",
@@ -43,9 +45,23 @@ __all__ = [
 ]
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_FRAMES = (
+    r"(?:document|track|aspects?|captions?|system|user|assistant|instructions?|prompt|think|s|bos|eos|sys|pad|unk|mask)"
+)
 _MARKUP = re.compile(
     r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|'''|https?:|www\.|\b\w+@\w+\.\w|"
     r"<\||\|>|\[/?inst\]|[{\[]\s*\"|\"\s*:|\\[nux]|;\s*--|\|\|",
+    re.IGNORECASE,
+)
+#: The same words defused: parted by spaces, in other brackets, as entities, or bare. One of the marks is in each.
+_DEFUSED_MARKS = ("<", "[", "{", "‹", "〈", "⟨", "⟪", "&", "|", "##", "---", "%", "_")
+_DEFUSED = re.compile(
+    r"<\s*/?\s*\||\|\s*/?\s*>|&(?:lt|gt|amp|#\d{1,5}|#x[0-9a-f]{1,5});"
+    r"|<\s+/?\s*[a-z_][\w-]{0,30}\s*/?\s*>|<\s*/|[<‹〈⟨⟪]\s*/?\s*" + _FRAMES + r"\s*/?\s*[>›〉⟩⟫]"
+    r"|\[\s*/?\s*(?:inst|sys|system|system_prompt|tool_calls|tool_results|available_tools|user|assistant|document)\s*\]"
+    r"|<\s*<\s*/?\s*sys|\{\s+[{%]|[%}]\s+\}|-{3,}\s*(?:system|user|assistant)\s*-{3,}|#{2,}\s*(?:instruction|system|response)"
+    r"|\b(?:im_start|im_end|im_sep|endoftext|eot_id|start_header_id|end_header_id|start_of_turn|end_of_turn"
+    r"|begin_of_text|end_of_text)\b",
     re.IGNORECASE,
 )
 _LIST_MARK = re.compile(r"^\s*(?:\(?\d{1,2}[.)]\s|[-*•]\s|#{1,6}\s)")
@@ -84,6 +100,36 @@ class PackRules:
 
 
 NO_RULES = PackRules()
+_LYRIC_REASONS = frozenset({"aspect_is_lyric", "caption_is_lyric", "quote_is_lyric"})
+
+
+def hide_lyrics(findings: Iterable[Finding], traces: frozenset[tuple[str, ...]]) -> list[Finding]:
+    """Findings without the words of those that speak of lyrics: `traces`, or what they mark themselves.
+
+    Rejected rows are published, and must not tell what their descriptions may not.
+    """
+    shown = []
+    for finding in findings:
+        sung = finding.reason in _LYRIC_REASONS
+        if not sung:
+            pieces = list(_texts(finding.piece))
+            sung = any(map(lyric_spans, pieces))
+            sung = sung or any(
+                takes_lyrics(text, traces, over_words=TRACE_WORDS) for text in (*pieces, finding.finding)
+            )
+        shown.append(Finding(finding.reason, _HIDDEN) if sung else finding)
+    return shown
+
+
+def _texts(piece: Any) -> Iterator[str]:
+    if isinstance(piece, str):
+        yield piece
+    elif isinstance(piece, (dict, list, tuple)):
+        for part in piece.values() if isinstance(piece, dict) else piece:
+            yield from _texts(part)
+
+
+_HIDDEN = "what it speaks of is sung, so it is not shown: the reply has it"
 
 
 @dataclass(frozen=True)
@@ -123,7 +169,7 @@ def names_of(
 def aspect_leak(text: str) -> Finding | None:
     """Why a phrase may be no aspect for what it leaks; names and length are `vet_aspect`'s."""
     folded = fold_text(text)
-    found = _common_leak(folded, "aspect")
+    found = _common_leak(folded, words(text), "aspect")
     if found is None and _NUMBER_LEAK.search(folded):
         found = ("aspect_number", "holds a number that says nothing of the sound")
     return None if found is None else Finding(found[0], f"{text!r} {found[1]}", text)
@@ -131,7 +177,7 @@ def aspect_leak(text: str) -> Finding | None:
 
 def caption_leak(caption: str, *, rules: PackRules = NO_RULES, source: Source | None = None) -> Finding | None:
     """Why a caption may not be published at all; what its `source` says word for word is no echo of the prompt."""
-    found = _common_leak(fold_text(caption), "caption") or _echo(caption, rules, source)
+    found = _common_leak(fold_text(caption), words(caption), "caption") or _echo(caption, rules, source)
     return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
 
 
@@ -149,7 +195,11 @@ def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -
 def copied_leak(caption: str) -> Finding | None:
     """Why a caption that no model wrote may not be published: names and numbers are its author's to tell."""
     folded = fold_text(caption)
-    found = _markup(folded, "caption") or _profanity_in(folded, "caption")
+    found = (
+        _markup(folded, "caption")
+        or _instruction_in(folded, words(caption), "caption")
+        or _profanity_in(folded, "caption")
+    )
     return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
 
 
@@ -166,7 +216,7 @@ def wrong_language(text: str, language: str, what: str) -> Finding | None:
     return Finding(f"{what}_wrong_language", f"asked for in {language}, it is in {found}", {what: text})
 
 
-def _common_leak(folded: str, what: str) -> tuple[str, str] | None:
+def _common_leak(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
     markup = _markup(folded, what)
     if markup:
         return markup
@@ -174,11 +224,22 @@ def _common_leak(folded: str, what: str) -> tuple[str, str] | None:
         return "label_echo", "begins with the name of a field or the mark of a list"
     if _refuses(folded):
         return f"{what}_refusal", "is the model speaking of itself instead of the sound"
-    return _profanity_in(folded, what)
+    return _instruction_in(folded, tokens, what) or _profanity_in(folded, what)
 
 
 def _markup(folded: str, what: str) -> tuple[str, str] | None:
-    return (f"{what}_markup", "holds markup, code or an address") if _MARKUP.search(folded) else None
+    found = _MARKUP.search(folded) or (any(mark in folded for mark in _DEFUSED_MARKS) and _DEFUSED.search(folded))
+    return (f"{what}_markup", "holds markup, code or an address") if found else None
+
+
+def _instruction_in(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
+    hints, anywhere, spaceless, roles = _instructions()
+    found = (
+        (":" in folded and roles.search(folded))
+        or (not hints.isdisjoint(tokens) and anywhere.search(folded))
+        or (not folded.isascii() and spaceless.search(simplified(folded)))
+    )
+    return (f"{what}_instruction", "speaks to a model instead of about the sound") if found else None
 
 
 def _profanity_in(folded: str, what: str) -> tuple[str, str] | None:
@@ -268,6 +329,21 @@ def _refusals() -> tuple[re.Pattern[str], re.Pattern[str]]:
     sections = data_sections("refusals")
     anywhere, beginning = (_any_of(map(fold_text, sections[name])) for name in ("anywhere", "beginning"))
     return re.compile(anywhere), re.compile(beginning)
+
+
+@cache
+def _instructions() -> tuple[frozenset[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Words of which every text that fits the first pattern holds one, for speed; and the patterns."""
+    sections = data_sections("instructions")
+    hints = frozenset(" ".join(sections["hints"]).split())
+    anywhere, spaceless = ("|".join(sections[name]) for name in ("anywhere", "spaceless"))
+    roles = "|".join(" ".join(sections["roles"]).split())
+    return (
+        hints,
+        re.compile(rf"(?<![^\W_])(?:{anywhere})(?!\w)"),
+        re.compile(spaceless),
+        re.compile(rf"(?:^|[.!?。！？»”\"]\s*)(?:{roles})\s?[:：]"),
+    )
 
 
 @cache

@@ -157,6 +157,8 @@ class Limiter:
         """Seconds until window and pause might let a call through; infinite when only another call's end can."""
         if self.in_flight >= self._window.places:
             return math.inf
+        if self._quota is not None and (heard_s := self._quota.pause.left_s()):
+            self._hear(heard_s)
         deadline = self.breaker.deadline
         if not self._not_before and deadline == math.inf:
             return 0.0
@@ -190,7 +192,7 @@ class Limiter:
             self._window.replied(number, latency_s, full=full)
         limits = read_limits(headers)
         if limits.shut_s:
-            self._pause(limits.shut_s)
+            self._pause_all(limits.shut_s)
         self._settle(taken, taken if tokens is None else tokens, limits)
         self._serve()
 
@@ -226,20 +228,37 @@ class Limiter:
         """Cut the window once a burst, and pause: as long as asked, else longer with each burst without a reply."""
         first_of_burst = self._window.refused(number)
         if asked_s:
-            self._pause(asked_s)
+            self._pause_all(asked_s)
             since = self.breaker.since
             if since is not None and self._clock() + asked_s > since + self.breaker.give_up_after_s:
                 self.breaker.trip_on_pause(asked_s, self._wall())
                 self.stop()
-        elif first_of_burst:
-            shortest, longest = _FIRST_PAUSE_S
-            first_s = min(max(self._window.latency_s or longest, shortest), longest)
-            pause_s = min(first_s * 2.0 ** min(self._bursts, 10), _LONGEST_PAUSE_S)
+        if first_of_burst:
+            if not asked_s or (self._bursts and asked_s < _FIRST_PAUSE_S[0]):  # asked for again and again: too short
+                self._pause(self._own_pause_s())
             self._bursts += 1
-            self._pause(pause_s * (0.75 + 0.5 * self._jitter()))
+
+    def _own_pause_s(self) -> float:
+        shortest, longest = _FIRST_PAUSE_S
+        first_s = min(max(self._window.latency_s or longest, shortest), longest)
+        pause_s = min(first_s * 2.0 ** min(self._bursts, 10), _LONGEST_PAUSE_S)
+        return pause_s * (0.75 + 0.5 * self._jitter())
+
+    def _pause_all(self, seconds: float) -> None:
+        """As the server asks: the other processes hear of it too."""
+        self._pause(seconds)
+        if self._quota is not None:
+            self._quota.pause.extend(seconds)
 
     def _pause(self, seconds: float) -> None:
         self._not_before = max(self._not_before, self._clock() + seconds)
+
+    def _hear(self, seconds: float) -> None:
+        """A pause that another process, or the last run, was asked for; none that we would not wait for ourselves."""
+        self._pause(seconds)
+        if seconds > self.breaker.give_up_after_s:
+            self.breaker.trip_on_pause(seconds, self._wall())
+            self.stop()
 
     def _give_up(self, now: float) -> None:
         self.breaker.trip(now, self._wall())

@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from sourcing.errors import InputError
+from sourcing.generation.batchfiles import NEVER_BEGUN
+from sourcing.generation.batchshards import OPEN
 from sourcing.generation.journal import Journal
 from sourcing.generation.journal_schema import JOURNAL_FILE, connect
 
-__all__ = ["merge_journal"]
+__all__ = ["merge_journal", "open_batches"]
 
 # By how much a state tells: what is known of a call never becomes less.
 _RANK = {"planned": 1, "failed": 2, "unknown": 3, "replied": 4, "sending": 5}
-_RESERVED_FOR = ("replied", "reconciled", "unknown")
+#: Outcomes of attempts that no model ever saw; "completed": of a batch that has no word on the call.
+_UNCOUNTED = (*NEVER_BEGUN, "completed")
+_OPEN_THERE = (*OPEN, "exporting", "exported")
 _RUN = ("started_at", "prompt_id", "prompt_version", "prompt_hash", "plan", "shard", "position", "planned")
 _CALL = (
     "request_key", "sample_idx", "kind", "state", "checked", "attempts", "error", "planned_at", "updated_at", "bytes",
 )  # fmt: skip
 _ATTEMPT = (
     "attempt", "owner", "sent_at", "ended_at", "outcome", "status", "headers", "input_tokens", "output_tokens",
-    "cost_nusd",
+    "cost_nusd", "counted_tokens",
 )  # fmt: skip
 
 
@@ -42,9 +46,23 @@ def merge_journal(journal: Journal, path: Path, *, on_call: Callable[[], object]
         return _Merge(journal, other).merge(on_call)
 
 
+def open_batches(path: Path) -> int:
+    """How many batches the journal at `path` (or in that folder) has handed over and not taken back.
+
+    Merging makes their calls unknown here, until they are collected there and merged again.
+    """
+    path = path / JOURNAL_FILE if path.is_dir() else path
+    with contextlib.closing(connect(path)) as other:
+        marks = ", ".join("?" * len(_OPEN_THERE))
+        row = other.execute(f"SELECT COUNT(*) FROM shards WHERE state IN ({marks})", _OPEN_THERE).fetchone()
+        return int(row[0])
+
+
 class _Merge:
     def __init__(self, journal: Journal, other: sqlite3.Connection) -> None:
         self.journal, self.ours, self.other = journal, journal.connection, other
+        columns = {str(row[1]) for row in other.execute("PRAGMA table_info(attempts)")}
+        self.attempt_columns = tuple(name for name in _ATTEMPT if name in columns)
         self.endpoints = self._endpoints()
         self.runs = self._runs()
         self.scopes = {int(row["run_id"]): str(row["prompt_hash"]) for row in other.execute("SELECT * FROM runs")}
@@ -144,28 +162,36 @@ class _Merge:
         return held
 
     def _attempts(self, row: sqlite3.Row, call_id: int) -> None:
-        """Attempts not known here, and what they used."""
-        for attempt in self.other.execute(
+        """Attempts not known here, and what they count as; the last one may be what is still reserved for the call."""
+        attempts = self.other.execute(
             "SELECT * FROM attempts LEFT JOIN replies USING (attempt_id) WHERE call_id = ? ORDER BY attempt_id",
             (row["call_id"],),
-        ):
+        ).fetchall()
+        held = attempts[-1]["attempt_id"] if attempts and row["reserved_calls"] and row["state"] != "sending" else None
+        for attempt in attempts:
             known = self.ours.execute(
                 "SELECT 1 FROM attempts WHERE call_id = ? AND sent_at = ? AND owner = ?",
                 (call_id, attempt["sent_at"], attempt["owner"]),
             ).fetchone()
             if known is None:
-                made = self._insert("attempts", _ATTEMPT, attempt, call_id=call_id)
+                made = self._insert("attempts", self.attempt_columns, attempt, call_id=call_id)
                 if attempt["reply"] is not None:
                     self.ours.execute("INSERT INTO replies VALUES (?, ?)", (made, attempt["reply"]))
                 self.counts["attempts"] += 1
-                self._count(row, attempt)
+                if attempt["attempt_id"] != held:
+                    self._count(row, attempt)
 
     def _count(self, row: sqlite3.Row, attempt: sqlite3.Row) -> None:
-        """Enter into the budget what an attempt used; one that nobody knows it of has its worst case reserved."""
-        if attempt["outcome"] in _RESERVED_FOR and attempt["cost_nusd"] is None:
+        """Enter into the budget what an attempt counted as there: its worst case where that is all that is known."""
+        if attempt["outcome"] in _UNCOUNTED:
             return
         scope, budget = self.scopes[row["run_id"]], self.journal.budget
-        tokens, cost = (attempt["input_tokens"] or 0) + (attempt["output_tokens"] or 0), attempt["cost_nusd"] or 0
+        tokens, cost = (
+            attempt["counted_tokens"] if "counted_tokens" in self.attempt_columns else None,
+            attempt["cost_nusd"] or 0,
+        )
+        if tokens is None:  # written by an earlier version
+            tokens = (attempt["input_tokens"] or 0) + (attempt["output_tokens"] or 0)
         budget.reserve(scope, tokens=tokens, cost_nusd=cost)
         budget.settle(scope, reserved_tokens=tokens, reserved_nusd=cost, tokens=tokens, cost_nusd=cost)
 

@@ -2,29 +2,40 @@
 
 A pack is a folder `prompts/<id>/` with `prompt.j2` (YAML front matter, then message blocks parted by marker lines
 such as `--- system ---`), `cases.yaml` and `golden/`. The file is cut at its markers before anything is rendered,
-so no value can ever open a message; includes are read at load, so rendering touches no file.
+so no value can ever open a message; includes are read at load, so rendering touches no file. Plain templates are
+rendered here, all others in a process of their own (see `Sandbox`).
 """
 
 from __future__ import annotations
 
+import codecs
 import functools
 import re
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import jinja2
 import jinja2.meta
-import yaml
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+import jsonschema_rs
+from jinja2 import nodes
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import sourcing
 from sourcing.errors import PromptError
 from sourcing.generation.folding import is_hidden
+from sourcing.generation.packyaml import read_yaml
+from sourcing.generation.sandbox import Sandbox
+from sourcing.generation.templates import (
+    Templates,
+    compile_template,
+    is_plain,
+    parse_template,
+    template_environment,
+)
 from sourcing.generation.wire import canonical_json, ordered_json, sha256_hex
 
 __all__ = [
@@ -37,9 +48,9 @@ __all__ = [
     "load_pack",
     "pack_folders",
     "pack_roots",
+    "read_pack_file",
     "render",
     "repair_messages",
-    "template_environment",
 ]
 
 PROMPT_FILE = "prompt.j2"
@@ -56,6 +67,12 @@ _CONTROL = re.compile(
     r"|<(?=<?/?(?:sys|unk|pad|mask|think|tool_call|tool_response|extra_id_\d+)\b)"
     r"|<(?=｜)|｜(?=>)|\[(?=/?(?:TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|SYSTEM_PROMPT)\])",
     re.IGNORECASE,
+)
+_MAX_FILE_BYTES = 1 << 20
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _JOINERS = "\u200c\u200d"  # letters of Persian and Indic scripts and emoji are joined or parted by them
 
@@ -114,6 +131,7 @@ class Pack:
     blocks: tuple[tuple[str, str], ...]  # (role, template source), in order
     includes: Mapping[str, str]  # name as written in the include → source, transitively
     folder: Path
+    lines: tuple[int, ...]  # of the file, on which each block begins
 
     @property
     def name(self) -> str:
@@ -134,10 +152,71 @@ class Pack:
         )
 
     @cached_property
-    def templates(self) -> tuple[tuple[str, jinja2.Template], ...]:
-        """(role, compiled template) of each block; compiled once, for that costs far more than a rendering."""
-        environment = template_environment(self.includes)
-        return tuple((role, environment.from_string(source)) for role, source in self.blocks)
+    def templates(self) -> Templates:
+        blocks = ("\n" * (line - 1) + source for line, (_, source) in zip(self.lines, self.blocks, strict=True))
+        files = {name: str(_included_file(self.folder, name)) for name in self.includes}
+        includes = {name: (files[name], source) for name, source in self.includes.items()}
+        return Templates(str(self.folder / PROMPT_FILE), tuple(blocks), includes)
+
+    @cached_property
+    def parsed(self) -> tuple[tuple[nodes.Template, ...], Mapping[str, nodes.Template]]:
+        """The syntax trees of blocks and of includes by name."""
+        templates, environment = self.templates, template_environment({})
+        includes = templates.includes.items()
+        return (
+            tuple(parse_template(block, templates.file, environment) for block in templates.blocks),
+            {name: parse_template(source, file, environment) for name, (file, source) in includes},
+        )
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """True when rendering fails for no inputs of the declared types, and takes no longer than they are long."""
+        blocks, includes = self.parsed
+        kinds = {name: spec.type for name, spec in self.inputs.items()}
+        return all(is_plain(block, kinds, includes) for block in blocks)
+
+    @cached_property
+    def renderer(self) -> Callable[[Mapping[str, Any]], list[str]]:
+        """Values to the text of each block. Plain templates are compiled once, which costs far more than rendering."""
+        templates = self.templates
+        if not self.is_plain:
+            return Sandbox(templates).render
+        environment = template_environment(templates.includes, checked=False)
+        try:
+            compiled = [compile_template(block, templates.file, environment) for block in templates.blocks]
+        except SyntaxError as error:  # Python's limits, as on the number of nested blocks
+            raise PromptError(templates.file, f"not a Jinja template ({error})", "make it simpler") from error
+        return lambda values: [template.render(values).strip() for template in compiled]
+
+    @cached_property
+    def validator(self) -> jsonschema_rs.Draft202012Validator:
+        """Holds replies against the output schema. PromptError where that is no JSON schema, or points out of itself:
+        nothing is ever fetched.
+        """
+        try:
+            _refuse_to_leave(self.output)
+            return jsonschema_rs.Draft202012Validator(dict(self.output), retriever=_refuse_to_fetch)
+        except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
+            found = getattr(error, "message", str(error)).partition("\n")[0]
+            where = ".".join(map(str, getattr(error, "instance_path", ())))
+            found = f"output is not a JSON schema ({where and f'{where}: '}{found})"
+            raise PromptError(f"prompt pack {self.name}", found, "correct it") from error
+
+
+def _refuse_to_fetch(address: str) -> NoReturn:
+    raise ValueError(f"{address} lies outside the pack")
+
+
+def _refuse_to_leave(schema: object) -> None:
+    """Also references that are followed only when a reply is held against them."""
+    if isinstance(schema, dict):
+        for name, value in schema.items():
+            if name in ("$ref", "$dynamicRef", "$recursiveRef") and not str(value).startswith("#"):
+                _refuse_to_fetch(str(value))
+            _refuse_to_leave(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _refuse_to_leave(value)
 
 
 def pack_roots(prompts_dir: Path | None, workspace: Path) -> list[Path]:
@@ -172,7 +251,7 @@ def find_pack(pack_id: str, roots: Sequence[Path]) -> Pack:
 def load_pack(folder: Path) -> Pack:
     """Read a pack folder; PromptError names the line of the front matter or template that does not hold."""
     path = folder / PROMPT_FILE
-    source = _read(path)
+    source = read_pack_file(path)
     match = _FRONT.match(source)
     if match is None:
         raise PromptError(
@@ -181,8 +260,8 @@ def load_pack(folder: Path) -> Pack:
     front = _front(path, match.group(1))
     if front.id != folder.name:
         raise PromptError(str(path), f"its id is {front.id!r} in a folder called {folder.name!r}", "make the two agree")
-    blocks = _blocks(path, source[match.end() :])
-    return Pack(
+    blocks, lines = _blocks(path, source[match.end() :], 1 + source.count("\n", 0, match.end()))
+    pack = Pack(
         id=front.id,
         version=front.version,
         description=front.description,
@@ -192,23 +271,12 @@ def load_pack(folder: Path) -> Pack:
         samples=front.samples,
         may_name=tuple(front.may_name),
         blocks=blocks,
-        includes=_includes(path, [text for _, text in blocks]),
+        includes=_includes(path, blocks, lines),
         folder=folder,
+        lines=lines,
     )
-
-
-def template_environment(includes: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
-    """Jinja with nothing in reach but the inputs: no files, no globals, no randomness; a missing name is an error."""
-    environment = ImmutableSandboxedEnvironment(
-        loader=jinja2.DictLoader(dict(includes)),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.clear()
-    del environment.filters["random"]
-    return environment
+    _ = pack.parsed  # holds
+    return pack
 
 
 def render(pack: Pack, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -219,17 +287,15 @@ def render(pack: Pack, inputs: Mapping[str, Any]) -> list[dict[str, str]]:
         raise PromptError(
             f"prompt pack {pack.name}", f"it declares no input {unknown[0]!r}", "declare it, or leave it out"
         )
-    try:
-        return [{"role": role, "content": template.render(values).strip()} for role, template in pack.templates]
-    except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-        raise PromptError(f"prompt pack {pack.name}", f"it does not render ({error})", "mend the template") from error
+    texts = pack.renderer(values)
+    return [{"role": role, "content": text} for (role, _), text in zip(pack.blocks, texts, strict=True)]
 
 
 @functools.cache
 def _repair_blocks() -> tuple[tuple[str, jinja2.Template], ...]:
     path = _built_in() / SHARED_FOLDER / REPAIR_FILE
     environment = template_environment({})
-    return tuple((role, environment.from_string(source)) for role, source in _blocks(path, _read(path)))
+    return tuple((role, environment.from_string(source)) for role, source in _blocks(path, read_pack_file(path), 1)[0])
 
 
 def repair_messages(reply: str, problem: str) -> list[dict[str, str]]:
@@ -268,21 +334,27 @@ def _defuse(text: str) -> str:
     return _CONTROL.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", text)
 
 
-def _read(path: Path) -> str:
+def read_pack_file(path: Path) -> str:
+    """Its text with line breaks as \\n and no byte order mark; UTF-8, or UTF-16 where such a mark says so."""
     try:
-        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
-    except FileNotFoundError:
-        raise PromptError(str(path), "there is no such file", "add it, or correct the name") from None
+        if not path.is_file():
+            raise PromptError(str(path), "there is no such file", "add it, or correct the name")
+        raw = path.read_bytes() if path.stat().st_size <= _MAX_FILE_BYTES else None
+    except (OSError, ValueError) as error:
+        raise PromptError(str(path), f"it cannot be read ({error})", "correct name or permissions") from error
+    if raw is None:
+        raise PromptError(str(path), f"it is larger than {_MAX_FILE_BYTES:,} bytes", "make it smaller")
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if raw.startswith(mark)), "utf-8")
+    try:
+        return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise PromptError(str(path), f"not UTF-8 ({error})", "save it as UTF-8") from error
 
 
 def _front(path: Path, text: str) -> _Front:
+    values = read_yaml(text, f"{path} front matter", first_line=2)
     try:
-        values = yaml.safe_load(text)
         return _Front.model_validate(values if isinstance(values, dict) else {})
-    except yaml.YAMLError as error:
-        raise PromptError(f"{path} front matter", f"not YAML ({error})", "mend that line") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -290,40 +362,49 @@ def _front(path: Path, text: str) -> _Front:
         raise PromptError(f"{path} front matter", f"{where}: {found}", "correct or remove it") from error
 
 
-def _blocks(path: Path, text: str) -> tuple[tuple[str, str], ...]:
-    before, *rest = _MARKER.split(text)
-    if before.strip():
+def _blocks(path: Path, text: str, line: int) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
+    """The messages (role, template source) of a text that begins on this line of its file, and where each begins."""
+    marks = list(_MARKER.finditer(text))
+    if text[: marks[0].start() if marks else None].strip():
         raise PromptError(str(path), "there is text before the first message", "open it with a line `--- system ---`")
-    blocks = tuple((role, source.strip("\n")) for role, source in zip(rest[::2], rest[1::2], strict=True))
+    blocks, lines = [], []
+    for mark, ahead in zip(marks, [*marks[1:], None], strict=True):
+        source = text[mark.end() : ahead.start() if ahead else None]
+        start = mark.end() + len(source) - len(source.lstrip("\n"))
+        blocks.append((mark.group(1), source.strip("\n")))
+        lines.append(line + text.count("\n", 0, start))
     if not any(role == "user" for role, _ in blocks):
         raise PromptError(str(path), "it has no user message", "add a line `--- user ---` and the message below it")
-    return blocks
+    return tuple(blocks), tuple(lines)
 
 
-def _includes(path: Path, sources: Sequence[str]) -> dict[str, str]:
-    """Every template reached from `sources`, read once; names resolve in the pack folder and in `_shared/` only."""
+def _includes(path: Path, blocks: Sequence[tuple[str, str]], lines: Sequence[int]) -> dict[str, str]:
+    """Every template reached from the blocks, read once; names resolve in the pack folder and in `_shared/` only."""
     environment = template_environment({})
     found: dict[str, str] = {}
-    waiting = list(sources)
+    waiting = [(str(path), "\n" * (line - 1) + source) for line, (_, source) in zip(lines, blocks, strict=True)]
     while waiting:
-        try:
-            names = list(jinja2.meta.find_referenced_templates(environment.parse(waiting.pop())))
-        except jinja2.TemplateSyntaxError as error:
-            raise PromptError(str(path), f"not a Jinja template ({error.message})", "mend it") from error
-        for name in names:
+        file, source = waiting.pop()
+        for name in jinja2.meta.find_referenced_templates(parse_template(source, file, environment)):
             if name is None:
-                raise PromptError(str(path), "an include's name is computed", "write it as a plain string")
+                raise PromptError(file, "an include's name is computed", "write it as a plain string")
             if name not in found:
-                found[name] = _read(_include_path(path, name))
-                waiting.append(found[name])
+                found[name] = read_pack_file(_include_path(path, name))
+                waiting.append((str(_included_file(path.parent, name)), found[name]))
     return dict(sorted(found.items()))
+
+
+def _included_file(folder: Path, name: str) -> Path:
+    return (folder.parent if name.startswith(f"{SHARED_FOLDER}/") else folder) / name
 
 
 def _include_path(path: Path, name: str) -> Path:
     folder = path.parent
-    shared = name.startswith(f"{SHARED_FOLDER}/")
-    allowed = (folder.parent / SHARED_FOLDER if shared else folder).resolve()
-    target = (folder.parent / name if shared else folder / name).resolve()
+    try:
+        allowed = (folder.parent / SHARED_FOLDER if name.startswith(f"{SHARED_FOLDER}/") else folder).resolve()
+        target = _included_file(folder, name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a ring of links
+        raise PromptError(str(path), f"include {name!r} is no file ({error})", "correct the name") from error
     if not target.is_relative_to(allowed):
         raise PromptError(str(path), f"include {name!r} leaves the pack", f"keep it in the pack or in {SHARED_FOLDER}/")
     return target

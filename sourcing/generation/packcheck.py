@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import jinja2.meta
-import jsonschema_rs
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sourcing.errors import PromptError
 from sourcing.generation.judging import is_judge
-from sourcing.generation.pack import Pack, load_pack, pack_folders, render, template_environment
+from sourcing.generation.pack import Pack, load_pack, pack_folders, read_pack_file, render
+from sourcing.generation.packyaml import read_yaml
+from sourcing.generation.templates import undeclared_names
 from sourcing.store.workspace import atomic_path
 
 __all__ = [
@@ -48,6 +46,7 @@ INPUTS = {
     "aspects": "list",
     "caption": "string",
 }
+_SAMPLE_VALUES = {"string": "en", "integer": 1999, "number": 0.5, "list": ["calm", "slow"]}  # for a trial
 #: What a judge's reply must hold, see `apply_verdicts`.
 _VERDICT = ("verdicts", "caption_supported")
 
@@ -80,13 +79,11 @@ def load_cases(pack: Pack) -> list[Case]:
     path = pack.folder / "cases.yaml"
     if not path.exists():
         return []
+    values = read_yaml(read_pack_file(path), str(path)) or []
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or []
         if not isinstance(values, list):
             raise PromptError(str(path), "it is not a list of cases", "write each case as a list item")
         cases = [Case.model_validate(value) for value in values]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PromptError(str(path), f"not YAML ({error})", "mend that line") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -99,6 +96,8 @@ def load_cases(pack: Pack) -> list[Case]:
 
 
 def golden_path(pack: Pack, case: Case) -> Path:
+    if "\0" in case.golden:
+        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "its golden is no file name", "correct it")
     path = (pack.folder / "golden" / case.golden).resolve()
     if not path.is_relative_to((pack.folder / "golden").resolve()) or not path.is_file():
         raise PromptError(
@@ -108,25 +107,19 @@ def golden_path(pack: Pack, case: Case) -> Path:
 
 
 def plain_examples(pack: Pack) -> list[tuple[str, str]]:
-    """The pack's assistant messages that are worked examples: JSON as it stands, with nothing to render."""
-    return [(role, text) for role, text in pack.blocks if role == "assistant" and _is_json(text)]
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+    """The pack's assistant messages, which may be worked examples: JSON as it stands, with nothing to render."""
+    return [(role, text) for role, text in pack.blocks if role == "assistant"]
 
 
 def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
     """Findings about a pack that loads, one sentence each; none is good. The lock is checked too."""
-    findings = [*_input_findings(pack, known_inputs), *_schema_findings(pack.output, "output"), *_judge_findings(pack)]
+    findings = [*_input_findings(pack, known_inputs)]
     try:
-        jsonschema_rs.meta.validate(dict(pack.output))
-    except jsonschema_rs.ValidationError as error:
-        findings.append(f"output is not a JSON schema ({error.message})")
+        _ = pack.validator
+        findings += [*_schema_findings(pack.output, "output"), *_judge_findings(pack)]
+    except PromptError as error:
+        findings.append(error.found)
+    findings += _rendering_findings(pack)
     if pack.sampling.max_tokens is None:
         findings.append("model.max_tokens is missing, so a reply has no end that could be planned for")
     findings += _case_findings(pack)
@@ -143,13 +136,10 @@ def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
             yield f"input {name!r} is not one a plan can give (those are {', '.join(known)})"
         elif spec.type != known[name]:
             yield f"input {name!r} is declared {spec.type} and given as {known[name]}"
-    environment = template_environment(pack.includes)
+    blocks, includes = pack.parsed
     used: set[str] = set()
-    for source in [text for _, text in pack.blocks] + list(pack.includes.values()):
-        try:
-            used |= jinja2.meta.find_undeclared_variables(environment.parse(source))
-        except jinja2.TemplateSyntaxError as error:
-            yield f"an include is not a Jinja template ({error.message})"
+    for tree in (*blocks, *includes.values()):
+        used |= undeclared_names(tree)
     for name in sorted(used - set(pack.inputs)):
         yield f"the template uses {name!r}, which is not declared under inputs"
     for name in sorted(set(pack.inputs) - used):
@@ -173,6 +163,17 @@ def _schema_findings(schema: Any, where: str) -> Iterator[str]:
     yield from _schema_findings(schema.get("items"), f"{where}[]")
 
 
+def _rendering_findings(pack: Pack) -> Iterator[str]:
+    """Whether the messages render for a track that has all there is, and for one that has only what is required."""
+    whole = {name: _SAMPLE_VALUES[spec.type] for name, spec in pack.inputs.items()}
+    for inputs in (whole, {name: value for name, value in whole.items() if pack.inputs[name].required}):
+        try:
+            render(pack, inputs)
+        except PromptError as error:
+            yield f"{error.thing}: {error.found}"
+            return
+
+
 def _judge_findings(pack: Pack) -> Iterator[str]:
     if not is_judge(pack):
         if "caption" in pack.inputs:
@@ -194,8 +195,8 @@ def _case_findings(pack: Pack) -> Iterator[str]:
             render(pack, case.inputs)
             json.loads(golden_path(pack, case).read_bytes())
         except PromptError as error:
-            yield f"case {case.name!r}: {error.found}"
-        except ValueError:
+            yield f"case {case.name!r}: {error.thing}: {error.found}"
+        except (ValueError, RecursionError):
             yield f"case {case.name!r}: golden/{case.golden} is not JSON"
 
 
@@ -204,9 +205,10 @@ def read_lock(root: Path) -> dict[str, str]:
     path = root / LOCK_FILE
     if not path.exists():
         return {}
+    text = read_pack_file(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise PromptError(str(path), f"not TOML ({error})", "restore it from version control") from error
     return {name: str(value) for name, value in values.items()}
 

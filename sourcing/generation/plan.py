@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sourcing.errors import PromptError
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.judging import is_author, is_judge
 from sourcing.generation.pack import Pack, render
@@ -41,6 +42,7 @@ __all__ = [
 #: Characters of a document a prompt may hold, about 500 tokens; cut at the last sentence that ends within.
 DOCUMENT_CHARS = 2000
 
+_MAX_INPUT_CHARS = 50_000  # of a track's own words; no prompt has room for more
 _SENTENCE_END = re.compile(r"[.!?…](?=[\"'”’)\]]?\s)|[。！？]|\n\n")
 _MAY_LACK = ("year",)
 _WHOLE = Scope()
@@ -101,8 +103,11 @@ def plan_steps(
     """Target by target, the calls of `pack`: for a judge per description of a model, else per accepted match when it
     reads a document, else per track.
 
+    PromptError, with file and line, from the first target whose messages do not render.
+
     Equal arguments give equal steps; `start` passes over the first so many. Targets that lack a required input
-    (input_missing), and descriptions by the judge's own model (judge_is_author), come as rejected rows.
+    (input_missing) or hold far too much (input_too_long), and descriptions by the judge's own model (judge_is_author),
+    come as rejected rows.
     """
     maker = RequestMaker(pack, endpoint)
     left = scope.limit
@@ -155,6 +160,10 @@ def _refusal(pack: Pack, endpoint: Endpoint, target: Target) -> tuple[str, str] 
     for name in _MAY_LACK:
         if name in pack.inputs and pack.inputs[name].required and target.track[name] is None:
             return "input_missing", f"the track has no {name}, which {pack.name} requires"
+    track, document = target.track, target.document or {}
+    own = [track["title"], track["artist"], track["album"], document.get("title"), *(track["tags"] or ())]
+    if sum(map(len, filter(None, own))) > _MAX_INPUT_CHARS:
+        return "input_too_long", f"title, artist, album and tags have more than {_MAX_INPUT_CHARS:,} characters"
     if target.description is None:
         return None
     if target.document is None and "document" in pack.inputs and pack.inputs["document"].required:
@@ -174,7 +183,11 @@ def _calls_of(
     rendered: dict[str, list[dict[str, str]]] = {}
     for language, sample_idx in asked:
         if language not in rendered:
-            rendered[language] = render(pack, _inputs(pack, target, language))
+            try:
+                rendered[language] = render(pack, _inputs(pack, target, language))
+            except PromptError as error:
+                found = f"{error.found}, asked about track {target.track['track_id']}"
+                raise PromptError(error.thing, found, error.cure) from error
         request_key, payload = maker.make(rendered[language], sample_idx)
         yield PlannedCall(
             request_key=request_key,

@@ -30,6 +30,7 @@ _FUSD_PER_USD_A_MTOK = 10**9
 _FUSD_PER_USD_A_KREQUEST = 10**12
 _BATCH = {"processing": "batch"}
 _KEYS = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "output_mtok", "output_reasoning_mtok")
+_MOST_TOKENS = 10**8  # of one reply; more is no count but a mistake
 _DEAREST_OF_HOURS = 24  # prices that change by the hour; also as long as a batch may take
 
 
@@ -190,7 +191,7 @@ def _fusd(usd: Decimal, fusd_per_unit: int) -> int:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:

@@ -1,4 +1,6 @@
-"""Quota: requests and tokens per minute that all processes of one workspace share, drawn from a small SQLite file.
+"""Quota: requests and tokens per minute, and pauses, that all processes of one workspace share.
+
+Requests and tokens are drawn from a small SQLite file.
 
 A process draws what it needs for a quarter of a second at once, so that calls cost no transaction each. A bucket holds
 one second's worth (at least one request): in any minute all processes together stay within limit + one second's worth
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from sourcing.generation.pauses import SharedPause
 from sourcing.generation.ratelimits import Limit, Limits
 
 __all__ = ["QUOTA_FILE", "SLICE_S", "Quota"]
@@ -67,6 +70,7 @@ class Quota:
         self._path, self._name, self._clock = path, name, clock
         self._connection: sqlite3.Connection | None = None
         self._drawer = uuid.uuid4().hex
+        self.pause = SharedPause(path.parent, name, clock=clock)
         self._requests = _Share("requests", requests_per_minute, smallest=1.0)
         self._tokens = _Share("tokens", tokens_per_minute, smallest=0.0)
         if path.exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
@@ -14,7 +14,7 @@ from rapidfuzz.distance import OSA, Levenshtein
 from sourcing.generation.denials import denied_spans, negations
 from sourcing.generation.folding import Folded, fold, fold_text, occurrences, stands_alone
 from sourcing.generation.lexicon import is_term
-from sourcing.generation.lyrics import lyric_spans, shared_runs
+from sourcing.generation.lyrics import MAX_LYRIC_WORDS, TRACE_WORDS, lyric_runs, lyric_spans
 from sourcing.generation.words import (
     content_stems,
     data_lines,
@@ -26,6 +26,7 @@ from sourcing.generation.words import (
     words,
     words_at,
 )
+from sourcing.store.language_id import simplified
 
 __all__ = [
     "ECHO_WORDS",
@@ -114,7 +115,19 @@ class Source:
 
     @cached_property
     def lyric_runs(self) -> frozenset[tuple[str, ...]]:
-        return shared_runs(self.text[start:end] for start, end in self.lyrics)
+        return lyric_runs(self.text, self.lyrics)
+
+    @cached_property
+    def lyric_traces(self) -> frozenset[tuple[str, ...]]:
+        """The runs of a few words by which lyrics are known again in a finding."""
+        return lyric_runs(self.text, self.lyrics, over_words=TRACE_WORDS)
+
+    def may_be_quoted_in(self, tokens: Sequence[str]) -> bool:
+        """False where a text of these words surely takes no lyrics from it; far quicker than to look for some."""
+        text = simplified(fold_text(self.text))
+        there = {token for token in set(tokens) if token in text}
+        runs = least_runs(tokens, over_words=MAX_LYRIC_WORDS)
+        return any(there.issuperset(tokens[start:end]) for start, end in runs)
 
     @cached_property
     def runs(self) -> frozenset[tuple[str, ...]]:

@@ -7,20 +7,15 @@ and 0. What makes no sense reads as absent, so that a strange server is at worst
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
+
+from sourcing.store.retry_after import RETRY_AFTER_HEADERS, duration_s, retry_after_s
 
 __all__ = ["Limit", "Limits", "read_limits"]
 
-_PAUSES = (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0))
-_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)"
-_DURATION = re.compile(rf"(?:{_PART})+")
-_DURATION_PART = re.compile(_PART)
+_MOST_CHARACTERS = 40
 _LONGEST_S = 366 * 86400.0
 #: A limit of a minute is whole again after a minute; one that takes longer (requests per day) is not one of a minute.
 _MINUTE_RESET_S = 66.0
@@ -58,16 +53,18 @@ class Limits(NamedTuple):
 def read_limits(headers: Mapping[str, str], *, now: float | None = None) -> Limits:
     """The limits in a reply's headers, whatever the case of their names.
 
-    `now` (seconds since 1970) is what a `Retry-After` that is a date counts from when there is no `Date` beside it.
+    `now`: see `retry_after_s`.
     """
-    told = {}
+    told, asked = {}, False
     for name, value in headers.items():
         lowered = name.lower()
-        if lowered.startswith("x-ratelimit-") or lowered == "date" or "retry-after" in lowered:
+        if lowered.startswith("x-ratelimit-") or lowered == "date" or lowered in RETRY_AFTER_HEADERS:
             told[lowered] = value
+            asked = asked or lowered in RETRY_AFTER_HEADERS
     if not told or (len(told) == 1 and "date" in told):
         return _NOTHING
-    return Limits(_kind(told, "requests"), _kind(told, "tokens"), _retry_after_s(told, now))
+    pause_s = retry_after_s(told, now=time.time() if now is None else now) if asked else None
+    return Limits(_kind(told, "requests"), _kind(told, "tokens"), pause_s)
 
 
 _NOTHING = Limits()
@@ -81,28 +78,15 @@ def _kind(told: Mapping[str, str], kind: str) -> Limit:
     remaining = _number(told.get(f"x-ratelimit-remaining-{kind}"))
     if remaining is not None and per_minute is not None and remaining > per_minute:
         remaining = None
-    reset_s = _duration_s(told.get(f"x-ratelimit-reset-{kind}"))
+    reset_s = _reset_s(told.get(f"x-ratelimit-reset-{kind}"))
     if reset_s is not None and reset_s > _MINUTE_RESET_S:
         per_minute = None
     return Limit(per_minute, remaining, reset_s)
 
 
-def _retry_after_s(told: Mapping[str, str], now: float | None) -> float | None:
-    for name, unit_s in _PAUSES:
-        asked = _duration_s(told.get(name), unit_s)
-        if asked is not None:
-            return asked
-    at = _date(told.get("retry-after"))
-    if at is None:
-        return None
-    # The server's own clock says best how far off its date is; ours may be wrong by hours.
-    sent = _date(told.get("date"))
-    asked = at - (sent if sent is not None else time.time() if now is None else now)
-    return max(0.0, asked) if asked <= _LONGEST_S else None
-
-
 def _number(text: str | None) -> float | None:
-    if text is None:
+    """A plain number, as these headers have it; else they say nothing."""
+    if text is None or not text.isascii() or "_" in text or len(text) > _MOST_CHARACTERS:
         return None
     try:
         value = float(text)
@@ -111,24 +95,6 @@ def _number(text: str | None) -> float | None:
     return value if value >= 0 and math.isfinite(value) else None
 
 
-def _duration_s(text: str | None, unit_s: float = 1.0) -> float | None:
-    """Seconds of "1h2m3.5s", "6ms", or of a plain number of units."""
-    if text is None:
-        return None
-    seconds = None
-    if text.endswith(("s", "m", "h", "d")):
-        if len(text) <= 40 and _DURATION.fullmatch(text):
-            seconds = sum([float(count) * _UNITS_S[unit] for count, unit in _DURATION_PART.findall(text)])
-    elif (number := _number(text)) is not None:
-        seconds = number * unit_s
+def _reset_s(text: str | None) -> float | None:
+    seconds = None if text is None else duration_s(text)
     return seconds if seconds is not None and seconds <= _LONGEST_S else None
-
-
-def _date(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() if at.year > datetime.min.year else None

@@ -18,6 +18,7 @@ from sourcing.generation.judging import apply_verdicts, is_verdict
 from sourcing.generation.leaks import rules_of
 from sourcing.generation.pack import Pack, load_pack, pack_folders
 from sourcing.generation.packcheck import plain_examples
+from sourcing.generation.parsed_reply import ROW_ERROR
 from sourcing.generation.replies import Reply
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.workspace import Workspace, rejected_frame
@@ -35,6 +36,8 @@ def rebuild_descriptions(
     on_reply: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
+
+    Where looking at replies raised, `row_errors` names the exceptions; those replies are among the rejected.
 
     Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
     Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
@@ -56,9 +59,16 @@ def rebuild_descriptions(
         }
         for call in journal.calls_in(("failed", "unknown"))
     ]
-    workspace.write_rejected("generate", rejected_frame([*journal.refused(), *unanswered]))
+    raised = [
+        {"stage": "generate", "key": key, "reason": ROW_ERROR, "finding": error} for key, error in journal.row_errors()
+    ]
+    workspace.write_rejected(
+        "generate", rejected_frame([*journal.refused(), *journal.odd_lines(), *unanswered, *raised])
+    )
     by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
-    return {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
+    numbers = {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
+    row_errors = left_out.filter(pl.col("reason") == ROW_ERROR)["finding"].to_list()
+    return {**numbers, "row_errors": row_errors} if row_errors else numbers
 
 
 @dataclass(frozen=True)

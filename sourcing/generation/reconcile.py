@@ -16,9 +16,11 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from yarl import URL
 
 from sourcing.errors import CrossmusimError, UpstreamError, UsageError
-from sourcing.generation.client import Answer, CallFailed, ChatClient
+from sourcing.generation.bounded_json import load_json, whole_text
+from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.journal import Journal
+from sourcing.generation.parsed_reply import ParsedReply
 
 __all__ = ["METADATA_KEY", "keep_at_endpoint", "reconcile_unknown"]
 
@@ -111,19 +113,22 @@ async def _stored(
         raise _refused(endpoint, failure) from None
     for entry in _entries(endpoint, listed.raw):
         # Not every server heeds the filter.
-        if (entry.get("metadata") or {}).get(METADATA_KEY) != key[:64] or not isinstance(entry.get("id"), str):
+        metadata, name = entry.get("metadata"), entry.get("id")
+        if not isinstance(metadata, dict) or metadata.get(METADATA_KEY) != key[:64] or not isinstance(name, str):
             continue
         try:
-            return await ask(client, str(URL.build(path=f"chat/completions/{entry['id']}")))
+            answer = await ask(client, str(URL.build(path=f"chat/completions/{whole_text(name)}")))
         except CallFailed as failure:
             if failure.status != 404:  # removed in the meantime
                 raise _refused(endpoint, failure) from None
+        else:
+            return answer if failure_of(ParsedReply.read(answer.raw), answer) is None else None
     return None
 
 
 def _entries(endpoint: Endpoint, raw: bytes) -> list[dict[str, Any]]:
     try:
-        said = json.loads(raw)
+        said = load_json(raw.decode(errors="replace"))
     except ValueError:
         said = None
     data = said.get("data") if isinstance(said, dict) else None

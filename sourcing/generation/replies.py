@@ -27,3 +27,5 @@ class Reply:
     content: str | None  # None when the body holds no message
     replied_at: datetime
     usage: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""  # why the server's body holds no answer, see `ParsedReply`
+    words: str = ""  # what the server said of that

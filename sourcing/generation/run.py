@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sourcing.errors import CrossmusimError
@@ -55,6 +55,7 @@ class RunResult:
     elsewhere: int = 0  # in batches, or in flight from another process
     followed: int = 0  # larger tries and repairs answered in this run
     stopped: CrossmusimError | None = None
+    row_errors: list[str] = field(default_factory=list)  # exceptions that looking at replies raised
 
     def counts(self) -> dict[str, int]:
         names = ("planned", "cached", "replied", "failed", "unknown", "held", "elsewhere", "followed")
@@ -62,7 +63,8 @@ class RunResult:
 
     def __add__(self, other: RunResult) -> RunResult:
         both = {name: number + getattr(other, name) for name, number in self.counts().items()}
-        return RunResult(**both, stopped=self.stopped or other.stopped)
+        errors = self.row_errors + other.row_errors
+        return RunResult(**both, stopped=self.stopped or other.stopped, row_errors=errors)
 
 
 def run_calls(
@@ -82,8 +84,9 @@ def run_calls(
 
     `committing` is who writes the journal while calls are made, a thread of this process where it is not given.
 
-    Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us) or
-    StoppedShort (interrupt, ceiling, a server that keeps refusing), and the same command takes it up again.
+    Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us), StoppedShort
+    (interrupt, ceiling, a server that keeps refusing) or PromptError (a prompt does not render), and the same command
+    takes it up again.
     """
     resend = options.resend_unknown or endpoint.resend_is_free
     feed = CallFeed(run, steps, resend=resend, clock=clock)
@@ -105,6 +108,7 @@ def run_calls(
             )
             with frozen_heap():
                 asyncio.run(engine.send_all(run.run_id, feed))
+                result.stopped = result.stopped or feed.error
     after = journal.run_counts(run.run_id)
     result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
     result.held, result.elsewhere = after["unknown"] - result.unknown, after["sending"]

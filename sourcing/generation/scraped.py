@@ -10,7 +10,7 @@ from typing import Any
 from sourcing.generation.captions import cut_lyrics, join_sentences
 from sourcing.generation.folding import wording
 from sourcing.generation.grounding import Finding, aspect_key, vet_aspect
-from sourcing.generation.leaks import copied_leak
+from sourcing.generation.leaks import copied_leak, hide_lyrics
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.phrases import sentences, tidy, tidy_phrase
 from sourcing.generation.quotes import read_source
@@ -113,7 +113,9 @@ def _own_caption(
     whole, findings = cut_lyrics(sentences(line)[:at_most], text, sung)
     caption = join_sentences(whole, line)
     leak = copied_leak(caption)
-    return (None, [*findings, leak]) if leak else (caption or None, findings)
+    if leak:
+        return None, hide_lyrics([*findings, leak], sung)
+    return caption or None, findings
 
 
 def _tag_aspects(tags: Iterable[str], names: Iterable[str | None]) -> tuple[list[Row], list[Finding]]:

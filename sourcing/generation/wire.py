@@ -1,25 +1,23 @@
-"""What goes over the wire, as pure values: canonical JSON, endpoint addresses, request bodies and keys, replies."""
+"""What goes over the wire, as pure values: canonical JSON, endpoint addresses, request bodies and keys."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 __all__ = [
     "KEY_VERSION",
-    "Completion",
     "body_bytes",
     "canonical_json",
     "normalise_base_url",
     "ordered_json",
-    "read_completion",
     "request_body",
     "request_key",
     "sha256_hex",
+    "unstreamed",
 ]
 
 #: Raised only when the meaning of a key changes; every call would then be made anew.
@@ -44,6 +42,15 @@ def body_bytes(body: Mapping[str, Any]) -> bytes:
         return ordered_json(body).encode()
     except UnicodeEncodeError:  # half a surrogate pair, out of a broken page: only an escape can carry it
         return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+
+
+def unstreamed(body: bytes) -> bytes:
+    """The body with the wish to be answered in one piece, which some servers have to be told.
+
+    It is added as a call is sent and is no part of its key: it changes how the answer travels and not what it says, and
+    every reply that was journalled under the plain body stays the answer to it.
+    """
+    return body[:-1] + b',"stream":false}'
 
 
 def sha256_hex(text: str) -> str:
@@ -88,35 +95,3 @@ def request_key(body: Mapping[str, Any], endpoint_identity: str, sample_idx: int
         "schema_as_ordered": ordered_json(body["response_format"]),
     }
     return sha256_hex(canonical_json(material))
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a reply body says; fields are empty where it is not a chat completion."""
-
-    content: str | None = None
-    finish_reason: str = ""
-    model: str = ""
-    usage: dict[str, Any] = field(default_factory=dict)
-
-
-def read_completion(raw: bytes) -> Completion:
-    """Read a journalled reply body. Never raises: what is not a chat completion reads as an empty one."""
-    try:
-        body = json.loads(raw)
-    except ValueError:
-        return Completion()
-    if not isinstance(body, dict):
-        return Completion()
-    model, usage = body.get("model"), body.get("usage")
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    message = choice.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
-    finish_reason = choice.get("finish_reason")
-    return Completion(
-        content=content if isinstance(content, str) else None,
-        finish_reason=finish_reason if isinstance(finish_reason, str) else "",
-        model=model if isinstance(model, str) else "",
-        usage=usage if isinstance(usage, dict) else {},
-    )

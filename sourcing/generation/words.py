@@ -12,12 +12,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sourcing.generation.folding import fold_text
-
-if TYPE_CHECKING:
-    from opencc import OpenCC
+from sourcing.store.language_id import simplified
 
 __all__ = [
     "Stem",
@@ -29,7 +26,6 @@ __all__ = [
     "is_written_without_spaces",
     "least_runs",
     "numbers",
-    "simplified",
     "stem",
     "stems_at",
     "weight",
@@ -43,7 +39,6 @@ _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\u9fff\ua000-\ua4cf\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3"
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _WORD = re.compile(rf"(?=[^\W_])[{_SPACELESS}]|[^\W_{_SPACELESS}]+(?:'[^\W_{_SPACELESS}]+)*")
 _RUN = re.compile(
     rf"(?:(?=[^\W_])[{_SPACELESS}{_HANGUL}])+|[^\W_{_SPACELESS}{_HANGUL}]+(?:'[^\W_{_SPACELESS}{_HANGUL}]+)*"
@@ -144,14 +139,6 @@ def numbers(text: str) -> list[str]:
     return [re.sub(r",(?=\d{3}(?!\d))", "", number) for number in found]
 
 
-def simplified(text: str) -> str:
-    """Chinese in simplified characters, character by character; other text as it stands."""
-    if text.isascii() or not _HAN.search(text):
-        return text
-    converted = _converter().convert(text)
-    return converted if len(converted) == len(text) else text
-
-
 def is_written_without_spaces(text: str) -> bool:
     return _ALONE.search(text) is not None
 
@@ -238,13 +225,6 @@ def _empty_characters() -> re.Pattern[str]:
         "|".join(sorted(" ".join(sections[name]).split(), key=len, reverse=True)) for name in ("kept", "empty")
     )
     return re.compile(rf"(?P<kept>{kept})|(?P<empty>{empty})")
-
-
-@cache
-def _converter() -> OpenCC:
-    from opencc import OpenCC  # its tables take a moment
-
-    return OpenCC("t2s")
 
 
 @cache

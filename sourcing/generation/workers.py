@@ -20,6 +20,7 @@ from sourcing.generation.job import Job, run_job
 from sourcing.generation.journal import Journal
 from sourcing.generation.run import RunResult, frozen_heap
 from sourcing.generation.workerpipe import Asked, PipedCommit, receive, send
+from sourcing.redactor import guarded_output
 from sourcing.store.interrupts import interrupts
 from sourcing.store.presence import Presence
 from sourcing.store.shard import Shard
@@ -40,6 +41,7 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
     """
     if workers == 1:
         return run_job(job, on_reply=on_reply)
+    job.check_prompts()
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of polars' threads
     processes: list[BaseProcess] = []
     pipes = selectors.DefaultSelector()
@@ -129,7 +131,8 @@ def _work(job: Job, pipe: Connection) -> None:
     os.nice(_AFTER_THE_WRITER)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     committing = PipedCommit(pipe)
-    result = run_job(job, committing=committing, on_reply=committing.count_reply)
+    with guarded_output():
+        result = run_job(job, committing=committing, on_reply=committing.count_reply)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is left to be told
         send(pipe, result)
 

@@ -90,7 +90,7 @@ _PLAIN_EDIT = word_set(
 _STARS = re.compile(r"[*#@_•]")
 _CENSORED = re.compile(r"\b[A-Za-z]+[*#@_•]+[A-Za-z*#@_•]*")
 #: Words that titles are censored for, the likelier first where the same letters are left.
-_PROFANE = re.findall(
+_PROFANE: list[str] = re.findall(
     r"\w+",
     """
     fuck fucks fucked fucker fuckin fucking motherfucker motherfuckers motherfuckin motherfucking shit shits shitty

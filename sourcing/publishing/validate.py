@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,34 +10,21 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from sourcing.generation.lyrics import mask_lyrics
+from sourcing.generation.lyrics import NO_RUNS, Runs, lyric_runs, lyric_spans, mask_lyrics, shared_runs, takes_lyrics
+from sourcing.generation.quotes import read_source
+from sourcing.generation.words import words
 from sourcing.publishing.withdrawals import WITHDRAWN, Lost
+from sourcing.store.licences import UNKNOWN, may_be_passed_on
 from sourcing.store.schemas import FACETS, ORIGINS, Description, Document, Rejected, Track
 from sourcing.store.versions import PublishedDocument
 
-__all__ = ["Checked", "may_be_passed_on", "validate_tables", "validation_report"]
+__all__ = ["Checked", "validate_tables", "validation_report"]
 
-#: Licences under which anyone may pass a text on, as patterns over SPDX ids; "owner" is the catalogue owner's own word.
-_OPEN_LICENCES = (
-    "owner",
-    "public[- ]domain",
-    r"CC0(-.*)?",
-    "CC-PDDC",
-    r"CC-BY(-NC)?(-SA)?(-\d.*)?",  # no ND: a description is a derivative
-    "(PDDL|ODC-By|ODbL)(-.*)?",
-    r"(Free-Art|LAL)-.*",
-    r"GFDL(-.*)?",
-    r"MIT|Expat|BSD.*|Apache-2\.0|Unlicense|WTFPL",
-)
-_OPEN = re.compile("|".join(_OPEN_LICENCES), re.IGNORECASE)
 _WORDS = ("text", "lead", "tags", "caption", "aspects", "aspect_list")
 _NO = ("consent_denied", "the site or page denies this use")
+_FINDING_WORDS = 5  # of lyrics in a row that a finding may hold: several tell line after line
+_SUNG = "what it spoke of is sung, so it is not shown"
 _SAMPLE_CHARACTERS = 2000  # of a quarantined row, enough for a person to see what it was
-
-
-def may_be_passed_on(licence: str) -> bool:
-    """Whether text under this licence may be published. Unknown and no-derivatives licences may not."""
-    return _OPEN.fullmatch(licence.strip()) is not None
 
 
 @dataclass(frozen=True)
@@ -76,14 +62,14 @@ def validate_tables(
         bad.append(_bad("description", row, "track_unknown", f"the catalogue has no track {row['track_id']!r}"))
     reasons = dict.fromkeys(documents["doc_id"].to_list(), _NO) | {key: each[:2] for key, each in lost.items()}
     good = _rows_with_sound_evidence(known, allowed, reasons, bad)
-    good = _without_repeats(good, bad)
+    good = _without_repeats(_without_lyrics(good, documents, bad), bad)
 
     cited = {doc_id for ids in good["doc_ids"].to_list() for doc_id in ids}
     published = _withhold(allowed.filter(pl.col("doc_id").is_in(list(cited))))
     ours = pl.DataFrame(bad, schema=Rejected.create_empty().schema, orient="row")
     # Samples of rows rejected earlier stay in the workspace: they may hold page text nobody allowed us to pass on.
     earlier = rejected.with_columns(row=pl.lit(None, pl.String)).select(ours.columns)
-    quarantine = pl.concat([earlier, ours])
+    quarantine = _without_sung_findings(pl.concat([earlier, ours]), documents)
     return Checked(
         Track.validate(tracks.sort("track_id")),
         PublishedDocument.validate(published.sort("doc_id")),
@@ -153,9 +139,43 @@ def _fault(
     if row["origin"] in ("scraped", "mined") and row["caption"] is not None:
         closed = [licence for licence in row["licences"] if not may_be_passed_on(licence)]
         if closed:
-            reason = "licence_unknown" if "unknown" in closed else "licence_closed"
+            reason = "licence_unknown" if UNKNOWN in closed else "licence_closed"
             return reason, f"its caption is a page's own words under {', '.join(closed)}"
     return None
+
+
+def _without_lyrics(descriptions: pl.DataFrame, documents: pl.DataFrame, bad: list[dict[str, Any]]) -> pl.DataFrame:
+    """Descriptions that take at most eight words in a row of what documents about their track mark as lyrics."""
+    text_of = dict(documents.select("doc_id", "text").drop_nulls().iter_rows())
+    cited: dict[str, set[str]] = {}
+    for track_id, doc_ids in descriptions.select("track_id", "doc_ids").iter_rows():
+        cited.setdefault(track_id, set()).update(doc_id for doc_id in doc_ids if doc_id in text_of)
+    taken = []
+    for row in descriptions.sort("track_id").iter_rows(named=True):
+        said = " ".join([row["caption"] or "", *row["aspect_list"]])
+        for doc_id in cited[row["track_id"]]:
+            source = read_source(text_of[doc_id])
+            if source.may_be_quoted_in(words(said)) and takes_lyrics(said, source.lyric_runs):
+                taken.append(row["description_id"])
+                bad.append(_bad("description", row, "description_is_lyric", f"it takes lyrics that {doc_id} marks"))
+                break
+    return descriptions.filter(~pl.col("description_id").is_in(taken))
+
+
+def _without_sung_findings(quarantine: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
+    """Rejected rows without the finding where it, or the sample, holds words that a document marks as lyrics."""
+    told = [f"{finding}\n{row or ''}" for finding, row in quarantine.select("finding", "row").iter_rows()]
+    runs_of = [shared_runs([text], over_words=_FINDING_WORDS) for text in told]
+    wanted = set[tuple[str, ...]]().union(*runs_of)
+    sung = set[tuple[str, ...]]()
+    if wanted:
+        for text in documents["text"].drop_nulls():
+            sung |= lyric_runs(text, over_words=_FINDING_WORDS) & wanted
+    clean = [not (runs & sung) and not lyric_spans(text) for text, runs in zip(told, runs_of, strict=True)]
+    shown = pl.Series(clean, dtype=pl.Boolean)
+    return quarantine.with_columns(
+        finding=pl.when(shown).then("finding").otherwise(pl.lit(_SUNG)), row=pl.when(shown).then("row")
+    )
 
 
 def _without_repeats(descriptions: pl.DataFrame, bad: list[dict[str, Any]]) -> pl.DataFrame:
@@ -179,21 +199,24 @@ def _without_repeats(descriptions: pl.DataFrame, bad: list[dict[str, Any]]) -> p
 def _withhold(documents: pl.DataFrame) -> pl.DataFrame:
     """Null `text` and `lead` where the licence of that field does not let anyone pass it on, and blank out lyrics.
 
-    Spaces stand in their place, so that the spans of evidence still hold.
+    Spaces stand in their place, so that the spans of evidence still hold. A tag of too many of them is left out.
     """
-    texts, leads, withheld = [], [], []
+    texts, leads, tags, withheld = [], [], [], []
     for row in documents.iter_rows(named=True):
         licence_of = {entry["field"]: entry["licence"] for entry in row["licences"]}
         kept = {
-            name: row[name] if may_be_passed_on(licence_of.get(name, licence_of.get("*", "unknown"))) else None
+            name: row[name] if may_be_passed_on(licence_of.get(name, licence_of.get("*", UNKNOWN))) else None
             for name in ("text", "lead")
         }
-        texts.append(kept["text"] and mask_lyrics(kept["text"]))
-        leads.append(kept["lead"] and mask_lyrics(kept["lead"]))
+        sung: Runs = lyric_runs(row["text"]) if row["text"] else NO_RUNS
+        texts.append(kept["text"] and mask_lyrics(kept["text"], sung))
+        leads.append(kept["lead"] and mask_lyrics(kept["lead"], sung))
+        tags.append([tag for tag in row["tags"] if not takes_lyrics(tag["name"], sung)])
         withheld.append(any(row[name] is not None and kept[name] is None for name in kept))
     return documents.with_columns(
         pl.Series("text", texts, dtype=pl.String),
         pl.Series("lead", leads, dtype=pl.String),
+        pl.Series("tags", tags, dtype=documents.schema["tags"]),
         pl.Series("text_withheld", withheld, dtype=pl.Boolean),
     )
 

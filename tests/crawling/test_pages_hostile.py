@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sourcing.crawling.consent import SNIPPET_BYTES, decide
 from sourcing.crawling.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Captured, sentences
 from sourcing.crawling.sources import reading as reading_module
 from sourcing.crawling.sources.reading import clean, strip_html
 from sourcing.crawling.sources.webpage import read_html
@@ -245,7 +245,7 @@ def test_what_no_reader_sees_is_not_passed_on_to_a_model():
 
 
 def patterns():
-    names = ("reading", "webpage", "prose", "structured", "charsets", "sitemaps", "schemaorg")
+    names = ("reading", "webpage", "prose", "structured", "charsets", "sitemaps", "schemaorg", "fragments")
     for module in (importlib.import_module(f"sourcing.crawling.sources.{name}") for name in names):
         for name, value in vars(module).items():
             for pattern in value.values() if isinstance(value, dict) else [value]:
@@ -322,7 +322,7 @@ def test_an_ampersand_in_a_last_word_stays(text):
 @given(st.text("a .!?…\"')」。", max_size=30))
 def test_sentences_end_where_a_simple_pattern_ends_them(text):
     simple = re.finditer(r"[.!?]+[\"'”’»)\]]*(?=\s|$)|[。！？]+[」』”]*", text)
-    assert [found.span() for found in reading_module._SENTENCE_END.finditer(text)] == [f.span() for f in simple]
+    assert [found.span() for found in sentences._END.finditer(text)] == [f.span() for f in simple]
 
 
 def test_a_page_is_parsed_once(monkeypatch):

@@ -7,20 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sourcing.crawling.sources.encyclopedia import (
-    article_text,
-    artist_in_lead,
-    granularity_of,
-    read_opening,
-    split_title,
-    year_in_lead,
-)
+from sourcing.crawling.sources.encyclopedia import article_text, read_opening, split_title
+from sourcing.crawling.sources.english import artist_in_lead, granularity_of, year_in_lead
 from sourcing.crawling.sources.reading import first_sentences
 
 #: First sentences in the phrasings encyclopedias use, with the performer they name; null where it is not plain.
 OPENINGS = [json.loads(line) for line in (Path(__file__).parent / "openings.jsonl").read_text("utf-8").splitlines()]
 #: Chinese and German ones, with granularity, performer and year.
 OTHERS = [json.loads(line) for line in (Path(__file__).parent / "openings_zh_de.jsonl").read_text("utf-8").splitlines()]
+
+#: Openings of six languages and of every kind of article that is met, many about no music; null where in doubt.
+KINDS = [json.loads(line) for line in (Path(__file__).parent / "openings_kinds.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("example", OPENINGS, ids=lambda example: example["opening"][:30])
@@ -33,12 +30,34 @@ def test_a_chinese_or_german_first_sentence_is_read_in_its_own_language(example)
     assert list(read_opening(example["opening"], example.get("qualifier"), example["language"])) == example["says"]
 
 
+def test_facts_read_from_openings_are_right_or_empty(capsys):
+    """A wrong performer, year or kind misleads matching and is worse than none: no field may hold one."""
+    lines = [f"{'field':12} {'right':>6} {'empty':>6} {'wrong':>6}"]
+    wrong = []
+    for place, field in enumerate(("granularity", "artist", "year")):
+        right = empty = 0
+        for example in KINDS:
+            says = example["says"][place]
+            reads = read_opening(example["text"], example.get("qualifier"), example["language"])[place]
+            if reads == says:
+                right += 1
+            elif reads in (None, "page"):
+                empty += 1
+            else:
+                wrong.append((example["text"], field, reads, says))
+        lines.append(f"{field:12} {right:6} {empty:6} {len(KINDS) - right - empty:6}")
+    with capsys.disabled():
+        print("", *lines, sep="\n")
+    assert not wrong
+
+
+@pytest.mark.parametrize("example", KINDS, ids=lambda example: f"{example['language']} {example['text'][:30]}")
+def test_an_opening_is_read_as_a_reader_reads_it(example):
+    assert list(read_opening(example["text"], example.get("qualifier"), example["language"])) == example["says"]
+
+
 def test_an_opening_in_another_language_says_only_what_its_title_does():
-    assert read_opening("Marée basse est une chanson de Harbour & Kite sortie en 2014.", None, "fr") == (
-        "page",
-        None,
-        None,
-    )
+    assert read_opening("Odpływ – piosenka zespołu Harbour & Kite z 2014 roku.", None, "pl") == ("page", None, None)
     assert read_opening('"Low Tide" is a 2014 song by Harbour & Kite.', None, "en-GB") == (
         "recording",
         "Harbour & Kite",
@@ -105,7 +124,7 @@ def test_listing_sections_go_and_prose_stays_in_order():
     sections = ("Lead.", "== Charts ==\n1", "=== Weekly ===\n2", "== Reception ==\nGood.\nVery.", "=== Lyrics ===\nla")
     extract = "\n\n\n".join([*sections, "== References ==\n"])
     assert article_text(extract) == "Lead.\n\nGood.\n\nVery."
-    assert article_text("<p>Lead <b>bold</b>.</p>") == "Lead bold ."
+    assert article_text("<p>Lead <b>bold</b>.</p>") == "Lead bold."
     assert article_text("") is None
 
 

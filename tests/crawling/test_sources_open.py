@@ -16,7 +16,6 @@ from sourcing.crawling.sources import (
     SOURCES,
     Captured,
     PageError,
-    bandcamp,
     ccmixter,
     effective,
     enabled,
@@ -26,6 +25,7 @@ from sourcing.crawling.sources import (
     why_off,
 )
 from sourcing.crawling.sources.hits import asked_in, names_phrase, plausible, words
+from sourcing.crawling.sources.reading import duration_s
 from sourcing.settings import SourceSettings
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -284,7 +284,7 @@ def test_the_archive_writes_lengths_as_seconds_or_as_a_clock(length, seconds):
     [("P00H04M05S", 245.0), ("P01H00M00S", 3600.0), ("PT4M5S", 245.0), ("soon", None), (7, None)],
 )
 def test_bandcamps_durations_lack_their_t(written, seconds):
-    assert bandcamp._duration_s(written) == seconds
+    assert duration_s(written) == seconds
 
 
 @pytest.mark.parametrize(

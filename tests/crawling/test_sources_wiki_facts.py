@@ -53,6 +53,39 @@ def infobox(**facts: object) -> Infobox:
         ("{{專輯資訊框|名稱=燈塔|歌手=林一帆}}", {"granularity": "release", "title": "燈塔", "artist": "林一帆"}),
         ("{{Infobox album|type=single|artist=A}}", {"artist": "A"}),
         ("{{Infobox musical composition|composer=A}}", {}),
+        ("{{Infobox song|length={{Duration|4:06}}}}", {"duration_s": 246.0}),
+        ("{{Infobox song|length={{duration|1:02:03}}}}", {"duration_s": 3723.0}),
+        ("{{Infobox song|length=48 min 36 sec}}", {"duration_s": 2916.0}),
+        ("{{Infobox song|length=1 h 2 min}}", {"duration_s": 3720.0}),
+        ("{{Infobox song|length=3′45″}}", {"duration_s": 225.0}),
+        ("{{Infobox Song|Dauer=4 Minuten 6 Sekunden}}", {"duration_s": 246.0}),
+        ("{{Infobox song|length=about 4 minutes}}", {}),
+        ("{{Infobox song|released={{startdate|2005|3|21}}}}", {"year": 2005}),
+        ("{{Infobox song|released={{Start date|df=y|2005|3|1}}}}", {"year": 2005}),
+        ("{{Infobox song|released={{film date|1997|3|1|[[Hull]]}}}}", {"year": 1997}),
+        ("{{Infobox song|genre={{Hlist-comma|[[Soul music|Soul]]|[[funk]]}}}}", {"genres": ("Soul", "funk")}),
+        (
+            '{{Infobox song|genre={{ubl|1=[[House]]|2=<small class="x">Techno</small>}}}}',
+            {"genres": ("House", "Techno")},
+        ),
+        (
+            '{{Infobox song|genre={{flatlist|\n* [[Rock music|rock]]<ref name="a">{{cite|x|y=1}}</ref>\n'
+            "* {{nowrap|[[pop]]}}<ref name=b />\n}}}}",
+            {"genres": ("rock", "pop")},
+        ),
+        ("{{Infobox song|genre=Rock/Punk{{•}}R&B/Soul, pop (early)}}", {"genres": ("Rock", "Punk", "R&B/Soul", "pop")}),
+        ("{{Infobox song|artist=[[A]]<br>featuring [[B]]}}", {"artist": "A featuring B"}),
+        ("{{Infobox song|artist=A &<br/>B|genre=<!-- x | y -->}}", {"artist": "A & B"}),
+        (
+            "{{Infobox Musique (œuvre)|charte=album|titre=X|artiste=[[Y]]|sorti={{date|3|mai|1997}}"
+            "|durée={{Durée|m=43|s=2}}}}",
+            {"granularity": "release", "title": "X", "artist": "Y", "year": 1997, "duration_s": 2582.0},
+        ),
+        ("{{Infobox Musique (œuvre)|titre=X}}", {"granularity": "page", "title": "X"}),
+        (
+            "{{Ficha de canción|nombre=X|artista=[[Y]]|lanzado={{fecha|3|5|1997}}|género=[[Pop]]|duración=3 min 5 s}}",
+            {"title": "X", "artist": "Y", "year": 1997, "genres": ("Pop",), "duration_s": 185.0},
+        ),
     ],
 )
 def test_an_infobox_says_what_a_reader_sees(wikitext, read):
@@ -60,7 +93,15 @@ def test_an_infobox_says_what_a_reader_sees(wikitext, read):
 
 
 @pytest.mark.parametrize(
-    "wikitext", ["", "Prose.", "{{Infobox musical artist|genre=Rock}}", "{{Infobox song|genre=Rock"]
+    "wikitext",
+    [
+        "",
+        "Prose.",
+        "{{Infobox musical artist|genre=Rock}}",
+        "{{Infobox song contest|artist=A}}",
+        "{{Infobox Musique (artiste)|genre=Rock}}",
+        "{{Infobox song|genre=Rock",
+    ],
 )
 def test_an_article_without_a_whole_music_infobox_has_none(wikitext):
     assert read_infobox(wikitext) is None
@@ -70,6 +111,27 @@ def test_wikitext_of_unending_brackets_is_read_to_an_end():
     assert read_infobox("{{Infobox song|artist=" + "{{a|" * 2000 + "[[" * 2000) is None
     assert read_infobox("{{Infobox song|genre=" + "{{hlist|" * 2000 + "}}" * 2000 + "}}") is not None
     assert read_infobox("{{Infobox song|artist=" + "[[a|" * 30 + "]]" * 30 + "}}") is not None
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "wikitext",
+    [
+        "{{" * 100_000,
+        "[[" * 30 + "]]" * 30 + "{{Infobox song|artist=" + "[[" * 30 + "A" + "]]" * 30 + "}}",
+        "{{Infobox song|artist=" + "{{a|" * 3000 + "}}" * 3000 + "}}",
+        "{{[[" * 20 + "}}]]" * 40_000,
+        "{{Infobox song|" + "|" * 190_000 + "}}",
+        "{{Infobox song|length=" + "1 h 1 " * 30_000 + "}}",
+        "{{Infobox song|genre=" + "<" * 190_000 + "}}",
+        "<ref>" * 40_000,
+        "{{Infobox song|released=" + "1997 " * 38_000 + "}}",
+        "-{" * 90_000,
+    ],
+    ids=range(10),
+)
+def test_wikitext_that_is_broken_takes_no_more_than_its_length(wikitext):
+    read_infobox(wikitext)
 
 
 def item(name: str, *values: tuple[object, str]) -> dict[str, object]:

@@ -17,6 +17,7 @@ from genworld import SECRET, World
 from loopback import Asked, Reply
 
 from sourcing.generation.job import Job, run_job
+from sourcing.generation.wire import unstreamed
 
 pytestmark = pytest.mark.e2e
 
@@ -75,7 +76,7 @@ def test_killed_two_hundred_times_no_reply_is_lost_and_none_paid_twice(tmp_path:
         answered = Counter(asked.body for asked in server.log if asked.answered)
         asked = Counter(asked.body for asked in server.log)
         with world.journal() as journal:
-            payloads = {call.request_key: call.payload for call in world.calls}
+            payloads = {call.request_key: unstreamed(call.payload) for call in world.calls}
             states = journal.states(payloads)
             lost = {row.request_key for row in journal.calls_in(("unknown",))}
             for key, state in states.items():

@@ -23,10 +23,11 @@ from cryptography.x509.oid import NameOID
 from loopback import Asked, Loopback, Reply
 
 from sourcing.errors import UsageError
-from sourcing.generation.client import Answer, CallFailed, ChatClient
+from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
 from sourcing.generation.connection import openai_client
 from sourcing.generation.dialect import DIALECTS
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.wire import body_bytes, ordered_json
 
 SECRET = "sk-very-secret-0123456789"
@@ -227,10 +228,12 @@ def test_a_server_that_never_answers_and_one_that_drips_both_run_out_of_time() -
 def test_a_page_where_a_reply_should_be_is_named_and_kept() -> None:
     page = "<html><title>Sign in</title></html>"
     with chat_server(lambda _body, _asked: Reply(page)) as server:
-        failure = refused(endpoint(server.url))
-    assert (failure.outcome, failure.status, failure.raw) == ("wrong_content_type", 200, page.encode())
-    assert "text/html" in str(failure) and "Sign in" in str(failure)
-    assert failure.retry and not failure.maybe_answered
+        answer = ask(endpoint(server.url))
+    failure = failure_of(ParsedReply.read(answer.raw), answer)
+    assert answer.raw == page.encode() and failure is not None
+    assert (failure.outcome, failure.status) == ("reply_unreadable", 200)
+    assert "Sign in" in str(failure)
+    assert failure.maybe_answered and not failure.retry, "it may have been billed, and is not asked again"
 
 
 def test_json_under_a_wrong_name_is_a_reply_all_the_same() -> None:

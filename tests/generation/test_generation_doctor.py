@@ -285,3 +285,70 @@ def test_the_embedded_model_is_found_to_be_what_we_build_on(tmp_path: Path, caps
         assert said[name] is True, name
     assert said["batch"] is False and said["rate_headers"] == []
     assert 0 < said["output_tokens"] <= 64 + 24 + 24
+
+
+class Wrapping(Server):
+    """Puts `before` and `behind` around what it is asked for."""
+
+    before = behind = ""
+    streams = False
+    details: dict[str, Any] = {}
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.method == "GET":
+            return self.tell(asked.path)
+        whole = self.answer(json.loads(asked.body))
+        whole["usage"]["completion_tokens_details"] = self.details
+        message = whole["choices"][0]["message"]
+        message["content"] = self.before + message["content"] + self.behind
+        if self.streams:
+            return Reply(
+                f"data: {json.dumps(whole)}\n\ndata: [DONE]\n\n", headers={"Content-Type": "text/event-stream"}
+            )
+        return json_reply(json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "around"),
+    [
+        ("```json\n", "\n```", "a fence"),
+        ("<think>" + "hm " * 80 + "</think>\n", "", "thoughts"),
+        ("Sure! ", "", "other words (Sure!)"),
+        ("", "\nThat is it.", "other words (That is it.)"),
+    ],
+)
+def test_words_around_the_json_are_told_with_what_they_cost(before: str, behind: str, around: str) -> None:
+    found = examine(Wrapping(before=before, behind=behind))
+    assert found.usable and found.schema_enforced is False
+    assert around in found.around_json
+    assert any("around the JSON" in finding and "billed" in finding for finding in found.findings)
+    thought = [finding for finding in found.findings if "thoughts, billed as output" in finding]
+    assert bool(thought) == ("think" in before) == (found.thinking_tokens > 0)
+
+
+def test_thoughts_that_are_counted_are_told_as_counted() -> None:
+    found = examine(Wrapping(details={"reasoning_tokens": 4}))
+    assert (found.schema_enforced, found.around_json, found.thinking_tokens) == (True, "", 12)
+    assert any("about 12 of 60 tokens out" in finding for finding in found.findings)
+
+
+def test_a_server_that_streams_unasked_is_told_so() -> None:
+    found = examine(Wrapping(streams=True))
+    assert found.usable and found.streams and found.schema_enforced
+    assert any("it streams although asked not to" in finding for finding in found.findings)
+
+
+@pytest.mark.parametrize(
+    "body", ["<html>", "[]", "[" * 3000, '{"error": {"code": 429, "message": "busy"}}', '{"a": 1}']
+)
+def test_a_poison_for_an_answer_is_a_problem_in_words(body: str) -> None:
+    class Poisoned(Server):
+        def refuse(self, _body: dict[str, Any]) -> Reply | None:
+            return json_reply(body)
+
+        def tell(self, path: str) -> Reply:
+            return json_reply(body)
+
+    found = examine(Poisoned())
+    assert not found.usable and found.problem and found.cure
+    assert ("busy" in found.problem) == ("busy" in body)

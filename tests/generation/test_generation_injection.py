@@ -18,13 +18,13 @@ import yaml
 
 from sourcing.generation.describe import describe, example_aspects
 from sourcing.generation.folding import fold, fold_text, wording
-from sourcing.generation.languages import unlike_language
 from sourcing.generation.leaks import aspect_leak, caption_leak, copied_leak, names_of, rules_of, sentence_leak
 from sourcing.generation.lyrics import lyric_spans, shared_runs, takes_lyrics
 from sourcing.generation.pack import load_pack, render
 from sourcing.generation.packcheck import plain_examples
 from sourcing.generation.phrases import sentences
 from sourcing.generation.replies import Reply
+from sourcing.store.language_id import unlike_language
 from sourcing.store.schemas import FACETS, Document, Match, Track
 
 FOLDER = Path(__file__).parent / "injections"

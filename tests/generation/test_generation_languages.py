@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from sourcing.generation.grounding import accept, ground
-from sourcing.generation.languages import identify, unlike_language
 from sourcing.generation.lexicon import facet_of, too_long
 from sourcing.generation.phrases import split_phrase
 from sourcing.generation.words import content_stems, held_stems, words
+from sourcing.store.language_id import identify, unlike_language
 
 CAPTIONS = {
     "en": [

@@ -24,7 +24,8 @@ from sourcing.generation.client import Answer, CallFailed, ChatClient
 from sourcing.generation.endpoint import Endpoint, resolve_endpoint
 from sourcing.generation.job import run_job
 from sourcing.generation.journal import Journal
-from sourcing.generation.wire import read_completion, request_body
+from sourcing.generation.parsed_reply import ParsedReply
+from sourcing.generation.wire import request_body
 from sourcing.settings import GenerationSettings
 
 PROSE = "The piece opens with slow solo piano and warm strings. Brushed drums enter halfway, and the mood stays calm."
@@ -79,7 +80,7 @@ def test_the_embedded_model_answers_in_the_schema_the_same_bytes_at_every_start(
     for threads in (1, 2):
         with local.LocalEndpoint(prompt_threads=threads) as server:
             answers.append(asyncio.run(call(server)))
-    first = read_completion(answers[0].raw)
+    first = ParsedReply.read(answers[0].raw)
     assert first.model == local.LOCAL_MODEL
     assert first.finish_reason == "stop" and first.usage["completion_tokens"] > 0
     assert list(json.loads(said(answers[0]))) == ["caption"]
@@ -93,7 +94,7 @@ def test_the_embedded_server_is_closed_to_others_and_tells_a_prompt_that_is_too_
         async with ChatClient(address(server), timeout_s=60, concurrency=1) as client:
             body = {"model": server.model, "max_tokens": 4, "messages": [{"role": "user", "content": "word " * words}]}
             try:
-                return read_completion((await client.send(body)).raw).finish_reason
+                return ParsedReply.read((await client.send(body)).raw).finish_reason
             except CallFailed as failure:
                 return str(failure)
 

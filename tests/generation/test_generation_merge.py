@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batchserver import BatchServer, Ending, answered, never_begun, refused
+from batchworld import Batches
 from chatserver import chat_server, completion, json_reply
 from genworld import World
 from loopback import Asked, Reply
 
 from sourcing.errors import InputError
 from sourcing.generation.journal import Journal
-from sourcing.generation.merging import merge_journal
+from sourcing.generation.merging import merge_journal, open_batches
 from sourcing.generation.plan import Scope
 from sourcing.generation.prices import named_price
 from sourcing.store.shard import Shard
@@ -91,6 +93,79 @@ def test_an_answer_found_elsewhere_settles_what_was_unknown_here(tmp_path: Path)
         assert (totals.reserved_nusd, totals.spent_nusd) == (0, theirs.spent_nusd)
         assert merge_journal(other, here.folder)["attempts"] == len(unknown), "what was tried there is known here too"
         assert set(other.states(unknown).values()) == {"replied"}, "what is known never becomes less"
+
+
+def usd_and_calls(totals: Any) -> tuple[int, ...]:
+    spent = (totals.spent_calls, totals.spent_tokens, totals.spent_nusd)
+    return (*spent, totals.reserved_calls, totals.reserved_tokens, totals.reserved_nusd)
+
+
+def merged_totals(tmp_path: Path, there: World) -> tuple[int, ...]:
+    """What a fresh journal counts after it took `there` over, twice."""
+    with Journal.open(tmp_path / "fresh") as journal:
+        merge_journal(journal, there.folder)
+        merge_journal(journal, there.folder)
+        return usd_and_calls(journal.budget.totals(there.account))
+
+
+def silent(body: dict[str, Any], asked: Asked) -> Reply:
+    said = json.loads(completion('{"aspects": [], "caption": "calm"}'))
+    del said["usage"]
+    return json_reply(json.dumps(said))
+
+
+def test_replies_without_usage_count_after_a_merge_as_they_counted_before(tmp_path: Path) -> None:
+    with chat_server(silent) as server:
+        there = world(tmp_path / "b", server.url, "1/1")
+    with there.journal() as other:
+        totals = usd_and_calls(other.budget.totals(there.account))
+    assert totals[1] > 0 and totals[2] > 0, "they count at their worst"
+    assert merged_totals(tmp_path, there) == totals
+
+
+def test_unknown_calls_that_were_resent_count_after_a_merge_as_they_counted_before(tmp_path: Path) -> None:
+    cut = Reply("{", headers={"Content-Type": "application/json", "Content-Length": "99", "Connection": "close"})
+    with chat_server(lambda body, asked: cut if len(server.log) % 3 == 1 else echo(body, asked)) as server:
+        there = world(tmp_path / "b", server.url, "1/1", concurrency=1)
+        with there.journal() as other:
+            assert other.counts()["recall@1.0.0"]["unknown"] > 1
+            assert merged_totals(tmp_path / "before", there) == usd_and_calls(other.budget.totals(there.account))
+        there.run(price=PRICE, concurrency=1, resend_unknown=True)
+        with there.journal() as other:
+            totals = usd_and_calls(other.budget.totals(there.account))
+    assert totals[0] > 40, "what was resent counts twice"
+    assert merged_totals(tmp_path, there) == totals
+
+
+def test_refusals_and_time_outs_count_after_a_merge_as_they_counted_before(tmp_path: Path) -> None:
+    def trouble(body: dict[str, Any], asked: Asked) -> Reply:
+        kinds = {1: json_reply("{}", 500), 2: json_reply("{}", 504), 3: json_reply("{}", 400)}
+        return kinds.get(len(server.log) % 7) or echo(body, asked)
+
+    with chat_server(trouble) as server:
+        there = world(tmp_path / "b", server.url, "1/1", concurrency=1)
+    with there.journal() as other:
+        assert other.counts()["recall@1.0.0"]["unknown"] > 1
+        totals = usd_and_calls(other.budget.totals(there.account))
+    assert merged_totals(tmp_path, there) == totals
+
+
+def test_batches_count_after_a_merge_as_they_counted_before_also_those_under_way(tmp_path: Path) -> None:
+    def end(lines: list[Any]) -> Ending:
+        return Ending([answered(line) for line in lines[:2]], [never_begun(lines[2]), refused(lines[3], 400, "no")])
+
+    with BatchServer(end) as server:
+        there = Batches(tmp_path / "b", server.url, 6)
+        there.submit(max_lines=4)
+        with there.journal() as other:
+            assert open_batches(there.folder) == 2
+            assert merged_totals(tmp_path / "before", there) == usd_and_calls(other.budget.totals(there.account))
+        server.end = lambda lines: Ending() if len(lines) < 4 else end(lines)
+        there.collect()
+        assert open_batches(there.folder) == 0
+        with there.journal() as other:
+            totals = usd_and_calls(other.budget.totals(there.account))
+        assert merged_totals(tmp_path, there) == totals
 
 
 def test_a_path_without_a_journal_is_named(tmp_path: Path) -> None:

@@ -225,3 +225,34 @@ def test_a_reply_cut_on_its_way_is_found_where_the_endpoint_kept_it_and_not_paid
         again = world.run(store_completions=True)
         assert (again.cached, again.replied, again.held) == (3, 0, 0)
     assert sorted(billed) == sorted(keys), "each once, under the key of the plain body"
+
+
+@pytest.mark.parametrize("stored", [b"<html>", b'{"error": {"code": 500}}', b"[" * 3000, b'data: {"choices": []}\n\n'])
+def test_what_is_kept_but_is_no_completion_leaves_the_call_unknown(tmp_path: Path, stored: bytes) -> None:
+    store = Stored()
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(stored) if asked.path.endswith("/chatcmpl-0") else store(asked)
+
+    with Loopback(answer) as server:
+        world = World(tmp_path, server.url)
+        (key,) = lose(world, 1)
+        store.keep(key)
+        assert look(world) == {"found": 0, "missing": 1}
+        with world.journal() as journal:
+            assert journal.states([key]) == {key: "unknown"}
+
+
+def test_entries_of_any_shape_are_passed_over(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Reply:
+        metadata = {METADATA_KEY: key}
+        odd = [
+            7, None, [], {}, {"id": 7, "metadata": metadata}, {"id": "a", "metadata": [key]},
+            {"id": "a", "metadata": "x"}, {"id": "\ud83d", "metadata": metadata},
+        ]  # fmt: skip
+        return json_reply(json.dumps({"data": odd})) if "?" in asked.path else json_reply("{}", 404)
+
+    with Loopback(answer) as server:
+        world = World(tmp_path, server.url)
+        (key,) = lose(world, 1)
+        assert look(world) == {"found": 0, "missing": 1}

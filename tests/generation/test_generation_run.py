@@ -20,9 +20,10 @@ from loopback import Asked, Reply
 from sourcing.errors import StoppedShort, UpstreamError
 from sourcing.generation.budget import Ceilings
 from sourcing.generation.journal import JOURNAL_FILE, Journal
-from sourcing.generation.journal_schema import unpack
+from sourcing.generation.journal_schema import packer, unpack
 from sourcing.generation.prices import named_price
 from sourcing.generation.run import RunResult
+from sourcing.generation.wire import request_key
 
 
 def echo(body: dict[str, Any], asked: Asked) -> Reply:
@@ -43,7 +44,7 @@ def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp
             "followed": 0,
         }  # fmt: skip
         sent = {json.dumps(json.loads(asked.body), sort_keys=True) for asked in server.log}
-        assert sent == {json.dumps(call.body, sort_keys=True) for call in world.calls}
+        assert sent == {json.dumps({**call.body, "stream": False}, sort_keys=True) for call in world.calls}
         assert {asked.path for asked in server.log} == {"/v1/chat/completions"}
         with world.journal() as journal:
             for call in world.calls:
@@ -200,7 +201,22 @@ def test_a_reply_that_broke_off_was_billed_and_is_not_paid_again_unasked(tmp_pat
     assert outcomes == ["reply_cut", "replied"]
 
 
-@pytest.mark.parametrize("raw", ["", "<html>proxy</html>", "[]", '{"choices": []}', '{"choices": [{"message": 7}]}'])
+@pytest.mark.parametrize("raw", ["", "<html>proxy</html>", "[]", "{}"])
+def test_what_cannot_be_read_may_have_been_billed_and_is_never_asked_again_by_itself(tmp_path: Path, raw: str) -> None:
+    with chat_server(lambda _body, _asked: json_reply(raw)) as server:
+        world = World(tmp_path, server.url, count=1)
+        result = world.run()
+        assert (result.replied, result.unknown, len(server.log)) == (0, 1, 1)
+        with world.journal() as journal:
+            (kept,) = journal.connection.execute("SELECT reply FROM replies").fetchone()
+            assert unpack(kept) == raw.encode()
+            assert [attempt["outcome"] for attempt in journal.attempts(world.calls[0].request_key)] == [
+                "reply_unreadable"
+            ]
+        assert (world.run().held, len(server.log)) == (1, 1)
+
+
+@pytest.mark.parametrize("raw", ['{"choices": []}', '{"choices": null}', '{"choices": [{"message": 7}]}'])
 def test_a_reply_is_journalled_before_it_is_parsed(tmp_path: Path, raw: str) -> None:
     with chat_server(lambda _body, _asked: json_reply(raw)) as server:
         world = World(tmp_path, server.url, count=1)
@@ -409,3 +425,61 @@ def test_a_journal_that_cannot_be_written_stops_the_run_before_the_socket_is_tou
         assert server.log == []
     assert isinstance(result.stopped, StoppedShort)
     assert "disk is full" in str(result.stopped)
+
+
+@pytest.mark.parametrize(
+    ("name", "after", "asked"),
+    [
+        ("html.html", "unknown", 1),
+        ("deep_body.json", "unknown", 1),
+        ("sse_cut.txt", "unknown", 1),
+        ("error_429.json", "replied", 2),
+        ("error_bad_request.json", "replied", 2),
+        ("surrogate_in_model.json", "replied", 1),
+        ("tokens_of_10_to_the_30.json", "replied", 1),
+        ("refusal.json", "replied", 1),
+    ],
+)
+def test_a_poison_that_a_killed_run_left_unread_is_looked_at_once(
+    tmp_path: Path, name: str, after: str, asked: int
+) -> None:
+    raw = (Path(__file__).parent / "replies" / name).read_bytes()
+
+    with chat_server(echo) as server:
+        world = World(tmp_path, server.url, count=2)
+        world.run()
+        key = world.calls[0].request_key
+        with world.journal() as journal:  # as if the process had ended with the reply on disk and unread
+            (call_id,) = journal.connection.execute(
+                "SELECT call_id FROM calls WHERE request_key = ?", (key,)
+            ).fetchone()
+            journal.connection.execute(
+                "UPDATE calls SET checked = 0, reserved_calls = 1, reserved_tokens = 9 WHERE call_id = ?", (call_id,)
+            )
+            journal.connection.execute("UPDATE budgets SET reserved_calls = 1, reserved_tokens = 9")
+            journal.connection.execute(
+                "UPDATE replies SET reply = ? WHERE attempt_id ="
+                " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+                (packer()(raw), call_id),
+            )
+        for _ in range(2):
+            result = world.run()
+            assert (result.stopped, result.row_errors) == (None, [])
+            with world.journal() as journal:
+                assert journal.states([key]) == {key: after}
+                run_id = journal.connection.execute("SELECT MAX(run_id) FROM runs").fetchone()[0]
+                assert journal.unchecked(run_id) == [], "it is not handed out again and again"
+                totals = journal.budget.totals(world.account)
+        assert totals.reserved_tokens == (9 if after == "unknown" else 0)
+        assert len(server.log) == 1 + asked
+
+
+def test_the_wish_for_one_piece_is_no_part_of_the_key_and_old_replies_stay_valid(tmp_path: Path) -> None:
+    with chat_server(echo) as server:
+        world = World(tmp_path, server.url, count=1)
+        world.run()
+        (call,) = world.calls
+        assert json.loads(server.log[0].body) == {**call.body, "stream": False}
+        assert call.request_key == request_key(call.body, world.endpoint.identity, 0)
+        with world.journal() as journal:
+            assert b'"stream"' not in journal.body(call.request_key)

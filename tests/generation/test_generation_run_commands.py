@@ -153,15 +153,17 @@ def test_cut_empty_and_meaningless_replies_become_rejected_rows_while_others_pas
     workspace = fill(tmp_path, count=7)
     with chat_server(answer) as server:
         code, result = run_json(capsys, arguments(tmp_path, server))
-        assert (code, result["replied"], result["failed"]) == (0, 7, 0)
+        assert (code, result["replied"], result["failed"], result["unknown"]) == (0, 6, 0, 1)
         # One larger try for what was cut, one repair for what was no JSON and one for another shape.
         assert (result["followed"], len(server.log)) == (3, 10)
         assert result["descriptions"]["mined"] == 4, "two were mended"
         rejected = workspace.read_rejected().filter(pl.col("reason").str.starts_with("reply"))
         assert set(rejected["reason"]) == {"reply_truncated", "reply_empty"}
-        assert len(rejected) == 3
+        assert len(rejected) == 2
+        (unread,) = workspace.read_rejected().filter(pl.col("reason") == "call_unknown")["finding"]
+        assert "<html>gateway</html>" in unread
         code, again = run_json(capsys, arguments(tmp_path, server))
-        assert (again["cached"], len(server.log)) == (7, 10)  # a bad reply is paid for once
+        assert (again["cached"], again["held"], len(server.log)) == (6, 1, 10)  # a bad reply is paid for once
 
 
 def test_failed_calls_are_rejected_rows_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from publishing_rows import description, document, frames, track
 
-from sourcing.publishing.validate import Checked, may_be_passed_on, validate_tables, validation_report
+from sourcing.publishing.validate import Checked, validate_tables, validation_report
+from sourcing.store.licences import may_be_passed_on
 from sourcing.store.workspace import rejected_frame
 
 DRAWN = {"origin": "mined", "doc_ids": ["d"], "licences": ["CC-BY-SA-4.0"]}
@@ -190,3 +191,55 @@ def test_lyrics_are_blanked_out_of_published_documents_and_every_other_character
     assert len(row["text"]) == len(text)
     for kept in ("It is a slow piano song.", "Brushed drums end it."):
         assert row["text"].index(kept) == text.index(kept)
+
+
+SUNG = ["I walk along the river", "and the river walks with me", "I never come home again", "and the night is cold"]
+SONG = "It is a slow piano song.\n\nLyrics\n" + "\n".join(SUNG) + "\n\nBrushed drums end it."
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        f"the quote {' '.join(SUNG)!r} is not in the document",
+        f"{SUNG[0]!r} is longer than 4 words, {SUNG[1]!r} too",
+        f"the caption repeats: {SUNG[2]} / {SUNG[3]} / {SUNG[0]}",
+        "[Chorus] a line of another song nobody knows",
+        f"{SUNG[1].upper()}, it says",
+    ],
+)
+def test_no_finding_tells_what_is_sung(finding: str) -> None:
+    earlier = {"stage": "describe", "key": "x", "reason": "quote_not_found", "finding": finding}
+    plain = {"stage": "describe", "key": "y", "reason": "quote_not_found", "finding": "the quote 'slow piano' is not"}
+    checked = _check([track("a")], [document("d", SONG)], [description("1", "a", **DRAWN)], [earlier, plain])
+    told = dict(checked.quarantine.select("key", "finding").iter_rows())
+    assert told["y"] == plain["finding"]
+    assert "river" not in told["x"].casefold() and "line of another" not in told["x"] and "home" not in told["x"]
+    assert _reasons(checked)["x"] == "quote_not_found"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"caption": f"A slow song: {SUNG[0]} {SUNG[1]}."},
+        {"caption": f"{SUNG[1].title()}! {SUNG[2]}."},
+        {"caption": None, "text": f"{SUNG[2]} {SUNG[3]}"},
+        {"caption": f"{SUNG[2]}; {SUNG[3]}"},
+        {"caption": "walks with me — I never come home again and"},
+    ],
+)
+def test_a_description_that_sings_what_a_document_of_its_track_marks_is_set_aside(said: dict[str, Any]) -> None:
+    rows = [description("1", "a", **DRAWN), description("2", "a", **{"text": "soft drums", **said})]
+    checked = _check([track("a")], [document("d", SONG)], rows)
+    assert _reasons(checked) == {"2": "description_is_lyric"}
+    assert "river" not in str(checked.quarantine.to_dicts())
+
+
+def test_what_a_page_repeats_of_its_own_lyrics_is_blanked_too() -> None:
+    text = f"{SONG}\n\nIt closes with {SUNG[0]} {SUNG[1]}, again and again, over the brushed drums of the band."
+    tags = [{"name": "calm", "count": 1}, {"name": f"{SUNG[0]} {SUNG[1]}", "count": 1}]
+    row = document("d", text, lead=f"A song. {SUNG[1]} {SUNG[2]}.", tags=tags)
+    (kept,) = _check([track("a")], [row], [description("1", "a", **DRAWN)]).documents.to_dicts()
+    assert not any(line in f"{kept['text']} {kept['lead']}" for line in SUNG[:3])
+    assert len(kept["text"]) == len(text)
+    assert "again and again, over the brushed drums of the band." in kept["text"]
+    assert [tag["name"] for tag in kept["tags"]] == ["calm"]

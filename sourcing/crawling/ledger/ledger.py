@@ -39,6 +39,7 @@ from sourcing.crawling.politeness import host_of
 from sourcing.crawling.redaction import strip_header_secrets, strip_secrets
 from sourcing.crawling.sources.base import TaskSpec
 from sourcing.errors import InputError
+from sourcing.redactor import redact
 
 __all__ = ["LEDGER_FILE", "Ledger", "task_key"]
 
@@ -227,7 +228,7 @@ class Ledger:
             " http_status = ?, lease_until = NULL, owner = NULL, fetched_at = ?, etag = ?, last_modified = ?,"
             " body_sha256 = ?, found_at = nullif(?, url) WHERE key = ?",
             (
-                *(reason, finding, http_status, now),
+                *(reason, redact(finding) if finding else finding, http_status, now),
                 *(known.etag, known.last_modified, known.body_sha256, known.found_at),
                 bytes.fromhex(key),
             ),
@@ -278,6 +279,7 @@ class Ledger:
         next_at: float = 0.0,
         http_status: int | None = None,
     ) -> None:
+        reason, finding = (text and redact(text) for text in (reason, finding))
         # A fetched task stays fetched: its response is durable, whatever a late loser reports.
         self._db.execute(
             f"UPDATE tasks SET state = ?, {'' if state == LATER else _HOME + ','} attempts = attempts + 1, reason = ?,"

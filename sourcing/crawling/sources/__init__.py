@@ -20,6 +20,7 @@ from sourcing.crawling.sources.base import (
     Source,
     TaskSpec,
 )
+from sourcing.redactor import key_fault
 
 if TYPE_CHECKING:
     from sourcing.settings import SourceSettings
@@ -89,7 +90,11 @@ def why_off(source: Source, settings: SourceSettings | None) -> str:
         return f"it reads published data: crossmusim crawl import {source.name} FILE"
     if wish is False:
         return f"switched off by {section} enabled = false"
-    missing = [f"set {source.key.env}"] if source.key and not os.environ.get(source.key.env) else []
+    missing = []
+    if source.key and (key := os.environ.get(source.key.env, "")) and (fault := key_fault(key)):
+        missing.append(f"set {source.key.env} again, {fault}")
+    elif source.key and not key:
+        missing.append(f"set {source.key.env}")
     if source.ship_class == "C" and not (wish and settings and settings.acknowledged):
         missing.append(f'set {section} enabled = true and acknowledged = "who, when": {source.acknowledgement}')
     return "; ".join(missing)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sourcing.crawling.sources.base import Page, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.base import Captured, Page, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.credits import is_label, is_various, parted_title, without_catalogue_number
 from sourcing.crawling.sources.reading import (
     as_list,
+    as_object,
     clean,
     decode,
     duration_s,
     first_sentences,
+    licence_of,
     strip_html,
     tags_of,
+    year_by,
     year_of,
 )
 from sourcing.crawling.sources.structured import Html, name_of, read_html
+from sourcing.crawling.sources.webpage import graph
 
 __all__ = ["SOURCE", "MusicPage"]
 
@@ -28,6 +33,26 @@ BASE_URL = "https://bandcamp.com"
 _GRANULARITY = {"MusicRecording": "recording", "MusicAlbum": "release"}
 _ADDRESS = re.compile(
     r"https?://(?P<host>[a-z0-9-]+\.bandcamp\.com)(?P<path>/(?:track|album)/[a-z0-9._~%-]+)/?(?:[?#].*)?", re.IGNORECASE
+)
+_MAX_ARTISTS, _MAX_TAGS = 20, 100
+_PLACE = "//*[contains(concat(' ', normalize-space(@class), ' '), ' location ')]//text()"
+_RESERVED = re.compile(r"all[ _-]?rights[ _-]?reserved", re.IGNORECASE)
+#: A tag as Bandcamp writes a place: capitals where all other tags but the first, the main genre, have none.
+_PLACE_CASE = re.compile(r"(?:[A-Z][a-z\u00df-\u024f.'’]+)(?:[ -][A-Z]?[a-z\u00df-\u024f.'’]+)*")
+#: What the shop says of a release in its description: what is bought, when it is sent, what it costs.
+_SHOP_LINE = re.compile(
+    r"\W*(?:includes? (?:unlimited|high[- ]quality|instant|immediate|digital|a download)\b.*"
+    r"|(?:digital (?:track|album)|streaming \+ download|buy (?:digital|the|this|now|it)|add to cart|send as gift)\b.*"
+    r"|purchas(?:able|e) with gift card.*|name your price.*|sold out\W*|free download\W*|buy now\W*"
+    r"|(?:this is an? )?pre-?order\b.*|you (?:get|own) \d+ tracks? now.*"
+    r"|ship(?:s|ping) (?:out )?(?:within|on|in|from)\b.*"
+    r"|edition of \d+\W*|(?:download )?price:.*|(?:[$€£¥]\s?\d[\d.,]*|\d[\d.,]*\s?(?:USD|EUR|GBP|[$€£]))[^.!?]{0,40}"
+    r"|get all \d+ .*releases available on bandcamp.*|limited edition (?:lp|cd|cassette|vinyl)[^.!?]{0,60})",
+    re.IGNORECASE,
+)
+_SHOP_SENTENCE = re.compile(
+    r"\bIncludes unlimited streaming of [^\n]{0,300}? via the free Bandcamp app(?:, plus [^\n.]{0,120}\.)?\s*",
+    re.IGNORECASE,
 )
 
 
@@ -50,11 +75,11 @@ class MusicPage(Page):
         if captured.status != 200:
             raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
         html = read_html(decode(captured), captured.url)
-        for node in html.nodes:
+        for node in graph(html.nodes):
             granularity = next((_GRANULARITY[name] for name in _types(node) if name in _GRANULARITY), None)
             title = name_of(node.get("name"), html)
             if granularity and title:
-                return [_document(node, granularity, title, html)]
+                return [_document(node, granularity, title, html, captured)]
         if html.broken:
             raise PageError("json_ld_broken", "; ".join(html.broken[:3]))
         raise PageError("not_a_music_page", "no JSON-LD of a track or an album")
@@ -64,45 +89,125 @@ def _types(node: Mapping[str, Any]) -> list[str]:
     return [name for name in as_list(node.get("@type")) if isinstance(name, str)]
 
 
-def _document(node: Mapping[str, Any], granularity: str, title: str, html: Html) -> dict[str, Any]:
+def _document(node: Mapping[str, Any], granularity: str, title: str, html: Html, captured: Captured) -> dict[str, Any]:
     address = urlunsplit(urlsplit(html.url)._replace(query="", fragment=""))
-    words = node.get("description")
-    text = clean(strip_html(words)) if isinstance(words, str) else None
+    text = _text(node)
+    artist, plain_title = _credit(node, granularity, title, html)
+    album = name_of(node.get("inAlbum"), html) if granularity == "recording" else None
+    licence = _licence(node, html)
     return {
         "record_id": address,
         "permalink": address,
         "granularity": granularity,
-        "title": title,
+        "title": plain_title,
         "title_raw": title,
-        "artist": name_of(node.get("byArtist"), html),
-        "album": name_of(node.get("inAlbum"), html) if granularity == "recording" else None,
-        "year": _year(node.get("datePublished")),
-        "duration_s": _duration_s(node.get("duration")),
+        "artist": artist,
+        "album": without_catalogue_number(album) if album else None,
+        "year": year_by(captured, _year(node.get("datePublished"))),
+        "duration_s": duration_s(node.get("duration")),
         "tags": _tags(node, html),
         "lead": first_sentences(text),
         "text": text,
+        **({"licences": {"*": licence}} if licence else {}),
     }
+
+
+def _credit(node: Mapping[str, Any], granularity: str, title: str, html: Html) -> tuple[str | None, str]:
+    """Artist and plain title. A label is no artist: on its pages a track is called "Artist - Title"."""
+    makers = (name_of(maker, html) for maker in as_list(node.get("byArtist"))[:_MAX_ARTISTS])
+    artist = ", ".join(dict.fromkeys(name for name in makers if name)) or None
+    publisher = as_object(node.get("publisher"))
+    account = name_of(node.get("publisher"), html)
+    title = without_catalogue_number(title)
+    by_account = artist is not None and _same(artist, account or urlsplit(html.url).netloc.split(".")[0])
+    of_label = by_account and (
+        is_label(artist or "", name_of(publisher.get("description"), html) or "", _types(publisher))
+        or _are_by_others(node, html)
+    )
+    named, rest = parted_title(title)
+    if named and artist and (_same(named, artist) or of_label or (is_various(artist) and granularity == "recording")):
+        return (None if is_various(named) and granularity == "recording" else named), rest
+    if of_label or (granularity == "recording" and artist and is_various(artist)):
+        return ("Various Artists" if granularity == "release" and _are_by_others(node, html) else None), title
+    return artist, title
+
+
+def _are_by_others(node: Mapping[str, Any], html: Html) -> bool:
+    """True when the tracks listed are called "Artist - Title", by three artists or more."""
+    listed = as_list(as_object(node.get("track")).get("itemListElement"))[:_MAX_TAGS]
+    names = [name_of(as_object(as_object(entry).get("item")).get("name"), html) or "" for entry in listed]
+    artists = [artist.casefold() for artist, _ in map(parted_title, names) if artist]
+    return len(set(artists)) >= 3 and 2 * len(artists) > len(names)
+
+
+def _same(one: str, other: str) -> bool:
+    return _letters(one) == _letters(other)
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold().replace("&", "and") if letter.isalnum())
+
+
+def _licence(node: Mapping[str, Any], html: Html) -> str | None:
+    """As the page's button says; where the record says all rights are reserved, a link elsewhere is another's."""
+    fields = [as_object(field) for field in as_list(node.get("additionalProperty"))]
+    stated = next((field.get("value") for field in fields if field.get("name") == "license_name"), None)
+    if isinstance(stated, str) and _RESERVED.fullmatch(stated.strip()):
+        return None
+    return licence_of(node.get("license")) or html.licence or licence_of(stated)
 
 
 def _year(published: Any) -> int | None:
     """Of "14 Sep 2013 00:00:00 GMT"."""
-    found = re.search(r"\b\d{4}\b", published) if isinstance(published, str) else None
+    found = re.search(r"\b\d{4}\b", published[:100]) if isinstance(published, str) else None
     return year_of(found[0]) if found else None
 
 
-def _duration_s(value: Any) -> float | None:
-    """Of "P00H03M46S", an ISO 8601 duration but for its T (seen November 2026)."""
-    return duration_s(re.sub(r"^P(?=\d+H)", "PT", value)) if isinstance(value, str) else None
+def _text(node: Mapping[str, Any]) -> str | None:
+    """The description without what the shop says, and without lines of the lyrics that the record has apart."""
+    words = node.get("description")
+    if not isinstance(words, str):
+        return None
+    sung = {line.strip().casefold() for line in _lyrics(node).splitlines()} - {""}
+    text = _SHOP_SENTENCE.sub("", clean(strip_html(words)) or "")
+    lines = [
+        line for line in text.split("\n") if line.strip().casefold() not in sung and not _SHOP_LINE.fullmatch(line)
+    ]
+    return clean("\n".join(lines))
+
+
+def _lyrics(node: Mapping[str, Any]) -> str:
+    composition = as_object(node.get("recordingOf"))
+    sung = [as_object(owner.get("lyrics")).get("text") for owner in (composition, node)]
+    return "\n".join(strip_html(part) for part in sung if isinstance(part, str))
 
 
 def _tags(node: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
     """Keywords in the page's order; the artist's town, which Bandcamp puts among them, is not about the music."""
-    publisher = node.get("publisher")
-    place = name_of(publisher.get("foundingLocation"), html) if isinstance(publisher, dict) else None
-    town = (place or "").split(",")[0].casefold()
-    texts = (text for text in as_list(node.get("keywords")) if isinstance(text, str))
-    names = (clean(part) for text in texts for part in text.split(","))
-    return tags_of(name for name in names if name and name.casefold() != town)
+    keywords = node.get("keywords")
+    listed = [text for text in as_list(keywords) if isinstance(text, str)][:_MAX_TAGS]
+    if isinstance(keywords, list) and listed and "," in listed[-1]:
+        del listed[-1]  # no tag holds a comma; "Portland, Oregon" does
+    names = [name for text in listed for part in text.split(",") if (name := clean(part))]
+    places = _places(node, html)
+    if not places and _ends_with_place(names):
+        del names[-1]
+    return tags_of(name for name in names if name.casefold() not in places)
+
+
+def _places(node: Mapping[str, Any], html: Html) -> set[str]:
+    """What the page says of where its artist is, and each part of it."""
+    publisher = as_object(node.get("publisher"))
+    stated = [name_of(owner.get(key), html) for owner in (publisher, node) for key in ("foundingLocation", "location")]
+    if html.tree is not None:
+        stated += [str(text)[:200] for text in html.tree.xpath(_PLACE)[:3]]
+    whole = {clean(place.casefold()) or "" for place in stated if place}
+    return {part.strip() for place in whole for part in (place, *place.split(","))} - {""}
+
+
+def _ends_with_place(names: Iterable[str]) -> bool:
+    _, *others = names or [""]
+    return len(others) > 1 and _PLACE_CASE.fullmatch(others[-1]) is not None and all(map(str.islower, others[:-1]))
 
 
 SOURCE = Source(

@@ -11,9 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
+
+from sourcing.redactor import know
+from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
     "SHIP_CLASSES",
@@ -25,6 +29,7 @@ __all__ = [
     "Page",
     "PageError",
     "Source",
+    "Standing",
     "TaskSpec",
     "nothing_to_ask",
 ]
@@ -82,6 +87,15 @@ class Captured:
         return self.headers.get(name.lower(), "")
 
 
+class Standing(IntEnum):
+    """How a record states the facts of what it is about; of one thing the higher goes before the lower."""
+
+    PROSE = 0  # in sentences
+    INFOBOX = 1
+    ITEM_OF_UNKNOWN_KIND = 2  # states performer and date, but not what it is
+    ITEM = 3
+
+
 @dataclass(frozen=True)
 class DumpRecord:
     """One record of a published dump or data set, in the shape the page object of `kind` reads."""
@@ -112,9 +126,10 @@ class Page:
     def documents(self) -> list[dict[str, Any]]:
         """Columns of `Document` this page states; `extract` fills in ids, dates, licences, consent and nulls.
 
-        Three keys are no columns: `record_id`, what names the record at its source (the URL when left out),
-        `licences`, a mapping like the declaration's, for licences the page itself states, and `tracks`, the
-        tracklist of a release, by which an import sees whether it is about the catalogue.
+        Some keys are no columns: `record_id`, what names the record at its source (the URL when left out),
+        `licences`, column → what the page itself states as its licence, by id, address or words, `tracks`, the
+        tracklist of a release, by which an import sees whether it is about the catalogue, and `subjects` with
+        `standing`, names that other records of the same thing have too, and how well this one states its facts.
         """
         return []
 
@@ -211,11 +226,13 @@ class Source:
         raise PageError("kind_unknown", f"{self.name} has no page object for {kind!r}")
 
     def licence_for(self, column: str, stated: Mapping[str, str]) -> str:
-        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared."""
-        for licences in (stated, self.licences):
-            if licence := licences.get(column) or licences.get("*"):
-                return licence
-        return "unknown"
+        """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared.
+
+        A statement that is no licence with an SPDX id is 'unknown', whatever is declared.
+        """
+        if statement := stated.get(column) or stated.get("*"):
+            return spdx_of(statement)
+        return self.licences.get(column) or self.licences.get("*") or UNKNOWN
 
     def url_of(self, language: str = "") -> str:
         """Scheme and host to ask, in one language's edition."""
@@ -234,6 +251,7 @@ class Source:
         """The URL and headers to send: with the key where one is set and the host is the source's own."""
         headers = dict(self.headers)
         secret = environment.get(self.key.env) if self.key else None
+        know(secret)
         if self.key and secret and self.owns(urlsplit(url).netloc):
             value = self.key.template.format(key=secret)
             if self.key.header:

@@ -62,18 +62,19 @@ def _genres(table: Path, tracks: Path) -> Mapping[str, str]:
     if not table.is_file():
         finding = f"its genres are numbers, and {GENRES_FILE}, which names them, is not beside it"
         raise InputError(str(tracks), finding, "unpack fma_metadata.zip whole and give its tracks.csv")
-    return {row["genre_id"].strip(): row["title"] for row in read_rows(table, _GENRES) if "title" in row}
+    return {str(row.get("genre_id")).strip(): row["title"] for row in read_rows(table, _GENRES) if "title" in row}
 
 
 def _named(row: Row, genres: Mapping[str, str]) -> list[str]:
-    return [genres[number] for number in re.findall(r"\d+", row.get("track.genres") or "") if number in genres]
+    return [genres[number] for number in re.findall(r"\d+", str(row.get("track.genres"))) if number in genres]
 
 
 class TrackPage(RowPage):
     def documents(self) -> list[dict[str, Any]]:
         row = self.row()
         track_id, title = needed(row, "track_id"), needed(row, "track.title", "title_missing")
-        text = clean(strip_html(row.get("track.information") or ""))
+        words = row.get("track.information")
+        text = clean(strip_html(words)) if isinstance(words, str) else None
         return [
             {
                 "record_id": track_id,

@@ -1,4 +1,4 @@
-"""The infobox of a song's or album's article as plain facts, from English, Chinese or German wikitext."""
+"""The infobox of a song's or album's article as plain facts, from wikitext in six languages."""
 
 from __future__ import annotations
 
@@ -12,23 +12,34 @@ __all__ = ["Infobox", "read_infobox"]
 
 _MAX_TAG_CHARS = 60
 _MAX_NAME_CHARS = 300
-_INFOBOX = re.compile("infobox|信息框|資訊框")
+_INFOBOX = re.compile("infobox|信息框|資訊框|ficha de")
 _MUSIC = re.compile(
-    r"song|single|album|composition|\bep\b|lied|musik(?:titel|stück|werk)|歌曲|单曲|單曲|专辑|專輯", re.IGNORECASE
+    r"song|single|album|composition|soundtrack|\bep\b|lied|musik(?:titel|stück|werk|album)|chanson|musique \(œuvre\)"
+    r"|canción|álbum|sencillo|disco\b|歌曲|单曲|單曲|专辑|專輯",
+    re.IGNORECASE,
 )
-_RELEASE = re.compile(r"album|\bep\b|专辑|專輯", re.IGNORECASE)
-_SONG_TYPES = re.compile(r"song|single|lied|promo|歌曲|单曲|單曲", re.IGNORECASE)
-#: What the templates of the three languages call a fact; names are compared without case and underscores.
+_NOT_MUSIC = re.compile(r"contest|artist|award|festival|chart|discograph|tour\b", re.IGNORECASE)
+_RELEASE = re.compile(r"[aá]lbum|soundtrack|disco\b|\bep\b|专辑|專輯", re.IGNORECASE)
+_SONG_TYPES = re.compile(r"song|single|lied|promo|chanson|canción|sencillo|歌曲|单曲|單曲", re.IGNORECASE)
+#: What the templates of the languages call a fact; names are compared without case and underscores.
 _FIELDS = {
-    "title": "name|title|titel|名称|名稱|歌曲名称|歌曲名稱|专辑名称|專輯名稱",
-    "artist": "artist|interpret|künstler|歌手|艺人|藝人|演唱者|演出者",
-    "album": "album|from album|专辑|專輯|收录专辑|收錄專輯",
-    "released": "released|release date|veröffentlichung|veröffentlichungsdatum|erscheinungsdatum|发行日期|發行日期"
-    "|发行时间|發行時間|发布日期|發布日期",
-    "genre": "genre|genres|类型|類型|音乐类型|音樂類型|曲风|曲風|风格|風格",
-    "length": "length|länge|laufzeit|dauer|spieldauer|时长|時長|长度|長度",
-    "type": "type|art|typ|种类|種類",
+    "title": "name|title|titel|titre|nombre|título|名称|名稱|歌曲名称|歌曲名稱|专辑名称|專輯名稱",
+    "artist": "artist|interpret|künstler|artiste|artista|歌手|艺人|藝人|演唱者|演出者",
+    "album": "album|from album|álbum|专辑|專輯|收录专辑|收錄專輯",
+    "released": "released|release date|veröffentlichung|veröffentlichungsdatum|erscheinungsdatum|sorti|sortie|lanzado"
+    "|lanzamiento|publicación|发行日期|發行日期|发行时间|發行時間|发布日期|發布日期",
+    "genre": "genre|genres|género|géneros|类型|類型|音乐类型|音樂類型|曲风|曲風|风格|風格",
+    "length": "length|länge|laufzeit|dauer|spieldauer|durée|duración|时长|時長|长度|長度",
+    "type": "type|art|typ|charte|tipo|种类|種類",
 }
+_WITH_SLASH = frozenset({"r&b/soul", "hip-hop/rap", "hip hop/rap"})  # names of one genre
+#: "48 min 36 sec", "1 h 2 min", "3′45″", "4分6秒".
+_IN_WORDS = re.compile(
+    r"(?<![\d:.,])(?:(\d{1,2})\s*(?:h(?:ours?|rs?)?|Std\.?|小时|小時|時間)\s*)?"
+    r"(?:(\d{1,3})\s*(?:m(?:in(?:ute[ns]?|utos|\.)?)?|[′']|分(?:钟|鐘)?)\s*)?"
+    r"(?:(\d{1,2})\s*(?:s(?:ec(?:onds?|s|\.)?|ek(?:unden|\.)?|egundos|econdes)?\b|″|''|\"|秒))?",
+    re.IGNORECASE,
+)
 _CALLED = {name: field for field, names in _FIELDS.items() for name in names.split("|")}
 
 
@@ -36,7 +47,7 @@ _CALLED = {name: field for field, names in _FIELDS.items() for name in names.spl
 class Infobox:
     """What an infobox says; a fact it does not state, or states in several ways, is None."""
 
-    granularity: str  # recording or release
+    granularity: str  # recording or release; page where it does not say which
     title: str | None
     artist: str | None
     album: str | None
@@ -49,7 +60,7 @@ def read_infobox(wikitext: str) -> Infobox | None:
     """The first infobox about a song or an album; None where the article has none."""
     for template in templates(wikitext):
         name = template.name
-        if _INFOBOX.search(name) and _MUSIC.search(name):
+        if _INFOBOX.search(name) and _MUSIC.search(name) and not _NOT_MUSIC.search(name):
             return _read(template, name)
     return None
 
@@ -59,9 +70,11 @@ def _read(template: Template, name: str) -> Infobox:
     for key, value in template.named().items():
         if (called := _CALLED.get(key)) and not lines.get(called):
             lines[called] = _lines(value)
-    release = bool(_RELEASE.search(name)) and not _SONG_TYPES.search(" ".join(lines.get("type", [])))
+    kind = " ".join(lines.get("type", []))
+    release = bool(_RELEASE.search(f"{name} {kind}")) and not _SONG_TYPES.search(kind)
+    unsaid = "œuvre" in name and not release and not _SONG_TYPES.search(kind)
     return Infobox(
-        granularity="release" if release else "recording",
+        granularity="page" if unsaid else "release" if release else "recording",
         title=_unquoted(_joined(lines.get("title", []))),
         artist=_joined(lines.get("artist", [])),
         album=None if release else _unquoted(_joined(lines.get("album", [])[:1])),
@@ -76,8 +89,14 @@ def _lines(value: Children) -> list[str]:
     return [line for part in text.split("\n") if (line := part.strip(" *•·,，、;"))]
 
 
+_TOGETHER = r"(?:featuring|feat\.|ft\.|and|und|with|&)"
+
+
 def _joined(lines: list[str]) -> str | None:
-    name = ", ".join(lines)
+    """A credit over several lines, "A" and "featuring B" or "A &" and "B", is one."""
+    name = re.sub(
+        rf"(?i), (?={_TOGETHER} )|(?<= (?:and|und)), |(?<= &), |(?<= feat\.), |(?<= featuring), ", " ", ", ".join(lines)
+    )
     return name if 0 < len(name) <= _MAX_NAME_CHARS else None
 
 
@@ -92,16 +111,22 @@ def _year(lines: list[str]) -> int | None:
 
 def _length_s(lines: list[str]) -> float | None:
     """One length only: of "3:45 (album) / 4:10 (single)" nobody can say which is meant."""
-    text = re.sub(r"(\d{1,3})\s*分\s*(\d{1,2})\s*秒", lambda clock: f"{clock[1]}:{clock[2].zfill(2)}", " ".join(lines))
+    text = _IN_WORDS.sub(_clock, " ".join(lines))
     found = {duration_s(clock) for clock in re.findall(r"(?<![\d:])(?:\d{1,2}:)?\d{1,3}:\d{2}(?![\d:])", text)}
     return found.pop() if len(found) == 1 else None
+
+
+def _clock(said: re.Match[str]) -> str:
+    hours, minutes, seconds = (part and part.zfill(2) for part in said.groups())
+    return said[0] if not (minutes and seconds) and not hours else f"{hours or '0'}:{minutes or '00'}:{seconds or '00'}"
 
 
 def _genres(lines: list[str]) -> tuple[str, ...]:
     names: dict[str, str] = {}
     for line in lines:
         for part in re.split(r"[,，、;；·•\n]| / ", line):
-            name = part.strip(" .。*")
-            if name and len(name) <= _MAX_TAG_CHARS:
-                names.setdefault(name.casefold(), name)
+            whole = re.sub(r"\s*\([^()]*\)$", "", part.strip(" .。*"))
+            for name in [whole] if whole.casefold() in _WITH_SLASH else [each.strip() for each in whole.split("/")]:
+                if name and len(name) <= _MAX_TAG_CHARS:
+                    names.setdefault(name.casefold(), name)
     return tuple(names.values())

@@ -31,6 +31,12 @@ _SEARCH_ROWS = 20
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _SOUND_FORMAT = re.compile(r"mp3|flac|ogg|wave|aiff|lossless|m4a|opus|shorten|wma", re.IGNORECASE)
 _PHRASE = re.compile(r'"([^"]*)"')
+_SOUND_TYPES = ("audio", "etree")  # etree: the Live Music Archive, a concert an item
+_VARIOUS = "various artists"
+#: Before a track's title: "01 - ", "d1t05 ", "03. "; a bare number may belong to the title ("99 Luftballons").
+_NUMBERED = re.compile(
+    r"(?:d\d{1,2}\s*t\d{1,3}|(?P<number>\d{1,3}))(?P<stop>\s*[-–—_)]\s*|\.(?!\d)\s*|:\s+|\s+)(?=\S)", re.IGNORECASE
+)
 
 
 def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
@@ -70,7 +76,7 @@ class SearchPage(Page):
         licensed = [
             (f"{_joined(hit.get('title'))} {_joined(hit.get('creator'))}", str(hit.get("identifier")))
             for hit in self._hits()
-            if hit.get("mediatype") == "audio"
+            if hit.get("mediatype") in _SOUND_TYPES
             and licence_of(hit.get("licenseurl"))
             and _IDENTIFIER.fullmatch(str(hit.get("identifier")))
         ]
@@ -103,17 +109,17 @@ class ItemPage(Page):
         identifier, title = _joined(metadata.get("identifier")), _joined(metadata.get("title"))
         if identifier is None or not _IDENTIFIER.fullmatch(identifier) or title is None:
             raise PageError("not_an_item", f"a record with identifier {identifier!r} and title {title!r}")
-        if metadata.get("mediatype") != "audio":
+        if metadata.get("mediatype") not in _SOUND_TYPES:
             raise PageError("not_audio", f"the item {identifier} is of mediatype {metadata.get('mediatype')!r}")
         licence = licence_of(metadata.get("licenseurl"))
         if licence is None:
             raise PageError("licence_missing", f"the item {identifier} states no licence")
-        files = [file for file in as_list(answer.get("files")) if isinstance(file, dict) and _is_original_sound(file)]
+        live = metadata.get("mediatype") == "etree" or "etree" in as_list(metadata.get("collection"))
+        files = _originals(answer.get("files"))
         item = _item(identifier, title, metadata, licence)
-        if len(files) == 1:
-            album = clean(files[0].get("album"))
-            return [{**item, "granularity": "recording", "album": album, "duration_s": _length_s(files[0])}]
-        return [item, *(row for file in files[:MAX_TRACKS] if (row := _track(file, item)))]
+        if len(files) == 1 and not live:
+            return [_single(files[0], item)]
+        return [item, *(row for file in files[:MAX_TRACKS] if (row := _track(file, item, live=live)))]
 
 
 def _answer(page: Page) -> dict[str, Any]:
@@ -133,7 +139,7 @@ def _item(identifier: str, title: str, metadata: Mapping[str, Any], licence: str
         "granularity": "release",
         "title": title,
         "title_raw": title,
-        "artist": _joined(metadata.get("creator")),
+        "artist": _credit(metadata.get("creator")),
         "year": next((year for year in dates if year), None),
         "tags": _tags(metadata.get("subject")),
         "lead": first_sentences(text),
@@ -142,24 +148,64 @@ def _item(identifier: str, title: str, metadata: Mapping[str, Any], licence: str
     }
 
 
-def _track(file: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A file whose own tags say what it is and sounds like; the item's words are not about it alone."""
-    title, tags = clean(file.get("title")), _tags(file.get("genre"))
-    if title is None or not tags:
+def _single(file: Mapping[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+    """An item that is one recording, by its own title without the artist's name in front."""
+    title = str(item["title"])
+    if item["artist"]:
+        title = re.sub(rf"^{re.escape(item['artist'])}\s+[-–—]\s+(?=\S)", "", title, flags=re.IGNORECASE)
+    facts = {"title": _unnumbered(title, file), "album": clean(file.get("album")), "duration_s": _length_s(file)}
+    return {**item, "granularity": "recording", **facts}
+
+
+def _track(file: Mapping[str, Any], item: Mapping[str, Any], *, live: bool) -> dict[str, Any] | None:
+    """A file whose own tags say what it is and sounds like; of a concert, what was played is enough."""
+    title_raw, tags = clean(file.get("title")), _tags(file.get("genre"))
+    if title_raw is None or not (tags or live):
         return None
+    shared = None if item["artist"] and item["artist"].casefold() == _VARIOUS else item["artist"]
     return {
         "record_id": f"{item['record_id']}/{file.get('name')}",
         "permalink": item["permalink"],
         "granularity": "recording",
-        "title": title,
-        "title_raw": title,
-        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or item["artist"],
+        "title": _unnumbered(title_raw, file),
+        "title_raw": f"{title_raw} (live)" if live and "live" not in title_raw.casefold() else title_raw,
+        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or shared,
         "album": clean(file.get("album")) or item["title"],
         "year": item["year"],
         "duration_s": _length_s(file),
         "tags": tags,
         "licences": item["licences"],
     }
+
+
+def _unnumbered(title: str, file: Mapping[str, Any]) -> str:
+    """Without the track number in front: one in two digits or equal to the file's own, or of disc and track."""
+    match = _NUMBERED.match(title)
+    if match is None:
+        return title
+    number, own = match["number"], re.match(r"0*(\d{1,3})(?!\d)", str(file.get("track") or ""))
+    if number is not None and not number.startswith("0"):
+        equal = own is not None and own[1] == number
+        if not equal or not match["stop"].strip():
+            return title
+    return title[match.end() :]
+
+
+def _originals(files: Any) -> list[dict[str, Any]]:
+    """The uploaded sound files, each once where it was uploaded in several formats."""
+    once: dict[Any, dict[str, Any]] = {}
+    for number, file in enumerate(as_list(files)):
+        if isinstance(file, dict) and _is_original_sound(file):
+            name = file.get("name")
+            once.setdefault(name.rpartition(".")[0] if isinstance(name, str) and "." in name else number, file)
+    return list(once.values())
+
+
+def _credit(creator: Any) -> str | None:
+    """The artists; of a compilation nobody, whoever else is named beside "Various Artists"."""
+    names = [name for part in as_list(creator) if (name := clean(part))]
+    various = next((name for name in names if name.casefold() == _VARIOUS), None)
+    return various or _joined(creator)
 
 
 def _is_original_sound(file: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sourcing.crawling.sources.base import DumpRecord, PageError, Source, nothing_to_ask
-from sourcing.crawling.sources.reading import clean, tags_of, year_of
+from sourcing.crawling.sources.reading import as_list, clean, tags_of, year_of
 from sourcing.crawling.sources.table import (
     Row,
     RowPage,
@@ -67,7 +67,10 @@ def jamendo_names(path: Path) -> Mapping[str, Row]:
         raise InputError(str(path), finding, f"put {NAMES_FILE} of MTG-Jamendo into its folder")
     names = {}
     for row in read_rows(found, _META):
-        number, end = jamendo_number(row.get("TRACK_ID")), row.get("URL") or []  # the last column and what follows it
+        number, end = (
+            jamendo_number(row.get("TRACK_ID")),
+            as_list(row.get("URL")),
+        )  # the last column and what follows it
         if len(end) == 2 and not row["ARTIST_NAME"]:
             # Two rows of the published file are said to hold an empty cell between title and artist.
             row = {**row, "ARTIST_NAME": row["ALBUM_NAME"], "ALBUM_NAME": row["RELEASEDATE"], "RELEASEDATE": end[0]}
@@ -98,7 +101,7 @@ class TrackPage(RowPage):
     def documents(self) -> list[dict[str, Any]]:
         row = self.row()
         track_id = needed(row, "TRACK_ID")
-        tags = [_TAG.fullmatch(str(tag).strip()) for tag in row.get("TAGS") or []]
+        tags = [_TAG.fullmatch(str(tag).strip()) for tag in as_list(row.get("TAGS"))]
         if not any(tags):
             raise PageError("tags_missing", f"track {track_id} has no tag of a category the data set knows")
         return [

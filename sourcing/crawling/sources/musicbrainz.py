@@ -16,6 +16,7 @@ from sourcing.crawling.sources.reading import (
     as_object,
     clean,
     first_sentences,
+    other_names,
     read_json,
     seconds_of_ms,
     voted_tags,
@@ -30,9 +31,9 @@ MAX_HITS = 3
 MAX_WORKS = 3  # a medley performs many
 MIN_HIT_SCORE = 80
 _SEARCH_LIMIT = 5
-#: work-level-rels brings the links of the works along, Wikidata's among them. Aliases are not asked for: a document
-#: has no column for them.
-_RECORDING_INC = "artist-credits+isrcs+tags+genres+annotation+url-rels+work-rels+work-level-rels+releases"
+#: work-level-rels brings the links of the works along, Wikidata's among them; aliases are those of the recording and
+#: of its artists, in whatever letters.
+_RECORDING_INC = "artist-credits+aliases+isrcs+tags+genres+annotation+url-rels+work-rels+work-level-rels+releases"
 _ISRC_INC = "artist-credits+isrcs+tags+genres+releases"  # /isrc answers 400 to inc=annotation
 _LUCENE_SPECIAL = re.compile(r'([+\-&|!(){}\[\]^"~*?:\\/])')
 #: Addresses that name a record of a source, as MusicBrainz writes them → source, kind, and the reference they come to.
@@ -51,6 +52,18 @@ _RECORDS = tuple(
     )
 )
 _CREATIVE_COMMONS = "CC-BY-NC-SA-3.0"
+#: Releases whose titles name an album, best first: a pseudo-release is one in other letters, a bootleg anybody's.
+_STATUSES = {
+    "Official": 0,
+    "Promotion": 2,
+    "Withdrawn": 3,
+    "Cancelled": 3,
+    "Expunged": 3,
+    "Bootleg": 4,
+    "Pseudo-Release": 5,
+}
+_STATUS_UNSAID = 1
+_ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 
 
 def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
@@ -89,7 +102,7 @@ class RecordingPage(Page):
     def follow(self) -> Iterator[Lead]:
         recording = _answer(self)
         mbid = str(recording.get("id"))
-        if MBID.fullmatch(mbid):
+        if MBID.fullmatch(mbid) and recording.get("video") is not True:
             yield Lead("listenbrainz", "recording", mbid)
             yield Lead("wikidata", "mbid", mbid)
             yield from dict.fromkeys(_links(recording))
@@ -117,7 +130,7 @@ class SearchPage(Page):
         return []
 
     def follow(self) -> Iterable[Lead]:
-        hits = [hit for hit in _hits(self) if (as_int(hit.get("score")) or 0) >= MIN_HIT_SCORE]
+        hits = [hit for hit in _hits(self) if (as_int(hit.get("score")) or 0) >= MIN_HIT_SCORE and not hit.get("video")]
         # A disambiguation comment marks a variant ("live, 1997", "demo"): the plain recording goes first.
         hits.sort(key=lambda hit: (-(as_int(hit.get("score")) or 0), bool(hit.get("disambiguation"))))
         mbids = dict.fromkeys(str(hit.get("id")) for hit in hits if MBID.fullmatch(str(hit.get("id"))))
@@ -172,7 +185,10 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
     mbid, title = str(recording.get("id")), clean(recording.get("title"))
     if not MBID.fullmatch(mbid) or title is None:
         raise PageError("not_a_recording", f"a record with id {mbid[:60]!r} and title {title!r}")
+    if recording.get("video") is True:
+        raise PageError("video", f"{title[:120]!r} ({mbid}) is a video, not the recording that is heard")
     comment = clean(recording.get("disambiguation"))
+    artist = _artist_credit(recording.get("artist-credit"))
     text = _annotation(recording.get("annotation"))
     return {
         "record_id": mbid,
@@ -180,11 +196,15 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
         "granularity": "recording",
         "title": title,
         "title_raw": f"{title} ({comment})" if comment else title,  # as the site's pages show it
-        "artist": _artist_credit(recording.get("artist-credit")),
+        "artist": artist,
+        "other_titles": other_names(_aliases(recording), than=title),
+        "other_artists": other_names(_artist_names(recording.get("artist-credit")), than=artist),
         "album": _album(recording.get("releases")),
         "year": year_of(recording.get("first-release-date")),
         "duration_s": seconds_of_ms(recording.get("length")),
-        "isrcs": sorted({isrc for isrc in as_list(recording.get("isrcs")) if isinstance(isrc, str)}),
+        "isrcs": sorted(
+            {code for code in as_list(recording.get("isrcs")) if isinstance(code, str) and _ISRC.fullmatch(code)}
+        ),
         "mbid": mbid,
         "tags": _tags(recording),
         "lead": first_sentences(text),
@@ -195,17 +215,37 @@ def _document(recording: Mapping[str, Any]) -> dict[str, Any]:
 def _artist_credit(credit: Any) -> str | None:
     """Names as credited, with the join phrases between them: "Queen & David Bowie"."""
     parts = [part for part in as_list(credit) if isinstance(part, dict)]
-    return clean("".join(f"{part.get('name') or ''}{part.get('joinphrase') or ''}" for part in parts))
+    texts = (value for part in parts for value in (part.get("name"), part.get("joinphrase")) if isinstance(value, str))
+    return clean("".join(texts))
+
+
+def _aliases(entity: Mapping[str, Any]) -> list[Any]:
+    return [as_object(alias).get("name") for alias in as_list(entity.get("aliases"))]
+
+
+def _artist_names(credit: Any) -> list[Any]:
+    """Of a credit of one artist: its own name, its aliases, and the sort name, which is in Latin letters."""
+    parts = as_list(credit)
+    artist = as_object(as_object(parts[0]).get("artist")) if len(parts) == 1 else {}
+    name, sort_name = artist.get("name"), artist.get("sort-name")
+    latin = isinstance(name, str) and not name.isascii() and isinstance(sort_name, str) and sort_name.isascii()
+    spoken = " ".join(reversed(str(sort_name).split(", ", 1))) if latin else None  # "Sakamoto, Kyu"
+    return [name, *_aliases(artist), spoken]
 
 
 def _album(releases: Any) -> str | None:
-    """The title of the earliest dated release; undated ones come last."""
+    """The title of the earliest release of the best status; undated ones come last."""
     found = [
-        (str(release.get("date") or "9999"), str(release.get("id")), release["title"])
+        (
+            _STATUSES.get(str(release.get("status")), _STATUS_UNSAID),
+            str(release.get("date") or "9999"),
+            str(release.get("id")),
+            release["title"],
+        )
         for release in as_list(releases)
         if isinstance(release, dict) and isinstance(release.get("title"), str)
     ]
-    return clean(min(found)[2]) if found else None
+    return clean(min(found)[-1]) if found else None
 
 
 def _tags(recording: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import logging
 from functools import cache
 from typing import Any
 
+from sourcing.crawling.sources.interface_text import with_whole_capitals
 from sourcing.crawling.sources.reading import clean
 
 __all__ = ["readable_prose"]
@@ -20,7 +21,7 @@ _PARAGRAPH_TEXT = (
 
 def readable_prose(tree: Any) -> str | None:
     """Paragraphs parted by a blank line; None when there is none. The tree stays as it is."""
-    lines = [line for line in (clean(_most_of_it(tree)) or "").split("\n") if line.strip()]
+    lines = [with_whole_capitals(line) for line in (clean(_most_of_it(tree)) or "").split("\n") if line.strip()]
     while len(lines) > 1 and _is_heading(lines[0]):
         del lines[0]
     while len(lines) > 1 and lines[-1][-1] in ":：":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import unicodedata
@@ -11,6 +10,9 @@ from typing import Any
 
 from sourcing.crawling.sources.base import Captured, PageError
 from sourcing.crawling.sources.charsets import decode
+from sourcing.crawling.sources.fragments import strip_html
+from sourcing.crawling.sources.sentences import first_sentences
+from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
     "as_int",
@@ -21,19 +23,22 @@ __all__ = [
     "duration_s",
     "first_sentences",
     "licence_of",
+    "other_names",
     "read_json",
     "read_json_value",
     "seconds_of_ms",
     "strip_html",
     "tags_of",
     "voted_tags",
+    "year_by",
     "year_of",
 ]
 
 #: C0 and C1 controls save tab and newline, soft hyphens, and what no reader sees but a model does: overrides of
-#: direction, zero-width spaces, Unicode tags. NEL (U+0085) stays, because it may be half of a mojibake ellipsis.
+#: direction and its marks, zero-width spaces, Unicode tags. NEL (U+0085) stays: it may be half of a mojibake ellipsis.
 _CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff"
     "\U000e0000-\U000e007f]"
 )
 #: Thirty marks on one letter are as many as Unicode's stream-safe text may have; normalising a longer run takes the
@@ -42,27 +47,11 @@ _MARKS = re.compile(r"[^\w\s!-~]{31,}")
 _WHITE = re.compile(r"[^\S\n ]")
 _SPACES, _EMPTY_LINES = re.compile("  +"), re.compile("\n{3,}")
 _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
-_MAX_FRAGMENT_CHARS, _MAX_FRAGMENT_TAGS = 400_000, 5_000  # beyond these tags are cut out without building a tree
-_MAX_UNCLOSED = 50  # Python's HTML parser reads on to the end of the text from each
-_TAG = re.compile(r"<[^<>]*>")
-_OPENING_CHARS = 4000
 _MAX_DURATION_CHARS = 40
+_TIME_WITHOUT_T, _NO_DATE = re.compile(r"^P(?=\d+[HS]|\d+M\d+S)"), re.compile(r"^P(?:0+[YMW])+(?=\d|T)")
 _MAX_LICENCE_CHARS = 2000
-_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"'”’»)\]]*+(?=\s|$)|[。！？]+[」』”]*")
-_ABBREVIATIONS = re.compile(
-    "feat|ft|vs|mr|mrs|ms|dr|st|jr|sr|prof|vol|op|pt|ca|cf|etc|inc|ltd|co|bros|dept|approx"
-    "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
-    "|nr|bd|bzw|bspw|evtl|ggf|hrsg|inkl|jhd?|kap|mio|mrd|okt|dez|sog|str|usw|vgl|zzgl"  # German
-    "|env|éd|mlle|mme|sra|srta|dra|núm|pág|aprox|dott|ecc|sig"  # French, Spanish, Portuguese, Italian
-    "|bijv|dhr|mevr|enz|kl|bl|eks|gg|гг|св|см|ул|напр|np|tzw|św|ur|např|tzv|sv"  # Dutch, Nordic and Slavic languages
-    r"|(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,3}"  # e.g, U.S, z.B, bl.a, t.ex, m.in, т.е
-)
-#: German writes "3. Mai", "das 2. Album", "im XIX. Jahrhundert": capital letters follow, as at a sentence's start.
-_ORDINAL = re.compile("[1-9][0-9]?|[ivxl]{2,6}")
-_MONTHS = re.compile("januar|jänner|februar|feber|märz|april|mai|juni|juli|august|september|oktober|november|dezember")
-_BEFORE_ORDINALS = re.compile(
-    "d(?:er|ie|as|en|em|es)|im|vom|zum|zur|beim|(?:ihr|sein|mein|unser)(?:e|em|en|er|es)?|(?:jed|dies)(?:e|er|es|em|en)"
-)
+_MAX_LICENCES = 5  # of a list
+_MAX_NAMES, _MAX_NAME_CHARS = 40, 300
 
 
 def read_json(captured: Captured) -> dict[str, Any]:
@@ -148,58 +137,6 @@ def _surrogate_free(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def strip_html(fragment: str) -> str:
-    """The text of an HTML fragment inside an API or JSON-LD field; plain text comes back as it is."""
-    if "<" not in fragment and "&" not in fragment:
-        return fragment
-    opened, closed = fragment.count("<"), fragment.count(">")
-    if len(fragment) > _MAX_FRAGMENT_CHARS or opened > _MAX_FRAGMENT_TAGS or opened > closed + _MAX_UNCLOSED:
-        return html.unescape(_TAG.sub(" ", fragment))
-    if "<" not in fragment:
-        return html.unescape(fragment)
-    from bs4 import BeautifulSoup
-
-    # The parser eats the sign of a last word like "R&B" where nothing follows it.
-    return BeautifulSoup(f"{fragment}\n", "html.parser").get_text(" ").removesuffix("\n")
-
-
-def first_sentences(text: str | None, count: int = 2) -> str | None:
-    """The first `count` sentences of the first paragraph; a full stop after an abbreviation or initial ends none."""
-    paragraph = (text or "")[:_OPENING_CHARS].strip().split("\n\n")[0].replace("\n", " ")
-    if not paragraph:
-        return None
-    seen = 0
-    for match in _SENTENCE_END.finditer(paragraph):
-        if match[0] == "." and _is_abbreviation(paragraph, match.start(), match.end()):
-            continue
-        seen += 1
-        if seen == count:
-            return paragraph[: match.end()].strip()
-    return paragraph
-
-
-def _is_abbreviation(text: str, stop: int, end: int) -> bool:
-    following = text[end:].lstrip()[:1]
-    if following and (following.islower() or following.isdigit()):
-        return True  # "approx. 4 minutes", "the band. who": no sentence starts so
-    word = re.search(r"[\w.&]*$", text[max(0, stop - 20) : stop])
-    last = word[0].casefold().lstrip(".") if word else ""
-    if len(last) == 1 and last.isalpha() and last != "i":
-        return True  # an initial
-    return bool(_ABBREVIATIONS.fullmatch(last)) or (
-        bool(_ORDINAL.fullmatch(last)) and _is_amid_ordinals(text, stop - len(last), end)
-    )
-
-
-def _is_amid_ordinals(text: str, start: int, end: int) -> bool:
-    """Whether the words around a number with a full stop make it an ordinal."""
-    after = re.match(r"\s*([^\W\d_]*)", text[end : end + 20])
-    before = re.search(r"([^\W\d_]*)\s*$", text[max(0, start - 20) : start])
-    return bool(after and _MONTHS.fullmatch(after[1].casefold())) or bool(
-        before and _BEFORE_ORDINALS.fullmatch(before[1].casefold())
-    )
-
-
 def as_list(value: Any) -> list[Any]:
     """A value that a source writes bare when there is one, as a list when there are several, or not at all."""
     if value is None:
@@ -230,8 +167,14 @@ def year_of(value: Any) -> int | None:
 
 
 def duration_s(value: Any) -> float | None:
-    """Seconds of an ISO 8601 duration ("PT4M5S", also the common slip "T4M5S") or of "4:05"."""
+    """Seconds of an ISO 8601 duration ("PT4M5S", also the common slips "T4M5S", "P04M05S") or of "4:05".
+
+    It may lie in a list, or in an object as its value or name.
+    """
+    value = next(iter(as_list(value)), None)
+    value = next((value[key] for key in ("@value", "name") if key in value), None) if isinstance(value, dict) else value
     text = value.strip() if isinstance(value, str) and len(value) <= _MAX_DURATION_CHARS else ""
+    text = _NO_DATE.sub("P", _TIME_WITHOUT_T.sub("PT", text))
     clock = re.fullmatch(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2})", text)
     iso = re.fullmatch(r"P?(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?", text, re.IGNORECASE)
     if clock:
@@ -244,10 +187,26 @@ def duration_s(value: Any) -> float | None:
     return total if 0 < total < 1e6 else None
 
 
+def year_by(captured: Captured, year: int | None) -> int | None:
+    """The year, unless it lies far ahead: pages announce records by a year or two, and write 9999 for never."""
+    return year if year is not None and year <= captured.retrieved_at.year + 2 else None
+
+
 def seconds_of_ms(value: Any) -> float | None:
     """Seconds of a length in milliseconds; None for 0, which is how sources write that nobody knows."""
     length_ms = as_int(value)
     return length_ms / 1000 if length_ms and length_ms > 0 else None
+
+
+def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
+    """Names a source has beside the one it shows, in its order, each once; None for none."""
+    stated = [name for name in names if isinstance(name, str) and name != than and len(name) <= _MAX_NAME_CHARS]
+    if not stated:
+        return None
+    cleaned = (clean(name) for name in stated)
+    once = {name.casefold(): name for name in cleaned if name}
+    once.pop((than or "").casefold(), None)
+    return list(once.values())[:_MAX_NAMES] or None
 
 
 def tags_of(*names: Iterable[str | None]) -> list[dict[str, Any]]:
@@ -269,16 +228,17 @@ def voted_tags(votes: Iterable[tuple[str | None, int]]) -> list[dict[str, Any]]:
 
 
 def licence_of(value: Any) -> str | None:
-    """SPDX id of a Creative Commons address, else the stated name or address; None when nothing is stated."""
-    value = as_list(value)[0] if as_list(value) else None
-    if isinstance(value, dict):
-        value = value.get("url") or value.get("@id") or value.get("name")
-    text = clean(value) if isinstance(value, str) and len(value) <= _MAX_LICENCE_CHARS else None
-    if text is None or len(text) > 300:
-        return None
-    creative_commons = re.search(r"creativecommons\.org/licenses/([a-z-]+)/(\d\.\d)", text)
-    if creative_commons:
-        return f"CC-{creative_commons[1].upper()}-{creative_commons[2]}"
-    if "creativecommons.org/publicdomain/zero" in text:
-        return "CC0-1.0"
-    return text
+    """SPDX id of a stated licence, else the statement as it is; None when nothing is stated.
+
+    Of a list, or of an object with address and name, the one licence they speak of; all of it where they differ.
+    """
+    texts = [text for part in as_list(value)[:_MAX_LICENCES] for text in _licence_texts(part)]
+    statements = [clean(text) for text in texts if len(text) <= _MAX_LICENCE_CHARS]
+    stated = dict.fromkeys(text for text in statements if text and len(text) <= 300)
+    ids = {spdx for text in stated if (spdx := spdx_of(text)) != UNKNOWN}
+    return ids.pop() if len(ids) == 1 else "; ".join(stated) or None
+
+
+def _licence_texts(value: Any) -> list[str]:
+    parts = [value.get(key) for key in ("url", "@id", "name")] if isinstance(value, dict) else [value]
+    return [part for part in parts if isinstance(part, str)]

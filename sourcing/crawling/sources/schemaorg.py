@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec, nothing_to_ask
-from sourcing.crawling.sources.reading import as_list, clean, decode, duration_s, first_sentences, licence_of, year_of
+from sourcing.crawling.sources.base import Captured, Page, PageError, Source, TaskSpec, nothing_to_ask
+from sourcing.crawling.sources.interface_text import reading_matter, too_little, without_interface
+from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
 from sourcing.crawling.sources.sitemaps import read_sitemap
-from sourcing.crawling.sources.structured import MusicItem, items_about_music, name_of
+from sourcing.crawling.sources.structured import MusicItem, item_of_page, items_about_music, name_of
 from sourcing.crawling.sources.webpage import Html, joined, read_html
+from sourcing.store.language_id import language_of, language_tag
 
 __all__ = ["SOURCE", "MusicPage", "SitemapPage"]
 
@@ -45,17 +47,22 @@ class MusicPage(Page):
         wanted = [item for item in items if item.granularity == "recording" or item.stated] or items[:1]
         if not wanted:
             return [_prose_alone(html)]
-        about_one = len(wanted) == 1 and len(recordings) <= 1
-        prose = html.prose() if about_one else None  # prose of a page about several things is about none of them
-        return [_document(item, html, prose, html.canonical if about_one else None) for item in wanted]
+        main = wanted[0] if len(wanted) == 1 and len(recordings) <= 1 else item_of_page(items, html)
+        if main is None:  # prose of a page about several things is about none of them
+            return [_document(item, html, captured) for item in wanted]
+        prose = reading_matter(html.prose())
+        others = [_document(item, html, captured) for item in wanted if item is not main]
+        return [_document(main, html, captured, prose=prose, record_id=html.canonical), *others]
 
 
-def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | None) -> dict[str, Any]:
-    facts = item.facts
+def _document(
+    item: MusicItem, html: Html, captured: Captured, *, prose: str | None = None, record_id: str | None = None
+) -> dict[str, Any]:
+    facts, stated = item.facts, without_interface(item.stated)
     if prose and prose.casefold() == facts["name"].casefold():
         prose = None  # a heading alone says nothing about the thing it names
-    text = "\n\n".join(part for part in (item.stated, prose) if part) or None
-    if item.stated and prose and " ".join(item.stated.split()) in " ".join(prose.split()):
+    text = "\n\n".join(part for part in (stated, prose) if part) or None
+    if stated and prose and " ".join(stated.split()) in " ".join(prose.split()):
         text = prose
     address = next((value for value in (facts.get("url"), facts.get("@id")) if isinstance(value, str)), "")
     address = (joined(html.url, address) or address) if address else ""
@@ -68,16 +75,16 @@ def _document(item: MusicItem, html: Html, prose: str | None, record_id: str | N
         "title_raw": facts["name"],
         "artist": item.artist,
         "album": item.album,
-        "year": _year(facts),
+        "year": year_by(captured, _year(facts)),
         "duration_s": duration_s(facts.get("duration")),
         "isrcs": _isrcs(facts),
         "mbid": _mbid(facts),
-        "language": clean(facts.get("inLanguage")) or html.language,
+        "language": language_of(text, _language(facts) or html.language),
         "tags": _tags(facts, html),
-        "lead": first_sentences(item.stated or text),
+        "lead": first_sentences(stated or text),
         "text": text,
     }
-    licence = licence_of(facts.get("license")) or html.stated_licence
+    licence = (None if html.is_article else licence_of(facts.get("license"))) or html.licence
     return {**row, "licences": {"*": licence}} if licence else row
 
 
@@ -90,17 +97,20 @@ def _prose_alone(html: Html) -> dict[str, Any]:
             what = re.sub("[^a-z]+", "_", html.broken[0].split(":")[0].split(" block")[0].casefold())
             raise PageError(f"{what}_broken", f"no prose, and {'; '.join(html.broken[:3])}")
         raise PageError("nothing_to_read", "neither structured data about music nor readable prose")
+    prose, text = text, reading_matter(text)
+    if reason := too_little(prose, text):
+        raise PageError(reason, f"no structured data about music, and of prose only {prose[:200]!r}")
     row: dict[str, Any] = {
         "record_id": html.canonical,
         "permalink": html.canonical,
         "granularity": "page",
         "title": html.title,
         "title_raw": html.title,
-        "language": html.language,
+        "language": language_of(text, html.language),
         "lead": first_sentences(text),
         "text": text,
     }
-    licence = html.stated_licence
+    licence = html.licence
     return {**row, "licences": {"*": licence}} if licence else row
 
 
@@ -108,6 +118,17 @@ def _year(facts: Mapping[str, Any]) -> int | None:
     dates = (facts.get(key) for key in ("datePublished", "dateCreated", "copyrightYear"))
     stated = (str(date) if isinstance(date, int) else date for value in dates for date in as_list(value)[:3])
     return next((year for date in stated if (year := year_of(date))), None)
+
+
+def _language(facts: Mapping[str, Any]) -> str | None:
+    """Of `inLanguage`, a tag or a name, bare, in a list or as a Language with both."""
+    stated = [part for value in as_list(facts.get("inLanguage"))[:3] for part in _parts(value)]
+    return next((tag for value in stated if isinstance(value, str) and (tag := language_tag(value))), None)
+
+
+def _parts(value: Any) -> list[Any]:
+    keys = ("alternateName", "identifier", "@value", "name")
+    return [value.get(key) for key in keys] if isinstance(value, dict) else [value]
 
 
 def _isrcs(facts: Mapping[str, Any]) -> list[str]:

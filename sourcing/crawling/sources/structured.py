@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sourcing.crawling.sources.reading import as_list, clean, strip_html
-from sourcing.crawling.sources.webpage import Html, graph, read_html
+from sourcing.crawling.sources.webpage import Html, graph, joined, read_html
 
-__all__ = ["Html", "MusicItem", "items_about_music", "name_of", "read_html"]
+__all__ = ["Html", "MusicItem", "item_of_page", "items_about_music", "name_of", "read_html"]
 
 MAX_ITEMS = 500
 _MAX_DEPTH = 14
 _MAX_NODES = 20_000
+_MAX_MAINS = 20
 _MAX_VISITS = 3  # of one node: in its own place, and by references that know more of what is around it
 _MAX_NAME_CHARS = 500
 _MAX_WORDS_CHARS = 400_000
@@ -42,15 +43,40 @@ class MusicItem:
 
 def items_about_music(page: Html) -> list[MusicItem]:
     """Recordings, releases and artists in the order they are found, JSON-LD first; a thing said twice is one item."""
-    by_id = {node["@id"]: node for node in graph(page.nodes) if isinstance(node.get("@id"), str) and len(node) > 1}
+    nodes = list(graph(page.nodes))
+    by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
     found = _Found()
     walk = _Walk(page, by_id)
-    for node in graph(page.nodes):
+    for node in nodes:
         for item in walk.items(node, {}, _MAX_DEPTH):
             found.add(item)
             if len(found.items) >= MAX_ITEMS:
                 return found.items
-    return found.items
+    shared = {} if found.items else page.shared_as
+    return found.items or list(walk.items(shared, {}, 1))
+
+
+def item_of_page(items: list[MusicItem], page: Html) -> MusicItem | None:
+    """The one item a page is about: the only one, or the one that has the page's own address, or is its main entity."""
+    if len(items) == 1:
+        return items[0]
+    mains = [value for node in graph(page.nodes) for value in as_list(node.get("mainEntity"))][:_MAX_MAINS]
+    named = [value["@id"] for value in mains if isinstance(value, dict) and isinstance(value.get("@id"), str)]
+    own = [item for item in items if _has_address(item, page) or item.facts.get("@id") in named]
+    own = own or [item for item in items if any(item.facts.get("name") == _name_in(main) for main in mains)]
+    return own[0] if len(own) == 1 else None
+
+
+def _name_in(value: Any) -> Any:
+    return value.get("name") if isinstance(value, dict) and "name" in value else ()
+
+
+def _has_address(item: MusicItem, page: Html) -> bool:
+    of_page = [item.facts.get("mainEntityOfPage"), item.facts.get("url"), item.facts.get("@id")]
+    stated = (value.get("@id") if isinstance(value, dict) else value for value in of_page)
+    return any(
+        joined(page.url, value) in (page.canonical, page.url) for value in stated if isinstance(value, str) and value
+    )
 
 
 def name_of(value: Any, page: Html, by_id: Mapping[str, Any] | None = None, depth: int = 4) -> str | None:

@@ -11,6 +11,7 @@ import csv
 import itertools
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,22 @@ def records(path: Path, rows: Iterable[Row], home: str, record_id: Callable[[Row
     for number, row in enumerate(rows, start=1):
         name = "" if _UNREADABLE in row else record_id(row)
         try:
-            body = json.dumps(row, ensure_ascii=False, default=str).encode()
+            body = json.dumps(row, ensure_ascii=False, default=_text).encode()
         except UnicodeEncodeError:
-            piece = ascii(row)[:_EXCERPT_CHARS]
-            name, body = "", json.dumps({_UNREADABLE: "it holds bytes that are not UTF-8", "row": piece}).encode()
+            name, body = "", _unreadable("it holds bytes that are not UTF-8", row)
+        except (RecursionError, ValueError) as error:
+            name, body = "", _unreadable(f"it cannot be written as JSON ({error})", row)
         address = name or f"{path.name}:{number}"
         yield DumpRecord(RowPage.kind, f"{home}?row={quote(address, safe='@:')}", body)
+
+
+def _unreadable(finding: str, row: Row) -> bytes:
+    return json.dumps({_UNREADABLE: finding, "row": ascii(reprlib.repr(row))[:_EXCERPT_CHARS]}).encode()
+
+
+def _text(value: Any) -> str:
+    """A value JSON has no form for; the bytes of a binary column are text in UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class RowPage(Page):
@@ -104,9 +115,9 @@ class RowPage(Page):
 def needed(row: Mapping[str, Any], column: str, reason: str = "") -> str:
     """The text of a column that a row is nothing without; PageError `<column>_missing` when it is empty."""
     value = row.get(column)
-    text = clean(str(value) if isinstance(value, int) else value)
+    text = clean(str(value) if isinstance(value, int) and abs(value) < 2**63 else value)
     if text is None:
-        raise PageError(reason or f"{column}_missing", f"a row with {column} {value!r}")
+        raise PageError(reason or f"{column}_missing", f"a row with {column} {reprlib.repr(value)}")
     return text
 
 
@@ -114,7 +125,7 @@ def positive(value: Any) -> float | None:
     """A number above zero, also when it is written as text; None for anything else."""
     try:
         number = float(value) if isinstance(value, int | float | str) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if 0 < number < 1e9 else None
 

@@ -13,8 +13,10 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from sourcing.crawling.sources.page_licence import page_licence
 from sourcing.crawling.sources.prose import readable_prose
-from sourcing.crawling.sources.reading import as_list, clean, licence_of
+from sourcing.crawling.sources.reading import as_list, clean
+from sourcing.store.language_id import language_tag
 
 __all__ = ["Html", "graph", "joined", "read_html"]
 
@@ -29,8 +31,8 @@ MAX_MICRODATA_PROPERTIES = 4_000  # extruct takes each property's place among al
 _MAX_MICRODATA_DEPTH = 20
 _MAX_LINK_NAME_CHARS = 300
 _MAX_HEAD_CHARS = 2000
-_MAX_LANGUAGE_CHARS = 35
 _LANGUAGE_METAS = ("//meta[@property='og:locale']/@content", "//meta[@http-equiv='content-language']/@content")
+_OPEN_GRAPH = "//meta[starts-with(@property, 'og:') or starts-with(@property, 'music:')][@content]"
 _SCRIPT = re.compile(r"<script\b([^<>]{0,1000})>", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
 _UNREAD = re.compile(r"<(script|style)\b", re.IGNORECASE)
@@ -42,6 +44,8 @@ _PREFORMATTED = re.compile("<pre|<textarea", re.IGNORECASE)
 _NO_XML = re.compile("[\x00-\x08\x0e-\x1f\ufffe\uffff]")
 #: Whatever stands before it, be it a stray character, ends the head for the parser; drawings have titles of their own.
 _TITLES = ("//title[not(ancestor::svg)]/text()", "//h1//text()")
+_HIDDEN = "//body//*[@hidden or contains(translate(@style, 'DISPLAYNOE ', 'displaynoe'), 'display:none')]"
+_NOTE_MARK = re.compile(r"\s{0,9}\[\s{0,9}\w{1,8}\s{0,9}\]\s{0,9}")
 _ATTRIBUTE_END = re.compile(r"""[\s"'/]""")
 _BLOCK_START = re.compile(r"\A\s*+(?:<!--|(?://\s{0,9})?<!\[CDATA\[)")
 _BLOCK_ENDS = ("-->", "]]>", "//")
@@ -58,16 +62,17 @@ class Html:
     title: str | None = None
     canonical: str = ""
     language: str | None = None
-    licence: str | None = None
+    shared_as: dict[str, Any] = field(default_factory=dict)  # what its Open Graph tags say it is, as a node
+    licence: str | None = None  # an SPDX id, else what is stated as the page's licence
     link_names: dict[str, str] = field(default_factory=dict)  # address of a microdata link → the words of the link
     tree: Any = field(default=None, repr=False)  # None when the page is too large for one
     too_large: str = ""  # what is, of a page of which only a part was read
 
     @cached_property
-    def stated_licence(self) -> str | None:
-        """What the head says, else what a node about the page itself says."""
-        about_page = (node for node in graph(self.nodes) if _is_about_page(node))
-        return self.licence or next((found for node in about_page if (found := licence_of(node.get("license")))), None)
+    def is_article(self) -> bool:
+        """True of a review or an article: the licence of the music it is about is not that of its words."""
+        names = (name for node in graph(self.nodes) for name in as_list(node.get("@type")) if isinstance(name, str))
+        return any(name.endswith(("Review", "Article", "BlogPosting")) for name in names)
 
     def prose(self) -> str | None:
         """Readable prose, paragraphs parted by a blank line; None when there is none or the page is too large."""
@@ -97,14 +102,17 @@ def read_html(text: str, url: str) -> Html:
     page.too_large = _too_large(page.text)
     if page.text.strip() and not page.too_large:
         _read_tree(page)
+    page.licence = page_licence(page.tree, page.text, graph(page.nodes), page.canonical)
     return page
 
 
-def graph(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each node, and those of its `@graph`."""
+def graph(nodes: list[Any], depth: int = 4) -> Iterator[dict[str, Any]]:
+    """Each node, and those of its `@graph`, also where one lies in another."""
     for node in nodes:
-        yield node
-        yield from (inner for inner in as_list(node.get("@graph")) if isinstance(inner, dict))
+        if isinstance(node, dict):
+            yield node
+            if depth:
+                yield from graph(as_list(node.get("@graph")), depth - 1)
 
 
 def joined(url: str, address: str) -> str | None:
@@ -140,13 +148,6 @@ def _too_large(text: str) -> str:
     return ""
 
 
-def _is_about_page(node: dict[str, Any]) -> bool:
-    return any(
-        isinstance(name, str) and name.endswith(("WebPage", "Article", "WebSite", "Page", "BlogPosting"))
-        for name in as_list(node.get("@type"))
-    )
-
-
 def _json_ld(text: str) -> tuple[list[dict[str, Any]], list[str]]:
     """Block by block, so that one malformed block does not cost the others."""
     nodes: list[dict[str, Any]] = []
@@ -157,7 +158,7 @@ def _json_ld(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         except (ValueError, RecursionError) as error:
             broken.append(f"JSON-LD block {len(nodes) + len(broken) + 1}: {type(error).__name__}: {str(error)[:120]}")
             continue  # reported through `broken`
-        nodes.extend(node for node in as_list(value) if isinstance(node, dict))
+        nodes.extend(node for part in as_list(value) for node in as_list(part) if isinstance(node, dict))
     return nodes, broken
 
 
@@ -196,16 +197,48 @@ def _read_tree(page: Html) -> None:
     page.title = _first(tree, "//meta[@property='og:title']/@content", *_TITLES)
     site = _first(tree, "//meta[@property='og:site_name']/@content")
     page.title = _without_site(page.title, site)
-    page.licence = licence_of(_first(tree, "//link[@rel='license']/@href", "//a[@rel='license']/@href"))
+    if "music." in page.text:
+        page.shared_as = _shared_as(tree)
     page.canonical = _canonical(page.url, _first(tree, "//link[@rel='canonical']/@href"))
     if "itemscope" in page.text:
         _read_microdata(page)
+    _show(tree, page.text)
 
 
 def _language(tree: Any) -> str | None:
-    """As the root or the body says, else as the head tells other sites: "en_GB" is "en-GB"."""
-    stated = tree.get("lang") or tree.get("xml:lang") or _first(tree, "/html/body/@lang", *_LANGUAGE_METAS)
-    return (clean(stated[:_MAX_LANGUAGE_CHARS]) or "").replace("_", "-") or None if stated else None
+    """As the root or the body says, else as the head tells other sites; "und" where all they say is no language."""
+    roots = [tree.get("lang"), tree.get("xml:lang")]
+    stated = [*roots, *(value for path in ("/html/body/@lang", *_LANGUAGE_METAS) for value in tree.xpath(path))]
+    said = [str(value) for value in stated if value is not None]
+    return next((tag for value in said if (tag := language_tag(value))), "und" if said else None)
+
+
+def _show(tree: Any, text: str) -> None:
+    """Make the body as a browser shows it: nothing hidden, no footnote marks, quotation marks where it draws them."""
+    hidden = tree.xpath(_HIDDEN) if " hidden" in text or "display" in text else []
+    marks = tree.xpath("//body//sup") if "<sup" in text else []
+    for element in [*hidden, *(mark for mark in marks if _NOTE_MARK.fullmatch(mark.text_content()))]:
+        if element.getparent() is not None:
+            element.drop_tree()
+    for quotation in tree.xpath("//body//q") if "<q" in text else []:
+        quotation.tag, quotation.text = "span", f"“{quotation.text or ''}"
+        quotation.tail = f"”{quotation.tail or ''}"
+
+
+def _shared_as(tree: Any) -> dict[str, Any]:
+    """A song or album by its Open Graph tags, in the shape of JSON-LD; its musicians are mostly addresses."""
+    metas = {meta.get("property"): clean(meta.get("content", "")[:_MAX_HEAD_CHARS]) for meta in tree.xpath(_OPEN_GRAPH)}
+    kind = {"music.song": "MusicRecording", "music.album": "MusicAlbum"}.get(metas.get("og:type") or "")
+    seconds = metas.get("music:duration") or ""
+    node = {
+        "@type": kind,
+        "name": metas.get("og:title"),
+        "byArtist": metas.get("music:musician"),
+        "inAlbum": metas.get("music:album"),
+        "datePublished": metas.get("music:release_date"),
+        "duration": f"PT{seconds}S" if seconds.isdecimal() else None,
+    }
+    return node if kind else {}
 
 
 def _canonical(url: str, stated: str | None) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sourcing.crawling.sources.mediawiki import QID
-from sourcing.crawling.sources.reading import as_object, clean
+from sourcing.crawling.sources.reading import as_list, as_object, clean
 
-__all__ = ["Entity", "claims", "duration_s", "items", "label", "texts", "year"]
+__all__ = ["Entity", "claims", "duration_s", "items", "label", "names", "texts", "year"]
 
 Entity = Mapping[str, Any]
 _SECONDS = {"Q11574": 1.0, "Q7727": 60.0, "Q25235": 3600.0}  # second, minute, hour
@@ -41,6 +41,14 @@ def label(entity: Entity, codes: Iterable[str]) -> str | None:
     labels = as_object(entity.get("labels"))
     names = (clean(as_object(labels.get(code)).get("value")) for code in codes)
     return next((name for name in names if name), None)
+
+
+def names(entity: Entity, codes: Iterable[str]) -> list[Any]:
+    """Labels, then aliases, in these languages."""
+    labels, aliases, codes = as_object(entity.get("labels")), as_object(entity.get("aliases")), [*codes]
+    stated = [labels.get(code) for code in codes]
+    stated += [alias for code in codes for alias in as_list(aliases.get(code))]
+    return [as_object(name).get("value") for name in stated]
 
 
 def year(entity: Entity, name: str) -> int | None:

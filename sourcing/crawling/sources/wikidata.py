@@ -3,7 +3,7 @@
 An item states its performer, genres and instruments as other items, whose names are not in it. Where it has any, the
 item's page gives no document but leads to one more question, for the item and those others together: that one answer
 holds claims and names, and states the whole. A document per asked language, so that a Chinese title and Chinese
-genres are found as readily as English ones. Aliases have no column in a document and are left.
+genres are found as readily as English ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
 from sourcing.crawling.sources.mediawiki import (
     API_ERRORS,
     API_ETIQUETTE,
@@ -25,8 +25,8 @@ from sourcing.crawling.sources.mediawiki import (
     edition_of,
 )
 from sourcing.crawling.sources.musicbrainz import MBID
-from sourcing.crawling.sources.reading import as_object, read_json
-from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, texts, year
+from sourcing.crawling.sources.reading import as_object, other_names, read_json
+from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, names, texts, year
 
 __all__ = ["SOURCE", "EntityPage", "IsrcPage", "LabelsPage", "MbidPage", "WorkPage", "tasks"]
 
@@ -40,8 +40,21 @@ _INSTRUMENTS = ("P1303", "P870")  # played by someone · scored for
 _PUBLISHED, _DURATION = "P577", "P2047"
 _RELEASE_GROUP, _ARTIST = "P436", "P434"
 _DISCOGS_MASTER, _DISCOGS_RELEASE, _LASTFM = "P1954", "P2206", "P3192"
-_ALBUMS = frozenset({"Q482994", "Q208569", "Q209939", "Q222910", "Q169930"})  # album; studio, live, compilation; EP
-_SONGS = frozenset({"Q7366", "Q134556", "Q7302866", "Q105543609"})  # song, single, audio track, musical work
+#: album; studio, live, compilation, soundtrack, remix, greatest hits, demo album; EP, mixtape
+_ALBUMS = frozenset(
+    """Q482994 Q208569 Q209939 Q222910 Q4176708 Q963099 Q723849 Q5610543 Q169930 Q1892995 Q108041408""".split()  # noqa: SIM905
+)
+#: song, single, audio track, musical work, composition; track with vocals, without; single release
+_SONGS = frozenset(
+    "Q7366 Q134556 Q7302866 Q105543609 Q2188189 Q207628 Q55850593 Q55850643 Q108352496".split()  # noqa: SIM905
+)
+_GROUPS = frozenset({"Q215380", "Q5741069", "Q2088357"})  # musical group, rock band, musical ensemble
+#: What no track is, though performers are stated of it: film, TV series, game, book, novel, musical, concert, concert
+#: tour, festival, label, genre, instrument, music video, list, disambiguation page, music award
+_OTHERS = frozenset(
+    """Q11424 Q5398426 Q7889 Q571 Q8261 Q2743 Q182832 Q1573906 Q868557 Q18127 Q188451 Q34379 Q193977 Q13406463
+    Q4167410 Q1364556""".split()  # noqa: SIM905
+)
 _MOST = {_PERFORMER: 3, _GENRE: 6, _INSTRUMENTS[0]: 4, _INSTRUMENTS[1]: 4, _PART_OF: 2}  # names looked up per claim
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 #: Where a name in a way of writing Chinese may lie, best first.
@@ -53,6 +66,8 @@ _CHINESE = {
     "zh-tw": ("zh-tw", "zh-hant", "zh"),
     "zh-hk": ("zh-hk", "zh-hant", "zh"),
 }
+#: Languages asked for beside: a name in the letters it was first written in finds tracks that are named so.
+_LETTERS = ("ja", "ko", "ru", "uk", "el", "he", "ar", "th")
 _ANY_LANGUAGE = "mul"  # Wikidata's code for a name that is the same in most languages
 
 
@@ -78,8 +93,8 @@ def _labels_url(qids: Iterable[str], source: Source) -> str:
     query = {
         "action": "wbgetentities",
         "ids": "|".join(qids),
-        "props": "info|labels|claims",
-        "languages": "|".join([*wanted, _ANY_LANGUAGE]),
+        "props": "info|labels|aliases|claims",
+        "languages": "|".join(dict.fromkeys([*wanted, _ANY_LANGUAGE, *_LETTERS])),
     }
     return api_url(source.base_url, query)
 
@@ -153,16 +168,18 @@ class LabelsPage(Page):
 def _entities(answer: Mapping[str, Any]) -> dict[str, Entity]:
     found = as_object(answer.get("entities"))
     sound: dict[str, Entity] = {
-        key: entity for key, entity in found.items() if isinstance(entity, dict) and "missing" not in entity
+        key: entity
+        for key, entity in found.items()
+        if isinstance(entity, dict) and "missing" not in entity and QID.fullmatch(str(entity.get("id")))
     }
-    if not any(QID.fullmatch(str(entity.get("id"))) for entity in sound.values()):
+    if not sound:
         raise PageError("entity_missing", f"an answer with only {sorted(found)[:6]}, none of them an item that exists")
     return sound
 
 
 def _first(entities: Mapping[str, Entity]) -> Entity:
     """The item itself; a redirect answers under the name of its target."""
-    return next(entity for entity in entities.values() if QID.fullmatch(str(entity.get("id"))))
+    return next(iter(entities.values()))
 
 
 def _needed(entity: Entity) -> list[str]:
@@ -176,9 +193,16 @@ def _granularity(entity: Entity) -> str:
         return "release"
     if kinds & _SONGS or any(texts(entity, name) for name in (_MBID_PROPERTY, _ISRC_PROPERTY, _WORK_PROPERTY)):
         return "recording"
+    if kinds & _OTHERS:
+        return "page"
     if any(texts(entity, name) for name in (_RELEASE_GROUP, _DISCOGS_MASTER, _DISCOGS_RELEASE)):
         return "release"
-    return "artist" if texts(entity, _ARTIST) else "page"
+    return "artist" if kinds & _GROUPS or texts(entity, _ARTIST) else "page"
+
+
+def _standing(entity: Entity) -> Standing:
+    unsaid = _granularity(entity) == "page" and not _OTHERS.intersection(items(entity, _INSTANCE_OF))
+    return Standing.ITEM_OF_UNKNOWN_KIND if unsaid else Standing.ITEM
 
 
 def _links(entity: Entity, source: Source) -> Iterator[Lead]:
@@ -217,7 +241,10 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
     own = _codes(language)
     widely = dict.fromkeys([*own, _ANY_LANGUAGE, *(code for other in source.languages for code in _codes(other))])
     title = label(entity, own)
-    performers = [label(others.get(qid, {}), widely) for qid in items(entity, _PERFORMER)]
+    lettered = dict.fromkeys([*widely, *_LETTERS])
+    performing = items(entity, _PERFORMER)
+    sole = performing[0] if len(performing) == 1 else None
+    performers = [label(others.get(qid, {}), widely) for qid in performing]
     albums = [
         name
         for qid in items(entity, _PART_OF)[: _MOST[_PART_OF]]
@@ -226,7 +253,9 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
     named = [qid for name in (_GENRE, *_INSTRUMENTS) for qid in items(entity, name)[: _MOST[name]]]
     tags = dict.fromkeys(name for qid in named if (name := label(others.get(qid, {}), (*own, _ANY_LANGUAGE))))
     mbids = [mbid for mbid in texts(entity, _MBID_PROPERTY) if MBID.fullmatch(mbid)]
-    granularity, revision = _granularity(entity), entity.get("lastrevid")
+    granularity, standing, revision = _granularity(entity), _standing(entity), entity.get("lastrevid")
+    no_music = granularity == "page" and standing == Standing.ITEM  # a tour has performers, and is no track of theirs
+    artist = title if granularity == "artist" else None if no_music else _joined(performers)
     return {
         "record_id": f"{entity['id']}:{language}",
         "permalink": f"https://www.wikidata.org/w/index.php?title={entity['id']}"
@@ -234,7 +263,9 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         "granularity": granularity,
         "title": title,
         "title_raw": title,
-        "artist": title if granularity == "artist" else _joined(performers),
+        "other_titles": other_names(names(entity, lettered), than=title),
+        "other_artists": other_names(names(others.get(sole, {}), lettered), than=artist) if sole and artist else None,
+        "artist": artist,
         "album": albums[0] if albums and granularity == "recording" else None,
         "year": year(entity, _PUBLISHED),
         "duration_s": duration_s(entity, _DURATION),
@@ -242,6 +273,8 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         "mbid": mbids[0] if len(mbids) == 1 else None,
         "language": None if language == _ANY_LANGUAGE else VARIANTS.get(language, language),
         "tags": [{"name": name, "count": None} for name in tags],
+        "subjects": [str(entity["id"])],
+        "standing": standing,
     }
 
 

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
 from sourcing.crawling.sources.encyclopedia import article_text, read_opening, split_title
 from sourcing.crawling.sources.hits import words
 from sourcing.crawling.sources.infobox import read_infobox
@@ -153,9 +153,7 @@ class ArticlePage(_WikipediaPage):
                 continue  # refused by `documents`
             if document["granularity"] in ("recording", "release"):
                 yield Lead(NAME, WikitextPage.kind, f"{self.edition}:{document['title_raw']}")
-                properties = page.get("pageprops")
-                item = properties.get("wikibase_item") if isinstance(properties, dict) else None
-                if isinstance(item, str) and QID.fullmatch(item):
+                if item := _item_of(page):
                     yield Lead("wikidata", "entity", item)
 
     def _pages(self) -> list[Mapping[str, Any]]:
@@ -166,7 +164,7 @@ class ArticlePage(_WikipediaPage):
 
     def _document(self, page: Mapping[str, Any]) -> dict[str, Any]:
         title_raw = clean(page.get("title"))
-        if page.get("missing") or page.get("invalid") or title_raw is None or "pageid" not in page:
+        if page.get("missing") or page.get("invalid") or title_raw is None or not isinstance(page.get("pageid"), int):
             raise PageError("page_missing", f"there is no article {str(page.get('title'))[:120]!r}")
         properties = page.get("pageprops")
         if isinstance(properties, dict) and "disambiguation" in properties:
@@ -176,7 +174,7 @@ class ArticlePage(_WikipediaPage):
             raise PageError("text_missing", f"the article {title_raw!r} came without an extract")
         title, qualifier = split_title(title_raw)
         language = self._language(page)
-        granularity, artist, year = read_opening(first_sentences(text, 1) or "", qualifier, language)
+        granularity, artist, year = read_opening(text, qualifier, language)
         revisions = page.get("revisions")
         first = revisions[0] if isinstance(revisions, list) and revisions else {}
         revision = (first.get("revid") if isinstance(first, dict) else None) or page.get("lastrevid")
@@ -191,6 +189,8 @@ class ArticlePage(_WikipediaPage):
             "language": language,
             "lead": first_sentences(text),
             "text": text,
+            "subjects": [f"{self.edition}:{page['pageid']}", *filter(None, [_item_of(page)])],
+            "standing": Standing.PROSE,
         }
 
     def _language(self, page: Mapping[str, Any]) -> str:
@@ -198,6 +198,11 @@ class ArticlePage(_WikipediaPage):
         variant = VARIANTS.get(self.asked.get("variant", ""))
         stated = page.get("pagelanguagehtmlcode") or page.get("pagelanguage")
         return variant or (stated if isinstance(stated, str) and stated else self.edition)
+
+
+def _item_of(page: Mapping[str, Any]) -> str | None:
+    item = as_object(page.get("pageprops")).get("wikibase_item")
+    return item if isinstance(item, str) and QID.fullmatch(item) else None
 
 
 class WikitextPage(_WikipediaPage):
@@ -208,7 +213,7 @@ class WikitextPage(_WikipediaPage):
     def documents(self) -> list[dict[str, Any]]:
         article = api_answer(self, "parse")
         title_raw, wikitext = clean(article.get("title")), article.get("wikitext")
-        if title_raw is None or not isinstance(wikitext, str) or "pageid" not in article:
+        if title_raw is None or not isinstance(wikitext, str) or not isinstance(article.get("pageid"), int):
             raise PageError("wikitext_missing", f"an answer with only {sorted(article)[:6]}")
         infobox = read_infobox(wikitext)
         if infobox is None:
@@ -226,6 +231,8 @@ class WikitextPage(_WikipediaPage):
                 "duration_s": infobox.duration_s,
                 "language": self.edition,
                 "tags": [{"name": genre, "count": None} for genre in infobox.genres],
+                "subjects": [f"{self.edition}:{article['pageid']}"],
+                "standing": Standing.INFOBOX,
             }
         ]
 

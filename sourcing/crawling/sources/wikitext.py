@@ -18,20 +18,40 @@ _MARK = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
 _CLOSES = {"}}": "{{", "]]": "[["}
 _TAG = re.compile(r"<\s*(/?)\s*(\w+)[^<>]{0,300}>")
 _BREAKING_TAGS = frozenset({"br", "li", "dd", "dt", "hr", "p", "div"})
+#: <ref …/> and <ref …>…</ref>; one that is never closed stays, and costs no more than one look.
+_REFERENCE = re.compile(
+    r"<ref(?=[\s/>])[^<>]{0,500}/>|<ref(?=[\s/>])[^<>]{0,500}>[^<]{0,3000}(?:<(?!/?ref\b)[^<]{0,3000}){0,40}</ref\s*>",
+    re.IGNORECASE,
+)
 _EXTERNAL = re.compile(r"\[(?:https?:)?//[^\s\[\]]{1,500}[ \t]?([^\[\]\n]{0,300})\]")
 _FILES = re.compile(r"\s*:?\s*(?:file|image|datei|bild|文件|档案|檔案|图像|圖像)\s*:", re.IGNORECASE)
 #: Chinese articles write words of several variants side by side: -{zh-hans:摇滚;zh-hant:搖滾}-.
 _VARIANTS = re.compile(r"-\{([^{}]{0,500})\}-")
 
 _LISTS = re.compile(
-    r"(?:hlist|flat ?list|plain ?list|ublist?|unbulleted list|bulleted list|vunblist|cslist|comma separated entries)$"
+    r"(?:h-?list(?:[ -]comma)?|flat ?list|plain ?list|ubl(?:i?st)?|(?:un)?bulleted list|bullet ?list|vunblist|cslist"
+    r"|comma separated entries|pipe ?list|liste (?:horizontale|simple|à puces)|lista (?:plana|horizontal))$"
 )
-_DATES = re.compile(r"(?:start[ -]date|film date|release date|start date and age|起始日期)$")
+_DATES = re.compile(r"(?:start[ -]?date(?: and age)?|film date|release[ -]date|dts|date de sortie|起始日期)$")
+_DATE_WORDS = re.compile(r"(?:date-?|fecha(?: de inicio| de lanzamiento)?|datum)$")  # {{date|3|mai|1997}}
+_LENGTHS = re.compile(r"(?:duration|durée|duración|dauer|时长|時長)$")
+#: Templates that stand for a sign or a space.
+_SIGNS = {
+    **dict.fromkeys(("nbsp", "space", "spaces", "sp"), " "),
+    **dict.fromkeys(("·", "•", "dot", "middot", "bullet", "bull", ",", "w"), " · "),
+    **dict.fromkeys(("br", "break", "-", "clear"), "\n"),
+    **dict.fromkeys(("ndash", "dash", "snd", "spnd", "endash"), "–"),
+    "'": "'",
+    "'s": "'s",
+    "amp": "&",
+    "&": "&",
+    "!": "|",
+}
 #: Templates that only dress their text: which of the unnamed parameters is the text.
 _DRESS = {
-    **dict.fromkeys(("nowrap", "nobold", "small", "smaller", "nobr", "nihongo", "le", "tsl", "link", "ilh"), 0),
+    **dict.fromkeys(("nowrap", "nobold", "small", "smaller", "nobr", "nihongo", "le", "tsl", "link", "ilh", "abbr"), 0),
     **dict.fromkeys(("link-en", "link-ja", "internal link helper", "illm", "ill"), 0),
-    **dict.fromkeys(("lang", "lang2", "jpn"), 1),
+    **dict.fromkeys(("lang", "langue", "lang2", "jpn", "transliteration", "transl", "color", "font color"), 1),
 }
 
 Children = list["str | Template | Link"]
@@ -72,7 +92,7 @@ class Template(_Brackets):
 
 def templates(wikitext: str) -> list[Template]:
     """The outermost templates, in order; what is opened and never closed is text."""
-    text = _without(_without(wikitext[:_MAX_CHARS], "<!--", "-->"), "<ref", "</ref>")
+    text = _REFERENCE.sub("", _without(wikitext[:_MAX_CHARS], "<!--", "-->"))
     return [node for node in _parsed(_VARIANTS.sub(_first_variant, text)) if isinstance(node, Template)]
 
 
@@ -120,25 +140,20 @@ def _parsed(text: str) -> Children:
 
 
 def _without(text: str, opening: str, closing: str) -> str:
-    """The text without <ref>…</ref>, <ref/> and comments; an opening that is never closed stays."""
+    """The text without comments; an opening that is never closed stays."""
     kept, position = [], 0
-    while (start := text.find(opening, position)) >= 0:
-        own_end = text.find(">", start) if opening == "<ref" else -1
-        if own_end > 0 and text[own_end - 1] == "/":
-            end = own_end + 1
-        elif (end := text.find(closing, start)) >= 0:
-            end += len(closing)
-        else:
-            break
+    while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start)) >= 0:
         kept.append(text[position:start])
-        position = end
+        position = end + len(closing)
     return "".join([*kept, text[position:]])
 
 
 def _named(part: Children) -> tuple[str | None, Children]:
     first = part[0] if part and isinstance(part[0], str) else ""
     key, sign, value = first.partition("=")
-    return (key, [value, *part[1:]]) if sign else (None, part)
+    if not sign or any(mark in key for mark in '<["'):
+        return None, part  # a tag's or an address's own sign
+    return (None if key.strip().isdecimal() else key), [value, *part[1:]]
 
 
 def _text(text: str) -> str:
@@ -147,7 +162,8 @@ def _text(text: str) -> str:
 
 
 def _shown(link: Link) -> str:
-    return "" if _FILES.match(plain(link.parts[0])) else plain(link.parts[-1])
+    target = "".join(node for node in link.parts[0] if isinstance(node, str))
+    return "" if _FILES.match(target) else plain(link.parts[-1])  # read once: links in links would double at each level
 
 
 def _said(template: Template) -> str:
@@ -156,17 +172,28 @@ def _said(template: Template) -> str:
         return "\n" + "\n".join(unnamed)
     if _DATES.match(name):
         return "-".join(part for part in unnamed[:3] if part.isdigit())
-    if name in ("duration", "时长", "時長"):
-        named = {key: plain(value).strip() for key, value in template.named().items()}
-        hours, minutes, seconds = (
-            named.get(unit) or (unnamed[place] if place < len(unnamed) else "")
-            for place, unit in enumerate(("h", "m", "s"))
-        )
-        return f"{hours + ':' if hours else ''}{(minutes or '0').zfill(2)}:{(seconds or '0').zfill(2)}"
+    if _DATE_WORDS.match(name):
+        return " ".join(unnamed)
+    if name in _SIGNS and not unnamed:
+        return _SIGNS[name]
+    if _LENGTHS.match(name):
+        return _length(template, unnamed)
     if name.startswith("lang-") and unnamed:
         return unnamed[0]
     place = _DRESS.get(name, len(unnamed))
     return unnamed[place] if place < len(unnamed) else ""
+
+
+def _length(template: Template, unnamed: list[str]) -> str:
+    """A clock of {{duration|4|6}}, {{duration|m=4|s=6}} or {{duration|4:06}}."""
+    if unnamed and ":" in unnamed[0]:
+        return unnamed[0]
+    named = {key: plain(value).strip() for key, value in template.named().items()}
+    hours, minutes, seconds = (
+        named.get(unit) or (unnamed[place] if place < len(unnamed) else "")
+        for place, unit in enumerate(("h", "m", "s"))
+    )
+    return f"{hours + ':' if hours else ''}{(minutes or '0').zfill(2)}:{(seconds or '0').zfill(2)}"
 
 
 def _first_variant(match: re.Match[str]) -> str:

@@ -1,0 +1,109 @@
+"""ServerError: what a model server means by an error object, whatever its HTTP status and whoever's words they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sourcing.generation.bounded_json import line_of, load_json
+
+__all__ = ["SPENT", "ServerError", "read_error", "read_error_body"]
+
+#: The code of an account without money, under whatever status it comes.
+SPENT = "insufficient_quota"
+
+_ERROR_NAMES = ("error", "errors")
+_MESSAGE_NAMES = ("message", "detail", "msg", "error_message", "error_msg", "error_description", "description", "error")
+_CODE_NAMES = ("code", "status", "status_code", "http_code", "http_status", "error_code", "type")
+#: What OpenAI, Azure, Anthropic, Google, vLLM, OpenRouter and LiteLLM call each kind of refusal; the first hit counts.
+_KINDS = (
+    (402, re.compile(r"insufficient.?quota|insufficient.?(?:funds|credit|balance)|billing|payment")),
+    (429, re.compile(r"rate.?limit|too.?many|throttl|resource.?exhausted|quota")),
+    (401, re.compile(r"auth|api.?key")),
+    (403, re.compile(r"permission|forbidden")),
+    (404, re.compile(r"not.?found")),
+    (504, re.compile(r"time(?:d.?)?.?out|deadline")),
+    (503, re.compile(r"server.?error|internal|unavailable|overload|upstream|gateway")),
+    (400, re.compile(r"invalid|bad.?request|unsupported|context.?length")),
+)
+#: The kinds that a message without any code may tell.
+_TOLD_BY_MESSAGE = (402, 429, 503)
+
+
+class ServerError(NamedTuple):
+    """`status` is the HTTP status the error amounts to, None where neither code nor words tell; `message` one line."""
+
+    status: int | None
+    code: str
+    message: str
+
+
+def read_error(body: dict[str, Any], *, is_answer: bool = False) -> ServerError | None:
+    """The error that an object is or carries, or None. One that holds an answer has to call it `error` outright."""
+    for name in _ERROR_NAMES:
+        if body.get(name):
+            return _error(body[name], body)
+    if is_answer:
+        return None
+    is_error = "error" in (body.get("object"), body.get("type"), body.get("status"))
+    if is_error or any(body.get(name) and not isinstance(body[name], dict) for name in _MESSAGE_NAMES[:5]):
+        return _error(body, body)
+    return None
+
+
+def read_error_body(raw: bytes) -> tuple[str, str]:
+    """Message and code of the body of a refusal, as far as it has them; never raises."""
+    text = raw[:100_000].decode("utf-8", errors="replace")
+    try:
+        value = load_json(text)
+    except ValueError:
+        return line_of(text, 200), ""
+    while isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return line_of(str(value)), ""
+    error = next((value[name] for name in _ERROR_NAMES if value.get(name)), value)
+    found = _error(error, value)
+    return found.message, found.code
+
+
+def _error(error: Any, body: dict[str, Any]) -> ServerError:
+    for _ in range(3):  # a list of errors, or an error in an error
+        if isinstance(error, list) and error:
+            error = error[0]
+        elif isinstance(error, dict) and isinstance(error.get("error"), dict):
+            error = error["error"]
+    codes = list(_codes(error)) + (list(_codes(body)) if error is not body else [])
+    message = _message(error) or _message(body)
+    code = next((code for code in codes if code == SPENT), codes[0] if codes else "")
+    return ServerError(_status([SPENT] if code == SPENT else codes, message), code, message)
+
+
+def _codes(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name in _CODE_NAMES:
+            code = value.get(name)
+            if isinstance(code, int | str) and not isinstance(code, bool) and code not in ("", "error"):
+                yield line_of(str(code), 100)
+
+
+def _message(value: Any) -> str:
+    if isinstance(value, str):
+        return line_of(value)
+    if not isinstance(value, dict):
+        return ""
+    words = next((value[name] for name in _MESSAGE_NAMES if value.get(name) not in (None, "", True)), "")
+    return line_of(words if isinstance(words, str) else json.dumps(words, ensure_ascii=False))
+
+
+def _status(codes: list[str], message: str) -> int | None:
+    for code in codes:
+        if code.isascii() and code.isdigit() and len(code) == 3 and code[0] in "45":
+            return int(code)
+    for code in codes:
+        for status, words in _KINDS:
+            if words.search(code.lower()):
+                return status
+    return next((s for s, words in _KINDS if s in _TOLD_BY_MESSAGE and words.search(message.lower())), None)

@@ -1,0 +1,110 @@
+"""Spellings: every way in which a secret may stand in what a server sends back, as patterns over bytes.
+
+Each character as it is, in either case, percent-encoded, as a JSON, Python or HTML escape, each of these nested in
+another, and all of them mixed. The secret, or anything it is a part of (`user:key`), in base64, plain or of URLs; in
+hexadecimal; and with only its ends left, as in `sk-ab***********wxyz`.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterator
+from html.entities import html5
+
+__all__ = ["hints", "literal_spellings", "patterns", "without_escapes"]
+
+#: Of secrets so long servers show the ends and mask the rest.
+_MASKED_FROM, _SHOWN = 16, 3
+_BACKSLASH = "\\"
+_OF_URLS = bytes.maketrans(b"+/", b"-_")
+_ENTITIES: dict[str, list[str]] = {}
+for _name, _character in html5.items():
+    if _name.endswith(";"):
+        _ENTITIES.setdefault(_character, []).append(_name)
+
+# Escapes within escapes are bounded, and no part can match nothing: no text makes a search take long.
+_AGAIN = r"(?:25){0,3}"  # a percent sign percent-encoded
+_SLASH_ENCODED = rf"%{_AGAIN}5[cC]"
+_MORE_SLASHES = rf"(?:\\|{_SLASH_ENCODED}){{0,3}}"
+#: Two, since a pattern that begins with few fixed characters is searched for ten times as fast.
+_SLASHES = (rf"\\{_MORE_SLASHES}", rf"{_SLASH_ENCODED}{_MORE_SLASHES}")
+
+
+def without_escapes(data: bytes) -> bytes:
+    """The data in small letters and without backslashes: so treated, a secret that these alone disguise is in it."""
+    return data.replace(b"\\", b"").lower()
+
+
+def hints(secret: str) -> Iterator[bytes]:
+    """One of these is in what `without_escapes` makes of data in which the secret stands with no escape but those."""
+    data = secret.encode("utf-8", "surrogatepass")
+    yield from {without_escapes(data), without_escapes(data.replace(b" ", b"+")), data.hex().encode()}
+    for core in _base64_cores(data):
+        yield from {core.lower(), core.translate(_OF_URLS).lower()}
+
+
+def literal_spellings(secret: str) -> list[bytes]:
+    """Those in which nothing can be escaped."""
+    data = secret.encode("utf-8", "surrogatepass")
+    packed = [core for core in _base64_cores(data) if core.isalnum()]
+    return [*packed, data.hex().encode(), data.hex().upper().encode()]
+
+
+def patterns(secret: str, *, alone: bool) -> Iterator[re.Pattern[bytes]]:
+    """Those of all others; `alone`: only in its own case, and where no letter or digit adjoins."""
+    whole = "".join(_spelled(part, any_case=not alone) for part in re.findall(r"\\+|[^\\]", secret))
+    yield _compiled(rf"(?<![A-Za-z0-9]){whole}(?![A-Za-z0-9])" if alone else whole)
+    for core in _base64_cores(secret.encode("utf-8", "surrogatepass")):
+        if not core.isalnum():
+            yield _compiled("".join(map(_spelled_base64, core.decode())))
+    if len(secret) >= _MASKED_FROM:
+        shown = rf"[^\s\"'<>*]{{0,{_SHOWN + 5}}}"
+        yield _compiled(rf"{re.escape(secret[:_SHOWN])}{shown}\*{{3,}}{shown}")
+
+
+def _compiled(source: str) -> re.Pattern[bytes]:
+    return re.compile(source.encode("utf-8", "surrogatepass"))
+
+
+def _base64_cores(data: bytes) -> list[bytes]:
+    """What the data is in base64, after none, one or two bytes of something else, without the ends they share."""
+    cores = []
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + data)
+        cores.append(encoded[math.ceil(before * 8 / 6) : (before + len(data)) * 8 // 6])
+    return cores
+
+
+def _spelled(part: str, *, any_case: bool) -> str:
+    """A pattern for a character, or for a run of backslashes, which escapes make longer."""
+    character = part[0]
+    cases = (character, character.lower(), character.upper()) if any_case else (character,)
+    ways = "|".join(way for each in dict.fromkeys(cases) if len(each) == 1 for way in _ways(each))
+    return rf"(?:{ways}){{1,{min(4 * len(part), 32)}}}" if character == _BACKSLASH else f"(?:{ways})"
+
+
+def _ways(character: str) -> Iterator[str]:
+    number, utf8 = ord(character), character.encode("utf-8", "surrogatepass")
+    yield re.escape(character)
+    percent = "".join(f"%{_AGAIN}{_either_case(f'{byte:02x}')}" for byte in utf8)
+    yield percent
+    names = "".join(f"|{name}?" for name in _ENTITIES.get(character, ()))
+    yield rf"&(?:amp;){{0,3}}(?:#0{{0,6}}{number};?|#[xX]0{{0,6}}{_either_case(f'{number:x}')};?{names})"
+    for slashes in _SLASHES:
+        yield rf"{slashes}(?:u{_either_case(f'{number:04x}')}|x{_either_case(f'{number:02x}')})"
+        if not character.isalnum() and character != _BACKSLASH:
+            yield f"{slashes}(?:{re.escape(character)}|{percent})"
+    if character == " ":
+        yield r"\+"
+
+
+def _spelled_base64(character: str) -> str:
+    if character.isalnum():
+        return character
+    return f"(?:{'-' if character == '+' else '_'}|{'|'.join(_ways(character))})"
+
+
+def _either_case(hexadecimal: str) -> str:
+    return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in hexadecimal)
