@@ -56,7 +56,8 @@ def corpus_answers() -> list[tuple[int, list[bytes]]]:
 
 def middleware() -> Redirects:
     redirects = Redirects(ScrapySettings({"REDIRECT_ENABLED": True, "REDIRECT_MAX_TIMES": 5}))
-    redirects.crawler = SimpleNamespace(spider=SimpleNamespace(now=lambda: 0.0))  # type: ignore[assignment]
+    spider = SimpleNamespace(now=lambda: 0.0, sources=SOURCES)
+    redirects.crawler = SimpleNamespace(spider=spider)  # type: ignore[assignment]
     return redirects
 
 

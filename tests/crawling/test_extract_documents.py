@@ -226,7 +226,7 @@ def test_the_capture_that_counts_is_the_one_a_stupid_loop_finds(steps):
             capture = replace(capture, body=b"")
         elif what == "d":
             capture = replace(capture, consent="deny")
-        captures.append(capture)
+        captures.append(replace(capture, task_key=url))
     documents, rejected = extract(*captures)
     found = {row["url"]: row["title"] for row in documents} | {row["key"]: row["reason"] for row in rejected}
     assert found == stupid_choice(captures)
