@@ -13,6 +13,7 @@ _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _SIGN_WORDS = {ord("♥"): " love ", ord("❤"): " love ", ord("%"): " percent ", 0xFE0F: None}
 _STARRED = re.compile(r"\b(?:\w\*){2,}\w?")  # "N*E*R*D"
 _STYLED_I = re.compile(r"(?<=[a-z])!(?=[a-z])")  # "P!nk"
+_GREEK_OU = re.compile(r"(?<=[οΟ])[υύ]")  # one sound, which anyascii writes "oy"
 _HTML_LEFTOVER = re.compile(r"&(amp|quot|#0?39|apos);")
 _HTML_FOR = {"amp": "&", "quot": '"', "#39": "'", "#039": "'", "apos": "'"}
 #: One way to write words that have two; the key is folded already.
@@ -90,4 +91,4 @@ def _ascii(text: str) -> str:
     from anyascii import anyascii
 
     # Marks first: anyascii gives "Beyonce" for both forms of é only when it is one character.
-    return str(anyascii(unicodedata.normalize("NFC", text))).casefold()
+    return str(anyascii(_GREEK_OU.sub("u", unicodedata.normalize("NFC", text)))).casefold()

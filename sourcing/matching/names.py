@@ -96,9 +96,9 @@ class Artist:
     raw: str  # as written
 
     @property
-    def duo(self) -> bool:
-        """True for two single words joined by "&" and nothing else: "Sam & Dave"."""
-        return len(self.names) == 2 and len(self.whole.split()) == 3 and not any(" " in name for name in self.names)
+    def band_of_words(self) -> bool:
+        """True for single words joined by one "&" and nothing else: "Sam & Dave", "Blood, Sweat & Tears"."""
+        return len(self.whole.split()) == len(self.names) + 1 > 2 and not any(" " in name for name in self.names)
 
     @property
     def nobody(self) -> bool:
@@ -129,7 +129,7 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
         found = {VERSION_NAMES[int(str(match.lastgroup)[1:])] for match in VERSION.finditer(mark)}
         versions |= found
         if found:
-            words |= set(fold(VERSION.sub(" ", mark)).split()) - FILLER
+            words |= set(fold(NEUTRAL.sub(" ", VERSION.sub(" ", mark))).split()) - FILLER
     aside = " ".join(comparable(text) for text in asides)
     short = comparable(core)
     full = comparable(_order(title, core, asides)) if asides else short

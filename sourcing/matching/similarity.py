@@ -14,7 +14,8 @@ KEPT_TITLE = 0.6  # at or below, no pair is kept
 KEPT_ARTIST = 0.5
 _SHORT_NAME_CHARS = 8
 _TOKEN_ALIKE = 0.8
-_HALF_OF_A_DUO = 0.85  # "Sam & Dave" is one name; "Sam" may be anybody
+_PART_OF_A_NAME = 0.85  # "Sam & Dave" is one name; "Sam" may be anybody
+_BANDS = frozenset({" band", " experience", " group", " project", " trio", " quartet", " quintet", " sextet", " orchestra"})
 _SUBSTITUTED_CAP = 0.85  # a word exchanged for another makes another title, however long the rest
 
 
@@ -116,14 +117,21 @@ def _credit_similarity(one: Artist, other: Artist) -> float:
         return 0.99  # "ACDC", "Sugar Hill Gang"
     mine, theirs = set(one.names), set(other.names)
     if mine <= theirs or theirs <= mine:
-        if one.duo or other.duo:
-            return _HALF_OF_A_DUO
+        if one.band_of_words or other.band_of_words:
+            return _PART_OF_A_NAME
         return 0.96 if one.names[0] == other.names[0] else 0.91
+    if _leads(one.whole, other.whole) or _leads(other.whole, one.whole):
+        return 0.96
     best = max(max(fuzz.ratio(a, b), fuzz.token_sort_ratio(a, b)) / 100 for a in one.aliases for b in other.aliases)
     score = max(0.8, float(best**1.5)) if mine & theirs else float(best**1.5)
     if score < 0.95 and one.raw.isascii() != other.raw.isascii() and loose(one.whole) == loose(other.whole):
         return 0.96
     return max(score, 0.85) if _initials(one.whole, other.whole) else score
+
+
+def _leads(name: str, band: str) -> bool:
+    """ "jimi hendrix" leads "jimi hendrix experience"; a name of one word may be anybody's."""
+    return band.startswith(name) and " " in name and band[len(name) :] in _BANDS
 
 
 def _initials(one: str, other: str) -> bool:

@@ -79,7 +79,7 @@ FILLER = word_set(
 )
 #: Decoration of the same recording: pressing, edition, format.
 NEUTRAL = re.compile(
-    r"\b(?:re-?master(?:ed|ing)?|mono|stereo|(?:single|album|original|lp) (?:version|edit)|radio (?:edit|mix|version)"
+    r"\b(?:(?:(?:19|20)\d\d )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?(?: (?:19|20)\d\d)?|mono|stereo|(?:single|album|original|lp) (?:version|edit)|radio (?:edit|mix|version)"
     r"|original mix|explicit|clean|bonus track|prod|produced by|ремастер\w*"
     r"|deluxe|(?:anniversary|special|expanded) edition|official|lyrics?|video|audio|visualizer|mv|from|single|hd|hq"
     r"|digital|edit)\b|修复版|重制版|リマスター|리마스터|原版|^(?:19|20)\d\d$"
@@ -87,8 +87,8 @@ NEUTRAL = re.compile(
 _PLAIN_EDIT = word_set(
     "album clean edit explicit full lp mix original ost radio short single soundtrack the version video"
 )
-_STARS = re.compile(r"[*#@_•]")
-_CENSORED = re.compile(r"\b[A-Za-z]+[*#@_•]+[A-Za-z*#@_•]*")
+_STARS = re.compile(r"[*#@_•–—]|--")
+_CENSORED = re.compile(r"\b[A-Za-z]+(?:[*#@_•–—]|--)(?:[A-Za-z*#@_•–—]|--)*")
 #: Words that titles are censored for, the likelier first where the same letters are left.
 _PROFANE: list[str] = re.findall(
     r"\w+",
@@ -121,12 +121,12 @@ def uncensored(text: str) -> str:
 
 
 def _profanity(match: re.Match[str]) -> str:
-    word = str(match[0])
+    word = match[0].replace("--", "**")
     letters = len(word) - len(_STARS.findall(word))
     exact = re.compile("".join("." if _STARS.match(sign) else re.escape(sign) for sign in word), re.IGNORECASE)
-    loose = re.compile(r"\w+".join(map(re.escape, re.split(r"[*#@_•]+", word))), re.IGNORECASE)
+    loose = re.compile(r"\w+".join(map(re.escape, re.split(r"[*#@_•–—]+", word))), re.IGNORECASE)
     for pattern in (exact, loose) if letters > 1 else (exact,):
         for known in _PROFANE:
             if pattern.fullmatch(known):
                 return known
-    return word
+    return str(match[0])

@@ -26,6 +26,8 @@ _FORMS = word_set(
     " rhapsody scherzo fantasia capriccio intermezzo canon gymnopedie gnossienne invention sinfonietta arabesque"
     " barcarolle berceuse"
 )
+#: Forms of one movement: what follows "Gymnopédie No. 1: " is its tempo or its name.
+_OF_ONE_PIECE = word_set("gymnopedie gnossienne prelude etude nocturne waltz mazurka polonaise impromptu bagatelle intermezzo")
 _SAME_FORM = {"valse": "waltz", "walzer": "waltz", "messe": "mass", "fantasie": "fantasia", "kantate": "cantata"}
 _PLAYED_BY = word_set(
     "piano violin cello viola flute oboe clarinet horn trumpet harp guitar organ orchestra strings string solo"
@@ -95,9 +97,8 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
         counted = re.match(r"\s*(?:(no) )?(\d+)\b", text)
         if counted and counted[1] and not number:  # "Gymnopédies: No. 1, Lent et douloureux" is a piece of a set
             number = counted[2]
-        else:
-            counted_as = counted[2] if counted else ""
-            movement = Movement(counted_as, _words(text))
+        elif counted or not (number and forms <= _OF_ONE_PIECE):
+            movement = Movement(counted[2] if counted else "", _words(text))
     return Work(catalogue, forms, number, key, words, movement)
 
 
