@@ -10,7 +10,7 @@ _KEY = re.compile(r"\b([a-g])(?: (flat|sharp))? (major|minor)\b")
 #: A sign that a title is one of a work: only then are its words translated.
 _SIGN = re.compile(
     r"\b(?:op|opus|bwv|kv|hob|rv|woo|hwv|deutsch|twv|symphon\w+|sinfoni\w+|sonat\w+|concerto|konzert|prelude|pr[ée]lude"
-    r"|nocturne|[ée]tude|variation\w*|quartett?o?|requiem|suite)\b"
+    r"|klavier\w*|streich\w+|nocturne|[ée]tude|variation\w*|quartett?o?|requiem|suite)\b"
     r"|\bk\.? ?\d{2,3}\b|n°|작품|作品|[大小][调調]|\b(?:dur|moll)\b",
     re.IGNORECASE,
 )

@@ -13,11 +13,14 @@ _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _SIGN_WORDS = {ord("♥"): " love ", ord("❤"): " love ", ord("%"): " percent ", 0xFE0F: None}
 _STARRED = re.compile(r"\b(?:\w\*){2,}\w?")  # "N*E*R*D"
 _STYLED_I = re.compile(r"(?<=[a-z])!(?=[a-z])")  # "P!nk"
+_DOLLAR_S = re.compile(r"\$(?=[a-z])|(?<=[a-z])\$")  # "A$AP", but "$" is a name of its own
 _GREEK_OU = re.compile(r"(?<=[οΟ])[υύ]")  # one sound, which anyascii writes "oy"
 _HTML_LEFTOVER = re.compile(r"&(amp|quot|#0?39|apos);")
 _HTML_FOR = {"amp": "&", "quot": '"', "#39": "'", "#039": "'", "apos": "'"}
 #: One way to write words that have two; the key is folded already.
 _SAME_WORD = {"n": "and", "mister": "mr", "doctor": "dr", "saint": "st", "colour": "color", "grey": "gray"}
+_SAME_WORD |= {"u": "you", "ur": "your", "thru": "through", "luv": "love", "nite": "night", "tonite": "tonight"}
+_SAME_WORD |= {"2nite": "tonight", "okay": "ok", "fck": "fuck", "fxck": "fuck", "pt": "part"}
 #: Romanisations of one sound, folded into one letter: Tsoi and Tsoy, Elzi and Elzy, Tchaikovsky and Chaikovskii.
 _SOUNDS = (
     (re.compile(r"shch|sht(?=[aeiou])|sch"), "sh"),
@@ -39,7 +42,8 @@ _SOUNDS = (
 def fold(text: str) -> str:
     """Words for comparing: NFKC, lower case, ASCII by transliteration, no punctuation. Never empty for visible text."""
     lowered = _STARRED.sub(lambda match: match[0].replace("*", ""), plain(text).translate(_SIGN_WORDS))
-    folded = _STYLED_I.sub("i", _ascii(lowered).replace("$", "s"))
+    folded = _STYLED_I.sub("i", _ascii(lowered))
+    folded = _DOLLAR_S.sub("s", folded) if "$" in folded else folded
     folded = re.sub(r"['’`´]", "", folded.replace("&", " and ").replace("+", " and "))
     words = re.sub(r"[^a-z0-9]+", " ", _join_initials(folded)).split()
     if len(words) > 1:

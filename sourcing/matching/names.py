@@ -15,8 +15,8 @@ from sourcing.matching.works import Work, composer_names, parts_of, read_work
 
 __all__ = ["Artist", "Title", "comparable", "fold", "read_artist", "read_title"]
 
-_FEATURING = re.compile(r"\b(?:feat|ft|featuring)\b\.?\s+(.+)$|\b(?:with|w/)\s+(.+)$")
-_FEATURING_BARE = re.compile(r"\s+(?:(?:feat\.?|ft\.?|featuring)\s+|w/\s*)(.+)$", re.IGNORECASE)
+_FEATURING = re.compile(r"\b(?:feat|ft|featuring)\b\.?\s+(.+)$|\b(?:with|[fw]/)\s+(.+)$")
+_FEATURING_BARE = re.compile(r"\s+(?:(?:feat\.?|ft\.?|featuring)\s+|[fw]/\s*)(.+)$", re.IGNORECASE)
 _BRACKET = re.compile(r"[(\[{（【〔「『<]([^()\[\]{}（）【】〔〕「」『』<>]*)[)\]}）】〕」』>]")
 _QUOTED = re.compile(r"\s[\"“„«]([^\"“”„«»]+)[\"”“»]")
 _DASH = re.compile(r"\s+[-–—~]\s+")
@@ -97,8 +97,11 @@ class Artist:
 
     @property
     def band_of_words(self) -> bool:
-        """True for single words joined by one "&" and nothing else: "Sam & Dave", "Blood, Sweat & Tears"."""
-        return len(self.whole.split()) == len(self.names) + 1 > 2 and not any(" " in name for name in self.names)
+        """True for single words joined by one "&": "Sam & Dave", "Blood, Sweat & Tears", "Mike + The Mechanics"."""
+        words = self.whole.split()
+        if words[1:3] == ["and", "the"]:
+            return True
+        return len(words) == len(self.names) + 1 > 2 and not any(" " in name for name in self.names)
 
     @property
     def nobody(self) -> bool:

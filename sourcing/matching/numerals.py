@@ -10,7 +10,7 @@ __all__ = ["digits_for_numbered", "digits_for_words"]
 _UNITS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
-    "eighteen": 18, "nineteen": 19,
+    "eighteen": 18, "nineteen": 19, "zero": 0,
 }  # fmt: skip
 _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
@@ -18,24 +18,31 @@ _TENS = {
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 _ORDINALS = {
     "1st": "first", "2nd": "second", "3rd": "third", "4th": "fourth", "5th": "fifth", "6th": "sixth",
-    "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth",
+    "7th": "seventh", "8th": "eighth", "9th": "ninth", "10th": "tenth", "eleventh": "11th", "twelfth": "12th",
+    "thirteenth": "13th", "twentieth": "20th", "thirtieth": "30th",
 }  # fmt: skip
+_ENDINGS = {"first": (1, "st"), "second": (2, "nd"), "third": (3, "rd"), "fourth": (4, "th"), "fifth": (5, "th")}
+_ENDINGS |= {"sixth": (6, "th"), "seventh": (7, "th"), "eighth": (8, "th"), "ninth": (9, "th")}
 _NUMBER_WORDS = frozenset([*_UNITS, *_TENS, *_SCALES, *_ORDINALS])
 _ROMAN = {"i": 1, "v": 5, "x": 10}
 _SHORT_FOR = {
     "pt": "part", "pts": "part", "parts": "part", "nr": "no", "nos": "no", "number": "no", "numbers": "no",
     "vol": "volume", "vols": "volume", "volumes": "volume", "mvt": "movement", "opus": "op", "acts": "act",
-    "chapters": "chapter", "episodes": "episode", "books": "book",
+    "chapters": "chapter", "episodes": "episode", "ep": "episode", "books": "book", "teil": "part", "parte": "part",
+    "partie": "part", "atto": "act", "akt": "act", "acte": "act", "acto": "act", "kapitel": "chapter",
+    "chapitre": "chapter", "scena": "scene", "szene": "scene", "satz": "movement",
 }  # fmt: skip
 _COUNT = rf"(?:[ivx]{{1,5}}|{'|'.join([*_UNITS][:10])}|\d+)\b"
 _NUMBERED = re.compile(
-    r"\b(parts?|pts?|nos?|nr|numbers?|vols?|volumes?|acts?|chapters?|movement|mvt|op|opus|books?|suite|symphony|episodes?)\b"
+    r"\b(p(?:ar)?ts?|part(?:ie|e)|n(?:os?|r|umbers?)|vol(?:ume)?s?|act[seo]?|a(?:kt|tto)|chap(?:ters?|itre)|m(?:ovement|vt)"
+    r"|op(?:us)?|books?|s(?:uite|ymphony|cen[ea]|zene|atz)|ep(?:isodes?)?|teil|kapitel)\b"
     rf"\.?\s*({_COUNT}(?:\s*(?:[-–—/,&+]|\b(?:and|to|through|und|bis|et)\b)\s*{_COUNT})*)",
     re.IGNORECASE,
 )
 _COUNTED = re.compile(_COUNT, re.IGNORECASE)
 _ROMAN_NUMBER = re.compile(r"(?<![^\s:,–—-])([IVX]{1,5})(?=\.\s)|\b([IVX]{2,5})\b")
 _SIGNS = re.compile(r"[№♯♭#]")
+_THOUSANDS = re.compile(r"[,.](?<=\d.)(?=\d{3}\b)")  # "1,000"
 _ACCIDENTAL = re.compile(r"(?<=[A-Ga-g])[\s-](flat|sharp)\b")
 #: Kinds of number that a list may follow: "Op. 9, No. 2" is no list of opera.
 _SINGLE = ("op", "suite", "symphony", "movement", "no")
@@ -46,6 +53,8 @@ def digits_for_numbered(text: str) -> str:
     if _SIGNS.search(text):
         text = text.replace("№", " no ").replace("♯", " sharp ").replace("♭", " flat ")
         text = re.sub(r"#\s*(?=\d)", " no ", re.sub(r"(?<=\b[A-Ga-g])#", " sharp ", text))
+    if "," in text or "." in text:
+        text = _THOUSANDS.sub("", text)
     text = _NUMBERED.sub(_count, text)
     text = _ROMAN_NUMBER.sub(lambda match: f" {_digits(match[1] or match[2])} ", text)
     return _ACCIDENTAL.sub(r" \1", text)
@@ -62,7 +71,13 @@ def digits_for_words(words: Sequence[str]) -> Sequence[str]:
             pending.append(word)
             continue
         if pending:
-            numbered += _read(pending)
+            if word in _ENDINGS and pending[-1] in _TENS:  # "twenty first"
+                unit, ending = _ENDINGS[word]
+                *before, tens = _read(pending)
+                numbered += [*before, f"{int(tens) + unit}{ending}"]
+                word = ""
+            else:
+                numbered += _read(pending)
             pending = []
         if word:
             numbered.append(_ORDINALS.get(word, word))
@@ -88,7 +103,7 @@ def _read(words: list[str]) -> list[str]:
                 total, current = total + current, 0
             last, open_number = _SCALES[word], True
             continue
-        value = _UNITS.get(word) or _TENS[word]
+        value = _UNITS[word] if word in _UNITS else _TENS[word]
         size = 10 if word in _TENS else 1 if value < 10 else 9
         fits = last >= 100 or (last == 10 and size == 1)
         if open_number and not fits:

@@ -6,6 +6,7 @@ from rapidfuzz import fuzz
 
 from sourcing.matching.folding import has_han, loose
 from sourcing.matching.names import Artist, Title
+from sourcing.matching.words import word_set
 from sourcing.matching.works import read_work, same_work
 
 __all__ = ["KEPT_ARTIST", "KEPT_TITLE", "artist_similarity", "same_piece", "title_similarity"]
@@ -15,7 +16,8 @@ KEPT_ARTIST = 0.5
 _SHORT_NAME_CHARS = 8
 _TOKEN_ALIKE = 0.8
 _PART_OF_A_NAME = 0.85  # "Sam & Dave" is one name; "Sam" may be anybody
-_BANDS = frozenset({" band", " experience", " group", " project", " trio", " quartet", " quintet", " sextet", " orchestra"})
+_BANDS = word_set("band experience group orchestra project quartet quintet sextet trio")
+_SAID = word_set("can could did does has is should was were would")
 _SUBSTITUTED_CAP = 0.85  # a word exchanged for another makes another title, however long the rest
 
 
@@ -93,10 +95,14 @@ def _substituted(one: str, other: str) -> bool:
 
 def _has_stranger(words: list[str], among: list[str]) -> bool:
     known = set(among)
-    return any(
-        word not in known and all(fuzz.ratio(word, candidate) < 100 * _TOKEN_ALIKE for candidate in among)
-        for word in words
-    )
+    return any(word not in known and not any(_misspelt(word, other) for other in among) for word in words)
+
+
+def _misspelt(one: str, other: str) -> bool:
+    """A slip of the pen is seldom in the first letter ("night", "light"), and none says no ("can", "can't")."""
+    if one[0] != other[0] or (one.endswith("nt") and other in _SAID) or (other.endswith("nt") and one in _SAID):
+        return False
+    return fuzz.ratio(one, other) >= 100 * _TOKEN_ALIKE
 
 
 def artist_similarity(one: Artist, other: Artist) -> float:
@@ -119,10 +125,12 @@ def _credit_similarity(one: Artist, other: Artist) -> float:
     if mine <= theirs or theirs <= mine:
         if one.band_of_words or other.band_of_words:
             return _PART_OF_A_NAME
-        return 0.96 if one.names[0] == other.names[0] else 0.91
-    if _leads(one.whole, other.whole) or _leads(other.whole, one.whole):
-        return 0.96
+        if one.names[0] == other.names[0]:
+            return 0.96
+        return _PART_OF_A_NAME if " and the " in f"{one.whole} {other.whole}" else 0.91  # "Wailers"
     best = max(max(fuzz.ratio(a, b), fuzz.token_sort_ratio(a, b)) / 100 for a in one.aliases for b in other.aliases)
+    if best > 0.5 and (_leads(one.whole, other.whole) or _leads(other.whole, one.whole)):
+        return 0.96
     score = max(0.8, float(best**1.5)) if mine & theirs else float(best**1.5)
     if score < 0.95 and one.raw.isascii() != other.raw.isascii() and loose(one.whole) == loose(other.whole):
         return 0.96
@@ -131,7 +139,7 @@ def _credit_similarity(one: Artist, other: Artist) -> float:
 
 def _leads(name: str, band: str) -> bool:
     """ "jimi hendrix" leads "jimi hendrix experience"; a name of one word may be anybody's."""
-    return band.startswith(name) and " " in name and band[len(name) :] in _BANDS
+    return band.startswith(f"{name} ") and " " in name and band[len(name) + 1 :] in _BANDS
 
 
 def _initials(one: str, other: str) -> bool:

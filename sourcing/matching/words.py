@@ -20,12 +20,13 @@ _LANGUAGES = (
 #: words stand alone, the others may be part of a run of characters. Han characters are simplified ones.
 _VERSIONS = {
     "live": (
-        r"live|in concert|concert|unplugged|(?:bbc|peel|studio|radio) sessions?|tiny desk|konzert|en vivo|en directo"
+        r"live|in concert|concert|unplugged|sessions?|soundcheck|tiny desk|konzert|en vivo|en directo"
         r"|en concert|en public|ao vivo|dal vivo|from the basement|концерт\w*|живой звук|лайв",
         "现场|演唱会|ライブ|ライヴ|라이브",
     ),
     "remix": (
         r"re-?mix(?:ed|es)?|rmx|(?:club|dance|dub|extended|vip) mix|vip|dub|bootleg|mash-?up|megamix|rework(?:ed)?|flip"
+        r"|phonk|hardstyle|jersey club|drum (?:and|&) bass"
         r"|ремикс",
         "dj版|混音|リミックス|리믹스",
     ),
@@ -45,23 +46,28 @@ _VERSIONS = {
         "不插电|アコースティック|어쿠스틱",
     ),
     "demo": (r"demos?|demo version|rough mix|home recording|демо", "小样|デモ|데모"),
-    "a cappella": (r"a ?cappella|acapella|vocals only|а ?капелла", "清唱|アカペラ"),
+    "a cappella": (r"a ?c+app?ell?as?|vocals? only|а ?капелла", "清唱|アカペラ"),
     "arrangement": (
-        r"orchestral|symphonic|piano version|string quartet version|8-?bit|music box|arr|arranged|transcription",
+        r"orchestral|symphonic|piano version|string quartet version|8-?bit|music box|arr|arranged|transcription"
+        r"|(?:piano|guitar|violin|organ) solo",
         "钢琴版|オルゴール",
     ),
     "part": (r"reprise|interlude|intro|outro|skit|medley|prelude to|da capo", "组曲|メドレー"),
-    "outtake": (r"alternate|alternative|alt version|outtake|rehearsal|early version|take \d+|unreleased", ""),
+    "outtake": (
+        r"alternate|alternative|alt version|outtake|rehearsal|early (?:take|version)|rough cut|take \d+|unreleased",
+        "",
+    ),
     "extended": (r"extended(?: version)?|12 inch|12\" (?:version|mix)|long version", ""),
-    "short": (r"tv size|tv edit|short version|snippet|excerpt|preview", "tvサイズ|片段"),
+    "short": (r"tv size|tv (?:edit|ver(?:sion)?)|short ver(?:sion)?|snippet|excerpt|preview", "tvサイズ|片段"),
     "altered speed": (
         r"sped up|speed up|slowed|nightcore|daycore|8d|reverb|chopped|screwed|slopped|pitched|bass boosted|reversed"
         r"|backwards|\d+ hours?",
         "加速版|慢速版",
     ),
-    "re-recording": (r"re-?recorded|rerecording|taylors version|new version", "重录|新录"),
+    "re-recording": (r"re-?recorded|rerecording|taylors version|new version|remake", "重录|新录"),
     "language": (
-        rf"(?:{_LANGUAGES})(?: language)? ver(?:sion|\.)?|на русском",
+        rf"(?:{_LANGUAGES})(?: language)? ver(?:sion|\.)?"
+        r"|versi[oó]n en \w+|version (?:fran[cç]aise|anglaise)|на русском",
         "国语版|粤语版|日文版|英文版|日本语版|韩国语版",
     ),
     "spoken": (r"parody|commentary|spoken", "朗读"),
@@ -79,13 +85,15 @@ FILLER = word_set(
 )
 #: Decoration of the same recording: pressing, edition, format.
 NEUTRAL = re.compile(
-    r"\b(?:(?:(?:19|20)\d\d )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?(?: (?:19|20)\d\d)?|mono|stereo|(?:single|album|original|lp) (?:version|edit)|radio (?:edit|mix|version)"
+    r"\b(?:(?:(?:19|20)\d\d )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?(?: (?:19|20)\d\d)?"
+    r"|mono|stereo|(?:single|album|original|lp) (?:version|edit)|radio (?:edit|mix|version)"
     r"|original mix|explicit|clean|bonus track|prod|produced by|ремастер\w*"
     r"|deluxe|(?:anniversary|special|expanded) edition|official|lyrics?|video|audio|visualizer|mv|from|single|hd|hq"
     r"|digital|edit)\b|修复版|重制版|リマスター|리마스터|原版|^(?:19|20)\d\d$"
 )
 _PLAIN_EDIT = word_set(
-    "album clean edit explicit full lp mix original ost radio short single soundtrack the version video"
+    "album clean edit explicit full international lp main mix original ost radio short single soundtrack the uk us"
+    " version video"
 )
 _STARS = re.compile(r"[*#@_•–—]|--")
 _CENSORED = re.compile(r"\b[A-Za-z]+(?:[*#@_•–—]|--)(?:[A-Za-z*#@_•–—]|--)*")
@@ -95,7 +103,8 @@ _PROFANE: list[str] = re.findall(
     """
     fuck fucks fucked fucker fuckin fucking motherfucker motherfuckers motherfuckin motherfucking shit shits shitty
     bullshit bitch bitches ass asses asshole assholes dick dicks pussy cunt cock damn goddamn nigga niggas niggaz
-    nigger whore whores slut sluts bastard bastards piss pissed tits hell crap fag hoe hoes porn
+    nigger whore whores slut sluts bastard bastards piss pissed tits hell crap fag hoe hoes porn sex sexy rape kill
+    killed killer suicide drug drugs cocaine weed gun guns murder
     """,
 )
 #: What movements are called; a title made of these alone names no work.

@@ -27,14 +27,21 @@ _FORMS = word_set(
     " barcarolle berceuse"
 )
 #: Forms of one movement: what follows "Gymnopédie No. 1: " is its tempo or its name.
-_OF_ONE_PIECE = word_set("gymnopedie gnossienne prelude etude nocturne waltz mazurka polonaise impromptu bagatelle intermezzo")
+_OF_ONE_PIECE = word_set(
+    "gymnopedie gnossienne prelude etude nocturne waltz mazurka polonaise impromptu bagatelle intermezzo"
+)
+_SET = re.compile(r"^\d+ [a-z]|\b(?:preludes|etudes|nocturnes|waltzes|mazurkas|impromptus|bagatelles)\b")
+_IN_MANY = word_set("kyrie gloria credo sanctus benedictus agnus dei amen chorus choral recitative introit offertory")
 _SAME_FORM = {"valse": "waltz", "walzer": "waltz", "messe": "mass", "fantasie": "fantasia", "kantate": "cantata"}
 _PLAYED_BY = word_set(
     "piano violin cello viola flute oboe clarinet horn trumpet harp guitar organ orchestra strings string solo"
     " keyboard harpsichord unaccompanied"
 )
 _SIGN = re.compile(rf"\b(?:{'|'.join(sorted(_FORMS | set(_SAME_FORM)))})s?\b|{_CATALOGUE.pattern}")
-_LINKS = word_set("for fur pour per in en the solo aus et und and from a an de du la le les of major minor")
+_LINKS = word_set(
+    "for fur pour per in en the solo aus et und and from a an de du la le les of major minor"
+    " satz movement mouvement movimento"
+)
 _PARTED = re.compile(r":\s+|(?<=\w),\s+(?=[IVX]{1,5}\.\s)|\s+[-–—]\s+(?=[IVX]{1,5}\.\s|No\.)")
 
 
@@ -88,14 +95,14 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
     bare = _CATALOGUE.sub(" ", head)
     forms, words, number, key = _head(bare)
     if not forms:
-        catalogue = frozenset(entry for entry in catalogue if entry[0] not in _BARE_SYSTEMS)
+        catalogue = frozenset(entry for entry in catalogue if entry[0] not in _BARE_SYSTEMS or len(entry[1]) > 1)
     if not (forms or catalogue or anything):
         return None
     movement = None
     if tail:
         text = _CATALOGUE.sub(" ", " ".join(tail))
         counted = re.match(r"\s*(?:(no) )?(\d+)\b", text)
-        if counted and counted[1] and not number:  # "Gymnopédies: No. 1, Lent et douloureux" is a piece of a set
+        if counted and not number and (counted[1] or _SET.search(bare)):  # "Gymnopédies: No. 1, Lent"
             number = counted[2]
         elif counted or not (number and forms <= _OF_ONE_PIECE):
             movement = Movement(counted[2] if counted else "", _words(text))
@@ -117,7 +124,8 @@ def same_work(one: Work, other: Work) -> bool | None:
         whole, part = (one, other) if one.movement is None else (other, one)
         if not (whole.words and part.movement and _telling(whole.words) and whole.words == part.movement.words):
             return False if shared or _same_number(one, other) else None
-        return True if shared or (len(whole.words) > 1 and not whole.forms) else None  # "Lacrimosa, K. 626"
+        # "Lacrimosa" is that of the requiem, but a composer may have written many a Gloria.
+        return True if shared or not (whole.forms or _IN_MANY.issuperset(whole.words)) else None
     elif not _same_movement(one.movement, other.movement):
         return False
     named_alike = bool(one.words) and set(one.words) == set(other.words)
