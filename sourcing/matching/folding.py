@@ -20,7 +20,15 @@ _HTML_FOR = {"amp": "&", "quot": '"', "#39": "'", "#039": "'", "apos": "'"}
 #: One way to write words that have two; the key is folded already.
 _SAME_WORD = {"n": "and", "mister": "mr", "doctor": "dr", "saint": "st", "colour": "color", "grey": "gray"}
 _SAME_WORD |= {"u": "you", "ur": "your", "thru": "through", "luv": "love", "nite": "night", "tonite": "tonight"}
-_SAME_WORD |= {"2nite": "tonight", "okay": "ok", "fck": "fuck", "fxck": "fuck", "pt": "part"}
+_SAME_WORD |= {
+    "2nite": "tonight",
+    "okay": "ok",
+    "fck": "fuck",
+    "fxck": "fuck",
+    "pt": "part",
+    "var": "variation",
+    "variatio": "variation",
+}
 #: Romanisations of one sound, folded into one letter: Tsoi and Tsoy, Elzi and Elzy, Tchaikovsky and Chaikovskii.
 _SOUNDS = (
     (re.compile(r"shch|sht(?=[aeiou])|sch"), "sh"),

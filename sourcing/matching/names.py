@@ -10,12 +10,15 @@ from functools import cached_property, lru_cache
 from sourcing.matching.classical import is_classical, one_form, says_key, without_links
 from sourcing.matching.folding import fold, plain
 from sourcing.matching.numerals import digits_for_numbered, digits_for_words
-from sourcing.matching.words import FILLER, NEUTRAL, TEMPO, VERSION, VERSION_NAMES, is_mix, uncensored
+from sourcing.matching.words import FILLER, NEUTRAL, REMASTER, TEMPO, VERSION, VERSION_NAMES, is_mix, uncensored
 from sourcing.matching.works import Work, composer_names, parts_of, read_work
 
 __all__ = ["Artist", "Title", "comparable", "fold", "read_artist", "read_title"]
 
-_FEATURING = re.compile(r"\b(?:feat|ft|featuring)\b\.?\s+(.+)$|\b(?:with|[fw]/)\s+(.+)$")
+_FEATURING = re.compile(
+    r"\b(?:feat|ft|featuring)\b\.?\s+(.+)$"
+    r"|\b(?:with\s+(?!(?:me|my|you|your|us|myself|him|her|them|an?)\b)|[fw]/\s*)(.+)$"
+)
 _FEATURING_BARE = re.compile(r"\s+(?:(?:feat\.?|ft\.?|featuring)\s+|[fw]/\s*)(.+)$", re.IGNORECASE)
 _BRACKET = re.compile(r"[(\[{（【〔「『<]([^()\[\]{}（）【】〔〕「」『』<>]*)[)\]}）】〕」』>]")
 _QUOTED = re.compile(r"\s[\"“„«]([^\"“”„«»]+)[\"”“»]")
@@ -34,6 +37,7 @@ _LATIN_THEN_OTHER = re.compile(r"^([A-Za-z][A-Za-z0-9.'’ -]+?)\s*([^\W\dA-Za-z
 _OTHER_THEN_LATIN = re.compile(r"^([^\W\dA-Za-z\u00c0-\u024f][^A-Za-z]*?)\s*([A-Za-z][A-Za-z0-9.'’ -]+)$")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
 #: Credits that name nobody.
+_OF_MANY_WAYS = {"language", "altered speed"}
 _NOBODY = frozenset(
     [
         "various artists",
@@ -129,10 +133,12 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
     versions: set[str] = set()
     words: set[str] = set()
     for mark in marks:
-        found = {VERSION_NAMES[int(str(match.lastgroup)[1:])] for match in VERSION.finditer(mark)}
-        versions |= found
-        if found:
-            words |= set(fold(NEUTRAL.sub(" ", VERSION.sub(" ", mark))).split()) - FILLER
+        names = {VERSION_NAMES[int(str(match.lastgroup)[1:])] for match in VERSION.finditer(mark)}
+        versions |= names
+        if names:
+            # What of several ways to be one version is said by the words that mark it: "English", "slowed".
+            rest = REMASTER.sub(" ", mark if names <= _OF_MANY_WAYS else VERSION.sub(" ", mark))
+            words |= set(re.findall(r"\w+", fold(rest))) - FILLER
     aside = " ".join(comparable(text) for text in asides)
     short = comparable(core)
     full = comparable(_order(title, core, asides)) if asides else short

@@ -18,6 +18,7 @@ _TOKEN_ALIKE = 0.8
 _PART_OF_A_NAME = 0.85  # "Sam & Dave" is one name; "Sam" may be anybody
 _BANDS = word_set("band experience group orchestra project quartet quintet sextet trio")
 _SAID = word_set("can could did does has is should was were would")
+_SHORT_ASIDE = 2  # words; a subtitle is longer
 _SUBSTITUTED_CAP = 0.85  # a word exchanged for another makes another title, however long the rest
 
 
@@ -49,7 +50,7 @@ def _folded_similarity(one: Title, other: Title) -> float:
     if one.full == other.full:
         return 1.0 if one.raw == other.raw or one.raw.isascii() or other.raw.isascii() else 0.97
     if one.bare == other.bare:
-        return 0.99
+        return 0.99 if one.bare in (one.full, other.full) else _SUBSTITUTED_CAP
     whole = max(_similarity(one.full, other.full), 0.98 * _similarity(one.bare, other.bare))
     if bool(one.tail) != bool(other.tail):
         whole = max(whole, 0.95 * _similarity(one.tail or one.full, other.tail or other.full))
@@ -57,6 +58,9 @@ def _folded_similarity(one: Title, other: Title) -> float:
         return whole
     if one.aside and other.aside and _similarity(one.aside, other.aside) < _TOKEN_ALIKE:
         return whole  # "Untitled (Black)" is not "Untitled (White)"
+    one_side = not (one.aside and other.aside) and one.raw.isascii() and other.raw.isascii()  # else a translation
+    if one_side and len((one.aside or other.aside).split()) <= _SHORT_ASIDE:
+        return max(whole, _SUBSTITUTED_CAP * _similarity(one.short, other.short))  # "(Piano)" may be any version
     return max(
         whole,
         0.97 * _similarity(one.short, other.short),
@@ -127,7 +131,9 @@ def _credit_similarity(one: Artist, other: Artist) -> float:
             return _PART_OF_A_NAME
         if one.names[0] == other.names[0]:
             return 0.96
-        return _PART_OF_A_NAME if " and the " in f"{one.whole} {other.whole}" else 0.91  # "Wailers"
+        part, whole = sorted((one, other), key=lambda artist: len(artist.names))
+        partner = " " in part.whole and part.whole in whole.whole and f" the {part.whole}" not in whole.whole
+        return 0.91 if partner else _PART_OF_A_NAME  # "Wings", "the Bad Seeds", a guest
     best = max(max(fuzz.ratio(a, b), fuzz.token_sort_ratio(a, b)) / 100 for a in one.aliases for b in other.aliases)
     if best > 0.5 and (_leads(one.whole, other.whole) or _leads(other.whole, one.whole)):
         return 0.96

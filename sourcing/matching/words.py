@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["FILLER", "NEUTRAL", "TEMPO", "VERSION", "VERSION_NAMES", "is_mix", "uncensored", "word_set"]
+__all__ = ["FILLER", "NEUTRAL", "REMASTER", "TEMPO", "VERSION", "VERSION_NAMES", "is_mix", "uncensored", "word_set"]
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -26,7 +26,7 @@ _VERSIONS = {
     ),
     "remix": (
         r"re-?mix(?:ed|es)?|rmx|(?:club|dance|dub|extended|vip) mix|vip|dub|bootleg|mash-?up|megamix|rework(?:ed)?|flip"
-        r"|phonk|hardstyle|jersey club|drum (?:and|&) bass"
+        r"|lo-?fi|phonk|hardstyle|jersey club|drum (?:and|&) bass"
         r"|ремикс",
         "dj版|混音|リミックス|리믹스",
     ),
@@ -81,19 +81,21 @@ VERSION = re.compile(
 )
 #: Words around a version word that tell nothing of which one it is: "(Live Version)" is "(Live)".
 FILLER = word_set(
-    "a at aus ban de der du edit el en for from im in la mix on performance recorded recording the track ver version"
+    "a and at aus ban de der du edit el en for from im in la mix on performance recorded recording the track ver"
+    " version"
 )
+REMASTER = re.compile(r"(?:(?:19|20)\d\d )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?(?: (?:19|20)\d\d)?")
 #: Decoration of the same recording: pressing, edition, format.
 NEUTRAL = re.compile(
-    r"\b(?:(?:(?:19|20)\d\d )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?(?: (?:19|20)\d\d)?"
-    r"|mono|stereo|(?:single|album|original|lp) (?:version|edit)|radio (?:edit|mix|version)"
-    r"|original mix|explicit|clean|bonus track|prod|produced by|ремастер\w*"
-    r"|deluxe|(?:anniversary|special|expanded) edition|official|lyrics?|video|audio|visualizer|mv|from|single|hd|hq"
-    r"|digital|edit)\b|修复版|重制版|リマスター|리마스터|原版|^(?:19|20)\d\d$"
+    rf"\b(?:{REMASTER.pattern}|mono|stereo|(?:single|album|original|lp) (?:version|edit)|radio (?:edit|mix|version)"
+    r"|original mix|explicit|clean|prod|produced by|ремастер\w*"
+    r"|deluxe|(?:main|full|soundtrack|international|standard|u[ks]) version|original soundtrack|(?:bonus|hidden) track"
+    r"|dolby atmos|(?:anniversary|special|expanded) edition|official|lyrics?|video|audio"
+    r"|visuali[sz]er|mv|from|single|hd|hq|digital|edit)\b|修复版|重制版|リマスター|리마스터|原版"
+    r"|^(?:(?:19|20)\d\d|original|dirty|amended|bonus|vinyl rip|hi-?res)$"
 )
 _PLAIN_EDIT = word_set(
-    "album clean edit explicit full international lp main mix original ost radio short single soundtrack the uk us"
-    " version video"
+    "album clean edit explicit full lp main mix original ost radio short single soundtrack the version video"
 )
 _STARS = re.compile(r"[*#@_•–—]|--")
 _CENSORED = re.compile(r"\b[A-Za-z]+(?:[*#@_•–—]|--)(?:[A-Za-z*#@_•–—]|--)*")
@@ -130,7 +132,7 @@ def uncensored(text: str) -> str:
 
 
 def _profanity(match: re.Match[str]) -> str:
-    word = match[0].replace("--", "**")
+    word = str(match[0]).replace("--", "**")
     letters = len(word) - len(_STARS.findall(word))
     exact = re.compile("".join("." if _STARS.match(sign) else re.escape(sign) for sign in word), re.IGNORECASE)
     loose = re.compile(r"\w+".join(map(re.escape, re.split(r"[*#@_•–—]+", word))), re.IGNORECASE)

@@ -34,13 +34,13 @@ _SET = re.compile(r"^\d+ [a-z]|\b(?:preludes|etudes|nocturnes|waltzes|mazurkas|i
 _IN_MANY = word_set("kyrie gloria credo sanctus benedictus agnus dei amen chorus choral recitative introit offertory")
 _SAME_FORM = {"valse": "waltz", "walzer": "waltz", "messe": "mass", "fantasie": "fantasia", "kantate": "cantata"}
 _PLAYED_BY = word_set(
-    "piano violin cello viola flute oboe clarinet horn trumpet harp guitar organ orchestra strings string solo"
-    " keyboard harpsichord unaccompanied"
+    "piano violin cello viola flute oboe clarinet horn trumpet harp guitar organ orchestra string keyboard harpsichord"
 )
+_SAME_PLAYER = {"keyboard": "piano", "harpsichord": "piano"}
 _SIGN = re.compile(rf"\b(?:{'|'.join(sorted(_FORMS | set(_SAME_FORM)))})s?\b|{_CATALOGUE.pattern}")
 _LINKS = word_set(
     "for fur pour per in en the solo aus et und and from a an de du la le les of major minor"
-    " satz movement mouvement movimento"
+    " unaccompanied satz movement mouvement movimento"
 )
 _PARTED = re.compile(r":\s+|(?<=\w),\s+(?=[IVX]{1,5}\.\s)|\s+[-–—]\s+(?=[IVX]{1,5}\.\s|No\.)")
 
@@ -61,6 +61,7 @@ class Work:
     forms: frozenset[str]
     number: str
     key: str
+    players: frozenset[str]  # "violin"
     words: tuple[str, ...]  # nickname, opera, collection: what is left
     movement: Movement | None
 
@@ -93,7 +94,7 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
         for match in _CATALOGUE.finditer(" : ".join(parts))
     )
     bare = _CATALOGUE.sub(" ", head)
-    forms, words, number, key = _head(bare)
+    forms, players, words, number, key = _head(bare)
     if not forms:
         catalogue = frozenset(entry for entry in catalogue if entry[0] not in _BARE_SYSTEMS or len(entry[1]) > 1)
     if not (forms or catalogue or anything):
@@ -105,8 +106,9 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
         if counted and not number and (counted[1] or _SET.search(bare)):  # "Gymnopédies: No. 1, Lent"
             number = counted[2]
         elif counted or not (number and forms <= _OF_ONE_PIECE):
-            movement = Movement(counted[2] if counted else "", _words(text))
-    return Work(catalogue, forms, number, key, words, movement)
+            anywhere = re.search(r"\d+", text)  # "Variation XVIII"
+            movement = Movement(anywhere[0] if anywhere else "", _words(text))
+    return Work(catalogue, forms, number, key, players, words, movement)
 
 
 def same_work(one: Work, other: Work) -> bool | None:
@@ -115,6 +117,8 @@ def same_work(one: Work, other: Work) -> bool | None:
     if shared is False or (one.key and other.key and one.key != other.key):
         return False
     if one.number and other.number and one.number != other.number and not shared:
+        return False
+    if one.players and other.players and not (shared or one.players & other.players):
         return False
     if one.forms and other.forms and one.forms != other.forms:
         return False if shared else None
@@ -139,8 +143,8 @@ def same_work(one: Work, other: Work) -> bool | None:
     return True if only_key and one.key and one.key == other.key and one.forms == other.forms else None
 
 
-def _head(text: str) -> tuple[frozenset[str], tuple[str, ...], str, str]:
-    """(forms, other words, number, key) of the part that names the work."""
+def _head(text: str) -> tuple[frozenset[str], frozenset[str], tuple[str, ...], str, str]:
+    """(forms, who plays, other words, number, key) of the part that names the work."""
     numbers = [next(group for group in match.groups() if group) for match in _NUMBER.finditer(text)]
     text = _NUMBER.sub(" ", text)
     key = _KEY.search(text)
@@ -149,15 +153,18 @@ def _head(text: str) -> tuple[frozenset[str], tuple[str, ...], str, str]:
         named_key = " ".join(part for part in (key[1], key[2], key[3] or "major") if part)
         text = f"{text[: key.start()]} {text[key.end() :]}"
     forms: set[str] = set()
+    players: set[str] = set()
     words: list[str] = []
     for word in text.split():
         single = word.removesuffix("s") if word not in _FORMS else word
         form = _SAME_FORM.get(single, single)
         if form in _FORMS:
             forms.add(form)
-        elif word not in _PLAYED_BY and word not in _LINKS:
+        elif single in _PLAYED_BY:
+            players.add(_SAME_PLAYER.get(single, single))
+        elif word not in _LINKS:
             words.append(word)
-    return frozenset(forms), tuple(words), numbers[0] if numbers else "", named_key
+    return frozenset(forms), frozenset(players), tuple(words), numbers[0] if numbers else "", named_key
 
 
 def _words(text: str) -> tuple[str, ...]:

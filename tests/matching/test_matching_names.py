@@ -95,6 +95,8 @@ def test_version_words_are_known_in_the_languages_of_catalogues(title, version):
         "Low Tide [2009 Remaster]",
         "Low Tide (1975)",
         "Low Tide (US Version)",
+        "Low Tide (Hidden Track)",
+        "Low Tide (Dolby Atmos)",
         "O.K.",
     ],
 )
@@ -214,6 +216,11 @@ def test_starred_out_words_are_read(title, meant):
         ("Symphony No. 40: I. Molto allegro", "Symphony No. 40 in G minor, K. 550: Molto allegro", True),
         ("Symphony No. 40: I. Molto allegro", "Symphony No. 40 in G minor, K. 550: II. Andante", False),
         ("Symphony No. 5 in C minor", "Symphony No. 5 in D minor", False),
+        ("Violin Concerto in D major", "Piano Concerto in D major", False),
+        ("Sonata No. 2 for Violin", "Sonata No. 2 for Violin and Piano", True),
+        ("Sonata No. 2 for Violin", "Sonata No. 2 for Cello", False),
+        ("Rhapsody, Op. 43: Variation XVIII", "Rhapsody, Op. 43: Var. 18", True),
+        ("Rhapsody, Op. 43: Variation XVIII", "Rhapsody, Op. 43: Variation XVII", False),
         ("Canon in D", "Canon in D major", True),
         ("Canon in D", "Canon in C", False),
         ("Für Elise", "Bagatelle No. 25 in A minor, WoO 59 “Für Elise”", True),
@@ -252,6 +259,9 @@ def test_a_composer_is_known_by_surname_and_initials_and_no_namesake_is_taken_fo
         ("Earth", "Earth, Wind & Fire"),
         ("Florence", "Florence + the Machine"),
         ("The Wailers", "Bob Marley & The Wailers"),
+        ("Tidal Five", "Nine Lamps & The Tidal Five"),
+        ("Ida Brandt", "Nine Lamps feat. Ida Brandt"),
+        ("Wings", "Paul McCartney & Wings"),
         ("Dave", "Dave Band"),
         ("Ida Brandt Trio", "Ida Brandt Quartet"),
     ],
@@ -268,6 +278,9 @@ def test_joining_words_part_no_name_they_begin(one, other):
         ("Can Stop", "Can't Stop"),
         ("We Would Wait", "We Wouldn't Wait"),
         ("$", "S"),
+        ("A Day", "The Day"),
+        ("Low Tide", "Low Tide (Piano)"),
+        ("Low Tide", "Low Tide (Continued)"),
     ],
 )
 def test_one_letter_that_makes_another_word_makes_another_title(one, other):
@@ -277,3 +290,16 @@ def test_one_letter_that_makes_another_word_makes_another_title(one, other):
 def test_a_remaster_of_a_live_version_is_that_version():
     live, remaster = read_title("Low Tide (Live in Paris)"), read_title("Low Tide - Live in Paris / Remastered 2009")
     assert live.version_words == remaster.version_words == {"paris"}
+
+
+def test_what_of_many_ways_to_be_a_version_is_told_apart():
+    assert read_title("Low Tide (English Version)").version_words == {"english"}
+    assert read_title("Low Tide (English Ver.)").version_words == {"english"}
+    assert read_title("Low Tide (Sped Up)").version_words.isdisjoint(read_title("Low Tide (Slowed)").version_words)
+    chopped = [read_title(f"Low Tide ({mark})") for mark in ("Chopped & Screwed", "Chopped and Screwed")]
+    assert chopped[0].version_words == chopped[1].version_words
+
+
+def test_what_stands_with_a_pronoun_is_no_guest():
+    assert read_title("Low Tide (with Ida Brandt)").full == "low tide"
+    assert read_title("Stay (with Me)").full == "stay with me"
