@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -37,6 +36,7 @@ _LATIN_THEN_OTHER = re.compile(r"^([A-Za-z][A-Za-z0-9.'’ -]+?)\s*([^\W\dA-Za-z
 _OTHER_THEN_LATIN = re.compile(r"^([^\W\dA-Za-z\u00c0-\u024f][^A-Za-z]*?)\s*([A-Za-z][A-Za-z0-9.'’ -]+)$")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
 #: Credits that name nobody.
+_JOINING = frozenset(["and", "the", "feat", "ft", "featuring", "with"])
 _OF_MANY_WAYS = {"language", "altered speed"}
 _NOBODY = frozenset(
     [
@@ -81,6 +81,7 @@ class Title:
     raw: str  # folded without transliteration, to tell homophones apart
     parts: tuple[str, ...]  # the name of a work and of its movement, as the title is parted
     work: Work | None  # what these say, where the title is that of a work
+    guests: frozenset[str]  # words of their names
     kind_of_piece: bool  # "instrumental" stands in brackets alone
 
     @cached_property
@@ -95,6 +96,7 @@ class Artist:
 
     whole: str  # as credited, without guests
     names: tuple[str, ...]  # every name in it, guests last
+    guests: frozenset[str]  # words of their names
     aliases: frozenset[str]  # ways to write the whole: the bracketed one too
     han: frozenset[str]  # runs of Han characters, to tell homophones apart
     raw: str  # as written
@@ -127,7 +129,7 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
     classical = is_classical(title)
     if classical:
         title = _QUOTED.sub(r" (\1)", title)
-    core, marks, asides = _strip(title)
+    core, marks, asides, guests = _strip(title)
     if title_raw and title_raw != title:
         marks = marks + _strip(title_raw)[1]
     versions: set[str] = set()
@@ -155,11 +157,12 @@ def read_title(title: str, title_raw: str | None = None, *, artist: Artist | Non
         _tail(core),
         frozenset(versions),
         frozenset(words),
-        tuple(sorted(Counter(re.findall(r"\d+", full)).elements())),
+        tuple(sorted(re.findall(r"\d+", full))),
         says_key(full),
         re.sub(r"[\W_]+", "", plain(core)) or "".join(plain(core).split()),
         parts,
         read_work(parts),
+        _words_of(" ".join(guests)),
         [mark.strip() for mark in marks] == ["instrumental"],
     )
 
@@ -179,31 +182,36 @@ def _tail(core: str) -> str:
     return without_links(" ".join(words)) if is_classical(core) else " ".join(words)
 
 
-def _strip(title: str) -> tuple[str, list[str], list[str]]:
-    """(title without brackets, marks of versions in lower case, other brackets)."""
+def _strip(title: str) -> tuple[str, list[str], list[str], list[str]]:
+    """(title without brackets, marks of versions in lower case, other brackets, guests)."""
     marks: list[str] = []
     asides: list[str] = []
+    guests: list[str] = []
 
     def sort_out(match: re.Match[str]) -> str:
-        _file(match[1], marks, asides)
+        _file(match[1], marks, asides, guests)
         return " "
 
-    core = _FEATURING_BARE.sub("", _BRACKET.sub(sort_out, title))
+    core = _BRACKET.sub(sort_out, title)
+    if guest := _FEATURING_BARE.search(core):
+        core = core[: guest.start()]
+        guests.append(guest[1])
     head, *tails = _DASH.split(core)
     for tail in tails:
         lowered = plain(tail)
         if head.strip() and (VERSION.search(lowered) or NEUTRAL.search(lowered)):
-            _file(tail, marks, [])
+            _file(tail, marks, [], guests)
         else:
             head = f"{head} - {tail}"
     if not head.strip():  # the whole title stood in brackets
-        return title, [], []
-    return head, marks, asides
+        return title, [], [], []
+    return head, marks, asides, guests
 
 
-def _file(text: str, marks: list[str], asides: list[str]) -> None:
+def _file(text: str, marks: list[str], asides: list[str], guests: list[str]) -> None:
     mark = re.sub(r"['’]", "", plain(text))
-    if _FEATURING.search(mark):
+    if guest := _FEATURING.search(mark):
+        guests.append(guest[1] or guest[2])
         mark = _FEATURING.sub("", mark).strip()
         text = mark
     if VERSION.search(NEUTRAL.sub(" ", mark)) or (VERSION.search(mark) and not NEUTRAL.search(mark)):
@@ -237,7 +245,13 @@ def read_artist(credit: str) -> Artist:
     if len(names) == 1 and (both := _LATIN_THEN_OTHER.match(main) or _OTHER_THEN_LATIN.match(main)):
         aliases |= {_without_article(name) for name in both.groups()}  # "陳奕迅 Eason Chan"
     han = frozenset(_HAN_RUN.findall(plain(credit)))
-    return Artist(whole, names or (whole,), frozenset(alias for alias in aliases if alias), han, raw)
+    if len(names) < 2 and not guests:
+        names = (whole,)  # "+44"
+    return Artist(whole, names, _words_of(guests), frozenset(alias for alias in aliases if alias), han, raw)
+
+
+def _words_of(guests: str) -> frozenset[str]:
+    return frozenset(fold(guests).split()) - _JOINING if guests else frozenset()
 
 
 def _without_article(name: str) -> str:

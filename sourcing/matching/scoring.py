@@ -75,6 +75,7 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
         elif not piece:
             pair.veto = True
             pair.reasons.insert(0, "another work or movement, by its number, key or name")
+    _compare_guests(pair)
     _compare_durations(pair, max_duration_gap_s)
     if track.artist.nobody:
         _doubt_nobody(pair, max_duration_gap_s)
@@ -221,6 +222,18 @@ def _compare_numbers(pair: Pair, one: Title, other: Title, page_title: bool) -> 
     if one.key_signature and other.key_signature and one.key_signature != other.key_signature:
         pair.veto = True
         pair.reasons.insert(0, f"keys differ: {one.key_signature} and {other.key_signature}")
+
+
+def _compare_guests(pair: Pair) -> None:
+    """Somebody else's verse makes another recording; a guest on one side only may be left out on the other."""
+    track, document = pair.track, pair.document
+    mine = track.title.guests | track.artist.guests
+    theirs = (document.title.guests if document.title else frozenset()) | (
+        document.artist.guests if document.artist else frozenset()
+    )
+    if mine and theirs and mine.isdisjoint(theirs):
+        pair.doubt = True
+        pair.reasons.insert(0, "guests differ")
 
 
 def _compare_durations(pair: Pair, max_gap_s: float) -> None:

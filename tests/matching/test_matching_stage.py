@@ -174,3 +174,12 @@ def test_tracks_of_nobody_need_the_same_title_or_length_to_be_looked_at_and_both
     ]
     matches = match(documents, tracks)
     assert matches.sort("doc_id")["band"].to_list() == ["accept", "review", "reject"]
+
+
+def test_two_different_guests_are_left_to_a_person_and_one_guest_left_out_is_not():
+    document = {"title": "Low Tide (feat. Ida Brandt)", "artist": "Nine Lamps"}
+    assert bands(match([document], [{"title": "Low Tide", "artist": "Nine Lamps feat. Otto"}])) == {
+        ("t000", "d000"): "review"
+    }
+    for artist in ("Nine Lamps", "Nine Lamps feat. Ida Brandt & Otto"):
+        assert bands(match([document], [{"title": "Low Tide", "artist": artist}])) == {("t000", "d000"): "accept"}
