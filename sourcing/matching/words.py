@@ -60,7 +60,7 @@ _VERSIONS = {
     "extended": (r"extended(?: version)?|12 inch|12\" (?:version|mix)|long version", ""),
     "short": (r"tv size|tv (?:edit|ver(?:sion)?)|short ver(?:sion)?|snippet|excerpt|preview", "tvサイズ|片段"),
     "altered speed": (
-        r"sped up|speed up|slowed|nightcore|daycore|8d|reverb|chopped|screwed|slopped|pitched|bass boosted|reversed"
+        r"spee?d[ -]?up|slowed|nightcore|daycore|8d|reverb|chopped|screwed|slopped|pitched|bass boosted|reversed"
         r"|backwards|\d+ hours?",
         "加速版|慢速版",
     ),

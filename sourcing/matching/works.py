@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sourcing.matching.folding import fold
 from sourcing.matching.words import TEMPO, word_set
 
 __all__ = ["Work", "composer_names", "parts_of", "read_work", "same_work"]
@@ -15,7 +16,7 @@ __all__ = ["Work", "composer_names", "parts_of", "read_work", "same_work"]
 #: Catalogue numbers in folded titles: "op 9 no 2", "kv 626", "bwv 1007", "hob xvi 52", "d 899".
 _CATALOGUE = re.compile(
     r"\b(op|kv|bwv|hwv|woo|rv|hob|twv|wwv|sz|rcm|buxwv|swv|d|s|l|b|fp|wq|m|trv)"
-    r" (?:posth )?((?:[ivx]+ )?\d+[a-z]?)(?: no (\d+))?(?=\s|$)"
+    r" (?:posth )?((?:[ivx]+ )?\d+[a-z]?(?: [a-z]\d+)?)(?: (?:no )?(\d+))?(?=\s|$)"
 )
 _BARE_SYSTEMS = word_set("d s l b m fp")  # letters that are catalogues only beside a form of music
 _NUMBER = re.compile(r"\bno (\d+)\b|\b(?<=symphony )(\d+)\b|\b(?<=concerto )(\d+)\b|\b(?<=sonata )(\d+)\b")
@@ -24,7 +25,7 @@ _FORMS = word_set(
     "symphony sonata concerto nocturne prelude fugue etude waltz valse suite requiem impromptu quartet quintet trio"
     " mazurka polonaise toccata variation bagatelle mass cantata oratorio partita serenade divertimento overture"
     " rhapsody scherzo fantasia capriccio intermezzo canon gymnopedie gnossienne invention sinfonietta arabesque"
-    " barcarolle berceuse"
+    " barcarolle berceuse caprice"
 )
 #: Forms of one movement: what follows "Gymnopédie No. 1: " is its tempo or its name.
 _OF_ONE_PIECE = word_set(
@@ -32,7 +33,14 @@ _OF_ONE_PIECE = word_set(
 )
 _SET = re.compile(r"^\d+ [a-z]|\b(?:preludes|etudes|nocturnes|waltzes|mazurkas|impromptus|bagatelles)\b")
 _IN_MANY = word_set("kyrie gloria credo sanctus benedictus agnus dei amen chorus choral recitative introit offertory")
-_SAME_FORM = {"valse": "waltz", "walzer": "waltz", "messe": "mass", "fantasie": "fantasia", "kantate": "cantata"}
+_SAME_FORM = {
+    "valse": "waltz",
+    "walzer": "waltz",
+    "messe": "mass",
+    "fantasie": "fantasia",
+    "kantate": "cantata",
+    "kanon": "canon",
+}
 _PLAYED_BY = word_set(
     "piano violin cello viola flute oboe clarinet horn trumpet harp guitar organ orchestra string keyboard harpsichord"
 )
@@ -90,7 +98,7 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
     if tail and _CATALOGUE.search(tail[0]) and not _head(head)[0] and _head(tail[0])[0]:
         head, *tail = tail  # "The Well-Tempered Clavier: Prelude in C major, BWV 846" is out of a collection
     catalogue = frozenset(
-        (match[1], match[2].split()[-1] if match[1] != "hob" else match[2], match[3] or "")
+        (match[1], match[2].split()[-1] if match[1] not in ("hob", "twv") else match[2], match[3] or "")
         for match in _CATALOGUE.finditer(" : ".join(parts))
     )
     bare = _CATALOGUE.sub(" ", head)
@@ -103,7 +111,9 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
     if tail:
         text = _CATALOGUE.sub(" ", " ".join(tail))
         counted = re.match(r"\s*(?:(no) )?(\d+)\b", text)
-        if counted and not number and (counted[1] or _SET.search(bare)):  # "Gymnopédies: No. 1, Lent"
+        if (
+            counted and not number and (counted[1] or (_SET.search(bare) and _unnamed(text, counted)))
+        ):  # "Gymnopédies: No. 1, Lent"
             number = counted[2]
         elif counted or not (number and forms <= _OF_ONE_PIECE):
             anywhere = re.search(r"\d+", text)  # "Variation XVIII"
@@ -167,6 +177,11 @@ def _head(text: str) -> tuple[frozenset[str], frozenset[str], tuple[str, ...], s
     return frozenset(forms), frozenset(players), tuple(words), numbers[0] if numbers else "", named_key
 
 
+def _unnamed(piece: str, counted: re.Match[str]) -> bool:
+    """Whether a counted piece of a set has no name but its tempo, key and form: "4. Largo", not "8. La fille"."""
+    return not _telling(_head(piece[counted.end() :])[2])
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split() if word not in _LINKS and not word.isdecimal())
 
@@ -215,7 +230,7 @@ def _composers() -> dict[str, list[tuple[str, list[tuple[str, ...]]]]]:
             surnames, forenames = line.split(": ")
             ways = [tuple(way.split()) for way in forenames.split(" | ")]
             for surname in surnames.split(" | "):
-                composers.setdefault(surname, []).append((line, ways))
+                composers.setdefault(fold(surname), []).append((line, ways))
     return composers
 
 

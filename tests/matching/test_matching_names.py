@@ -125,6 +125,7 @@ def test_homophones_are_two_titles_and_two_names():
         ("Serge Prokofiev", "Sergej Prokofjew"),
         ("Dimitri Chostakovitch", "Dmitri Shostakovich"),
         ("Schönberg", "Arnold Schoenberg"),
+        ("C. Saint-Saens", "Camille Saint-Saëns"),
     ],
 )
 def test_credits_of_one_artist_are_alike(one, other):
@@ -216,6 +217,11 @@ def test_starred_out_words_are_read(title, meant):
         ("Symphony No. 40: I. Molto allegro", "Symphony No. 40 in G minor, K. 550: Molto allegro", True),
         ("Symphony No. 40: I. Molto allegro", "Symphony No. 40 in G minor, K. 550: II. Andante", False),
         ("Symphony No. 5 in C minor", "Symphony No. 5 in D minor", False),
+        ("Préludes, Book 1: VIII. La fille aux cheveux de lin", "La fille aux cheveux de lin", True),
+        ("24 Caprices, Op. 1: No. 24 in A minor", "Caprice No. 24", True),
+        ("Trio Sonata in G major, TWV 42:G6", "Trio Sonata in G major, TWV 42:G7", False),
+        ("Hungarian Rhapsody, S. 244/2", "Hungarian Rhapsody, S. 244/6", False),
+        ("Hungarian Rhapsody, S. 244/2", "Hungarian Rhapsody No. 2, S. 244", True),
         ("Violin Concerto in D major", "Piano Concerto in D major", False),
         ("Sonata No. 2 for Violin", "Sonata No. 2 for Violin and Piano", True),
         ("Sonata No. 2 for Violin", "Sonata No. 2 for Cello", False),
