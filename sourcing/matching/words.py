@@ -97,7 +97,7 @@ NEUTRAL = re.compile(
 _PLAIN_EDIT = word_set(
     "album clean edit explicit full lp main mix original ost radio short single soundtrack the version video"
 )
-_STARS = re.compile(r"[*#@_•–—]|--")
+_STARS = re.compile(r"[*#@_•–—-]")
 _CENSORED = re.compile(r"\b[A-Za-z]+(?:[*#@_•–—]|--)(?:[A-Za-z*#@_•–—]|--)*")
 #: Words that titles are censored for, the likelier first where the same letters are left.
 _PROFANE: list[str] = re.findall(
