@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import math
+import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO, cast
@@ -30,9 +33,22 @@ _MAGIC = {
     b"SQLite format 3": "an SQLite database; export its table as CSV",
     b"%PDF": "a PDF; export it as CSV",
 }
-_WESTERN = ("cp1252", "mac_roman", "cp1250")
+#: Letters beyond ASCII of languages, and of names from all of Western Europe together.
+_WESTERN = ("äöüß", "àâæçèéêëîïôùûœ", "áéíñóúü", "àáâãçéêíóôõú", "àèéìòù", "åäöé", "æøåé", "áæðéíóöúýþ")
+_WESTERN += ("àáâãäåæçèéêëìíîïñòóôõöøùúûüßœ",)
+_CENTRAL = ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ćčđšž", "ăâîşţ")
+#: Encodings of Latin letters, the likeliest first.
+_LATIN = {
+    "cp1252": _WESTERN,
+    "cp1250": _CENTRAL,
+    "cp1254": ("çğıİöşüâîû",),
+    "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),
+    "mac_roman": _WESTERN,
+    "cp850": _WESTERN,
+    "iso8859_2": _CENTRAL,
+}
 #: Scripts that other encodings hold, as Unicode names their letters.
-_ALPHABETS = {"cp1251": "CYRILLIC", "koi8_r": "CYRILLIC", "cp1253": "GREEK", "cp1255": "HEBREW", "cp1256": "ARABIC"}
+_ALPHABETS = {"cp1255": "HEBREW", "cp1251": "CYRILLIC", "koi8_r": "CYRILLIC", "cp1253": "GREEK", "cp1256": "ARABIC"}
 _ALPHABETS |= {"cp874": "THAI"}
 #: East Asian encodings, and the leading bytes of the characters that are in daily use (in that of the second name).
 _IDEOGRAPHS = {
@@ -43,9 +59,12 @@ _IDEOGRAPHS = {
     "euc_jp": ("euc_jp", 0xCF),
 }
 _NAMES = {"cp1252": "Windows-1252", "cp1250": "Windows-1250", "cp1251": "Windows-1251", "mac_roman": "Mac Roman"}
+_NAMES |= {"cp1254": "Windows-1254", "cp1257": "Windows-1257", "cp850": "DOS 850", "iso8859_2": "ISO 8859-2"}
 _NAMES |= {"cp932": "Shift-JIS", "gb18030": "GB 18030", "big5": "Big5", "euc_kr": "EUC-KR", "cp1253": "Windows-1253"}
 _HEAD_BYTES = 200_000
-_TYPOGRAPHY = set("‘’“”–—…«»€•™©®°´·")  # what stands beside letters in honest text
+_TYPOGRAPHY = frozenset("‘’“”–—…«»€•™©®°´·")  # what stands beside letters in honest text
+_PRIOR = 3.0  # Windows-1252 is e^3 times likelier than the others before a letter is seen
+_STRAY, _ODD = 1 / 50, 1 / 2000  # how often among letters: typography, and what is neither
 
 
 def open_bytes(path: Path) -> IO[bytes]:
@@ -134,14 +153,18 @@ def _utf8_faults(stream: IO[bytes]) -> tuple[int, int]:
 
 
 def _guess(head: bytes) -> str:
-    """Western where bytes beyond ASCII stand alone among letters; else the encoding that gives letters in daily use."""
+    """Latin where bytes beyond ASCII stand alone among letters; else the encoding that gives letters in daily use."""
     high = {place for place, byte in enumerate(head) if byte > 0x7F}
     in_runs = sum(place + 1 in high or place - 1 in high for place in high)
-    if in_runs <= 0.4 * len(high):
-        return max(_WESTERN, key=lambda codec: (_likeness(head, codec), -_WESTERN.index(codec)))
-    scores = {codec: _in_use(head, codec) for codec in (*_IDEOGRAPHS, *_ALPHABETS)}
-    best = max(scores, key=lambda codec: scores[codec])
-    return best if scores[best] > 0.3 else "cp1252"
+    if in_runs > 0.4 * len(high):
+        scores = {codec: _in_use(head, codec) for codec in (*_IDEOGRAPHS, *_ALPHABETS)}
+        best = max(scores, key=lambda codec: scores[codec])
+        if scores[best] > 0.3:
+            return best
+    likelihoods = {codec: _likelihood(head.decode(codec, "replace"), letters) for codec, letters in _LATIN.items()}
+    likelihoods["cp1252"] += _PRIOR
+    best = max(likelihoods, key=lambda codec: likelihoods[codec])
+    return "cp1252" if head.decode(best, "replace") == head.decode("cp1252", "replace") else best
 
 
 def _in_use(head: bytes, codec: str) -> float:
@@ -150,14 +173,17 @@ def _in_use(head: bytes, codec: str) -> float:
         text = codecs.getincrementaldecoder(codec)().decode(head)
     except UnicodeDecodeError:
         return -1.0
+    text = f" {text} "
+    signs = [place for place, sign in enumerate(text) if sign > "\x7f"]
+    mixed = re.compile("[A-Za-z]").search  # in a word with Latin letters
+    odd = sum(bool(_is_odd(text, place) or mixed(text, place - 1, place + 2)) for place in signs)
+    cases = {True, False}
     if codec in _ALPHABETS:
-        text = f" {text} "
-        signs = [place for place, sign in enumerate(text) if sign > "\x7f"]
-        odd = sum(text[place].isupper() and text[place - 1].islower() for place in signs)
         own = sum(unicodedata.name(text[place], "").startswith(_ALPHABETS[codec]) for place in signs)
-        return (2 * own - len(signs) - 2 * odd) / max(len(signs), 1)
-    signs_in_use = [_is_in_use(sign, *_IDEOGRAPHS[codec]) for sign in text if sign > "\x7f"]
-    return sum(1 if known else -1 for known in signs_in_use) / max(len(signs_in_use), 1)
+        cases = {text[place].islower() for place in signs}  # Hebrew reads as Cyrillic in small letters alone
+    else:
+        own = sum(_is_in_use(text[place], *_IDEOGRAPHS[codec]) for place in signs)
+    return (2 * own - len(signs) - 2 * odd) / max(len(signs), 1) - 0.01 * (len(cases) < 2)
 
 
 def _is_in_use(sign: str, codec: str, last: int) -> bool:
@@ -170,25 +196,25 @@ def _is_in_use(sign: str, codec: str, last: int) -> bool:
     return len(code) > 1 and code[0] <= last
 
 
-def _likeness(head: bytes, codec: str) -> float:
-    """How well the signs beyond ASCII sit in their words: letters beside letters of one case, known typography."""
-    text = head.decode(codec, "replace")
-    score = 0.0
-    for place, sign in enumerate(text):
-        if sign < "\x80":
-            continue
-        before, after = text[place - 1 : place], text[place + 1 : place + 2]
-        if sign == "\ufffd":
-            score -= 5
-        elif sign == "’" and before.isalpha() and after.isalpha():
-            score += 1.5
-        elif sign in _TYPOGRAPHY:
-            score += 0.25 if before.isalpha() and after.isalpha() else 1
-        elif unicodedata.category(sign)[0] == "L" and (before.isalpha() or after.isalpha()):
-            score += -1 if sign.isupper() and before.islower() else 1
-        else:
-            score -= 1
-    return score - 0.02 * len(text) * (codec == "cp1250") / 100
+def _likelihood(text: str, alphabets: Iterable[str]) -> float:
+    """How likely the signs beyond ASCII are as letters of the alphabet they fit best, and known typography; a log."""
+    places = [place for place, sign in enumerate(text) if sign > "\x7f"]
+    odd = sum(_is_odd(text, place) for place in places)
+    signs = Counter(text[place] for place in places if not _is_odd(text, place))
+
+    def fit(alphabet: str) -> float:
+        share = dict.fromkeys(_TYPOGRAPHY, _STRAY) | dict.fromkeys(alphabet, 1 / len(alphabet))
+        return sum(count * math.log(share.get(sign) or share.get(sign.lower(), _ODD)) for sign, count in signs.items())
+
+    return max(map(fit, alphabets)) + odd * math.log(_ODD)
+
+
+def _is_odd(text: str, place: int) -> bool:
+    """Whether no writer would put the sign there: a capital behind a small letter, typography inside a word."""
+    sign, before, after = text[place], text[place - 1 : place], text[place + 1 : place + 2]
+    if sign in _TYPOGRAPHY:
+        return sign != "’" and before.isalpha() and after.isalpha()
+    return sign.isupper() and before.islower()
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:

@@ -39,6 +39,15 @@ def _names(read: Catalogue) -> list[tuple[str, str]]:
         ("cp1252", "Don’t stop “now”", "Beyoncé"),
         ("mac_roman", "Café crème", "Édith Piaf"),
         ("mac_roman", "Niño", "Zoë Straße"),
+        ("cp1252", "Süßer Müßiggang", "Käßmann"),
+        ("cp1252", "Größe", "Die Ärzte"),
+        ("cp850", "Süßer Müßiggang", "Die Ärzte"),
+        ("cp1250", "Příliš žluťoučký kůň", "Jiří Korn"),
+        ("cp1250", "Małgośka", "Łódź Kaliska"),
+        ("cp1254", "Şımarık", "Barış Manço, Ağır Roman"),
+        ("cp1257", "Žvaigždė", "Andrius Mamontovas, Gyvūnėlių"),
+        ("iso8859_2", "Małgośka, ąęść", "Łódź Kaliska"),
+        ("cp1255", "ירושלים של זהב", "שולי נתן"),
         ("utf-16", "Café", "Zoë"),
         ("utf-16-le", "Café", "Zoë"),
         ("utf-16-be", "Café", "Zoë"),
@@ -55,7 +64,7 @@ def _names(read: Catalogue) -> list[tuple[str, str]]:
     ],
 )
 def test_the_encoding_is_told_by_the_bytes_and_said(tmp_path: Path, encoding: str, title: str, artist: str) -> None:
-    read = _read(tmp_path, f"track_id,title,artist\r\na,{title},{artist}\r\n".encode(encoding))
+    read = _read(tmp_path, f"track_id;title;artist\r\na;{title};{artist}\r\n".encode(encoding))
     assert _names(read) == [(title, artist)]
     assert bool(read.notes) == (encoding != "utf-8-sig")
 
