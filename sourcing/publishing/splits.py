@@ -25,16 +25,24 @@ from typing import NamedTuple
 import polars as pl
 
 from sourcing.errors import UsageError
+from sourcing.matching.names import read_artist
 
 __all__ = ["SPLIT_RULE", "Cluster", "Credits", "Leak", "Splits", "artist_credits", "cluster_tracks", "split_tracks"]
 
 SPLIT_RULE = "main-artist-hash-order-by-track-share"
 
-_GUEST_WORDS = r"(?:featuring|feat|ft|with|starring)\b\.?|w/"
+_GUEST_WORDS = r"(?:featuring|feat|ft|with|starring|mit|con|avec|com|prod(?:uced)?(?:\.?\s+by)?)\b\.?|part\.|[wf]/|フィーチャリング"
 _BRACKETED_GUESTS = re.compile(rf"[(\[]\s*(?:{_GUEST_WORDS})\s*([^)\]]+)[)\]]", re.IGNORECASE)
 _GUESTS = re.compile(rf"\s+(?:{_GUEST_WORDS})\s*(?=\S)", re.IGNORECASE)
-_TITLE_GUESTS = re.compile(r"[(\[]\s*(?:featuring|feat|ft)\b\.?\s+([^)\]]+)[)\]]", re.IGNORECASE)
-_JOINTS = re.compile(r"\s+(?:and|vs|versus|x|×)\.?\s+|\s*[,;&/+·•]\s*", re.IGNORECASE)
+_TITLE_GUESTS = re.compile(
+    r"[(\[](?:[^()\[\]]*\s)?(?:featuring|feat|ft)\b\.?\s+(?P<bracketed>[^)\]]+)[)\]]"
+    r"|\s(?:feat\b\.?|ft\.)\s+(?P<bare>.+?)(?=\s+[-–(\[]|$)",
+    re.IGNORECASE,
+)
+_JOINTS = re.compile(
+    r"\s+(?:and|vs|versus|x|×|und|et|y|e|och|og|и|presents|pres|meets)\.?\s+|\s*[,;&/+·•、]\s*", re.IGNORECASE
+)
+_NAMESAKE = re.compile(r"\s\(\d{1,3}\)")  # Discogs counts artists of one name: "Massive Attack (2)"
 _ARTICLE = re.compile(r"^the\s+(?=\S)")
 _JOINTS_TOLD = 5  # of the largest cluster
 
@@ -73,11 +81,15 @@ def artist_credits(artist: str, title: str = "") -> Credits:
     """Part a credit into main artists and guests; guests named in the title's brackets belong to it.
 
     Splits too eagerly rather than too little ("Earth, Wind & Fire" is three names): that only makes clusters bigger.
+    "Various Artists" is nobody.
     """
+    artist = _NAMESAKE.sub("", unicodedata.normalize("NFKC", artist))
     bracketed = _BRACKETED_GUESTS.findall(artist)
     main, *guests = _GUESTS.split(_BRACKETED_GUESTS.sub(" ", artist))
     names = _part([main]) or {artist.strip().casefold()}
-    return Credits(sorted(names), sorted(_part([*guests, *bracketed, *_TITLE_GUESTS.findall(title)]) - names))
+    in_title = [found[1] or found[2] for found in _TITLE_GUESTS.finditer(unicodedata.normalize("NFKC", title))]
+    of_someone = sorted(name for name in names if not read_artist(name).nobody)
+    return Credits(of_someone, sorted(_part([*guests, *bracketed, *in_title]) - names))
 
 
 def _part(texts: Iterable[str]) -> set[str]:
@@ -145,7 +157,7 @@ def _bonds(tracks: pl.DataFrame) -> dict[str, _Bonds]:
         if row["group_id"]:
             keys = [f"group:{row['group_id']}", *keys]
         keys += [f"recording:{row[name]}" for name in ("isrc", "mbid", "audio") if row[name]]
-        bonds[row["track_id"]] = _Bonds(keys, track_credits)
+        bonds[row["track_id"]] = _Bonds(keys or [f"track:{row['track_id']}"], track_credits)
     return bonds
 
 
@@ -155,7 +167,7 @@ def _cluster(bonds: Mapping[str, _Bonds]) -> dict[str, str]:
         for key in bond.keys:
             union.join(bond.keys[0], key)
     names: dict[str, str] = {}
-    for key in union.parent:  # the least key names the cluster; "artist:" and "group:" come before "recording:"
+    for key in union.parent:  # the least key names the cluster; "artist:" and "group:" come before the others
         root = union.find(key)
         names[root] = min(key, names.get(root, key))
     return {track_id: names[union.find(bond.keys[0])] for track_id, bond in bonds.items()}

@@ -44,6 +44,23 @@ def _tracks(rows: list[dict[str, Any]]) -> pl.DataFrame:
         ("&", "", ["&"], []),
         ("The The", "", ["the"], []),
         ("ケンイシイ", "", ["ケンイシイ"], []),
+        ("Ada Loom con Bo Reed", "", ["ada loom"], ["bo reed"]),
+        ("Ada Loom mit Bo Reed und Cy Twill", "", ["ada loom"], ["bo reed", "cy twill"]),
+        ("Ada Loom avec Bo Reed", "", ["ada loom"], ["bo reed"]),
+        ("Ada Loom part. Bo Reed", "", ["ada loom"], ["bo reed"]),
+        ("Ada Loom フィーチャリング ケンイシイ", "", ["ada loom"], ["ケンイシイ"]),
+        ("Ada Loom（feat. Bo Reed）", "", ["ada loom"], ["bo reed"]),
+        ("Ada Loom f/ Bo Reed", "", ["ada loom"], ["bo reed"]),
+        ("Ada Loom (prod. by Bo Reed)", "", ["ada loom"], ["bo reed"]),
+        ("Ada Loom y Bo Reed", "", ["ada loom", "bo reed"], []),
+        ("周杰伦、费玉清", "", ["周杰伦", "费玉清"], []),
+        ("Ada Loom meets Bo Reed", "", ["ada loom", "bo reed"], []),
+        ("Ada Loom (2)", "", ["ada loom"], []),
+        ("Ada Loom", "Thread feat. Bo Reed - Radio Edit", ["ada loom"], ["bo reed"]),
+        ("Ada Loom", "Thread (Remix ft. Bo Reed)", ["ada loom"], ["bo reed"]),
+        ("Ada Loom", "A 100 ft drop", ["ada loom"], []),
+        ("Various Artists", "", [], []),
+        ("V.A. feat. Bo Reed", "", [], ["bo reed"]),
     ],
 )
 def test_credits_are_parted_and_folded(artist: str, title: str, main: list[str], guests: list[str]) -> None:
@@ -55,6 +72,12 @@ def test_a_guest_joins_no_cluster_and_main_artists_of_one_credit_do() -> None:
     clusters = cluster_tracks(_tracks([*rows, track("f", "Di")]))
     assert clusters["a"] == clusters["c"] != clusters["b"]
     assert clusters["d"] == clusters["e"] == clusters["f"]
+
+
+def test_tracks_of_various_artists_have_nobody_in_common() -> None:
+    rows = [track(f"t{index}", "Various Artists") for index in range(10)]
+    assert len(set(cluster_tracks(_tracks(rows)).values())) == 10
+    assert split_tracks(_tracks(rows), salt="s", **FRACTIONS).rows["split"].n_unique() == 3
 
 
 def test_guests_do_not_chain_a_catalogue_into_one_cluster() -> None:
