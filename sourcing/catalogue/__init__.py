@@ -41,6 +41,7 @@ __all__ = [
     "read_catalogue",
 ]
 
+_PART_ROWS = 20_000
 _FIRST = 5  # tracks shown as they will be
 _LEGAL_IDS = 0.9  # share of a column's cells that must be legal ids for a guess to take it
 _SEPARATORS = (";", "|", " / ", "\n")  # of lists, where any cell of the column has them
@@ -104,15 +105,24 @@ def read_catalogue(
     notes = [*column_map.notes]
     forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading.separator, notes)
     reader = RowReader(root, forms)
+    first: list[dict[str, Any]] = []
+    parts: list[pl.DataFrame] = []
+
+    def pack() -> None:  # rows as dicts take five times the memory of a table
+        first.extend(reader.tracks[: _FIRST - len(first)])
+        parts.append(pl.DataFrame(reader.tracks, schema=Track.create_empty().schema, orient="row"))
+        reader.tracks.clear()
+
     for where, row in _renamed(chain(head, opened.rows), column_map, opened.header):
         reader.take(where, row)
         advance()
+        if len(reader.tracks) == _PART_ROWS:
+            pack()
+    pack()
     if mended := {name: count for name, count in reader.mended.items() if count}:
         told = ", ".join(f"{name} {count}" for name, count in mended.items())
         notes.append(f"double encoding, HTML entities or line ends were put right in {told}")
-    tracks = pl.DataFrame(reader.tracks, schema=Track.create_empty().schema, orient="row")
-    table, rejected = Track.validate(tracks.sort("track_id")), rejected_frame(reader.rejected)
-    first = reader.tracks[:_FIRST]
+    table, rejected = Track.validate(pl.concat(parts).sort("track_id")), rejected_frame(reader.rejected)
     return Catalogue(table, rejected, root, reader.rows, column_map, first, [*opened.notes, *notes])
 
 

@@ -21,6 +21,7 @@ MAXIMUM_S = 86_400.0  # longer is no track
 _MS_MEDIAN, _NAMED_S_MEDIAN = 2_000.0, 20_000.0
 _DAY_MEDIAN = 0.1  # as seconds less than any sound, as a part of a day 2.4 hours
 _MINUTES_MEDIAN = 10.0  # a column of numbers below it may well be minutes; that is told, not guessed
+_MINIMUM_MS = 1_000.0
 _CLOCK_ROWS = 3
 
 _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,15})?(?:[eE][+-]?\d{1,2})?")
@@ -52,6 +53,9 @@ def read_duration(value: Any, unit: str = "s") -> float | None:
         return None
     plain = _plain(text)
     if (number := _bare(plain)) is not None:
+        if unit == "ms" and 0 < number < _MINIMUM_MS:
+            found = f'duration_s "{text}" stands among milliseconds and may be seconds; write it like the others'
+            raise Refused("duration_illegal", found)
         return _checked(round(number * SECONDS_OF[unit], 1 if unit == "day" else 6), text)
     seconds = _clock(plain)
     return _checked(seconds if unit != "clock" else seconds / 60, text)
@@ -87,6 +91,9 @@ def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | N
             return "ms", f"{header or 'duration_s'} is read as milliseconds: its median is {middle:,.0f}"
         if middle < _DAY_MEDIAN:
             return "day", f"{header or 'duration_s'} is read as parts of a day, as spreadsheets keep times"
+        if middle < _MINUTES_MEDIAN and not named_seconds:
+            cure = f"for minutes call the column '{header} (min)', minutes and seconds are written 3:45"
+            return "s", f"{header} is read as seconds, although its median is {middle:g}: {cure}"
     if (
         len(clocks) >= _CLOCK_ROWS
         and all(float(seconds) == 0 for _, seconds in clocks)

@@ -101,6 +101,7 @@ def map_columns(
         if ours not in OURS:
             raise UsageError(f"column {ours!r}", "not one of ours", f"map one of: {', '.join(OURS)}")
     columns = {}
+    notes: list[str] = []
     for ours, theirs in wanted.columns.items():
         exact = [name for name in header if name.strip() == theirs.strip()]
         columns[ours] = _only(thing, ours, exact or _alike(header, theirs))
@@ -111,10 +112,12 @@ def map_columns(
             columns[ours] = _only(thing, ours, alike)
         elif (theirs := wanted.remembered.get(ours, "")) in header and theirs not in columns.values():
             columns[ours] = theirs
+            if rivals := [name for name in header if name != theirs and field_of(name) == ours]:
+                notes.append(_chosen(ours, theirs, rivals, " as in the catalogue before"))
     guessed: dict[str, str] = {}
-    notes: list[str] = []
+    told_of_guesses: list[str] = []
     if wanted.guess != "none":
-        guessed, notes = _guessed(thing, header, columns, unusable or {})
+        guessed, told_of_guesses = _guessed(thing, header, columns, unusable or {})
     missing = [name for name in NEEDED if name not in {**columns, **guessed}]
     ids_made = missing == ["track_id"] and (wanted.make_ids or wanted.guess != "none")
     by_guess = {*guessed, *(missing if ids_made and not wanted.make_ids else [])}
@@ -126,14 +129,14 @@ def map_columns(
         raise CatalogueError(thing, f"no column {' or '.join(missing)}; found {found_names}", cure)
     if wanted.guess == "needed" and guessed and not by_guess & set(NEEDED):
         told = ", ".join(f"{ours}={theirs!r}" for ours, theirs in guessed.items())
-        notes = [f"columns that may be ours are left in extra: {told} (--yes or --map takes them)"]
+        told_of_guesses = [f"columns that may be ours are left in extra: {told} (--yes or --map takes them)"]
         guessed, by_guess = {}, set()
     columns |= guessed
     for name, count in Counter(name for name in header if name not in columns.values()).items():
         if count > 1:
             raise _twice(thing, repr(name), count)
     ordered = {ours: columns[ours] for ours in OURS if ours in columns}
-    return ColumnMap(ordered, frozenset(by_guess), ids_made, tuple(notes))
+    return ColumnMap(ordered, frozenset(by_guess), ids_made, (*notes, *told_of_guesses))
 
 
 def _guessed(
@@ -150,9 +153,13 @@ def _guessed(
         first, *others = sorted(rivals[ours])
         guessed[ours] = _only(thing, ours, [first[1], *(name for place, name in others if place == first[0])])
         if others:
-            rest = ", ".join(repr(name) for _, name in others)
-            notes.append(f"{ours} is read from {first[1]!r}; {rest} goes into extra (--map {ours}=NAME takes another)")
+            notes.append(_chosen(ours, first[1], [name for _, name in others]))
     return guessed, notes
+
+
+def _chosen(ours: str, theirs: str, others: Sequence[str], why: str = "") -> str:
+    rest = ", ".join(map(repr, others))
+    return f"{ours} is read from {theirs!r}{why}; {rest} goes into extra (--map {ours}=NAME takes another)"
 
 
 def _alike(header: Sequence[str], name: str, taken: Iterable[str] = ()) -> list[str]:

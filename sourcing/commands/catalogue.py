@@ -76,7 +76,7 @@ def import_catalogue(
             _remember(invocation, catalogue, told)
     _refuse_nothing(path, catalogue)
     result = {**_counts(catalogue), **({"dry_run": True} if dry_run else {})}
-    invocation.emit(result, [*(_preview(catalogue) if dry_run else []), *_import_lines(result)])
+    invocation.emit(result, [*(_preview(catalogue) if dry_run else catalogue.map.lines()), *_import_lines(result)])
     if failed := result["reasons"].get(FAILED):
         invocation.note(
             f"{failed} rows met a bug of crossmusim and were left out (reason {FAILED}); the others are taken"

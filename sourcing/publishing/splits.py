@@ -31,7 +31,8 @@ __all__ = ["SPLIT_RULE", "Cluster", "Credits", "Leak", "Splits", "artist_credits
 
 SPLIT_RULE = "main-artist-hash-order-by-track-share"
 
-_GUEST_WORDS = r"(?:featuring|feat|ft|with|starring|mit|con|avec|com|prod(?:uced)?(?:\.?\s+by)?)\b\.?|part\.|[wf]/|フィーチャリング"
+_GUEST_WORDS = r"(?:featuring|feat|ft|with|starring|mit|con|avec|com|prod(?:uced)?(?:\.?\s+by)?)\b\.?|part\.|[wf]/"
+_GUEST_WORDS += "|フィーチャリング"
 _BRACKETED_GUESTS = re.compile(rf"[(\[]\s*(?:{_GUEST_WORDS})\s*([^)\]]+)[)\]]", re.IGNORECASE)
 _GUESTS = re.compile(rf"\s+(?:{_GUEST_WORDS})\s*(?=\S)", re.IGNORECASE)
 _TITLE_GUESTS = re.compile(

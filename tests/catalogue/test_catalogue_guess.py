@@ -53,6 +53,12 @@ def _run(work: Path, *arguments: str, capsys: pytest.CaptureFixture[str]) -> tup
         ("KÜNSTLER , songtitel,Veröffentlicht", "artist title year"),
         ("Song Title,Performed By,Duration (mm:ss),Year Released", "title artist duration_s year"),
         ("Track URI,Track Name,Artist Name(s),Track Duration (ms)", "track_id title artist duration_s"),
+        ("Parça,Sanatçı,Süre", "title artist duration_s"),
+        ("Τίτλος,Καλλιτέχνης,Διάρκεια", "title artist duration_s"),
+        ("제목,아티스트,앨범,길이", "title artist album duration_s"),
+        ("Název,Umělec,Délka", "title artist duration_s"),
+        ("item name,artist,upc,isrc", "title artist - isrc"),
+        ("Titel,Interpret,Erschienen", "title artist year"),
         ("Composer,Plays,BPM,Label,Comments", "- - - - -"),
     ],
 )
@@ -64,6 +70,14 @@ def test_of_two_likely_columns_the_likelier_is_taken_and_the_other_told() -> Non
     found = map_columns("f", ["Track", "Track Title", "Artist Name", "Album Artist"], ALL)
     assert (found.columns["title"], found.columns["artist"], found.ids_made) == ("Track Title", "Artist Name", True)
     assert any("'Album Artist' goes into extra" in note for note in found.notes)
+
+
+def test_a_remembered_column_beside_a_likelier_one_is_told() -> None:
+    wanted = Wanted(remembered={"title": "Name"}, make_ids=True)
+    found = map_columns("f", ["Name", "Track Title", "Artist"], wanted)
+    assert found.columns["title"] == "Name"
+    assert any("'Track Title' goes into extra" in note and "before" in note for note in found.notes)
+    assert not map_columns("f", ["Name", "Artist"], wanted).notes
 
 
 def test_ids_are_taken_only_where_they_are_unique_and_legal(tmp_path: Path) -> None:
@@ -115,6 +129,13 @@ def test_a_yes_takes_the_guess_and_keeps_it(export: Path, tmp_path: Path, capsys
     assert (code, again["taken"]) == (0, 2)
     (tmp_path / "plain.csv").write_text("track_id,title,artist\na,Song,Ada\n", encoding="utf-8")
     assert _run(work, "import", str(tmp_path / "plain.csv"), capsys=capsys)[1]["taken"] == 1
+
+
+def test_what_was_guessed_is_printed_without_a_terminal_too(
+    export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = ["--workspace", str(tmp_path / "w"), "catalogue", "import", str(export), "--yes"]
+    assert "title: 'Track Title' (a guess)" in run_command(capsys, work)[1]
 
 
 def test_a_dry_run_writes_nothing(export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

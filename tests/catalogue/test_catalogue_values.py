@@ -105,6 +105,20 @@ def test_the_unit_of_a_column_is_told_by_its_header_and_median(cells: list[Any],
     assert duration_unit(cells, header)[0] == unit
 
 
+def test_a_number_among_milliseconds_that_may_be_seconds_is_emptied(tmp_path: Path) -> None:
+    rows = "".join(f"{each},Song,Ada,{each}\n" for each in (215000, 180000, 240, 999, 200000))
+    read = _csv(tmp_path, f"track_id,title,artist,duration_s\n{rows}")
+    assert read.tracks.sort("duration_s")["duration_s"].to_list() == [None, None, 180, 200, 215]
+    assert read.rejected["reason"].to_list() == ["duration_illegal"] * 2
+
+
+def test_lengths_that_may_be_minutes_are_told() -> None:
+    unit, told = duration_unit(["3,20", "4,05", "3,05"], "Länge")
+    assert (unit, "Länge (min)" in (told or "")) == ("s", True)
+    assert duration_unit(["3,20", "4,05"], "Länge (min)")[0] == "min"
+    assert duration_unit([2, 3], "duration_s") == ("s", None)
+
+
 def test_milliseconds_are_told(tmp_path: Path) -> None:
     read = _csv(tmp_path, "track_id,title,artist,duration_s\na,Song,Ada,225000\nb,Song,Ada,180000\n")
     assert read.tracks["duration_s"].to_list() == [225, 180]
