@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from collections import Counter
@@ -18,6 +19,7 @@ __all__ = ["COLUMNS", "audio_files", "open_folder"]
 COLUMNS = ["track_id", "title", "artist", "album", "year", "isrc", "mbid", "duration_s", "language", "tags", "audio"]
 
 _RECORDING_IDS = ("musicbrainz_trackid", "musicbrainz track id", "musicbrainz recording id", "musicbrainz/track id")
+_MAXIMUM_READS = 3_000_000  # of one file: the frames of twenty hours of MP3
 _UFID = "http://musicbrainz.org\0"  # whose identifier Picard writes for a recording
 
 
@@ -73,20 +75,33 @@ def _rows(folder: Path, names: list[str]) -> Iterator[Row]:
         yield name, Doubtful(row, "audio_cut", cut) if missing_bytes else row
 
 
+class _Bounded(io.BufferedReader):
+    """A file that is read so often and no more: among parts of no size the library goes on for hours."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.reads_left = _MAXIMUM_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise ValueError(f"it has more than {_MAXIMUM_READS:,} parts")
+        return super().read(size)
+
+
 def _tags(path: Path) -> dict[str, Any] | str:
     """What the file says of itself, or why it is none."""
     from tinytag import TinyTag
 
     if not path.stat().st_size:
         return "it is empty"
-    found = TinyTag.get(path)
+    header = read_wav_header(path) if path.suffix.lower() in (".wav", ".wave", ".rf64") else None
+    if header and header.fault:
+        return f"its sound cannot be used: {header.fault}"
+    with _Bounded(path) as stream:
+        found = TinyTag.get(path, file_obj=stream)
     other = {name.casefold(): values for name, values in found.other.items()}
-    duration_s, missing_bytes = found.duration, 0
-    if path.suffix.lower() in (".wav", ".wave", ".rf64") and (header := read_wav_header(path)):
-        if header.fault:
-            return f"its sound cannot be used: {header.fault}"
-        duration_s = duration_s if header.duration_s is None else header.duration_s
-        missing_bytes = header.missing_bytes
+    duration_s = header.duration_s if header and header.duration_s is not None else found.duration
     artists = [each for each in [found.artist, *other.get("artist", [])] if each]
     genres = [each for each in [found.genre, *other.get("genre", [])] if each]
     owned = (each.removeprefix(_UFID) for each in other.get("ufid", []) if each.startswith(_UFID))
@@ -100,7 +115,7 @@ def _tags(path: Path) -> dict[str, Any] | str:
         "duration_s": f"{duration_s:.6f} s" if duration_s else None,
         "language": next(iter(other.get("language") or []), None),
         "tags": genres,
-        "missing_bytes": missing_bytes,
+        "missing_bytes": header.missing_bytes if header else 0,
     }
 
 

@@ -227,7 +227,7 @@ def _read_parquet(path: Path) -> Opened:
     try:
         frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise CatalogueError(str(path), f"not Parquet ({str(error)[:200]})", "write it anew") from None
+        raise CatalogueError(str(path), f"not Parquet that can be read ({str(error)[:200]})", "write it anew") from None
     moments = [name for name, dtype in frame.schema.items() if dtype in (pl.Date, pl.Datetime)]
     frame = frame.with_columns(pl.col(moments).cast(pl.String))  # beyond the years Python counts, too
     return Opened(_frame_rows(path.name, frame), frame.columns)

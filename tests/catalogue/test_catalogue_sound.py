@@ -152,6 +152,18 @@ def test_a_wav_whose_header_cannot_be_is_rejected(tmp_path: Path, header: dict[s
     assert read.rejected.select("key", "reason").rows() == [("Ada/odd.wav", "row_unreadable")]
 
 
+def test_a_file_of_parts_without_end_is_told_and_the_others_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sourcing.catalogue.folder._MAXIMUM_READS", 10_000)
+    _wav(tmp_path / "Ada/good.wav")
+    with _wav(tmp_path / "Ada/padded.wav").open("ab") as stream:
+        stream.truncate(200_000)  # zeros behind the sound, as a recorder leaves them: chunks of no size
+    read = read_catalogue(tmp_path)
+    assert read.tracks["track_id"].to_list() == ["Ada:good"]
+    assert "more than 10,000 parts" in read.rejected["finding"][0]
+
+
 def test_every_beginning_of_a_wav_is_read_or_rejected(tmp_path: Path) -> None:
     whole = _wav(tmp_path / "a.wav").read_bytes()
     for length in range(60):

@@ -184,6 +184,12 @@ def test_noise_is_refused_in_one_sentence_whatever_its_name(tmp_path: Path, name
         load_audio(tmp_path / name)
 
 
+def test_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"odd\xff.wav")
+    path.write_bytes(write_tone(tmp_path / "a.wav").read_bytes())
+    assert len(load_audio(path))
+
+
 def test_a_folder_is_no_sound_file(tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
     with pytest.raises(AudioRefused, match="a folder, not a sound file"):

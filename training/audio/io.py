@@ -167,7 +167,7 @@ def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
     if why := undecodable(path.name):
         raise AudioRefused("audio_undecodable", str(path), why, cure)
     try:
-        with soundfile.SoundFile(path) as sound:
+        with soundfile.SoundFile(os.fsencode(path)) as sound:  # also a name that is no UTF-8
             rate_hz = sound.samplerate
             if fault := header_fault(rate_hz, sound.channels):
                 raise AudioRefused("audio_unreadable", str(path), fault, "export it again, or remove it")
