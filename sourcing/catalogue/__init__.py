@@ -62,12 +62,16 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read where it does not say so itself: its columns, what parts `tags`, its sheet, its encoding."""
+    """How a file is read where it does not say so itself: its columns, what parts `tags`, its sheet, its encoding.
+
+    `remembered` are these three of a file before; each counts where it fits this file.
+    """
 
     wanted: Wanted = field(default_factory=Wanted)
     separator: str | None = None
     sheet: str | None = None
     encoding: str | None = None
+    remembered: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_catalogue(
@@ -93,17 +97,19 @@ def read_catalogue(
     if is_folder:
         opened = open_folder(path)
     else:
-        opened = open_file(path, sheet=reading.sheet, encoding=reading.encoding, named=named)
+        opened = open_file(
+            path, sheet=reading.sheet, encoding=reading.encoding, named=named, remembered=reading.remembered
+        )
     head = list(islice(opened.rows, HEAD_ROWS))
     if not head:
         cure = f"give a file with rows, or a folder with {' '.join(DECODABLE_SUFFIXES)} files"
-        raise CatalogueError(str(path), "it holds no tracks", cure)
+        raise CatalogueError(str(path), "; ".join(["it holds no tracks", *opened.notes]), cure)
     rows = [row for _, row in head if isinstance(row, dict)]
     column_map = ColumnMap({})  # for a file of which no row can be read
     if opened.header:
         column_map = map_columns(str(path), opened.header, wanted, _unusable(opened.header, rows, root))
     notes = [*column_map.notes]
-    forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading.separator, notes)
+    forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading, notes)
     reader = RowReader(root, forms)
     first: list[dict[str, Any]] = []
     parts: list[pl.DataFrame] = []
@@ -183,7 +189,7 @@ def _unusable(header: Sequence[str], rows: Sequence[dict[str, Any]], root: Path)
     return {"track_id": no_ids, "audio": no_audio}
 
 
-def _forms(rows: Sequence[dict[str, Any]], column_map: ColumnMap, separator: str | None, notes: list[str]) -> Forms:
+def _forms(rows: Sequence[dict[str, Any]], column_map: ColumnMap, reading: Reading, notes: list[str]) -> Forms:
     """How cells are written; says in `notes` what was guessed."""
 
     def column(ours: str) -> tuple[list[Any], str]:
@@ -193,9 +199,10 @@ def _forms(rows: Sequence[dict[str, Any]], column_map: ColumnMap, separator: str
     unit, told_unit = duration_unit(*column("duration_s"))
     form, told_form = year_form(*column("year"))
     values, name = column("tags")
-    if separator is None:
+    if (separator := reading.separator) is None:
+        likely = (*filter(None, [reading.remembered.get("separator")]), *_SEPARATORS)
         texts = [text for text in (_quietly_text(value) for value in values if isinstance(value, str)) if text]
-        separator = next((sign for sign in _SEPARATORS if any(sign in text for text in texts)), None)
+        separator = next((sign for sign in likely if any(sign in text for text in texts)), None)
         listed = [text for text in texts if "," in text and text[0] not in "[({"]
         parts = [part.strip() for text in listed for part in text.split(",")]
         if separator is None and listed and all(0 < len(part) <= 30 and part[0] != "&" for part in parts):

@@ -22,7 +22,7 @@ _MS_MEDIAN, _NAMED_S_MEDIAN = 2_000.0, 20_000.0
 _DAY_MEDIAN = 0.1  # as seconds less than any sound, as a part of a day 2.4 hours
 _MINUTES_MEDIAN = 10.0  # a column of numbers below it may well be minutes; that is told, not guessed
 _MINIMUM_MS = 1_000.0
-_CLOCK_ROWS = 3
+_SURE_ROWS = 3
 
 _NUMBER = re.compile(r"\d{1,15}(?:[.,]\d{1,15})?(?:[eE][+-]?\d{1,2})?")
 _GROUPED = re.compile(r"\d{1,3}(?:[ \u00a0'’]\d{3})+")
@@ -91,11 +91,11 @@ def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | N
             return "ms", f"{header or 'duration_s'} is read as milliseconds: its median is {middle:,.0f}"
         if middle < _DAY_MEDIAN:
             return "day", f"{header or 'duration_s'} is read as parts of a day, as spreadsheets keep times"
-        if middle < _MINUTES_MEDIAN and not named_seconds:
+        if middle < _MINUTES_MEDIAN and len(positive) >= _SURE_ROWS and not named_seconds:
             cure = f"for minutes call the column '{header} (min)', minutes and seconds are written 3:45"
             return "s", f"{header} is read as seconds, although its median is {middle:g}: {cure}"
     if (
-        len(clocks) >= _CLOCK_ROWS
+        len(clocks) >= _SURE_ROWS
         and all(float(seconds) == 0 for _, seconds in clocks)
         and median(hours for hours, _ in clocks) > 0
     ):

@@ -75,12 +75,17 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 @contextmanager
-def open_text(path: Path, encoding: str | None = None) -> Iterator[tuple[TextIO, list[str]]]:
-    """The file as text with line ends made one, and what to tell of its encoding; CatalogueError when it is no text."""
+def open_text(
+    path: Path, encoding: str | None = None, remembered: str | None = None
+) -> Iterator[tuple[TextIO, list[str]]]:
+    """The file as text with line ends made one, and what to tell of its encoding; CatalogueError when it is no text.
+
+    `encoding` is that of this file, `remembered` that of one before: it counts where the bytes do not say otherwise.
+    """
     notes: list[str] = []
     try:
         if encoding is None:
-            encoding, note = detect_encoding(path)
+            encoding, note = detect_encoding(path, remembered and _known(remembered))
             notes += [note] if note else []
         else:
             _known(encoding)
@@ -90,8 +95,8 @@ def open_text(path: Path, encoding: str | None = None) -> Iterator[tuple[TextIO,
         raise CatalogueError(str(path), f"it cannot be read ({error})", "check the file") from None
 
 
-def detect_encoding(path: Path) -> tuple[str, str | None]:
-    """A codec's name, and a sentence when it is not plain UTF-8."""
+def detect_encoding(path: Path, remembered: str | None = None) -> tuple[str, str | None]:
+    """A codec's name, and a sentence when it is not plain UTF-8; `remembered` is taken before a guess by letters."""
     with open_bytes(path) as stream:
         head = stream.read(_HEAD_BYTES)
         for bom, name in _BOMS:
@@ -110,16 +115,17 @@ def detect_encoding(path: Path) -> tuple[str, str | None]:
         return "utf-8", None
     if multibyte > 4 * wrong:
         return "utf-8", f"it is UTF-8 but for {wrong} bytes, which are read as Windows-1252"
-    codec = _guess(head)
-    name = _NAMES.get(codec, codec)
+    codec = remembered or _guess(head)
+    name = _NAMES.get(codec, codec) + (", as the catalogue before" if remembered else "")
     return codec, f"it is not UTF-8; it is read as {name} (say otherwise with --encoding NAME)"
 
 
-def _known(encoding: str) -> None:
+def _known(encoding: str) -> str:
     try:
         "".encode(encoding)
     except (LookupError, UnicodeError):
         raise UsageError("--encoding", f"no encoding is called {encoding!r}", "give e.g. utf-8 or cp1252") from None
+    return encoding
 
 
 def _without_bom(head: bytes) -> str | None:

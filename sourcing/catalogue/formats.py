@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import polars as pl
 
@@ -32,6 +34,7 @@ _SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 Knows = Callable[[Sequence["str | None"]], int]
+OpensText = Callable[[], AbstractContextManager[tuple[TextIO, list[str]]]]
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,19 @@ class Opened:
 
 
 def open_file(
-    path: Path, *, sheet: str | None = None, encoding: str | None = None, named: Iterable[str] = ()
+    path: Path,
+    *,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    named: Iterable[str] = (),
+    remembered: Mapping[str, str] | None = None,
 ) -> Opened:
     """The rows of a file; CatalogueError when there is nothing we can read there.
 
-    The header is the first line with two column names that are known or `named`.
+    The header is the first line with two column names that are known or `named`. `remembered` are the sheet and the
+    encoding of a file before, which count where they fit this one.
     """
+    remembered = remembered or {}
     own = {name.strip().casefold() for name in named}
 
     def knows(cells: Sequence[str | None]) -> int:
@@ -82,14 +92,15 @@ def open_file(
     suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
     if sheet is not None and suffix not in _SHEET_SUFFIXES:
         raise UsageError("--sheet", f"{path.name} has no sheets", "leave it out")
+    text = partial(open_text, path, encoding, remembered.get("encoding"))
     if suffix in _TEXT_SUFFIXES:
-        return _primed(_read_delimited(path, encoding, knows))
+        return _primed(_read_delimited(path, text, knows))
     if suffix in _JSON_SUFFIXES:
-        return _with_columns(_read_json(path, encoding))
+        return _with_columns(_read_json(path, text))
     if suffix == ".parquet":
         return _read_parquet(path)
     if suffix in _SHEET_SUFFIXES:
-        return _read_sheet(path, sheet, knows)
+        return _read_sheet(path, sheet, knows, remembered.get("sheet"))
     cure = "give a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, or a folder of audio files"
     raise CatalogueError(str(path), f"its ending {path.suffix!r} says no format we read", cure)
 
@@ -114,8 +125,8 @@ def _with_columns(steps: Iterator[Any]) -> Opened:
     return Opened(chain(head, opened.rows), list(columns.values()), opened.notes)
 
 
-def _read_delimited(path: Path, encoding: str | None, knows: Knows) -> Iterator[Any]:
-    with open_text(path, encoding) as (stream, notes):
+def _read_delimited(path: Path, text: OpensText, knows: Knows) -> Iterator[Any]:
+    with text() as (stream, notes):
         lines = lines_of(stream)
         head = list(islice(lines, _HEAD_LINES))
         layout = find_layout([line.text for line in head], knows)
@@ -154,16 +165,16 @@ def _named(cells: Sequence[str | None]) -> list[str]:
     return [name or f"column {place}" for place, name in enumerate(names, start=1)]
 
 
-def _read_json(path: Path, encoding: str | None) -> Iterator[Any]:
+def _read_json(path: Path, text: OpensText) -> Iterator[Any]:
     """A line a row, or one array of objects, bare or as the only list of an object."""
-    with open_text(path, encoding) as (stream, notes):
+    with text() as (stream, notes):
         yield [], notes
         lines = lines_of(stream)
         filled = (line for line in lines if line.text.strip())
         head = list(islice(filled, 2))
         row = _json_row(head[0].text) if head else None
         if head and (not isinstance(row, dict) or (len(head) == 1 and not _known_names(list(row)))):
-            with open_text(path, encoding) as (whole, _):
+            with text() as (whole, _):
                 listed = _listed(whole.read(_JSON_BYTES))
             if listed is not None:
                 for number, item in enumerate(listed, start=1):
@@ -255,7 +266,7 @@ def _value(column: pl.Series, place: int) -> Any:
         return OutOfRange()
 
 
-def _read_sheet(path: Path, sheet: str | None, knows: Knows) -> Opened:
+def _read_sheet(path: Path, sheet: str | None, knows: Knows, remembered: str | None = None) -> Opened:
     """A sheet of a workbook, its cells as the text a person would see but for dates and times, which are ISO."""
     try:
         import fastexcel
@@ -269,7 +280,7 @@ def _read_sheet(path: Path, sheet: str | None, knows: Knows) -> Opened:
             if size > _SHEET_BYTES:
                 raise CatalogueError(str(path), f"unpacked it has {size:,} bytes", "save the sheet as CSV")
         sheets = fastexcel.read_excel(path).sheet_names
-        chosen = sheet or sheets[0]
+        chosen = sheet or (remembered if remembered in sheets else sheets[0])
         if chosen not in sheets:
             raise UsageError("--sheet", f"{path.name} has no sheet {chosen!r}", f"give one of: {', '.join(sheets)}")
         options: dict[str, Any] = {"drop_empty_rows": False, "drop_empty_cols": False, "raise_if_empty": False}

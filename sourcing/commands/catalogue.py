@@ -64,7 +64,8 @@ def import_catalogue(
 
     settings = invocation.settings.catalogue
     wanted = Wanted(columns, settings.columns, "all" if yes else "needed", settings.make_ids)
-    reading = Reading(wanted, **{name: layout[name] or getattr(settings, name) for name in layout})
+    remembered = settings.model_dump(include=set(layout), exclude_none=True)
+    reading = Reading(wanted, **layout, remembered=remembered)
     with invocation.progress("rows read") as advance:
         catalogue = read_catalogue(path, reading=reading, advance=advance)
     if catalogue.map.is_guess and not yes and not dry_run:

@@ -76,6 +76,17 @@ def test_an_encoding_that_is_given_wins_and_one_that_is_none_is_named(tmp_path: 
         _read(tmp_path, content, reading=Reading(encoding="klingon"))
 
 
+def test_what_is_remembered_of_a_file_before_counts_where_it_fits(tmp_path: Path) -> None:
+    remembered = Reading(remembered={"encoding": "cp850", "sheet": "Tracks", "separator": "~"})
+    text = "track_id,title,artist,tags\na,Café,Zoë,Rock; Pop\n"
+    for encoding in ("utf-8-sig", "utf-8", "utf-16", "utf-16-le"):
+        read = _read(tmp_path, text.encode(encoding), reading=remembered)
+        assert (_names(read), read.tracks["tags"].to_list()) == ([("Café", "Zoë")], [["Rock", "Pop"]])
+    read = _read(tmp_path, text.replace("; ", "~").encode("cp850"), reading=remembered)
+    assert (_names(read), read.tracks["tags"].to_list()) == ([("Café", "Zoë")], [["Rock", "Pop"]])
+    assert "as the catalogue before" in read.notes[0]
+
+
 def test_a_few_bytes_that_are_not_utf_8_are_read_as_windows(tmp_path: Path) -> None:
     good = "".join(f"t{place},Café {place},Zoë\n" for place in range(20)).encode()
     read = _read(tmp_path, b"track_id,title,artist\n" + good + b"z,Gar\xe7on,Ada\n")
