@@ -34,8 +34,10 @@ _MAGIC = {
     b"%PDF": "a PDF; export it as CSV",
 }
 #: Letters beyond ASCII of languages, and of names from all of Western Europe together.
-_WESTERN = ("äöüß", "àâæçèéêëîïôùûœ", "áéíñóúü", "àáâãçéêíóôõú", "àèéìòù", "åäöé", "æøåé", "áæðéíóöúýþ")
-_WESTERN += ("àáâãäåæçèéêëìíîïñòóôõöøùúûüßœ",)
+_WESTERN = (
+    "äöüß", "àâæçèéêëîïôùûœ", "áéíñóúü", "àáâãçéêíóôõú", "àèéìòù", "åäöé", "æøåé", "áæðéíóöúýþ",
+    "àáâãäåæçèéêëìíîïñòóôõöøùúûüßœ",
+)  # fmt: skip
 _CENTRAL = ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ćčđšž", "ăâîşţ")
 #: Encodings of Latin letters, the likeliest first.
 _LATIN = {
