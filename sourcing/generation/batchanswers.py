@@ -56,6 +56,7 @@ class Lines:
 
     answered: set[str] = field(default_factory=set)
     missed: dict[str, str] = field(default_factory=dict)  # and the number of the tally that counts it
+    filtered: int = 0  # of the answered, by a word that a server counts as a failure
     already: int = 0
     duplicates: int = 0
     broken: int = 0
@@ -66,7 +67,7 @@ class Lines:
     @property
     def arrived(self) -> int:
         """Calls that the server has done, whether or not we can read what it made of them."""
-        return len(self.answered) + list(self.missed.values()).count("unknown")
+        return len(self.answered) - self.filtered + list(self.missed.values()).count("unknown")
 
     @property
     def others(self) -> int:
@@ -186,6 +187,7 @@ class Answers:
             setattr(tally, missed, getattr(tally, missed) - 1)
         if became == "replied":
             found.answered.add(custom_id)
+            found.filtered += (answer.status or 200) >= 300
         else:
             found.missed[custom_id] = became
         setattr(tally, became, getattr(tally, became) + 1)

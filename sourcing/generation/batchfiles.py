@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sourcing.generation.bounded_json import line_of, load_json
-from sourcing.generation.server_error import read_error
+from sourcing.generation.server_error import FILTER_STATUSES, ServerError, read_error
 from sourcing.redactor import redact_bytes
 
 __all__ = [
@@ -148,11 +148,15 @@ def _answer(said: dict[str, Any]) -> AnswerLine:
     request_id = request_id[:_MOST_REQUEST_ID_CHARS] if isinstance(request_id, str) else ""
     if response and not error and (status is None or 200 <= status < 300):
         return AnswerLine(custom_id, "replied", status or 200, raw or b"null", request_id)
+    refusal = _error(error, body)
+    if refusal.is_filter and (status is None or status in FILTER_STATUSES):  # what a filter says is the answer
+        raw = raw if body is not None and not error else _compact({"error": error or body})
+        return AnswerLine(custom_id, "replied", status or 400, raw, request_id)
     code = error.get("code") if isinstance(error, dict) else None
     code = code if isinstance(code, str) else ""
     outcome = _ENDED_EARLY.get(code) or ("error" if status is None or status < 300 else f"http_{status}")
     raw = raw if raw is not None or not error else _compact(error)
-    return AnswerLine(custom_id, outcome, status, raw, request_id, _words(error, body) or code[:_MESSAGE_CHARS])
+    return AnswerLine(custom_id, outcome, status, raw, request_id, refusal.message[:_MESSAGE_CHARS] or code[:_MESSAGE_CHARS])
 
 
 @contextlib.contextmanager
@@ -182,7 +186,7 @@ def _compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _words(*errors: Any) -> str:
-    """The message of the first of these that has one."""
+def _error(*errors: Any) -> ServerError:
+    """The first of these that has a message."""
     told = (read_error({"error": error}) for error in errors if error)
-    return next((error.message for error in told if error is not None and error.message), "")[:_MESSAGE_CHARS]
+    return next((error for error in told if error is not None and error.message), ServerError(None, "", ""))

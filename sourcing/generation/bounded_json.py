@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["MAX_DEPTH", "first_value", "line_of", "load_json", "whole_text"]
+__all__ = ["MAX_DEPTH", "first_value", "line_of", "load_json", "whole", "whole_text"]
 
 MAX_DEPTH = 64
 _MAX_DIGITS = 18  # of an integer; SQLite holds 18 of any value
@@ -35,29 +35,47 @@ _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_const
 _LENIENT = json.JSONDecoder(parse_int=_integer, parse_float=_number, parse_constant=_constant, strict=False)
 
 
-def load_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError, and nothing else, for what is none or nested too deep."""
+def load_json(text: str, *, halves: bool = False) -> Any:
+    """The value of a JSON text. Raises ValueError, and nothing else, for what is none or nested too deep.
+
+    With `halves` lone surrogates stay: a stream may part a pair, and what is put together of it is made `whole` after.
+    """
     try:
         value = _DECODER.decode(text)
     except RecursionError:
         raise _too_deep() from None
-    return _bounded(value, text)
+    return _bounded(value, text, halves=halves)
 
 
-def first_value(text: str, start: int = 0) -> tuple[Any, int]:
+def first_value(text: str, start: int = 0, *, halves: bool = False) -> tuple[Any, int]:
     """The JSON value that begins at `start`, raw line breaks in strings allowed, and where it ends; else ValueError."""
     try:
         value, end = _LENIENT.raw_decode(text, start)
     except RecursionError:
         raise _too_deep() from None
-    return _bounded(value, text[start:end]), end
+    return _bounded(value, text[start:end], halves=halves), end
 
 
 def whole_text(text: str) -> str:
-    """The text as UTF-8 can carry it: lone surrogates become question marks, NUL characters vanish."""
+    """The text as UTF-8 can carry it: halves of a pair are joined, lone ones are question marks, NULs vanish."""
     if text.isascii() and "\0" not in text:
         return text
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+    try:
+        return text.encode("utf-8").decode("utf-8").replace("\0", "")
+    except UnicodeEncodeError:
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return joined.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+
+
+def whole(value: Any) -> Any:
+    """A JSON value whose every text is `whole_text`."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, list):
+        return [whole(inner) for inner in value]
+    if isinstance(value, dict):
+        return {whole_text(name): whole(inner) for name, inner in value.items()}
+    return value
 
 
 def line_of(text: str, chars: int = 300) -> str:
@@ -65,11 +83,11 @@ def line_of(text: str, chars: int = 300) -> str:
     return " ".join(whole_text(text[: 2 * chars]).split())[:chars]
 
 
-def _bounded(value: Any, text: str) -> Any:
+def _bounded(value: Any, text: str, *, halves: bool) -> Any:
     """The value itself, or a copy of it that can be stored; the scans of the text are cheaper than a walk."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep()
-    return _whole(value) if _SUSPECT.search(text) else value
+    return value if halves or not _SUSPECT.search(text) else whole(value)
 
 
 def _too_deep() -> ValueError:
@@ -80,13 +98,3 @@ def _is_deeper(value: Any, levels: int) -> bool:
     if isinstance(value, dict):
         return levels == 0 or any(_is_deeper(inner, levels - 1) for inner in value.values())
     return isinstance(value, list) and (levels == 0 or any(_is_deeper(inner, levels - 1) for inner in value))
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        return whole_text(value)
-    if isinstance(value, list):
-        return [_whole(inner) for inner in value]
-    if isinstance(value, dict):
-        return {whole_text(name): _whole(inner) for name, inner in value.items()}
-    return value

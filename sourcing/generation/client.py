@@ -26,7 +26,7 @@ from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.parsed_reply import MAX_REPLY_BYTES, ParsedReply
 from sourcing.generation.ratelimits import read_limits
 from sourcing.generation.reply_stream import assemble
-from sourcing.generation.server_error import SPENT, read_error_body
+from sourcing.generation.server_error import FILTER_STATUSES, SPENT, ServerError, read_error_body
 from sourcing.generation.wire import body_bytes
 from sourcing.redactor import know, redact, redact_bytes
 
@@ -152,15 +152,19 @@ class ChatClient:
         raw = _clean(bytes(received))
         headers = _kept(response.headers)
         if status >= 300:
-            raise self._refused(status, headers, raw, response.headers.get("location"))
+            error = read_error_body(raw)
+            if not (error.is_filter and status in FILTER_STATUSES):  # what a filter says is the answer to the call
+                raise self._refused(status, headers, raw, error, response.headers.get("location"))
         return Answer(raw, status, headers)
 
-    def _refused(self, status: int, headers: dict[str, str], raw: bytes, location: str | None) -> CallFailed:
-        message, code = read_error_body(raw)
+    def _refused(
+        self, status: int, headers: dict[str, str], raw: bytes, error: ServerError, location: str | None
+    ) -> CallFailed:
+        message = error.message
         if status < 400:
             target = redact(whole_text((location or "nowhere").partition("?")[0]))
-            message = f"it sends calls on to {target}; name that address instead"
-        failure = _failure(status, code, headers)
+            message = f"it sends calls on to {target}"
+        failure = _failure(status, error.code, headers)
         return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
 
     def _broken_off(self, error: Exception, status: int | None, received: bytes) -> CallFailed:
@@ -217,8 +221,8 @@ def failure_of(reply: ParsedReply, answer: Answer) -> CallFailed | None:
     An error in the place of an answer is that error, and nothing was charged. What cannot be read may have been billed.
     """
     if reply.error is not None:
-        status, code, _ = reply.error
-        failure = _failure(status or 400, code, answer.headers)
+        status = reply.error.status
+        failure = _failure(status or 400, reply.error.code, answer.headers)
         outcome = failure.outcome.replace("http_", "error_") if status else "error"
         told = f"HTTP {answer.status} with an error{f' {status}' if status else ''}: {reply.words}"
         return replace(failure, outcome=outcome, message=told, status=failure.status if status else None)

@@ -399,6 +399,8 @@ _LOOK = "see `crossmusim generate status`, mend the cause, run the same command 
 def _cure(failure: CallFailed, endpoint: Endpoint) -> str:
     if failure.outcome == "quota_exhausted" or failure.status == 402:
         return "top up the account, then run the same command again"
+    if failure.status is not None and failure.status < 400:
+        return "name that address as --base-url, if it is a model server's"
     if failure.status == 404:
         return "check --base-url (it usually ends in /v1) and --model"
     return f"set {endpoint.dialect.key_variable} to a key this endpoint and model accept"

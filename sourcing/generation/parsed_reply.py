@@ -93,7 +93,10 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
     content, thinking, refusal = _parts(choice.get("text") if told is None else told)
     finish = _name(choice.get("finish_reason") or ("error" if choice.get("error") else ""))
     finish = finish if finish == "stop" else _FINISHES.get(finish.lower(), finish)
-    usage = body.get("usage")
+    has_content = bool(content and content.strip())
+    usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    # Some proxies tell zeros where they do not know: no prompt has no tokens, and no answer.
+    is_uncounted = usage.get("prompt_tokens") == 0 or (has_content and usage.get("completion_tokens") == 0)
     if refused := message.get("refusal"):
         refusal = refusal or (whole_text(refused) if isinstance(refused, str) else json.dumps(refused))
     for name in _BESIDE:
@@ -103,11 +106,10 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
         "content": content,
         "finish_reason": finish,
         "model": _name(body.get("model")),
-        "usage": usage if isinstance(usage, dict) else {},
+        "usage": {} if is_uncounted else usage,
         "streamed": streamed,
         "thinking": thinking,
     }
-    has_content = bool(content and content.strip())
     if not (has_content and finish == "stop"):
         error = read_error(choice) if choice.get("error") else read_error(body, is_answer=bool(choice))
         if error is None and finish == "error":
@@ -117,6 +119,8 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
             if has_content or _spent(reply["usage"]):
                 reply["content"] = None
                 return ParsedReply(**reply, reason="reply_unreadable", words=f"it ended in an error ({words})")
+            if error.is_filter:
+                return ParsedReply(**reply, reason="reply_filtered", words=words)
             return ParsedReply(**reply, reason="reply_error", words=words, error=error)
     if "choices" not in body and not message:
         return _unreadable(f"it is JSON, but no chat completion: {line_of(json.dumps(body), 200)}")

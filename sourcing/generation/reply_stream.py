@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from sourcing.generation.bounded_json import first_value, line_of, load_json
+from sourcing.generation.bounded_json import first_value, line_of, load_json, whole
 
 __all__ = ["assemble"]
 
@@ -30,10 +30,11 @@ def assemble(text: str) -> dict[str, Any]:
     else:
         chunks = list(islice(_values(text), _MAX_CHUNKS))
         if len(chunks) == 1 or (len(chunks) == 2 and chunks[1] is _MARK):
-            return chunks[0]
+            return whole(chunks[0])  # type: ignore[no-any-return]
     if len(chunks) == _MAX_CHUNKS:
         raise ValueError(f"it comes in more than {_MAX_CHUNKS:,} pieces")
-    return _join(chunks)
+    joined: dict[str, Any] = whole(_join(chunks))
+    return joined
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
@@ -62,7 +63,7 @@ def _chunk(data: str, name: str) -> dict[str, Any] | None:
     if data.strip() == _DONE:
         return _MARK
     try:
-        chunk = load_json(data)
+        chunk = load_json(data, halves=True)
     except ValueError:
         return None
     if isinstance(chunk, list) and len(chunk) == 1:
@@ -78,7 +79,7 @@ def _values(text: str) -> Iterator[dict[str, Any]]:
         raise ValueError("it does not begin as JSON does")
     at = 0
     while text.startswith("{", at):
-        value, end = first_value(text, at)
+        value, end = first_value(text, at, halves=True)
         at = _SPACE.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing too
         yield value
     if text[at : at + 40].removeprefix("data:").strip().startswith(_DONE):
@@ -105,7 +106,7 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
             parts += [value] if isinstance(value, str) else _part_texts(value)
         for name in ("tool_calls", "function_call"):
             if delta.get(name):
-                message = {**message, name: delta[name]}
+                message = {name: delta[name], **message}  # the first piece names the tool
     error = next((chunk["error"] for chunk in chunks if chunk.get("error")), None)
     done = any(chunk is _MARK or chunk.get("done") is True for chunk in chunks)
     if not (finish or done or message.get("content") or error):
@@ -115,7 +116,7 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     joined = {name: "".join(parts) for name, parts in texts.items() if parts}
     choice = {"message": {**joined, **message}, "finish_reason": finish or ("stop" if done else None)}
     told = {"error": error} if error else {}
-    return {"choices": [choice], "model": _first(chunks, "model"), "usage": _first(chunks[::-1], "usage"), **told}
+    return {"choices": [choice], "model": _first(chunks, "model"), "usage": _usage(chunks), **told}
 
 
 def _choices(chunk: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -135,3 +136,14 @@ def _part_texts(value: Any) -> list[str]:
 
 def _first(chunks: list[dict[str, Any]], name: str) -> Any:
     return next((chunk[name] for chunk in chunks if chunk.get(name)), None)
+
+
+def _usage(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all pieces tell together, for they tell it so far, or each a part of it: of each count the largest."""
+    usage: dict[str, Any] = {}
+    for piece in (chunk["usage"] for chunk in chunks if isinstance(chunk.get("usage"), dict)):
+        for name, value in piece.items():
+            before = usage.get(name)
+            if not (isinstance(before, int) and (value is None or (isinstance(value, int) and value < before))):
+                usage[name] = value
+    return usage

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sourcing.generation.bounded_json import line_of, load_json
 
-__all__ = ["SPENT", "ServerError", "read_error", "read_error_body"]
+__all__ = ["FILTER_STATUSES", "SPENT", "ServerError", "read_error", "read_error_body"]
 
 #: The code of an account without money, under whatever status it comes.
 SPENT = "insufficient_quota"
@@ -28,16 +28,29 @@ _KINDS = (
     (503, re.compile(r"server.?error|internal|unavailable|overload|upstream|gateway")),
     (400, re.compile(r"invalid|bad.?request|unsupported|context.?length")),
 )
+#: A filter of the provider's refused this call: by its code or, where a proxy leaves out the code, by its words.
+_FILTER_CODE = re.compile(r"content.?(?:filter|policy|moderation)|responsible.?ai|moderation|(?:data|content).?inspection")
+_FILTER_WORDS = re.compile(
+    r"content (?:management|filter(?:ing)?|moderation) (?:policy|policies|system)|requires moderation|safety system"
+    r"|(?:input|prompt|request|response|content) (?:was|were|has been) flagged|inappropriate content"
+    r"|content exists risk|considered high risk|不安全或敏感"
+)
+#: The statuses under which filters refuse.
+FILTER_STATUSES = (400, 403, 422, 451)
 #: The kinds that a message without any code may tell.
 _TOLD_BY_MESSAGE = (402, 429, 503)
 
 
 class ServerError(NamedTuple):
-    """`status` is the HTTP status the error amounts to, None where neither code nor words tell; `message` one line."""
+    """`status` is the HTTP status the error amounts to, None where neither code nor words tell; `message` one line.
+
+    `is_filter`: it is about what this one call says, whatever its status says of keys or forms.
+    """
 
     status: int | None
     code: str
     message: str
+    is_filter: bool = False
 
 
 def read_error(body: dict[str, Any], *, is_answer: bool = False) -> ServerError | None:
@@ -53,20 +66,19 @@ def read_error(body: dict[str, Any], *, is_answer: bool = False) -> ServerError 
     return None
 
 
-def read_error_body(raw: bytes) -> tuple[str, str]:
-    """Message and code of the body of a refusal, as far as it has them; never raises."""
+def read_error_body(raw: bytes) -> ServerError:
+    """The error in the body of a refusal, as far as it tells; never raises."""
     text = raw[:100_000].decode("utf-8", errors="replace")
     try:
         value = load_json(text)
     except ValueError:
-        return line_of(text, 200), ""
+        return ServerError(None, "", line_of(text, 200))
     while isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
-        return line_of(str(value)), ""
+        return ServerError(None, "", line_of(str(value)))
     error = next((value[name] for name in _ERROR_NAMES if value.get(name)), value)
-    found = _error(error, value)
-    return found.message, found.code
+    return _error(error, value)
 
 
 def _error(error: Any, body: dict[str, Any]) -> ServerError:
@@ -78,7 +90,11 @@ def _error(error: Any, body: dict[str, Any]) -> ServerError:
     codes = list(_codes(error)) + (list(_codes(body)) if error is not body else [])
     message = _message(error) or _message(body)
     code = next((code for code in codes if code == SPENT), codes[0] if codes else "")
-    return ServerError(_status([SPENT] if code == SPENT else codes, message), code, message)
+    inner = error.get("innererror") if isinstance(error, dict) else None
+    is_filter = any(map(_FILTER_CODE.search, map(str.lower, (*codes, *_codes(inner)))))
+    is_filter = is_filter or _FILTER_WORDS.search(message.lower()) is not None
+    status = _status([SPENT] if code == SPENT else codes, message)
+    return ServerError(status, code, message, is_filter and (status is None or status in FILTER_STATUSES))
 
 
 def _codes(value: Any) -> Iterator[str]:

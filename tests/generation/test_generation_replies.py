@@ -121,6 +121,27 @@ def test_the_inputs_that_were_reported_are_read(name: str, fate: str) -> None:
     assert fate != "answered" or isinstance(read_payload(reply.content or "").values[-1], dict)
 
 
+def test_a_character_that_a_stream_parts_is_put_together() -> None:
+    reply = ParsedReply.read((FOLDER / "sse_halves_of_a_character.txt").read_bytes())
+    assert "\N{MUSICAL KEYBOARD}" in (reply.content or "")
+
+
+def test_a_tool_call_in_pieces_is_named_by_its_first() -> None:
+    pieces = [{"index": 0, "function": {"name": "look_up", "arguments": ""}}, {"index": 0, "function": {"arguments": "{}"}}]
+    events = [{"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]} for piece in pieces]
+    raw = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    reply = ParsedReply.read(raw.encode())
+    assert reply.reason == "reply_tool_call" and "look_up" in reply.words
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["your key was rejected because it is old", "invalid model: a filter is no model", "no permission for this content"],
+)
+def test_a_refusal_for_all_is_no_filter(message: str) -> None:
+    assert not read_error_body(json.dumps({"error": {"message": message, "code": 403}}).encode()).is_filter
+
+
 def test_a_body_without_end_is_not_read_to_its_end() -> None:
     reply = ParsedReply.read(b" " * (MAX_REPLY_BYTES + 1))
     assert (reply.reason, reply.words) == ("reply_unreadable", "it is longer than 10 MB")
@@ -207,8 +228,8 @@ def hold(raw: bytes, checker: ReplyChecker) -> None:
     numbers = (used.input_tokens, used.output_tokens) if used else (0, 0)
     sqlite3.connect(":memory:").execute("SELECT ?, ?, ?, ?, ?, ?, ?, ?", (*texts, *numbers)).fetchone()
     pl.DataFrame({"text": [text or "" for text in texts]})
-    message, code = read_error_body(raw)
-    (message + code).encode()
+    error = read_error_body(raw)
+    (error.message + error.code).encode()
     if failure is None:
         rows, rejected = described(reply)
         assert ROW_ERROR not in rejected, rejected[ROW_ERROR]
