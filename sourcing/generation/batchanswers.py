@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from sourcing.generation.batchfiles import UNREADABLE, AnswerLine, read_answer
 from sourcing.generation.batchshards import Shard, Shards, Terms
 from sourcing.generation.checking import Checked, ReplyChecker
-from sourcing.generation.client import Answer, failure_of
 from sourcing.generation.estimate import worst_case
+from sourcing.generation.failures import Answer, failure_of
 from sourcing.generation.journal import OpenCall, Reserved
 from sourcing.generation.journal_schema import unpack
 from sourcing.generation.parsed_reply import ParsedReply, name_of

@@ -142,7 +142,7 @@ def _answer(said: dict[str, Any]) -> AnswerLine:
     body = response.get("body") if status is not None or "body" in response else response or None
     if not response and not error:
         message = "the line holds neither a response nor an error"
-        return AnswerLine(custom_id, "error", raw=_compact(said), message=message)
+        return AnswerLine(custom_id, UNREADABLE, raw=_compact(said), message=message)
     raw = None if body is None else _compact(body)
     request_id = response.get("request_id")
     request_id = request_id[:_MOST_REQUEST_ID_CHARS] if isinstance(request_id, str) else ""
@@ -156,7 +156,9 @@ def _answer(said: dict[str, Any]) -> AnswerLine:
     code = code if isinstance(code, str) else ""
     outcome = _ENDED_EARLY.get(code) or ("error" if status is None or status < 300 else f"http_{status}")
     raw = raw if raw is not None or not error else _compact(error)
-    return AnswerLine(custom_id, outcome, status, raw, request_id, refusal.message[:_MESSAGE_CHARS] or code[:_MESSAGE_CHARS])
+    return AnswerLine(
+        custom_id, outcome, status, raw, request_id, refusal.message[:_MESSAGE_CHARS] or code[:_MESSAGE_CHARS]
+    )
 
 
 @contextlib.contextmanager

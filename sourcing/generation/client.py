@@ -3,15 +3,14 @@
 The `openai` client says where a call goes and under which headers, and lends its connections; the bytes of each call
 then go over them as they are. Its own layers would cost four times the CPU of everything else we do with a call
 (`python -m tests.benchmarks wire`). Nothing is sent twice here; `run.py` decides. Nothing is parsed here, so that a
-reply can be journalled before anyone looks into it; `failure_of` says what it then proves to be.
+reply can be journalled before anyone looks into it; `failures.py` says what it then proves to be.
 """
 
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -23,14 +22,14 @@ from yarl import URL
 from sourcing.generation.bounded_json import whole_text
 from sourcing.generation.connection import CONNECT_TIMEOUT_S, connect
 from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.parsed_reply import MAX_REPLY_BYTES, ParsedReply
-from sourcing.generation.ratelimits import read_limits
+from sourcing.generation.failures import Answer, CallFailed, refusal
+from sourcing.generation.parsed_reply import MAX_REPLY_BYTES
 from sourcing.generation.reply_stream import assemble
-from sourcing.generation.server_error import FILTER_STATUSES, SPENT, ServerError, read_error_body
+from sourcing.generation.server_error import FILTER_STATUSES, ServerError, read_error_body
 from sourcing.generation.wire import body_bytes
 from sourcing.redactor import know, redact, redact_bytes
 
-__all__ = ["Answer", "CallFailed", "ChatClient", "failure_of"]
+__all__ = ["ChatClient"]
 
 _KEPT_HEADERS = (
     "date",
@@ -43,47 +42,6 @@ _KEPT_HEADERS = (
     "openai-version",
 )
 _KEPT_PREFIX = "x-ratelimit-"
-_RETRIED_STATUSES = (408, 409, 429)
-_FATAL_STATUSES = (401, 402, 403, 404)
-#: A gateway gave up waiting; the model behind it may go on, finish and bill.
-_GATEWAY_TIMEOUTS = (504, 524)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A reply as it arrived."""
-
-    raw: bytes
-    status: int
-    headers: Mapping[str, str]
-
-
-@dataclass
-class CallFailed(Exception):
-    """A call that brought no reply. `retry`: another try may help; `fatal`: no call of this run can succeed.
-
-    `maybe_answered` is true where the server may have answered, and billed, what never reached us whole: from the
-    moment the request is on its way until a status tells otherwise. Such a call is not retried by itself, for that
-    would pay twice without a word; only where a gateway timed out (504, 524) both flags are set.
-    """
-
-    #: connection_refused (never sent), connection_lost (no byte of a reply), reply_cut (it began and broke off),
-    #: timeout, http_<status>, quota_exhausted; of a 200: error_<status> (it carries that error), reply_unreadable
-    outcome: str
-    message: str
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    retry: bool = False
-    fatal: bool = False
-    maybe_answered: bool = False
-    retry_after_s: float | None = None
-
-    def __post_init__(self) -> None:
-        self.message = whole_text(self.message)  # it is written down
-
-    def __str__(self) -> str:
-        return self.message
 
 
 class ChatClient:
@@ -164,7 +122,7 @@ class ChatClient:
         if status < 400:
             target = redact(whole_text((location or "nowhere").partition("?")[0]))
             message = f"it sends calls on to {target}"
-        failure = _failure(status, error.code, headers)
+        failure = refusal(status, error.code, headers)
         return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
 
     def _broken_off(self, error: Exception, status: int | None, received: bytes) -> CallFailed:
@@ -213,38 +171,6 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     if redact(together := " ".join(kept.values())) != together:
         kept = {name: redact(value) for name, value in kept.items()}
     return {name: whole_text(value) for name, value in kept.items()}
-
-
-def failure_of(reply: ParsedReply, answer: Answer) -> CallFailed | None:
-    """What is amiss with a call whose HTTP status was a good one, or None where it was answered.
-
-    An error in the place of an answer is that error, and nothing was charged. What cannot be read may have been billed.
-    """
-    if reply.error is not None:
-        status = reply.error.status
-        failure = _failure(status or 400, reply.error.code, answer.headers)
-        outcome = failure.outcome.replace("http_", "error_") if status else "error"
-        told = f"HTTP {answer.status} with an error{f' {status}' if status else ''}: {reply.words}"
-        return replace(failure, outcome=outcome, message=told, status=failure.status if status else None)
-    if reply.reason == "reply_unreadable":
-        told = f"HTTP {answer.status}, but {reply.words}; it may have been billed"
-        return CallFailed(reply.reason, told, answer.status, answer.headers, maybe_answered=True)
-    return None
-
-
-def _failure(status: int, code: str, headers: Mapping[str, str]) -> CallFailed:
-    """What a status says of this call and of others."""
-    spent = code == SPENT
-    return CallFailed(
-        outcome="quota_exhausted" if spent else f"http_{status}",
-        message=f"HTTP {status}",
-        status=status,
-        headers=headers,
-        retry=not spent and (status in _RETRIED_STATUSES or status >= 500),
-        fatal=spent or status in _FATAL_STATUSES or status < 400,
-        maybe_answered=status in _GATEWAY_TIMEOUTS,
-        retry_after_s=read_limits(headers, now=time.time()).retry_after_s,
-    )
 
 
 def _connect_finding(error: Exception, found: str) -> str:

@@ -20,7 +20,7 @@ from sourcing.generation.leaks import NO_RULES, PackRules, hide_lyrics, names_of
 from sourcing.generation.lyrics import NO_RUNS
 from sourcing.generation.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.phrases import split_phrase, tidy_phrase
-from sourcing.generation.quotes import MIN_QUOTE_SCORE, read_source
+from sourcing.generation.quotes import read_source
 from sourcing.generation.replies import Reply
 from sourcing.generation.reply_payload import answer_of
 from sourcing.generation.scraped import (
@@ -51,7 +51,6 @@ def describe(
     *,
     echoes: Mapping[str, Collection[str]] | None = None,
     rules: Mapping[str, PackRules] | None = None,
-    min_quote_score: float = MIN_QUOTE_SCORE,
     helpers: int = 0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
     """All descriptions, sorted by description_id, and what was left out of each, with reasons.
@@ -83,7 +82,7 @@ def describe(
     lots = _lots(replies, track_of, document_of, pairs)
     few = list(islice(lots, _WORTH_HELPERS))
     helpers = helpers if len(few) == _WORTH_HELPERS else 0
-    describe_lot = partial(_describe_lot, echoes or {}, rules or {}, min_quote_score)
+    describe_lot = partial(_describe_lot, echoes or {}, rules or {})
     for made, rejected in map_in_helpers(describe_lot, chain(few, lots), helpers):
         gathering.add(made, rejected)
     return gathering.descriptions(), gathering.rejected()
@@ -119,7 +118,7 @@ def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _describe_lot(
-    echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], min_quote_score: float, lot: _Lot
+    echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], lot: _Lot
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
     gathering, documents_of = Gathering(), _documents_of(lot.accepted)
@@ -138,7 +137,6 @@ def _describe_lot(
                     about_track=[row["text"] for row in about if row and row["text"]],
                     echoes=echoes.get(reply.prompt_id, ()),
                     rules=rules.get(reply.prompt_id, NO_RULES),
-                    min_quote_score=min_quote_score,
                 )
             except Exception as error:  # one reply never ends the describing of the others
                 description, left_out = None, [rejected_row(reply.request_key, Finding(ROW_ERROR, name_of(error)))]
@@ -153,7 +151,6 @@ def describe_reply(
     *,
     echoes: Collection[str] = (),
     rules: PackRules = NO_RULES,
-    min_quote_score: float = MIN_QUOTE_SCORE,
     about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
     """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
@@ -190,7 +187,6 @@ def describe_reply(
             ),
             echoes=echoes,
             rules=rules,
-            min_quote_score=min_quote_score,
         )
         licence = licence_of(document, "text")
         if result.caption and licence == UNKNOWN_LICENCE:

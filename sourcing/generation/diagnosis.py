@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sourcing.generation.client import CallFailed
 from sourcing.generation.dialect import DIALECTS
 from sourcing.generation.endpoint import Endpoint
 
-__all__ = ["DOCTOR_FILE", "Diagnosis", "missing", "problem"]
+__all__ = ["DOCTOR_FILE", "Diagnosis", "missing"]
 
 DOCTOR_FILE = "doctor.json"
 
@@ -53,24 +52,6 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "usable": self.usable}
-
-
-def problem(failure: CallFailed, endpoint: Endpoint) -> tuple[str, str]:
-    """What makes the server useless, and the cure."""
-    said = str(failure)
-    if failure.outcome == "connection_refused":
-        return said, "start it, check the address, or use --endpoint local"
-    if failure.outcome == "quota_exhausted" or failure.status == 402:
-        return said, "top up the account"
-    if failure.status in (401, 403):
-        return said, f"set {endpoint.dialect.key_variable} to a key that this server and model accept"
-    if failure.status == 404:
-        return said, "check --base-url (it usually ends in /v1) and --model"
-    if failure.status == 429:
-        return said, "it is busy or its limits are used up; try again later"
-    if failure.outcome == "timeout":
-        return said, "raise [generation] timeout_s, or give the server a smaller model"
-    return said, "see the server's own log"
 
 
 def missing(found: Diagnosis, endpoint: Endpoint) -> list[str]:

@@ -14,10 +14,11 @@ from statistics import median
 from typing import Any
 
 from sourcing.generation.bounded_json import load_json
-from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
-from sourcing.generation.diagnosis import Diagnosis, missing, problem
+from sourcing.generation.client import ChatClient
+from sourcing.generation.diagnosis import Diagnosis, missing
 from sourcing.generation.dialect import choose_dialect, fit_body
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.failures import Answer, CallFailed, failure_of
 from sourcing.generation.local import LocalEndpoint
 from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.prices import read_usage
@@ -92,7 +93,7 @@ class _Probe:
 
     def _of_no_use(self, failure: CallFailed) -> None:
         found = self.found
-        found.problem, found.cure = problem(failure, self.endpoint)
+        found.problem, found.cure = str(failure), failure.cure(self.endpoint.dialect.key_variable)
         found.reachable = failure.outcome != "connection_refused"
         if failure.status in (401, 403):
             found.authorised = False
@@ -173,7 +174,8 @@ class _Probe:
         answer: Answer = await self.client.send_bytes(unstreamed(body_bytes(fit_body(whole, self.dialect))))
         self.latencies_s.append(time.monotonic() - started)
         completion = ParsedReply.read(answer.raw)
-        if completion.error is not None and (failure := failure_of(completion, answer)) is not None:
+        failure = failure_of(completion, answer)
+        if failure is not None and completion.error is not None:
             raise failure
         used = read_usage(completion.usage)
         self.counted.append(used is not None)
@@ -183,7 +185,8 @@ class _Probe:
         found.streams = found.streams or completion.streamed
         found.reachable = found.authorised = True
         if completion.content is None and not completion.finish_reason:
-            raise CallFailed("not_a_completion", "what it answers is no chat completion", answer.status)
+            found_instead = completion.words or "what it answers is no chat completion"
+            raise failure or CallFailed("not_a_completion", found_instead, answer.status)
         found.model_reported = completion.model or None
         found.rate_headers = sorted({*found.rate_headers, *_telling(answer.headers)})
         return completion

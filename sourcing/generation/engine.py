@@ -15,9 +15,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
 from sourcing.generation.checking import FollowUp, ReplyChecker
-from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
+from sourcing.generation.client import ChatClient
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.estimate import expected_tokens, worst_case
+from sourcing.generation.failures import Answer, CallFailed, failure_of
 from sourcing.generation.feed import CallFeed
 from sourcing.generation.groupcommit import Durable
 from sourcing.generation.journal import TAKEN, Journal, OpenCall, Reserved
@@ -286,7 +287,7 @@ class Engine:
 
     def _settled(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
         """Let limiter and budget know."""
-        if _throttled(failure):
+        if failure.is_throttled:
             permit.throttled(failure.headers, str(failure))
         elif failure.status is not None and not failure.retry:  # it serves, only not this call
             permit.replied(0, failure.headers, None)
@@ -329,7 +330,7 @@ class Engine:
     def _pause_s(self, state: RetryCallState) -> float:
         """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
         failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, CallFailed) and _throttled(failure):
+        if isinstance(failure, CallFailed) and failure.is_throttled:
             return 0.0
         return float(wait_random_exponential(multiplier=self.options.backoff_s, max=60)(state))
 
@@ -354,7 +355,8 @@ class Engine:
             self.result.failed += 1
         self.failures_in_a_row += 1
         if failure.fatal:
-            self._stop(UpstreamError(self.endpoint.name, self.last_failure, _cure(failure, self.endpoint)))
+            cure = failure.cure(self.endpoint.dialect.key_variable)
+            self._stop(UpstreamError(self.endpoint.name, self.last_failure, cure))
         elif failure.outcome == "connection_refused":
             self._stop(UpstreamError(f"model server {self.endpoint.name}", self.last_failure, _START))
         elif self.failures_in_a_row >= _FAILURES_IN_A_ROW:
@@ -383,24 +385,7 @@ def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None
     loop.call_soon_threadsafe(callback)
 
 
-def _throttled(failure: CallFailed) -> bool:
-    """Refused as too much: no fault of the call's, and no attempt of it."""
-    if failure.outcome == "quota_exhausted":
-        return False
-    return failure.status == 429 or (failure.status == 503 and failure.retry_after_s is not None)
-
-
 _SERVER_ENDED = ("connection_refused", "connection_lost", "reply_cut", "timeout")
 _START = "start it, or use --endpoint local"
 _DECIDE = "see how the server is; --on-unknown resend asks again, and may be billed twice"
 _LOOK = "see `crossmusim generate status`, mend the cause, run the same command again"
-
-
-def _cure(failure: CallFailed, endpoint: Endpoint) -> str:
-    if failure.outcome == "quota_exhausted" or failure.status == 402:
-        return "top up the account, then run the same command again"
-    if failure.status is not None and failure.status < 400:
-        return "name that address as --base-url, if it is a model server's"
-    if failure.status == 404:
-        return "check --base-url (it usually ends in /v1) and --model"
-    return f"set {endpoint.dialect.key_variable} to a key this endpoint and model accept"

@@ -27,7 +27,7 @@ from sourcing.generation.leaks import (
 from sourcing.generation.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
 from sourcing.generation.lyrics import NO_RUNS, Runs, takes_lyrics
 from sourcing.generation.phrases import split_phrase, tidy_phrase
-from sourcing.generation.quotes import EXACT, MIN_QUOTE_SCORE, Place, Source, find_places, read_source
+from sourcing.generation.quotes import EXACT, Place, Source, find_places, read_source
 from sourcing.generation.words import compact, content_stems, stems_at, words
 from sourcing.store.schemas import FACETS
 
@@ -55,7 +55,6 @@ def ground(
     named: Names | None = None,
     echoes: Collection[str] = (),
     rules: PackRules = NO_RULES,
-    min_quote_score: float = MIN_QUOTE_SCORE,
 ) -> Grounded:
     """Hold a mined reply's aspects and caption against `document_text`.
 
@@ -71,7 +70,7 @@ def ground(
         facet_given = None if isinstance(aspect, str) else _known(aspect.get("facet"))
         for text, quote in _pieces(aspect):
             finding = vet_aspect(text, names, seen, named=named)
-            result = finding or _support(text, quote, source, min_quote_score)
+            result = finding or _support(text, quote, source)
             if not isinstance(result, Finding) and fold_text(result.text) != fold_text(text):
                 result = vet_aspect(result.text, names, seen, named=named) or result
             if isinstance(result, Finding):
@@ -198,10 +197,10 @@ class _Borne:
     end: int
 
 
-def _support(text: str, quote: str, source: Source, min_score: float) -> _Borne | Finding:
+def _support(text: str, quote: str, source: Source) -> _Borne | Finding:
     """The aspect as the document says it, or why it does not: the first place that bears it out, else what is amiss."""
     problem: Finding | None = None
-    for place in find_places(quote, source, min_score=min_score):
+    for place in find_places(quote, source):
         result = _support_at(place, text, quote, source)
         if isinstance(result, _Borne):
             return result

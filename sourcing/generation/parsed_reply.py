@@ -76,7 +76,9 @@ def _read(raw: bytes) -> ParsedReply:
             body, streamed = assemble(text), True
         except ValueError as error:
             shown = f": {line_of(text, 200)}" if text.strip() else ""
-            return _unreadable(f"{error if text[:6].lstrip().startswith(('data', 'event', ':')) else no_json}{shown}")
+            found = f"it is no JSON ({no_json})" if isinstance(no_json, json.JSONDecodeError) else str(no_json)
+            is_stream = text[:6].lstrip().startswith(("data", "event", ":"))
+            return _unreadable(f"{error if is_stream else found}{shown}")
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, dict):

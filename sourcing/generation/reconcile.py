@@ -17,8 +17,9 @@ from yarl import URL
 
 from sourcing.errors import CrossmusimError, UpstreamError, UsageError
 from sourcing.generation.bounded_json import load_json, whole_text
-from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
+from sourcing.generation.client import ChatClient
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.failures import Answer, CallFailed, failure_of
 from sourcing.generation.journal import Journal
 from sourcing.generation.parsed_reply import ParsedReply
 

@@ -29,7 +29,9 @@ _KINDS = (
     (400, re.compile(r"invalid|bad.?request|unsupported|context.?length")),
 )
 #: A filter of the provider's refused this call: by its code or, where a proxy leaves out the code, by its words.
-_FILTER_CODE = re.compile(r"content.?(?:filter|policy|moderation)|responsible.?ai|moderation|(?:data|content).?inspection")
+_FILTER_CODE = re.compile(
+    r"content.?(?:filter|policy|moderation)|responsible.?ai|moderation|(?:data|content).?inspection"
+)
 _FILTER_WORDS = re.compile(
     r"content (?:management|filter(?:ing)?|moderation) (?:policy|policies|system)|requires moderation|safety system"
     r"|(?:input|prompt|request|response|content) (?:was|were|has been) flagged|inappropriate content"

@@ -23,10 +23,11 @@ from cryptography.x509.oid import NameOID
 from loopback import Asked, Loopback, Reply
 
 from sourcing.errors import UsageError
-from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
+from sourcing.generation.client import ChatClient
 from sourcing.generation.connection import openai_client
 from sourcing.generation.dialect import DIALECTS
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.failures import Answer, CallFailed, failure_of
 from sourcing.generation.parsed_reply import ParsedReply
 from sourcing.generation.wire import body_bytes, ordered_json
 

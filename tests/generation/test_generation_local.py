@@ -20,8 +20,9 @@ from genworld import World
 from sourcing.errors import UpstreamError, UsageError
 from sourcing.generation import local
 from sourcing.generation import run as engine
-from sourcing.generation.client import Answer, CallFailed, ChatClient
+from sourcing.generation.client import ChatClient
 from sourcing.generation.endpoint import Endpoint, resolve_endpoint
+from sourcing.generation.failures import Answer, CallFailed
 from sourcing.generation.job import run_job
 from sourcing.generation.journal import Journal
 from sourcing.generation.parsed_reply import ParsedReply

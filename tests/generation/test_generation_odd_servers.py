@@ -15,8 +15,9 @@ from chatserver import completion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sourcing.generation.client import Answer, CallFailed, ChatClient, failure_of
+from sourcing.generation.client import ChatClient
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.failures import Answer, CallFailed, failure_of
 from sourcing.generation.parsed_reply import MAX_REPLY_BYTES, ParsedReply
 
 GOOD = completion('{"aspects": []}').encode()

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from sourcing.generation.bounded_json import first_value, load_json
 from sourcing.generation.checking import ReplyChecker
-from sourcing.generation.client import Answer, failure_of
 from sourcing.generation.describe import describe
 from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.failures import Answer, failure_of
 from sourcing.generation.journal import OpenCall
 from sourcing.generation.pack import load_pack
 from sourcing.generation.parsed_reply import MAX_REPLY_BYTES, ROW_ERROR, ParsedReply
@@ -127,7 +127,10 @@ def test_a_character_that_a_stream_parts_is_put_together() -> None:
 
 
 def test_a_tool_call_in_pieces_is_named_by_its_first() -> None:
-    pieces = [{"index": 0, "function": {"name": "look_up", "arguments": ""}}, {"index": 0, "function": {"arguments": "{}"}}]
+    pieces = [
+        {"index": 0, "function": {"name": "look_up", "arguments": ""}},
+        {"index": 0, "function": {"arguments": "{}"}},
+    ]
     events = [{"choices": [{"index": 0, "delta": {"tool_calls": [piece]}}]} for piece in pieces]
     raw = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
     reply = ParsedReply.read(raw.encode())
@@ -136,7 +139,11 @@ def test_a_tool_call_in_pieces_is_named_by_its_first() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["your key was rejected because it is old", "invalid model: a filter is no model", "no permission for this content"],
+    [
+        "your key was rejected because it is old",
+        "invalid model: a filter is no model",
+        "no permission for this content",
+    ],
 )
 def test_a_refusal_for_all_is_no_filter(message: str) -> None:
     assert not read_error_body(json.dumps({"error": {"message": message, "code": 403}}).encode()).is_filter
