@@ -207,6 +207,7 @@ class BatchDesk:
         total.row_errors += found.row_errors
         # More answers than lines of them: those were billed, and which calls they were for is not known.
         short = completed > found.arrived if seen.counts is not None else seen.status == "completed"
+        self._answers.take_filtered(found, total.tally, shard)
         before = total.tally.settled
         self._answers.finish(
             shard,

@@ -56,7 +56,7 @@ class Lines:
 
     answered: set[str] = field(default_factory=set)
     missed: dict[str, str] = field(default_factory=dict)  # and the number of the tally that counts it
-    filtered: int = 0  # of the answered, by a word that a server counts as a failure
+    filtered: dict[str, AnswerLine] = field(default_factory=dict)  # the words of filters, until all files are read
     already: int = 0
     duplicates: int = 0
     broken: int = 0
@@ -67,7 +67,7 @@ class Lines:
     @property
     def arrived(self) -> int:
         """Calls that the server has done, whether or not we can read what it made of them."""
-        return len(self.answered) - self.filtered + list(self.missed.values()).count("unknown")
+        return len(self.answered) + list(self.missed.values()).count("unknown")
 
     @property
     def others(self) -> int:
@@ -117,6 +117,13 @@ class Answers:
                     self._take_one(line, found, tally, shard)
             on_answers(tally.settled - before)
         return found
+
+    def take_filtered(self, found: Lines, tally: Tally, shard: Shard | None = None) -> None:
+        """Make the words of filters the answers to calls that no line answered."""
+        with self._journal.transaction():
+            for custom_id, answer in found.filtered.items():
+                if custom_id in found.missed:
+                    self._take(replace(answer, outcome="replied"), b"", found, tally, shard)
 
     def _take_one(self, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
         """No line ends a collection: one that raises what nobody foresaw leaves its call unknown, and its bytes here.
@@ -187,9 +194,10 @@ class Answers:
             setattr(tally, missed, getattr(tally, missed) - 1)
         if became == "replied":
             found.answered.add(custom_id)
-            found.filtered += (answer.status or 200) >= 300
         else:
             found.missed[custom_id] = became
+            if answer.is_filter:
+                found.filtered[custom_id] = answer
         setattr(tally, became, getattr(tally, became) + 1)
 
     def _terms(self, call: sqlite3.Row, shard: Shard | None) -> Terms:

@@ -110,5 +110,6 @@ def import_answers(
             if found.broken > broken and found.others == others:
                 cure = "name the file that `vllm run-batch -o` or the Batch API wrote"
                 raise InputError(str(path), f"none of its {found.broken - broken} lines is an answer", cure)
+        answers.take_filtered(found, tally)
         shards.close_answered_exports()
     return tally, found

@@ -60,6 +60,7 @@ class AnswerLine:
     raw: bytes | None = None
     request_id: str = ""
     message: str = ""
+    is_filter: bool = False  # a filter's word, which is the answer where no other comes
 
     @property
     def never_begun(self) -> bool:
@@ -149,16 +150,13 @@ def _answer(said: dict[str, Any]) -> AnswerLine:
     if response and not error and (status is None or 200 <= status < 300):
         return AnswerLine(custom_id, "replied", status or 200, raw or b"null", request_id)
     refusal = _error(error, body)
-    if refusal.is_filter and (status is None or status in FILTER_STATUSES):  # what a filter says is the answer
-        raw = raw if body is not None and not error else _compact({"error": error or body})
-        return AnswerLine(custom_id, "replied", status or 400, raw, request_id)
+    is_filter = refusal.is_filter and (status is None or status in FILTER_STATUSES)
     code = error.get("code") if isinstance(error, dict) else None
     code = code if isinstance(code, str) else ""
     outcome = _ENDED_EARLY.get(code) or ("error" if status is None or status < 300 else f"http_{status}")
     raw = raw if raw is not None or not error else _compact(error)
-    return AnswerLine(
-        custom_id, outcome, status, raw, request_id, refusal.message[:_MESSAGE_CHARS] or code[:_MESSAGE_CHARS]
-    )
+    message = (refusal.message or code)[:_MESSAGE_CHARS]
+    return AnswerLine(custom_id, outcome, status, raw, request_id, message, is_filter)
 
 
 @contextlib.contextmanager

@@ -110,9 +110,9 @@ class ChatClient:
         raw = _clean(bytes(received))
         headers = _kept(response.headers)
         if status >= 300:
-            error = read_error_body(raw)
-            if not (error.is_filter and status in FILTER_STATUSES):  # what a filter says is the answer to the call
-                raise self._refused(status, headers, raw, error, response.headers.get("location"))
+            told = read_error_body(raw)
+            if not (told.is_filter and status in FILTER_STATUSES):  # what a filter says is the answer to the call
+                raise self._refused(status, headers, raw, told, response.headers.get("location"))
         return Answer(raw, status, headers)
 
     def _refused(

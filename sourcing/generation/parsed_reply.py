@@ -96,7 +96,8 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
     finish = _name(choice.get("finish_reason") or ("error" if choice.get("error") else ""))
     finish = finish if finish == "stop" else _FINISHES.get(finish.lower(), finish)
     has_content = bool(content and content.strip())
-    usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    told_usage = body.get("usage")
+    usage: dict[str, Any] = told_usage if isinstance(told_usage, dict) else {}
     # Some proxies tell zeros where they do not know: no prompt has no tokens, and no answer.
     is_uncounted = usage.get("prompt_tokens") == 0 or (has_content and usage.get("completion_tokens") == 0)
     if refused := message.get("refusal"):

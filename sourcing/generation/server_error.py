@@ -63,9 +63,12 @@ def read_error(body: dict[str, Any], *, is_answer: bool = False) -> ServerError 
     if is_answer:
         return None
     is_error = "error" in (body.get("object"), body.get("type"), body.get("status"))
-    if is_error or any(body.get(name) and not isinstance(body[name], dict) for name in _MESSAGE_NAMES[:5]):
-        return _error(body, body)
-    return None
+    says_something = any(body.get(name) and not isinstance(body[name], dict) for name in _MESSAGE_NAMES[:5])
+    # An envelope says `ok` and holds what a model wrote: that is no error, and was billed.
+    is_full = any(
+        isinstance(value, dict | list) and value for name, value in body.items() if name not in _MESSAGE_NAMES
+    )
+    return _error(body, body) if is_error or (says_something and not is_full) else None
 
 
 def read_error_body(raw: bytes) -> ServerError:

@@ -126,18 +126,36 @@ def test_a_line_of_fifty_megabytes_is_cut_at_the_door(tmp_path: Path) -> None:
         assert size < 5_000_000
 
 
+def test_what_a_filter_says_is_the_answer_and_stands_for_no_lost_line(tmp_path: Path) -> None:
+    with BatchServer() as server:
+        world = Batches(tmp_path, server.url, 3)
+        world.submit()
+        lines = server.lines("file-1")
+        words = json.dumps(refused(lines[1], 400, "blocked by our content filter policy")).encode()
+        serve(world, server, json.dumps(good(lines)[0]).encode() + b"\n", words + b"\n")
+        (batch,) = server.batches.values()
+        batch["request_counts"] = {"total": 3, "completed": 2, "failed": 1}
+        got = world.collect()
+        assert got.tally.counts() == {"replied": 2, "failed": 0, "again": 0, "unknown": 1, "followed": 0}
+        assert world.counts() == {"replied": 2, "unknown": 1}
+        assert world.submit().calls == 0
+        with world.journal() as journal:
+            assert {reply.reason for reply in journal.replies()} == {"", "reply_filtered"}
+
+
 @pytest.mark.parametrize("errors_first", [True, False])
 @pytest.mark.parametrize("files", [1, 2])
 @pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("words", ["no", "blocked by our content filter policy"])
 def test_of_an_error_and_an_answer_to_one_call_the_answer_counts(
-    tmp_path: Path, files: int, errors_first: bool, status: int
+    tmp_path: Path, files: int, errors_first: bool, status: int, words: str
 ) -> None:
     with BatchServer() as server:
         world = Batches(tmp_path, server.url, 3)
         world.submit()
         lines = server.lines("file-1")
         right = [json.dumps(line).encode() + b"\n" for line in good(lines, prompt_tokens=100, completion_tokens=50)]
-        wrong = [json.dumps(refused(line, status, "no")).encode() + b"\n" for line in lines[:2]]
+        wrong = [json.dumps(refused(line, status, words)).encode() + b"\n" for line in lines[:2]]
         parts = [b"".join(wrong), b"".join(right)] if errors_first else [b"".join(right), b"".join(wrong)]
         serve(world, server, *(parts if files == 2 else [b"".join(parts)]))
         got = world.collect()
