@@ -23,7 +23,7 @@ from typing import Any, TextIO, cast
 from urllib.parse import unquote, urlsplit
 
 from sourcing.errors import UsageError
-from sourcing.spellings import hints, literal_spellings, patterns, without_escapes
+from sourcing.spellings import escaped, hints, literal_spellings, patterns
 
 __all__ = ["BLOT", "Redactor", "guarded_output", "key_fault", "know", "read_key", "redact", "redact_bytes"]
 
@@ -35,8 +35,7 @@ _SECRET_NAME = re.compile(r"(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD|CLIENT_ID)$")
 _SHORTEST, _LONG_ENOUGH = 4, 8
 _WIDE = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}
 _UNPACKED_BYTES = 64_000_000
-#: Without one of these a key stands there letter by letter, behind backslashes, packed, or not at all.
-_ESCAPES = (b"%", b"&", b"\0", b"***", b"\\u00", b"\\x")
+_MASK = b"***"
 
 
 class Redactor:
@@ -47,6 +46,7 @@ class Redactor:
         self._shortest: float = math.inf  # no spelling is shorter
         self._spellings: list[tuple[int, list[bytes], list[re.Pattern[bytes]]]] = []  # the longest secret first
         self._hints: list[bytes] = []
+        self._escaped: list[re.Pattern[bytes]] = []
         self.know(*secrets)
 
     def know(self, *secrets: str | None) -> None:
@@ -55,6 +55,7 @@ class Redactor:
                 self._secrets.add(secret)
                 self._shortest = min(self._shortest, len(secret))
                 self._hints += hints(secret)
+                self._escaped = escaped(self._secrets)
                 found = patterns(secret, alone=len(secret) < _LONG_ENOUGH)
                 self._spellings.append((len(secret), literal_spellings(secret), list(found)))
                 self._spellings.sort(key=lambda known: -known[0])
@@ -99,12 +100,13 @@ class Redactor:
         return data
 
     def _may_hold(self, data: bytes) -> bool:
-        """Says no to most of what passes here, at a tenth of what the patterns cost."""
-        for escape in _ESCAPES:
-            if escape in data:
-                return True
-        plain = without_escapes(data)
-        return any(hint in plain for hint in self._hints)
+        """Says no to most of what passes here, at a twentieth of what the patterns cost."""
+        lower = data.lower()
+        return (
+            any(hint in lower for hint in self._hints)
+            or _MASK in data
+            or any(escape.search(data) for escape in self._escaped)
+        )
 
 
 def know(*secrets: str | None) -> None:

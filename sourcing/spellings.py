@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.entities import html5
 
-__all__ = ["hints", "literal_spellings", "patterns", "without_escapes"]
+__all__ = ["escaped", "hints", "literal_spellings", "patterns"]
 
 #: Of secrets so long servers show the ends and mask the rest.
 _MASKED_FROM, _SHOWN = 16, 3
 _BACKSLASH = "\\"
-_OF_URLS = bytes.maketrans(b"+/", b"-_")
+_RUNS = re.compile(rb"[A-Za-z0-9]+")
 _ENTITIES: dict[str, list[str]] = {}
 for _name, _character in html5.items():
     if _name.endswith(";"):
@@ -32,17 +32,26 @@ _MORE_SLASHES = rf"(?:\\|{_SLASH_ENCODED}){{0,3}}"
 _SLASHES = (rf"\\{_MORE_SLASHES}", rf"{_SLASH_ENCODED}{_MORE_SLASHES}")
 
 
-def without_escapes(data: bytes) -> bytes:
-    """The data in small letters and without backslashes: so treated, a secret that these alone disguise is in it."""
-    return data.replace(b"\\", b"").lower()
-
-
 def hints(secret: str) -> Iterator[bytes]:
-    """One of these is in what `without_escapes` makes of data in which the secret stands with no escape but those."""
+    """In data where the secret stands, and no letter or digit of it is escaped, is one of these, in small letters."""
     data = secret.encode("utf-8", "surrogatepass")
-    yield from {without_escapes(data), without_escapes(data.replace(b" ", b"+")), data.hex().encode()}
-    for core in _base64_cores(data):
-        yield from {core.lower(), core.translate(_OF_URLS).lower()}
+    yield data.hex().encode()
+    for whole in (data, *_base64_cores(data)):
+        yield max(_RUNS.findall(whole), key=len, default=b"").lower()
+
+
+def escaped(secrets: Iterable[str]) -> list[re.Pattern[bytes]]:
+    """Escapes of letters and digits of secrets: none stands in an ordinary page, where signs are escaped."""
+    alphanumeric = {c for secret in secrets for each in secret for c in (each, each.lower(), each.upper())}
+    codes = sorted({ord(c) for c in alphanumeric if c.isascii() and c.isalnum()})
+    hexadecimal = "|".join(_either_case(f"{code:02x}") for code in codes)
+    decimal = "|".join(map(str, codes))
+    return [
+        _compiled(rf"%{_AGAIN}(?:{hexadecimal})"),
+        _compiled(rf"&(?:amp;){{0,3}}#(?:0{{0,6}}(?:{decimal})(?!\d)|[xX]0{{0,6}}(?:{hexadecimal}))"),
+        _compiled(rf"\\(?:u00|x)(?:{hexadecimal})"),
+        _compiled(rf"%{_AGAIN}5[cC](?:u00|x)(?:{hexadecimal})"),
+    ]
 
 
 def literal_spellings(secret: str) -> list[bytes]:
@@ -60,7 +69,7 @@ def patterns(secret: str, *, alone: bool) -> Iterator[re.Pattern[bytes]]:
         if not core.isalnum():
             yield _compiled("".join(map(_spelled_base64, core.decode())))
     if len(secret) >= _MASKED_FROM:
-        shown = rf"[^\s\"'<>*]{{0,{_SHOWN + 5}}}"
+        shown = rf"[^\s\"'<>*\\&]{{0,{_SHOWN + 5}}}"  # and no escape, which it would tear
         yield _compiled(rf"{re.escape(secret[:_SHOWN])}{shown}\*{{3,}}{shown}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 
 import pytest
@@ -66,6 +67,24 @@ def test_of_keys_within_each_other_the_longer_goes_first() -> None:
 def test_the_ends_that_servers_show_of_a_key_are_blotted_out() -> None:
     masked = "Incorrect API key provided: sk-ve****************6789. You can find"
     assert Redactor("sk-very-secret-0123456789").text(masked) == f"Incorrect API key provided: {BLOT} You can find"
+
+
+@pytest.mark.parametrize("said", ['"{}"', "{}\nMore", "\\{}", "'{}'", "{}\\", "{}\t{}"])
+@pytest.mark.parametrize("key", ["sk-very-secret-0123456789", "sk-ve***************6789"])
+def test_a_blotted_body_is_the_json_it_was(said: str, key: str) -> None:
+    body = json.dumps({"message": "bad key " + said.replace("{}", key), "code": 1})
+    clean = Redactor("sk-very-secret-0123456789").text(body)
+    assert json.loads(clean) == {"message": "bad key " + said.replace("{}", BLOT), "code": 1}
+
+
+def test_pages_cost_little_while_keys_are_known() -> None:
+    """A page full of ordinary escapes, which hide no letter of a key, is searched for hints alone."""
+    page = b'<p class="a">Made &amp; sung, &#8217;74, <a href="/x?y=1&amp;z=2%20a%2Fb">\\u00e9</a>.</p>\n' * 140
+    redactor = Redactor(KEYS[0], KEYS[1], "GhTTokenOfMine1234567890abcdefgh")
+    started_s = time.process_time()
+    for _ in range(100):
+        assert redactor.data(page) is page
+    assert (time.process_time() - started_s) / 100 < 0.0003  # 0.06 ms, and 0.5 where every pattern is tried
 
 
 @pytest.mark.parametrize("placeholder", ["", "x", "abc", "none", "ollama", "secret"])
