@@ -385,13 +385,29 @@ def _includes(path: Path, blocks: Sequence[tuple[str, str]], lines: Sequence[int
     waiting = [(str(path), "\n" * (line - 1) + source) for line, (_, source) in zip(lines, blocks, strict=True)]
     while waiting:
         file, source = waiting.pop()
-        for name in jinja2.meta.find_referenced_templates(parse_template(source, file, environment)):
+        tree = parse_template(source, file, environment)
+        names = jinja2.meta.find_referenced_templates(tree)
+        for name in names:
             if name is None:
                 raise PromptError(file, "an include's name is computed", "write it as a plain string")
             if name not in found:
-                found[name] = read_pack_file(_include_path(path, name))
+                found[name] = _included(path, name, f"{file} line {_include_line(tree, name)}")
                 waiting.append((str(_included_file(path.parent, name)), found[name]))
     return dict(sorted(found.items()))
+
+
+def _included(path: Path, name: str, where: str) -> str:
+    """The text of an include; PromptError names the line that asks for it."""
+    try:
+        return read_pack_file(_include_path(path, name))
+    except PromptError as error:
+        raise PromptError(where, f"include {name!r}: {error.found}", error.cure) from error
+
+
+def _include_line(tree: nodes.Template, name: str) -> int:
+    includes = tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends))
+    asking = [node.lineno for node in includes if any(part.value == name for part in node.find_all(nodes.Const))]
+    return min(asking, default=1)
 
 
 def _included_file(folder: Path, name: str) -> Path:
@@ -404,7 +420,7 @@ def _include_path(path: Path, name: str) -> Path:
         allowed = (folder.parent / SHARED_FOLDER if name.startswith(f"{SHARED_FOLDER}/") else folder).resolve()
         target = _included_file(folder, name).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a ring of links
-        raise PromptError(str(path), f"include {name!r} is no file ({error})", "correct the name") from error
+        raise PromptError(str(path), f"it is no file ({error})", "correct the name") from error
     if not target.is_relative_to(allowed):
-        raise PromptError(str(path), f"include {name!r} leaves the pack", f"keep it in the pack or in {SHARED_FOLDER}/")
+        raise PromptError(str(path), "it leaves the pack", f"keep it in the pack or in {SHARED_FOLDER}/")
     return target

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sourcing.errors import PromptError
@@ -47,6 +49,9 @@ INPUTS = {
     "caption": "string",
 }
 _SAMPLE_VALUES = {"string": "en", "integer": 1999, "number": 0.5, "list": ["calm", "slow"]}  # for a trial
+_LIKE_A_MARKER = re.compile(
+    r"^[ \t]*-{2,}[ \t]*(system|user|assistant)[ \t]*-{2,}[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
 #: What a judge's reply must hold, see `apply_verdicts`.
 _VERDICT = ("verdicts", "caption_supported")
 
@@ -113,7 +118,7 @@ def plain_examples(pack: Pack) -> list[tuple[str, str]]:
 
 def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
     """Findings about a pack that loads, one sentence each; none is good. The lock is checked too."""
-    findings = [*_input_findings(pack, known_inputs)]
+    findings = [*_input_findings(pack, known_inputs), *_message_findings(pack)]
     try:
         _ = pack.validator
         findings += [*_schema_findings(pack.output, "output"), *_judge_findings(pack)]
@@ -137,13 +142,29 @@ def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
         elif spec.type != known[name]:
             yield f"input {name!r} is declared {spec.type} and given as {known[name]}"
     blocks, includes = pack.parsed
+    files = [(pack.templates.file, block) for block in blocks]
+    files += [(pack.templates.includes[name][0], tree) for name, tree in includes.items()]
     used: set[str] = set()
-    for tree in (*blocks, *includes.values()):
-        used |= undeclared_names(tree)
-    for name in sorted(used - set(pack.inputs)):
-        yield f"the template uses {name!r}, which is not declared under inputs"
-    for name in sorted(set(pack.inputs) - used):
+    try:
+        for file, tree in files:
+            names = undeclared_names(tree)
+            for name in sorted(names.keys() - pack.inputs.keys() - used):
+                yield f"{file} line {names[name]}: the template uses {name!r}, which is not declared under inputs"
+            used |= names.keys()
+    except jinja2.TemplateError:
+        return  # rendering tells, with file and line
+    for name in sorted(pack.inputs.keys() - used):
         yield f"input {name!r} is declared and never used"
+
+
+def _message_findings(pack: Pack) -> Iterator[str]:
+    """Lines that look as if they opened a message, and messages in an order that chat templates of models refuse."""
+    for line, (role, source) in zip(pack.lines, pack.blocks, strict=True):
+        for found in _LIKE_A_MARKER.finditer(source):
+            where = f"{pack.templates.file} line {line + source.count(chr(10), 0, found.start())}"
+            yield f"{where}: {found.group()!r} opens no message, as `--- {found.group(1).lower()} ---` does"
+        if role == "system" and line != pack.lines[0]:
+            yield f"{pack.templates.file} line {line}: a system message stands behind another; many models refuse that"
 
 
 def _schema_findings(schema: Any, where: str) -> Iterator[str]:

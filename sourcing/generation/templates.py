@@ -107,14 +107,15 @@ def render_error(error: BaseException, file: str, first_line: int) -> PromptErro
     return PromptError(f"{file} line {line}", found, "mend the template")
 
 
-def undeclared_names(tree: nodes.Template) -> set[str]:
-    """Names that a template takes from outside; none where it does not compile. Evaluates no constants."""
+def undeclared_names(tree: nodes.Template) -> dict[str, int]:
+    """Names that a template takes from outside, and the line of each. Evaluates no constants.
+
+    TemplateError where it does not compile.
+    """
     names = _Names(tree.environment)
-    try:
-        names.visit(tree)
-    except jinja2.TemplateError:
-        return set()
-    return names.undeclared_identifiers
+    names.visit(tree)
+    lines = {node.name: node.lineno for node in reversed(list(tree.find_all(nodes.Name)))}
+    return {name: lines.get(name, tree.lineno) for name in sorted(names.undeclared_identifiers)}
 
 
 class _Names(TrackingCodeGenerator):
