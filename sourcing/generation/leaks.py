@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from sourcing.generation.folding import fold_text
+from sourcing.generation.instructions import any_of, holds_markup, speaks_to_model
 from sourcing.generation.lexicon import facet_of
 from sourcing.generation.lyrics import TRACE_WORDS, lyric_spans, takes_lyrics
 from sourcing.generation.quotes import ECHO_WORDS, Source
@@ -26,7 +27,7 @@ from sourcing.generation.words import (
     least_runs,
     words,
 )
-from sourcing.store.language_id import simplified, unlike_language
+from sourcing.store.language_id import unlike_language
 
 __all__ = [
     "NO_RULES",
@@ -45,25 +46,6 @@ __all__ = [
 ]
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-_FRAMES = (
-    r"(?:document|track|aspects?|captions?|system|user|assistant|instructions?|prompt|think|s|bos|eos|sys|pad|unk|mask)"
-)
-_MARKUP = re.compile(
-    r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|'''|https?:|www\.|\b\w+@\w+\.\w|"
-    r"<\||\|>|\[/?inst\]|[{\[]\s*\"|\"\s*:|\\[nux]|;\s*--|\|\|",
-    re.IGNORECASE,
-)
-#: The same words defused: parted by spaces, in other brackets, as entities, or bare. One of the marks is in each.
-_DEFUSED_MARKS = ("<", "[", "{", "‹", "〈", "⟨", "⟪", "&", "|", "##", "---", "%", "_")
-_DEFUSED = re.compile(
-    r"<\s*/?\s*\||\|\s*/?\s*>|&(?:lt|gt|amp|#\d{1,5}|#x[0-9a-f]{1,5});"
-    r"|<\s+/?\s*[a-z_][\w-]{0,30}\s*/?\s*>|<\s*/|[<‹〈⟨⟪]\s*/?\s*" + _FRAMES + r"\s*/?\s*[>›〉⟩⟫]"
-    r"|\[\s*/?\s*(?:inst|sys|system|system_prompt|tool_calls|tool_results|available_tools|user|assistant|document)\s*\]"
-    r"|<\s*<\s*/?\s*sys|\{\s+[{%]|[%}]\s+\}|-{3,}\s*(?:system|user|assistant)\s*-{3,}|#{2,}\s*(?:instruction|system|response)"
-    r"|\b(?:im_start|im_end|im_sep|endoftext|eot_id|start_header_id|end_header_id|start_of_turn|end_of_turn"
-    r"|begin_of_text|end_of_text)\b",
-    re.IGNORECASE,
-)
 _LIST_MARK = re.compile(r"^\s*(?:\(?\d{1,2}[.)]\s|[-*•]\s|#{1,6}\s)")
 _NUMBER_LEAK = re.compile(
     r"(?<![\d/.:,])(?:1[5-9]|20)\d\d(?![\d'’]|[/:,.]\d|s\b|er\b|年代)"  # a year, not a decade
@@ -228,17 +210,11 @@ def _common_leak(folded: str, tokens: Sequence[str], what: str) -> tuple[str, st
 
 
 def _markup(folded: str, what: str) -> tuple[str, str] | None:
-    found = _MARKUP.search(folded) or (any(mark in folded for mark in _DEFUSED_MARKS) and _DEFUSED.search(folded))
-    return (f"{what}_markup", "holds markup, code or an address") if found else None
+    return (f"{what}_markup", "holds markup, code or an address") if holds_markup(folded) else None
 
 
 def _instruction_in(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
-    hints, anywhere, spaceless, roles = _instructions()
-    found = (
-        (":" in folded and roles.search(folded))
-        or (not hints.isdisjoint(tokens) and anywhere.search(folded))
-        or (not folded.isascii() and spaceless.search(simplified(folded)))
-    )
+    found = speaks_to_model(folded, tokens)
     return (f"{what}_instruction", "speaks to a model instead of about the sound") if found else None
 
 
@@ -327,42 +303,13 @@ def _word_set(sentence: str) -> frozenset[str]:
 @cache
 def _refusals() -> tuple[re.Pattern[str], re.Pattern[str]]:
     sections = data_sections("refusals")
-    anywhere, beginning = (_any_of(map(fold_text, sections[name])) for name in ("anywhere", "beginning"))
+    anywhere, beginning = (any_of(map(fold_text, sections[name])) for name in ("anywhere", "beginning"))
     return re.compile(anywhere), re.compile(beginning)
 
 
 @cache
-def _instructions() -> tuple[frozenset[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Words of which every text that fits the first pattern holds one, for speed; and the patterns."""
-    sections = data_sections("instructions")
-    hints = frozenset(" ".join(sections["hints"]).split())
-    anywhere, spaceless = ("|".join(sections[name]) for name in ("anywhere", "spaceless"))
-    roles = "|".join(" ".join(sections["roles"]).split())
-    return (
-        hints,
-        re.compile(rf"(?<![^\W_])(?:{anywhere})(?!\w)"),
-        re.compile(spaceless),
-        re.compile(rf"(?:^|[.!?。！？»”\"]\s*)(?:{roles})\s?[:：]"),
-    )
-
-
-@cache
 def _profanity() -> re.Pattern[str]:
-    return re.compile(_any_of(word for line in data_lines("profanity") for word in fold_text(line).split()))
-
-
-def _any_of(phrases: Iterable[str]) -> str:
-    """A pattern of any of the folded phrases as whole words, grouped by first letter for speed; "*" ends a stem."""
-    narrow: dict[str, list[str]] = {}
-    wide: dict[str, list[str]] = {}
-    for phrase in sorted(phrases, key=lambda phrase: (-len(phrase), phrase)):
-        ending = r"\w*" if phrase.endswith("*") else ""
-        groups = wide if is_written_without_spaces(phrase) else narrow
-        groups.setdefault(phrase[0], []).append(re.escape(phrase[1:].removesuffix("*")) + ending)
-    patterns = [
-        "|".join(f"{re.escape(at)}(?:{'|'.join(rest)})" for at, rest in group.items()) for group in (narrow, wide)
-    ]
-    return "|".join([rf"(?<![^\W_])(?:{patterns[0]})(?![\w'])(?!-\w)", *filter(None, patterns[1:])])
+    return re.compile(any_of(word for line in data_lines("profanity") for word in fold_text(line).split()))
 
 
 @cache

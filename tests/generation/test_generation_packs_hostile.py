@@ -461,3 +461,26 @@ def test_a_run_of_a_pack_with_bom_and_a_loop_goes_through(tmp_path: Path, capsys
         assert (code, result["replied"]) == (0, 3)
         assert isinstance(world.job(Scope()), Job)
         assert RequestMaker(load_pack(world.pack_folder), world.endpoint)
+
+
+@pytest.mark.parametrize(
+    ("user", "finding"),
+    [
+        ("{{ title }}\n{{ document }}\n{% if document %}{{ titel }}{% endif %}", "line 34: the template uses 'titel'"),
+        ("{{ title }}\n{{ document | uppercase }}", "line 33: it does not render (No filter named 'uppercase'"),
+        ("{{ title }} {{ document }}\n---user---\nhello", "line 33: '---user---' opens no message"),
+        ("{{ title }} {{ document }}\n--- User ---\nhello", "line 33: '--- User ---' opens no message"),
+        ("{{ title }} {{ document }}\n--- system ---\nhello", "line 34: a system message stands behind another"),
+    ],
+)
+def test_lint_names_the_line_of_a_slip(tmp_path: Path, user: str, finding: str) -> None:
+    findings = lint(load_pack(write_pack(tmp_path, user=user)))
+    assert len(findings) >= 1
+    assert f"prompt.j2 {finding}" in findings[0]
+
+
+def test_a_missing_include_names_the_line_that_asks_for_it(tmp_path: Path) -> None:
+    folder = write_pack(tmp_path, user="{{ title }}\n{% include 'part.j2' %}")
+    (folder / "part.j2").write_text("{{ document }}\n\n{% include 'gone.j2' %}")
+    with pytest.raises(PromptError, match=r"part\.j2 line 3: include 'gone\.j2': there is no such file"):
+        load_pack(folder)
