@@ -9,7 +9,7 @@ would make. Prose under such a heading, which speaks about the lyrics, is none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sourcing.generation.folding import fold
 from sourcing.generation.lyric_lines import sung_lines
@@ -38,7 +38,9 @@ Runs = frozenset[tuple[str, ...]]
 NO_RUNS: Runs = frozenset()
 _TAGGED = re.compile(r"<(poem|lyrics?|verse)\b[^<>]{0,100}>(.*?)(?:</\1\s{0,9}>|\Z)", re.DOTALL | re.IGNORECASE)
 _SUNG = re.compile(r"[♪♫♬]+([^♪♫♬]+)(?:[♪♫♬]+|$)", re.MULTILINE)
-_BETWEEN_LINES = re.compile(r"<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|^[ \t]*\(?\d{1,3}[.):]+[ \t]", re.MULTILINE)
+_BETWEEN_LINES = re.compile(r"<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|^[ \t]*\(?\d{1,3}(?:[.):]+|:\d\d)[ \t]", re.MULTILINE)
+_COLUMNS = re.compile(r"[ \t]\|[ \t]|\t|[ \u3000]{3,}")
+_INTERLEAVED = 3  # lines: a script, its transliteration, its translation
 
 
 def lyric_spans(text: str) -> list[Span]:
@@ -71,7 +73,7 @@ def mask_lyrics(text: str, sung: Runs = NO_RUNS) -> str:
 
 
 def lyric_runs(text: str, spans: Sequence[Span] | None = None, *, over_words: int = MAX_LYRIC_WORDS) -> Runs:
-    """The `shared_runs` of what a text marks as lyrics, as it stands and without numbers, times and tags between lines.
+    """The `shared_runs` of what a text marks as lyrics, as it stands and without what stands between lines.
 
     `spans` are its `lyric_spans`, where they are known.
     """
@@ -79,7 +81,19 @@ def lyric_runs(text: str, spans: Sequence[Span] | None = None, *, over_words: in
     if not parts:
         return NO_RUNS
     bare = "\n".join(parts)
-    return shared_runs([*parts, bare, _BETWEEN_LINES.sub("\n", bare)], over_words=over_words)
+    lines = [line for line in _BETWEEN_LINES.sub("\n", bare).splitlines() if line.strip()]
+    return shared_runs([*parts, bare, "\n".join(lines), *_apart(lines)], over_words=over_words)
+
+
+def _apart(lines: list[str]) -> Iterator[str]:
+    """What is sung of lines between which, or beside which, stand chords, translations or another script."""
+    for every in range(2, min(_INTERLEAVED, len(lines)) + 1):
+        yield from ("\n".join(lines[first::every]) for first in range(every))
+    rows = [_COLUMNS.split(line) for line in lines]
+    for column in range(1, max(map(len, rows), default=0)):
+        yield "\n".join(row[column] for row in rows if column < len(row))
+    if any(len(row) > 1 for row in rows):
+        yield "\n".join(row[0] for row in rows)
 
 
 def shared_runs(texts: Iterable[str], *, over_words: int = MAX_LYRIC_WORDS) -> Runs:

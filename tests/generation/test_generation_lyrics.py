@@ -258,6 +258,27 @@ def test_the_owners_own_text_is_guarded_too():
     assert "caption_is_lyric" in [found["reason"] for found in rejected]
 
 
+_BESIDE = ["Ich gehe am Fluss", "und der Fluss geht mit", "ich kehre nie mehr heim", "und die Nacht ist kalt"]
+BETWEEN = {
+    "chords": "[Verse]\n" + "\n".join(f"Am   F   C   G\n{line}" for line in SUNG),
+    "translations": "Lyrics\n" + "\n".join(f"{one}\n({line})" for one, line in zip(_BESIDE, SUNG, strict=True)),
+    "scripts": "Lyrics\n" + "\n".join(f"{zh}\nwo yan zhe\n{line}" for zh, line in zip(SUNG_ZH, SUNG, strict=True)),
+    "a column": "Text | Words\n" + "\n".join(f"{one} | {line}" for one, line in zip(_BESIDE, SUNG, strict=True)),
+    "a column in front": "Words | Text\n"
+    + "\n".join(f"{line} | {one}" for one, line in zip(_BESIDE, SUNG, strict=True)),
+    "times": "Lyrics\n" + "\n".join(f"0:{n}2 {line}" for n, line in enumerate(SUNG, 1)),
+}
+
+
+@pytest.mark.parametrize("document", BETWEEN.values(), ids=BETWEEN)
+def test_lines_are_sung_in_a_row_whatever_stands_between_them(document: str) -> None:
+    caption = f"It is a slow ballad with piano. {' '.join(SUNG[:3])}."
+    grounded = ground({"aspects": [], "caption": caption}, f"{PROSE}\n\n{document}", doc_id="d", language="und")
+    taken = accept({"aspects": ["calm"], "caption": caption}, documents=[document])
+    assert taken.caption == "It is a slow ballad with piano."
+    assert "river" not in (grounded.caption or "")
+
+
 @given(
     st.lists(
         st.sampled_from(["Lyrics", "[Chorus]", "<poem>", "</poem>", "♪", " / ", "“", "”", "\n", "\n\n", *SUNG, PROSE])
