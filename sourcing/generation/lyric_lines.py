@@ -29,7 +29,7 @@ _LYRICS_OF = re.compile(
 )
 _QUOTED_LINE = re.compile(r"\s*(?:>|\|)\s*\S")
 _BULLET = re.compile(r"\s*(?:[-*•·–—]|\(?\d+[.):]?)\s")
-_FIELD = re.compile(r".*\d:\d\d|[^\n]*[:：=|]\s*\S|\s*(?:https?:|www\.)")
+_FIELD = re.compile(r".*\d:\d\d|\s*[^:\s][^\n]*[:：=|]\s*\S|\s*(?:https?:|www\.)")
 _TIME = re.compile(r"\s*[\[(]?\d{1,3}:\d\d(?:[.:]\d{1,3})?[\])]?\s")
 _SPACED_LETTERS = re.compile(r"(?:[^\W\d_] ){2,}[^\W\d_]")
 _PROSE_END = re.compile(r"[.。][\"'”’)\]]*\s*$")
@@ -61,7 +61,7 @@ def sung_lines(text: str) -> list[Span]:
         if heading is not None or _opens_verse(lines[at].text):
             end = _verse_end(lines, at + 1, timed=heading == "heading")
             below = lines[at + 1 : end]
-            if below and not (heading == "mark" and speaks_of_sound([line.text for line in below])):
+            if below and not (_is_bare(heading, lines[at].text) and speaks_of_sound([line.text for line in below])):
                 spans.append((below[0].start, below[-1].end))
             at = end
         else:
@@ -70,6 +70,11 @@ def sung_lines(text: str) -> list[Span]:
                 spans.append((lines[at].start, lines[end - 1].end))
             at = max(end, at + 1)
     return spans
+
+
+def _is_bare(heading: str | None, line: str) -> bool:
+    """Whether a part of a song is named without brackets, as notes on a recording name it, too."""
+    return heading == "mark" and line.lstrip(" \t*_#")[:1] not in ("[", "(", "【", "<")
 
 
 def _opens_verse(line: str) -> bool:

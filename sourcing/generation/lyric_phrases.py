@@ -38,8 +38,8 @@ _TIMED = re.compile(
     r"([^\[\n<]*)"
 )
 _VERB = (
-    r"(?:sings?|sang|sung|singing|croons?|crooning|chants?|chanting|raps?|rapping|intones?|whispers|wails|belts|pleads"
-    r"|hums|singt|chante|canta)"
+    r"(?:sings?|sang|sung|singing|croons?|crooning|chants?|chanting|raps?|rapping|intones?|whispers|goes like this|wails"
+    r"|belts|pleads|hums|singt|chante|canta)"
 )
 _NOUN = r"(?:line|lines|lyrics?|refrain|chorus|hook|verse|couplet|words|singer|vocalist|副歌|歌词|歌詞)"
 _SAYS = r"(?:\s(?:is|are|goes|go|reads?|runs?|begins?|opens?|says?|repeats?|geht|lautet|dit|dice))?"
@@ -57,8 +57,8 @@ _QUOTED_CHARS = 25  # a shorter quotation is a title or a word
 _VERB_CHARS = 90  # between a word for singing and what is sung
 _SENTENCE = re.compile(r"[^.!?。！？]+[.!?。！？]*\s*")
 _LABEL = re.compile(
-    r"(?:(?<=\n)|(?<=[.!?。！？] )|(?<=[。！？])|\A)[ \t*_#>\"“]*([^\W\d_][\w' -]{1,24}?)"
-    r"(?:[ \t*_]*[:：]|[ \t][-–—][ \t])[ \t*_]*(?=\S)"
+    r"(?:(?<=\n)|(?<=[.!?。！？] )|(?<=[。！？])|\A)[ \t*_#>\"“{]*([^\W\d_][\w' -]{1,24}?)"
+    r"(?:[ \t*_\"]*[:：]|[ \t][-–—][ \t])[ \t*_]*(?=\S)"
 )
 _SEPARATORS = (":", "：", " -", " –", " —")
 _LABELLED_WORDS = 5  # "Lyrics: Ann Lee" is a credit

@@ -36,8 +36,12 @@ MAX_LYRIC_WORDS = 8
 TRACE_WORDS = 3
 Runs = frozenset[tuple[str, ...]]
 NO_RUNS: Runs = frozenset()
-_TAGGED = re.compile(r"<(poem|lyrics?|verse)\b[^<>]{0,100}>(.*?)(?:</\1\s{0,9}>|\Z)", re.DOTALL | re.IGNORECASE)
-_SUNG = re.compile(r"[♪♫♬]+([^♪♫♬]+)(?:[♪♫♬]+|$)", re.MULTILINE)
+_NOTES = "♪♫♬🎵🎶"
+_TAGGED = re.compile(
+    r"<(poem|lyrics?|verse|[a-z]{1,10}(?=[^<>]{1,100}[\"'\s_-]lyric))\b[^<>]{0,100}>(.*?)(?:</\1\s{0,9}>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_SUNG = re.compile(rf"[{_NOTES}]+([^{_NOTES}]+)(?:[{_NOTES}]+|$)", re.MULTILINE)
 _BETWEEN_LINES = re.compile(r"<[^<>\n]{1,40}>|\[[^\[\]\n]{1,40}\]|^[ \t]*\(?\d{1,3}(?:[.):]+|:\d\d)[ \t]", re.MULTILINE)
 _COLUMNS = re.compile(r"[ \t]\|[ \t]|\t|[ \u3000]{3,}")
 _INTERLEAVED = 3  # lines: a script, its transliteration, its translation
@@ -46,7 +50,7 @@ _INTERLEAVED = 3  # lines: a script, its transliteration, its translation
 def lyric_spans(text: str) -> list[Span]:
     """Spans [start, end) of the text that are marked as lyrics, in order, none touching another."""
     spans = [found.span(2) for found in _TAGGED.finditer(text)] if "<" in text else []
-    if "♪" in text or "♫" in text or "♬" in text:
+    if any(note in text for note in _NOTES):
         spans += [found.span(1) for found in _SUNG.finditer(text)]
     spans += sung_phrases(text)
     if "\n" in text or "\r" in text or "\u2028" in text or "\u2029" in text:
