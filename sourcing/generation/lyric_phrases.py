@@ -38,8 +38,8 @@ _TIMED = re.compile(
     r"([^\[\n<]*)"
 )
 _VERB = (
-    r"(?:sings?|sang|sung|singing|croons?|crooning|chants?|chanting|raps?|rapping|intones?|whispers|goes like this|wails"
-    r"|belts|pleads|hums|singt|chante|canta)"
+    r"(?:sings?|sang|sung|singing|croons?|crooning|chants?|chanting|raps?|rapping|intones?|whispers|goes like this"
+    r"|wails|belts|pleads|hums|singt|chante|canta)"
 )
 _NOUN = r"(?:line|lines|lyrics?|refrain|chorus|hook|verse|couplet|words|singer|vocalist|副歌|歌词|歌詞)"
 _SAYS = r"(?:\s(?:is|are|goes|go|reads?|runs?|begins?|opens?|says?|repeats?|geht|lautet|dit|dice))?"
