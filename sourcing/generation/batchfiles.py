@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sourcing.generation.bounded_json import line_of, load_json
+from sourcing.generation.reply_redaction import without_keys
 from sourcing.generation.server_error import FILTER_STATUSES, ServerError, read_error
 from sourcing.redactor import redact_bytes
 
@@ -144,7 +145,7 @@ def _answer(said: dict[str, Any]) -> AnswerLine:
     if not response and not error:
         message = "the line holds neither a response nor an error"
         return AnswerLine(custom_id, UNREADABLE, raw=_compact(said), message=message)
-    raw = None if body is None else _compact(body)
+    raw = None if body is None else without_keys(_compact(body))
     request_id = response.get("request_id")
     request_id = request_id[:_MOST_REQUEST_ID_CHARS] if isinstance(request_id, str) else ""
     if response and not error and (status is None or 200 <= status < 300):

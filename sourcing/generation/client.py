@@ -24,10 +24,10 @@ from sourcing.generation.connection import CONNECT_TIMEOUT_S, connect
 from sourcing.generation.endpoint import Endpoint
 from sourcing.generation.failures import Answer, CallFailed, refusal
 from sourcing.generation.parsed_reply import MAX_REPLY_BYTES
-from sourcing.generation.reply_stream import assemble
+from sourcing.generation.reply_redaction import without_keys
 from sourcing.generation.server_error import FILTER_STATUSES, ServerError, read_error_body
 from sourcing.generation.wire import body_bytes
-from sourcing.redactor import know, redact, redact_bytes
+from sourcing.redactor import know, redact
 
 __all__ = ["ChatClient"]
 
@@ -106,8 +106,8 @@ class ChatClient:
                 while len(received) <= MAX_REPLY_BYTES and (piece := await response.content.readany()):
                     received += piece
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._broken_off(error, status, _clean(bytes(received))) from None
-        raw = _clean(bytes(received))
+            raise self._broken_off(error, status, without_keys(bytes(received))) from None
+        raw = without_keys(bytes(received))
         headers = _kept(response.headers)
         if status >= 300:
             told = read_error_body(raw)
@@ -146,19 +146,6 @@ class ChatClient:
             return CallFailed("connection_lost", message, maybe_answered=True)
         message = f"the connection broke before the reply was whole ({found}); it will have been billed"
         return CallFailed("reply_cut", message, status, raw=received or None, maybe_answered=True)
-
-
-def _clean(raw: bytes) -> bytes:
-    """A reply without our keys, also where a stream hands one over in pieces: then it is kept put together."""
-    raw = redact_bytes(raw)
-    if not raw.lstrip()[:6].startswith((b"data", b"event", b":")):
-        return raw
-    try:
-        whole = body_bytes(assemble(raw.decode(errors="replace")))
-    except ValueError:
-        return raw
-    clean = redact_bytes(whole)
-    return raw if clean == whole else clean
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from sourcing.publishing.numbering import next_version
 from sourcing.publishing.splits import SPLIT_RULE, Splits, split_tracks
 from sourcing.publishing.validate import Checked, validate_tables, validation_report
 from sourcing.publishing.withdrawals import changes_since, consent_age, lost_documents
+from sourcing.redactor import redact
 from sourcing.settings import PublishSettings
 from sourcing.store.schemas import Description, Document, Rejected, Track
 from sourcing.store.versions import CONFIGS, SPLITS, DatasetVersion, Shelf, file_sha256, hold_shelf
@@ -135,7 +136,7 @@ def publish(
         changes = changes_since(parent, parts, lost)
         manifest = {
             **facts,
-            "why": why,
+            "why": redact(why),
             "parent": parent.version if parent else None,
             "withdrawn_documents": len(changes["withdrawn"]),
             "created_at": now.astimezone(UTC).isoformat(timespec="seconds"),
