@@ -35,9 +35,8 @@ def _join_parts(whole: dict[str, Any]) -> None:
     choices = whole.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         message = choice.get("message") if isinstance(choice, dict) else None
-        parts = message.get("content") if isinstance(message, dict) else None
-        if isinstance(parts, list):
-            together = "".join(map(_text_of, parts))
+        if isinstance(message, dict) and isinstance(message.get("content"), list):
+            together = "".join(map(_text_of, message["content"]))
             if redact(together) != together:
                 message["content"] = together
 
