@@ -96,7 +96,9 @@ def _spelled(part: str, *, any_case: bool) -> str:
 
 def _ways(character: str) -> Iterator[str]:
     number, utf8 = ord(character), character.encode("utf-8", "surrogatepass")
-    yield re.escape(character)
+    begins_escapes = character in "%&"  # then it stands last, or the rest of its own escape would be left
+    if not begins_escapes:
+        yield re.escape(character)
     percent = "".join(f"%{_AGAIN}{_either_case(f'{byte:02x}')}" for byte in utf8)
     yield percent
     names = "".join(f"|{name}?" for name in _ENTITIES.get(character, ()))
@@ -107,6 +109,8 @@ def _ways(character: str) -> Iterator[str]:
             yield f"{slashes}(?:{re.escape(character)}|{percent})"
     if character == " ":
         yield r"\+"
+    if begins_escapes:
+        yield re.escape(character)
 
 
 def _spelled_base64(character: str) -> str:

@@ -49,6 +49,12 @@ def test_a_key_written_in_any_mixture_of_escapes_is_blotted_out_whole(key: str, 
     assert Redactor(key).text(f"({written})") in (f"({BLOT})", f"(\\{BLOT})"), written
 
 
+@pytest.mark.parametrize("key", ["0000000%", "abc-defg&", "%%%%%%%a%"])
+def test_a_sign_that_begins_escapes_goes_with_the_whole_of_its_own(key: str) -> None:
+    for spelling in (key, key.replace("%", "%25"), key.replace("&", "&amp;"), key.replace("&", "&#38;")):
+        assert Redactor(key).text(f"({spelling})") == f"({BLOT})"
+
+
 @given(st.binary(max_size=300))
 def test_what_holds_no_key_is_handed_back_as_it_is(data: bytes) -> None:
     redactor = Redactor("sk-very-secret-0123456789", "a/b+c%d=e&f~g")
