@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from sourcing.crawling.sources.base import Standing
+from sourcing.crawling.sources.encyclopedia import name_in_title
 
 __all__ = ["with_stated_facts"]
 
@@ -52,7 +53,7 @@ def _settled(article: Mapping[str, Any], stated: Sequence[Mapping[str, Any]]) ->
     sure = (row for row in ranked if row["standing"] == Standing.ITEM or row["granularity"] != "page")
     kind = next((row["granularity"] for row in sure), article["granularity"])
     if kind not in ("recording", "release"):
-        name, named_by = (article["title"] if kind == "artist" else None), article
+        name, named_by = (name_in_title(article["title"]) if kind == "artist" else None), article
         return {"granularity": kind, "artist": name, "year": None, "licences": _licences(article, name, named_by)}
     named_by = next((row for row in ranked if row["artist"]), article)
     year = next((row["year"] for row in ranked if row["year"]), article["year"])

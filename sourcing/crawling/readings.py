@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from sourcing.crawling.sources.base import Captured, PageError, Source
+from sourcing.crawling.sources.credits import names_nobody
 from sourcing.crawling.sources.error_answers import error_answer
 from sourcing.crawling.sources.reading import clean
 from sourcing.store.licences import UNKNOWN, spdx_of
@@ -174,6 +175,8 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
     """The page's columns with everything else a document carries."""
     row = {**row, **{key: clean(row.get(key)) for key in ("title", "title_raw", "artist", "album", "lead", "text")}}
     row["text"] = _shortened(row["text"])
+    if row["artist"] and names_nobody(row["artist"], row["granularity"]):
+        row.update(artist=None, other_artists=None)
     document: dict[str, Any] = {
         "doc_id": document_id(source.name, str(row.get("record_id") or capture.url)),
         "source": source.name,

@@ -47,6 +47,7 @@ _GNU = [
 _IDS = {spdx.casefold(): spdx for spdx in (*_CREATIVE_COMMONS, *_OTHERS.split(), *_GNU)}
 
 _MAX_CHARS = 2000
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
 _START = r"(?<![\w.%=/@:+-])(?:https?:)?(?://)?(?:www\.)?"  # an address, and not one inside another
 _END = r"(?=[/?#\s\"'<>),;.]|$)"
 _CC_ADDRESS = re.compile(
@@ -91,6 +92,12 @@ _SHORT = re.compile(
     re.IGNORECASE,
 )
 _LONG = re.compile(rf"\b(?:{_BY})(?P<terms>(?:[\s,–-]{{1,3}}(?:{_NAMED}))*)\b{_NUMBER}", re.IGNORECASE)
+#: "Not under CC BY 4.0", "nicht mehr unter https://…"; what a licence does not allow is told in a clause of its own.
+_DENIED = re.compile(
+    r"\b(?:not|never|isn['’]t|cannot|nicht|kein\w*|except|außer|sauf|excepto|salvo)\b[^.,;:()]{0,40}?"
+    rf"(?:\bcc\b|\bcc0\b|creative commons|\b(?:{_BY})\b|https?:)",
+    re.IGNORECASE,
+)
 _COUNTRIES = {"deutschland": "de", "germany": "de", "österreich": "at", "austria": "at", "united states": "us"}
 
 
@@ -104,11 +111,13 @@ def spdx_of(statement: str) -> str:
     """The SPDX id of a licence that is stated by address, id or name; 'unknown' for anything else.
 
     A port without an id of its own has that of the licence it ports. A licence without its version, and a statement
-    that names two, are unknown.
+    that names two or denies one, are unknown.
     """
-    text = " ".join(statement[:_MAX_CHARS].split())
+    text = _DASHES.sub("-", " ".join(statement[:_MAX_CHARS].split()))
     if own := _IDS.get(text.casefold()):
         return own
+    if _DENIED.search(text):
+        return UNKNOWN
     ids, words = set(_of_addresses(text)), _of_words(text)
     ids |= words - {UNKNOWN} if ids else words  # an address says which version its words leave out
     return ids.pop() if len(ids) == 1 else UNKNOWN

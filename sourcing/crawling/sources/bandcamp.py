@@ -183,12 +183,15 @@ def _lyrics(node: Mapping[str, Any]) -> str:
 
 
 def _tags(node: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
-    """Keywords in the page's order; the artist's town, which Bandcamp puts among them, is not about the music."""
+    """Keywords in the page's order; the artist's town and the names of artist and label say nothing of the music."""
     keywords = node.get("keywords")
     listed = [text for text in as_list(keywords) if isinstance(text, str)][:_MAX_TAGS]
     if isinstance(keywords, list) and listed and "," in listed[-1]:
         del listed[-1]  # no tag holds a comma; "Portland, Oregon" does
-    names = [name for text in listed for part in text.split(",") if (name := clean(part))]
+    makers = [maker for key in ("publisher", "byArtist") for maker in as_list(node.get(key))[:_MAX_ARTISTS]]
+    own = {name.casefold() for maker in makers if (name := name_of(maker, html))}
+    named = (name for text in listed for part in text.split(",") if (name := clean(part)))
+    names = [name for name in named if name.casefold() not in own]
     places = _places(node, html)
     if not places and _ends_with_place(names):
         del names[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["is_label", "is_various", "parted_title", "without_catalogue_number"]
+__all__ = ["is_label", "is_various", "names_nobody", "parted_title", "without_catalogue_number"]
 
 _LABEL_NAME = re.compile(
     r"\b(?:records|recordings|recs?\.?|net-?label|label|tapes|cassettes|discs|disques|schallplatten|platten|editions?"
@@ -21,6 +21,12 @@ _VARIOUS = re.compile(
     r"(?: artists?)?|artistes? divers|artisti vari|multiple artists|compilation)",
     re.IGNORECASE,
 )
+_UNKNOWN = (
+    r"\[(?:unknown|no artist|anonymous|traditional|data|dialogue|theatre|soundtrack|disney|christmas music)\]"
+    "|unknown artists?|artiste inconnu|artista desconocid[oa]|unbekannter (?:künstler|interpret)"
+)
+_NOBODY = re.compile(_UNKNOWN, re.IGNORECASE)
+_NOBODY_OR_ALL = re.compile(f"{_UNKNOWN}|various(?: artists?)?", re.IGNORECASE)
 _PARTED = re.compile(r"(?P<artist>\S(?:.{0,148}?\S)?)\s+[-–—]\s+(?P<title>\S.*)")
 #: What may stand behind a dash in a title without the rest being an artist: "Low Tide - Live in Leith".
 _VERSION = re.compile(
@@ -46,6 +52,11 @@ def is_label(name: str, description: str = "", types: Iterable[str] = ()) -> boo
 
 def is_various(artist: str) -> bool:
     return _VARIOUS.fullmatch(artist.strip(" [](){}")) is not None
+
+
+def names_nobody(artist: str, granularity: str) -> bool:
+    """True for what stands where nobody is named: "[unknown]"; and for a recording "Various Artists"."""
+    return (_NOBODY if granularity != "recording" else _NOBODY_OR_ALL).fullmatch(artist) is not None
 
 
 def parted_title(title: str) -> tuple[str | None, str]:

@@ -14,7 +14,7 @@ from sourcing.crawling.sources.openings import Reading, chinese, german, japanes
 from sourcing.crawling.sources.reading import clean, strip_html
 from sourcing.crawling.sources.romance import french, spanish
 
-__all__ = ["article_text", "read_opening", "split_title"]
+__all__ = ["article_text", "name_in_title", "read_opening", "split_title"]
 
 _QUALIFIER = re.compile(rf"\s+\(((?:[^()]*\b)?(?:{RECORDING}|{RELEASE}|{QUALIFIER}))\)$")
 #: Sections that list rather than tell, or quote words of a song.
@@ -55,6 +55,11 @@ def split_title(title: str) -> tuple[str, str | None]:
     if match is None and (other := re.search(r"\s*[(（]([^()（）]+)[)）]$", title)) and kind_of_qualifier(other[1]):
         match = other
     return (title[: match.start()], match[1]) if match else (title, None)
+
+
+def name_in_title(title: str) -> str:
+    """The name of whom an article is about: its title without the bracket that tells namesakes apart."""
+    return re.sub(r"\s*[(（][^()（）]*\w[^()（）]*[)）]$", "", title) or title
 
 
 def article_text(extract: object) -> str | None:

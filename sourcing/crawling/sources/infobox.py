@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sourcing.crawling.sources.credits import is_various
 from sourcing.crawling.sources.reading import clean, duration_s
 from sourcing.crawling.sources.wikitext import Children, Template, plain, templates
 
@@ -72,11 +73,12 @@ def _read(template: Template, name: str) -> Infobox:
             lines[called] = _lines(value)
     kind = " ".join(lines.get("type", []))
     release = bool(_RELEASE.search(f"{name} {kind}")) and not _SONG_TYPES.search(kind)
+    artist = _joined(lines.get("artist", []))
     unsaid = "œuvre" in name and not release and not _SONG_TYPES.search(kind)
     return Infobox(
         granularity="page" if unsaid else "release" if release else "recording",
         title=_unquoted(_joined(lines.get("title", []))),
-        artist=_joined(lines.get("artist", [])),
+        artist=None if is_various(artist or "") else artist,
         album=None if release else _unquoted(_joined(lines.get("album", [])[:1])),
         year=_year(lines.get("released", [])),
         duration_s=_length_s(lines.get("length", [])),

@@ -89,7 +89,11 @@ _OPENINGS = (
     r"\d{1,2}:\d{2}(?:\s*/\s*\d{1,2}:\d{2})?\W*$|loading\W*$|advertisement\b|powered by\b|theme (?:by|:)"
     r"|proudly powered",
 )
-_INTERFACE = re.compile(rf"\W*(?:(?:{_LABELS})[\s.!…»›→:0-9/]*$|(?:{'|'.join(_OPENINGS)}))", re.IGNORECASE)
+#: A label, labels one after the other, or an opening, also behind a label: "Accept all cookies. We use cookies to …".
+_INTERFACE = re.compile(
+    rf"\W*(?:(?:{_LABELS})[.!…:|·•]\s+){{0,3}}(?:(?:{_LABELS})[\s.!…»›→:0-9/]*$|(?:{'|'.join(_OPENINGS)}))",
+    re.IGNORECASE,
+)
 _GAP = re.compile(r"\n{3,}")
 _CAPITAL = re.compile(r"(\w) ([^\W\d_]+)\b")
 _COMMON_WORDS = """
@@ -120,7 +124,7 @@ def without_interface(text: str | None) -> str | None:
 def reading_matter(prose: str | None) -> str | None:
     """A page's prose without interface; of one short altogether, without lines that are mere labels too."""
     text = without_interface(prose)
-    if text and _weight(text) < 2 * MIN_WORDS:
+    if text and not _has_words(text):
         text = _joined([line for line in text.split("\n") if _STOP.search(line) or line.count(" ") >= _MAX_LABEL_WORDS])
     return text
 
@@ -132,7 +136,7 @@ def _joined(lines: list[str]) -> str | None:
 
 def too_little(prose: str | None, rest: str | None) -> str:
     """Why a page of this prose, `rest` of it without interface, is no document; empty when it is one."""
-    if rest and _STOP.search(rest) and _weight(rest) >= 2 * MIN_WORDS:
+    if rest and _has_words(rest) and _STOP.search(rest):
         return ""
     return "prose_too_short" if rest == prose else "interface_text"
 
@@ -141,7 +145,11 @@ def _is_interface(line: str) -> bool:
     return bool(line) and len(line) <= _MAX_LINE_CHARS and _INTERFACE.match(line) is not None
 
 
-def _weight(text: str) -> int:
-    """Words of a text's beginning in halves."""
-    words = _WORD.findall(text[:_MAX_COUNTED_CHARS])
-    return sum(1 if _HALF_WORD.match(word) else 2 for word in words)
+def _has_words(text: str) -> bool:
+    """Whether a text's beginning has `MIN_WORDS` words."""
+    halves = 0
+    for word in _WORD.finditer(text, 0, _MAX_COUNTED_CHARS):
+        halves += 1 if _HALF_WORD.match(word[0]) else 2
+        if halves >= 2 * MIN_WORDS:
+            return True
+    return False

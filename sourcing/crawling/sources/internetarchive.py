@@ -33,6 +33,7 @@ _SOUND_FORMAT = re.compile(r"mp3|flac|ogg|wave|aiff|lossless|m4a|opus|shorten|wm
 _PHRASE = re.compile(r'"([^"]*)"')
 _SOUND_TYPES = ("audio", "etree")  # etree: the Live Music Archive, a concert an item
 _VARIOUS = "various artists"
+_SEGUE = re.compile(r"(?<=\S)\s*(?:-*>|\*|\^)+$")  # tapers write "Low Tide >" where one song runs into the next
 #: Before a track's title: "01 - ", "d1t05 ", "03. "; a bare number may belong to the title ("99 Luftballons").
 _NUMBERED = re.compile(
     r"(?:d\d{1,2}\s*t\d{1,3}|(?P<number>\d{1,3}))(?P<stop>\s*[-–—_)]\s*|\.(?!\d)\s*|:\s+|\s+)(?=\S)", re.IGNORECASE
@@ -162,14 +163,13 @@ def _track(file: Mapping[str, Any], item: Mapping[str, Any], *, live: bool) -> d
     title_raw, tags = clean(file.get("title")), _tags(file.get("genre"))
     if title_raw is None or not (tags or live):
         return None
-    shared = None if item["artist"] and item["artist"].casefold() == _VARIOUS else item["artist"]
     return {
         "record_id": f"{item['record_id']}/{file.get('name')}",
         "permalink": item["permalink"],
         "granularity": "recording",
-        "title": _unnumbered(title_raw, file),
+        "title": _SEGUE.sub("", _unnumbered(title_raw, file)) if live else _unnumbered(title_raw, file),
         "title_raw": f"{title_raw} (live)" if live and "live" not in title_raw.casefold() else title_raw,
-        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or shared,
+        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or item["artist"],
         "album": clean(file.get("album")) or item["title"],
         "year": item["year"],
         "duration_s": _length_s(file),

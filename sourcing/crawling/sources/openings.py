@@ -72,6 +72,7 @@ _JA_KINDS = (
     ("release", "アルバム|EP"),
     ("artist", _JA_ROLE),
 )
+_JA_BRACKET = re.compile("(?P<name>.{1,30})の(?:曲|楽曲|シングル|アルバム)$")
 _JA_YEAR = re.compile(r"(1[89]\d\d|20\d\d)年.{0,16}?(?:発売|リリース|発表)")
 
 _DE_RECORDING = r"[\w-]*(?:[Ll]ied|[Ss]ong|[Ss]ingle|[Mm]usikstück|[Bb]allade|[Hh]ymne|[Tt]rack|[Mm]usiktitel|[Tt]itel)"
@@ -119,10 +120,32 @@ _DE_SUBJECTS = {
 }
 
 #: The bracket after a title in the two languages: "晴天 (周杰倫歌曲)", "Yellow (Lied)"; recording, release or artist.
+#: What a French or Spanish bracket goes on with: "chanson de A", "álbum de 2004", "groupe de rock".
+_OF_WHOM = r"(?: (?:de|du|des|del) .+| d['’].+| \d{4})?"
+_OF_WHAT = r"(?: (?:de )?(?:rock|pop|m[uú]si\w+|metal|rap|punk|jazz|folk)\w*)?"
 QUALIFIERS = (
-    ("recording", re.compile(rf"(?:{_ZH_RECORDING}|\b(?:Lied|Single|Stück))$")),
-    ("release", re.compile(rf"(?:{_ZH_RELEASE}|\b(?:Album|Musikalbum|Studioalbum|Livealbum|Soundtrack))$")),
-    ("artist", re.compile(rf"(?:{_ZH_ROLE}|\b(?:\w*[Ss]änger(?:in)?|Rapper(?:in)?|Musiker(?:in)?|Musikgruppe|Band))$")),
+    (
+        "recording",
+        re.compile(
+            rf"(?:{_ZH_RECORDING}|(?:^|の)(?:曲|楽曲|シングル)|\b(?:Lied|Single|Stück))$"
+            rf"|^(?:chanson|single|morceau|canción|sencillo){_OF_WHOM}$"
+        ),
+    ),
+    (
+        "release",
+        re.compile(
+            rf"(?:{_ZH_RELEASE}|アルバム|\b(?:Album|Musikalbum|Studioalbum|Livealbum|Soundtrack))$"
+            rf"|^(?:album|álbum|EP|compilation|bande originale|banda sonora){_OF_WHOM}$"
+        ),
+    ),
+    (
+        "artist",
+        re.compile(
+            rf"(?:{_ZH_ROLE}|バンド|シンガーソングライター|ラッパー|ミュージシャン|(?:音楽|アイドル)(?:グループ|ユニット)"
+            r"|\b(?:\w*[Ss]änger(?:in)?|Rapper(?:in)?|Musiker(?:in)?|Musikgruppe|Band))$"
+            rf"|^(?:groupe|grupo|banda|chanteu(?:r|se)|rappeu(?:r|se)|musicienn?e?|cantante|raper[oa]|músic[oa]|[dt]úo){_OF_WHAT}$"
+        ),
+    ),
 )
 
 Reading = tuple[str, str | None, int | None]  # granularity, performer, year
@@ -172,7 +195,7 @@ def japanese(text: str, qualifier: str | None = None) -> Reading:
     said = _JA_IS.search(first)
     what = said["what"] if said else ""
     kind = next((kind for kind, words in _JA_KINDS if re.search(rf"(?:{words})(?:である|です)?$", what)), "page")
-    of = _JA_OF.match(what)
+    of = _JA_OF.match(what) or _JA_BRACKET.match(qualifier or "")
     parts = (part for sentence in (first, *later) for part in re.split("[、。]", sentence) if "収録" not in part)
     year = next((int(date[1]) for part in parts if (date := _JA_YEAR.search(part))), None)
     return kind, of["name"].strip() if of and kind in ("recording", "release") else None, year

@@ -44,6 +44,11 @@ _CONTROLS = re.compile(
 #: Thirty marks on one letter are as many as Unicode's stream-safe text may have; normalising a longer run takes the
 #: square of its length. Marks are neither letters nor spaces nor ASCII, and runs of anything else like that are rare.
 _MARKS = re.compile(r"[^\w\s!-~]{31,}")
+#: Without one of these, and without mojibake, ftfy would change nothing: controls, line breaks, ligatures.
+_MENDABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u2028\u2029\u206a-\u206f"
+    "\ufb00-\ufb06\ufeff\ufff9-\ufffc]"
+)
 _WHITE = re.compile(r"[^\S\n ]")
 _SPACES, _EMPTY_LINES = re.compile("  +"), re.compile("\n{3,}")
 _ENTITY_LAYERS = 3  # "&amp;amp;quot;" is as deep as careless double escaping goes; a flood of layers is cut here
@@ -124,11 +129,14 @@ def _may_be_garbled(text: str) -> bool:
 def _mended(text: str) -> str:
     """By ftfy, save that it unescapes until nothing changes: a flood of "&amp;amp;amp;" would take hours."""
     import ftfy
+    from ftfy.badness import is_bad
 
     for _ in range(_ENTITY_LAYERS):
         if "<" in text or "&" not in text:
             break
         text = ftfy.fixes.unescape_html(text)
+    if not _MENDABLE.search(text) and not any(map(is_bad, text.split("\n"))):
+        return text
     return ftfy.fix_text(text, unescape_html=False, uncurl_quotes=False, fix_character_width=False)
 
 

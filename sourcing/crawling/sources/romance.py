@@ -12,6 +12,7 @@ from sourcing.crawling.sources.sentences import first_sentences, sentence_ends
 __all__ = ["french", "spanish"]
 
 
+_OWNED = re.compile(r"(?:chanson|single|album|EP|canción|sencillo|álbum)(?P<follows>\s(?:de|du|des|del|d['’]).*)")
 _PARTICLES = frozenset(("de", "la", "le", "du", "del", "van", "von", "the", "y", "los"))
 
 
@@ -35,7 +36,9 @@ class _Words:
     @cached_property
     def head(self) -> re.Pattern[str]:
         nouns = "|".join(f"(?P<{kind}>{words})" for kind, words in self.kinds)
-        return re.compile(rf"\s(?:{self.be})\s+(?:[\w°ª’'-]+\s+){{0,3}}?(?:{nouns})(?=[\s,.]|$)")
+        one_of = r"(?:une? des|une? de ces|un[oa] de l[oa]s)\s+"  # else a noun behind "de" is another's: "festival de"
+        words = rf"(?:{one_of})?(?:(?!(?:de|du|des|del|en|sur|sobre|para|pour)\s|d['’])[\w°ª’'-]+\s+){{0,3}}?"
+        return re.compile(rf"\s(?:{self.be})\s+{words}(?:{nouns})(?=[\s,.]|$)")
 
     @cached_property
     def by(self) -> re.Pattern[str]:
@@ -108,7 +111,10 @@ def _read(words: _Words, text: str, qualifier: str | None = None) -> Reading:
     dated = [follows, *(sentence for sentence in later if re.match(rf"(?:{subject})\s", sentence))]
     years = (words.year.match(said) for said in dated)
     sure = (int(year["year"]) for year in years if year and not re.search(rf"\b(?:{words.others})\b", year["before"]))
-    return kind, _performer(words, follows), next(sure, None)
+    artist = _performer(words, follows)
+    if artist is None and (bracket := _OWNED.match(qualifier or "")):
+        artist = _performer(words, bracket["follows"])
+    return kind, artist, next(sure, None)
 
 
 def _performer(words: _Words, follows: str) -> str | None:
@@ -118,7 +124,10 @@ def _performer(words: _Words, follows: str) -> str | None:
     if re.match(rf"[\s,]*(?:{words.written})\b", follows):
         return None
     follows = re.sub(
-        r"^\s+(?:studio|live|debut|solo|de estudio|en vivo|en public|de rock|pop|rock|R&B)(?=\s)", "", follows
+        r"^\s+(?:studio|live|debut|solo|de estudio|en (?:vivo|directo|public)|recopilatorio|de grandes éxitos|de rock"
+        r"|pop|rock|R&B)(?=\s)",
+        "",
+        follows,
     )
     if words.who.match(follows.lstrip()):
         return _names(words, follows)
@@ -137,11 +146,7 @@ def _names(words: _Words, who: str) -> str | None:
         described = words.who.match(part)
         name = part[described.end() :].strip(" «»“”\"'") if described else part.strip(" «»“”\"'")
         tokens = name.split()
-        small = [
-            word
-            for word in tokens[1:]
-            if word[0].islower() and word not in ("de", "la", "le", "du", "del", "van", "von", "the", "y", "los")
-        ]
+        small = [word for word in tokens[1:] if word[0].islower() and word not in _PARTICLES]
         if (
             not tokens
             or len(tokens) > 6

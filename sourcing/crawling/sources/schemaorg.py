@@ -47,7 +47,9 @@ class MusicPage(Page):
         wanted = [item for item in items if item.granularity == "recording" or item.stated] or items[:1]
         if not wanted:
             return [_prose_alone(html)]
-        main = wanted[0] if len(wanted) == 1 and len(recordings) <= 1 else item_of_page(items, html)
+        albums = {item.facts["name"] for item in items if item.granularity == "release"}
+        alone = len(wanted) == 1 and len(recordings) <= 1 and wanted[0].album not in albums
+        main = wanted[0] if alone else item_of_page(items, html)  # of a track and its album both may be meant
         if main is None:  # prose of a page about several things is about none of them
             return [_document(item, html, captured) for item in wanted]
         prose = reading_matter(html.prose())

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -31,7 +32,12 @@ MAX_MICRODATA_PROPERTIES = 4_000  # extruct takes each property's place among al
 _MAX_MICRODATA_DEPTH = 20
 _MAX_LINK_NAME_CHARS = 300
 _MAX_HEAD_CHARS = 2000
-_LANGUAGE_METAS = ("//meta[@property='og:locale']/@content", "//meta[@http-equiv='content-language']/@content")
+#: Where a page states its language when its root does not.
+_LANGUAGES = (
+    "/html/body/@lang",
+    "//meta[@property='og:locale']/@content",
+    "//meta[@http-equiv='content-language']/@content",
+)
 _OPEN_GRAPH = "//meta[starts-with(@property, 'og:') or starts-with(@property, 'music:')][@content]"
 _SCRIPT = re.compile(r"<script\b([^<>]{0,1000})>", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
@@ -207,10 +213,12 @@ def _read_tree(page: Html) -> None:
 
 def _language(tree: Any) -> str | None:
     """As the root or the body says, else as the head tells other sites; "und" where all they say is no language."""
-    roots = [tree.get("lang"), tree.get("xml:lang")]
-    stated = [*roots, *(value for path in ("/html/body/@lang", *_LANGUAGE_METAS) for value in tree.xpath(path))]
-    said = [str(value) for value in stated if value is not None]
-    return next((tag for value in said if (tag := language_tag(value))), "und" if said else None)
+    stated = False
+    for value in chain((tree.get("lang"), tree.get("xml:lang")), chain.from_iterable(map(tree.xpath, _LANGUAGES))):
+        if value is not None and (tag := language_tag(str(value))):
+            return tag
+        stated = stated or value is not None
+    return "und" if stated else None
 
 
 def _show(tree: Any, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
-from sourcing.crawling.sources.encyclopedia import article_text, read_opening, split_title
+from sourcing.crawling.sources.encyclopedia import article_text, name_in_title, read_opening, split_title
 from sourcing.crawling.sources.hits import words
 from sourcing.crawling.sources.infobox import read_infobox
 from sourcing.crawling.sources.mediawiki import (
@@ -175,6 +175,7 @@ class ArticlePage(_WikipediaPage):
         title, qualifier = split_title(title_raw)
         language = self._language(page)
         granularity, artist, year = read_opening(text, qualifier, language)
+        title = name_in_title(title_raw) if granularity == "artist" else title
         revisions = page.get("revisions")
         first = revisions[0] if isinstance(revisions, list) and revisions else {}
         revision = (first.get("revid") if isinstance(first, dict) else None) or page.get("lastrevid")

@@ -32,9 +32,10 @@ _LISTS = re.compile(
     r"(?:h-?list(?:[ -]comma)?|flat ?list|plain ?list|ubl(?:i?st)?|(?:un)?bulleted list|bullet ?list|vunblist|cslist"
     r"|comma separated entries|pipe ?list|liste (?:horizontale|simple|à puces)|lista (?:plana|horizontal))$"
 )
+_ITEM = re.compile(r"item ?\d{1,3}")  # {{hlist|item1=Rock|item2=Funk}}
 _DATES = re.compile(r"(?:start[ -]?date(?: and age)?|film date|release[ -]date|dts|date de sortie|起始日期)$")
 _DATE_WORDS = re.compile(r"(?:date-?|fecha(?: de inicio| de lanzamiento)?|datum)$")  # {{date|3|mai|1997}}
-_LENGTHS = re.compile(r"(?:duration|durée|duración|dauer|时长|時長)$")
+_LENGTHS = re.compile(r"(?:duration|hms|durée|duración|dauer|时长|時長)$")
 #: Templates that stand for a sign or a space.
 _SIGNS = {
     **dict.fromkeys(("nbsp", "space", "spaces", "sp"), " "),
@@ -169,7 +170,8 @@ def _shown(link: Link) -> str:
 def _said(template: Template) -> str:
     name, unnamed = template.name, template.unnamed()
     if _LISTS.match(name):
-        return "\n" + "\n".join(unnamed)
+        items = (plain(value).strip() for key, value in template.named().items() if _ITEM.fullmatch(key))
+        return "\n" + "\n".join([*unnamed, *items])
     if _DATES.match(name):
         return "-".join(part for part in unnamed[:3] if part.isdigit())
     if _DATE_WORDS.match(name):
@@ -189,6 +191,7 @@ def _length(template: Template, unnamed: list[str]) -> str:
     if unnamed and ":" in unnamed[0]:
         return unnamed[0]
     named = {key: plain(value).strip() for key, value in template.named().items()}
+    unnamed = ["", *unnamed] if len(unnamed) == 2 else unnamed  # minutes and seconds
     hours, minutes, seconds = (
         named.get(unit) or (unnamed[place] if place < len(unnamed) else "")
         for place, unit in enumerate(("h", "m", "s"))
