@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from opencc import OpenCC
     from py3langid.langid import LanguageIdentifier
 
-__all__ = ["identify", "language_of", "language_tag", "script_shares", "simplified", "unlike_language"]
+__all__ = ["identify", "language_of", "script_shares", "simplified", "unlike_language"]
 
 MIN_LETTERS, MIN_WORDS = 40, 7  # a shorter text in a shared script is not judged: it may be all terms of music
 MAX_ASKED, MIN_FOUND = 0.005, 0.5  # chance the model gives the language asked for at most, and another at least
@@ -70,55 +70,9 @@ _TRADITIONAL_TAG = re.compile(r"^(zh|cmn|yue)-(hant|tw|hk|mo)", re.IGNORECASE)
 _LATIN = {"LATIN"}
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _MAX_DETECTED_CHARS = 1000  # of a text: a longer one is no surer
-_MAX_TAG_CHARS = 35
 _MIN_UNDECLARED = 0.9  # chance of a language that nobody declared
 _ENGLISH = frozenset(("the", "and", "with", "its", "that", "which", "this", "while"))
 _ENGLISH_IN_PROSE = _ENGLISH | {"it", "for", "by", "from", "has", "but", "not", "are", "you", "their", "they"}
-
-
-#: A language, then script, region, variants and extensions (RFC 5646); what is of four letters or more is a name.
-_TAG = re.compile(
-    r"(?P<language>[a-z]{2,3})(?:-[a-z]{3}){0,3}(?:-(?P<script>[a-z]{4}))?(?:-(?P<region>[a-z]{2}|\d{3}))?"
-    r"(?:-(?:[a-z0-9]{5,8}|\d[a-z0-9]{3}))*(?:-[a-wyz0-9](?:-[a-z0-9]{2,8})+)*(?:-x(?:-[a-z0-9]{1,8})+)?",
-)
-#: Two-letter codes of ISO 639-1; there are others in use, but they are countries ("jp") or nothing ("xx").
-_CODE_LIST = """
-    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el
-    en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik in io is it
-    iu iw ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt
-    my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl
-    sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za
-    zh zu
-"""
-_CODES = frozenset(_CODE_LIST.split())
-_LANGUAGE_NAMES = {
-    name: tag
-    for tag, names in {
-        "ar": "arabic العربية", "cs": "czech čeština", "da": "danish dansk", "de": "german deutsch allemand",
-        "el": "greek ελληνικά", "en": "english englisch anglais inglés", "es": "spanish español castellano spanisch",
-        "fa": "persian farsi", "fi": "finnish suomi", "fr": "french français französisch francés", "he": "hebrew עברית",
-        "hi": "hindi हिन्दी", "hu": "hungarian magyar", "id": "indonesian", "it": "italian italiano italienisch",
-        "ja": "japanese 日本語 japanisch", "ko": "korean 한국어", "nl": "dutch nederlands niederländisch",
-        "no": "norwegian norsk", "pl": "polish polski polnisch", "pt": "portuguese português portugiesisch",
-        "ro": "romanian română", "ru": "russian русский russisch", "sv": "swedish svenska", "th": "thai",
-        "tr": "turkish türkçe", "uk": "ukrainian українська", "vi": "vietnamese", "zh": "chinese 中文 汉语 mandarin",
-    }.items()
-    for name in names.split()
-}  # fmt: skip
-
-
-def language_tag(stated: str) -> str | None:
-    """A language as a BCP 47 tag in its usual case, of a tag or a name ("en_us", "German"); None for anything else."""
-    text = stated.strip()[:_MAX_TAG_CHARS].replace("_", "-")
-    text = re.split(r"[,;.@\s(]", text)[0].casefold()
-    if name := _LANGUAGE_NAMES.get(text):
-        return name
-    tag = _TAG.fullmatch(text)
-    if tag is None or (len(tag["language"]) == 2 and tag["language"] not in _CODES):
-        return None
-    script, region = tag.span("script"), tag.span("region")
-    text = text[: script[0]] + text[slice(*script)].title() + text[script[1] :] if script[0] > 0 else text
-    return text[: region[0]] + text[slice(*region)].upper() + text[region[1] :] if region[0] > 0 else text
 
 
 def language_of(text: str | None, declared: str | None) -> str | None:

@@ -10,7 +10,8 @@ import pytest
 from sourcing.crawling.extract import extract_documents
 from sourcing.crawling.sources import SOURCES, Captured
 from sourcing.crawling.sources.webpage import read_html
-from sourcing.store.language_id import language_of, language_tag
+from sourcing.store.language_id import language_of
+from sourcing.store.language_tags import language_tag
 
 ENGLISH = "<p>A review of a record that goes on for a while, so that it is taken for the prose of this page.</p>" * 3
 GERMAN = "<p>Die neue Platte der Band ist nicht nur laut, sondern auch sehr schön geworden, auf jedem Stück.</p>" * 3

@@ -13,7 +13,8 @@ from sourcing.crawling.sources.reading import as_list, decode, duration_s, first
 from sourcing.crawling.sources.sitemaps import read_sitemap
 from sourcing.crawling.sources.structured import MusicItem, item_of_page, items_about_music, name_of
 from sourcing.crawling.sources.webpage import Html, joined, read_html
-from sourcing.store.language_id import language_of, language_tag
+from sourcing.store.language_id import language_of
+from sourcing.store.language_tags import language_tag
 
 __all__ = ["SOURCE", "MusicPage", "SitemapPage"]
 

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from sourcing.crawling.sources.page_licence import page_licence
 from sourcing.crawling.sources.prose import readable_prose
 from sourcing.crawling.sources.reading import as_list, clean
-from sourcing.store.language_id import language_tag
+from sourcing.store.language_tags import language_tag
 
 __all__ = ["Html", "graph", "joined", "read_html"]
 

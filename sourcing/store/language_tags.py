@@ -1,0 +1,69 @@
+"""Languages as BCP 47 tags: of codes with two and three letters, and of names in their commonest tongues."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+
+__all__ = ["LANGUAGE_CODE", "language_tag", "tag_of"]
+
+LANGUAGE_CODE = re.compile(r"([A-Za-z]{2,3}|[Ii]|[Xx])((?:-[A-Za-z0-9]{1,8})*)")
+_NAMED_IN = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "pl", "ru", "tr", "zh", "ja", "ko")
+_SPECIAL = ("und", "mul", "zxx", "mis")
+_OTHERS = {"mandarin": "zh", "flemish": "nl-BE", "castilian": "es", "castellano": "es", "farsi": "fa", "bokmål": "nb"}
+_MAX_CHARS = 35  # of a tag; the longest name is shorter
+_AFTER_TAG = re.compile(r"[,;.@\s(]")
+
+
+@lru_cache(maxsize=1024)
+def language_tag(stated: str) -> str | None:
+    """The tag of what a page states: a tag, a locale ("en_us.UTF-8"), a name, the first of several; else None."""
+    tag = tag_of(_AFTER_TAG.split(stated.strip()[:_MAX_CHARS])[0])
+    return tag if tag and not tag.startswith(("x-", "i-")) else None
+
+
+@cache
+def tag_of(text: str) -> str | None:
+    """The tag in its canonical spelling of one code or name: `deu` and "German" are `de`; None of anything else."""
+    code = LANGUAGE_CODE.fullmatch(text.replace("_", "-"))
+    tag = _canonical(code[1].lower(), code[2].split("-")[1:]) if code else None
+    return tag or _names().get(text.casefold())
+
+
+def _canonical(language: str, others: list[str]) -> str | None:
+    """`zh-hant-tw` → `zh-Hant-TW`, `deu` → `de`; None when there is no such language."""
+    from babel import Locale
+    from babel.core import get_global
+
+    known = Locale("en").languages
+    if language in ("x", "i"):
+        return "-".join([language, *(part.lower() for part in others)]) if others else None
+    alias = str(get_global("language_aliases").get(language, language)).replace("_", "-").split("-")
+    language, others = alias[0], alias[1:] + others
+    if language not in known and language not in _SPECIAL:
+        return None
+    shaped = [part.title() if len(part) == 4 and part.isalpha() else part.lower() for part in others]
+    shaped = [part.upper() if len(part) == 2 and part.isalpha() else part for part in shaped]
+    return "-".join([language, *shaped])
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Every name a language has in the commonest languages, and in itself; of two alike the first stays."""
+    from babel import Locale, UnknownLocaleError
+
+    english = Locale("en").languages
+    names = {**_OTHERS}
+    for tongue in _NAMED_IN:
+        for code, name in Locale(tongue).languages.items():
+            names.setdefault(name.casefold(), code.replace("_", "-"))
+    for code in map(str, english):
+        if len(code) > 2:
+            continue
+        try:
+            own = Locale(code).languages.get(code)
+        except UnknownLocaleError:
+            continue
+        if own:
+            names.setdefault(own.casefold(), code)
+    return names
