@@ -9,8 +9,10 @@ __all__ = ["LANGUAGE_CODE", "language_tag", "tag_of"]
 
 LANGUAGE_CODE = re.compile(r"([A-Za-z]{2,3}|[Ii]|[Xx])((?:-[A-Za-z0-9]{1,8})*)")
 _NAMED_IN = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "pl", "ru", "tr", "zh", "ja", "ko")
+_NAMED_IN += ("ar", "cs", "da", "el", "fi", "he", "hi", "hu", "nb", "ro", "uk")
 _SPECIAL = ("und", "mul", "zxx", "mis")
 _OTHERS = {"mandarin": "zh", "flemish": "nl-BE", "castilian": "es", "castellano": "es", "farsi": "fa", "bokmål": "nb"}
+_OTHERS |= {"汉语": "zh", "漢語": "zh"}
 _MAX_CHARS = 35  # of a tag; the longest name is shorter
 _AFTER_TAG = re.compile(r"[,;.@\s(]")
 
@@ -18,16 +20,21 @@ _AFTER_TAG = re.compile(r"[,;.@\s(]")
 @lru_cache(maxsize=1024)
 def language_tag(stated: str) -> str | None:
     """The tag of what a page states: a tag, a locale ("en_us.UTF-8"), a name, the first of several; else None."""
-    tag = tag_of(_AFTER_TAG.split(stated.strip()[:_MAX_CHARS])[0])
+    text = _AFTER_TAG.split(stated.strip()[:_MAX_CHARS])[0]
+    tag = _coded(text) or (_names().get(text.casefold()) if text[:1].isalpha() and len(text) > 1 else None)
     return tag if tag and not tag.startswith(("x-", "i-")) else None
 
 
 @cache
 def tag_of(text: str) -> str | None:
     """The tag in its canonical spelling of one code or name: `deu` and "German" are `de`; None of anything else."""
+    name = text.casefold()
+    return _coded(text) or _names().get(name) or _own_names().get(name)
+
+
+def _coded(text: str) -> str | None:
     code = LANGUAGE_CODE.fullmatch(text.replace("_", "-"))
-    tag = _canonical(code[1].lower(), code[2].split("-")[1:]) if code else None
-    return tag or _names().get(text.casefold())
+    return _canonical(code[1].lower(), code[2].split("-")[1:]) if code else None
 
 
 def _canonical(language: str, others: list[str]) -> str | None:
@@ -49,17 +56,23 @@ def _canonical(language: str, others: list[str]) -> str | None:
 
 @cache
 def _names() -> dict[str, str]:
-    """Every name a language has in the commonest languages, and in itself; of two alike the first stays."""
-    from babel import Locale, UnknownLocaleError
+    """Every name a language has in the commonest languages; of two alike the first stays."""
+    from babel import Locale
 
-    english = Locale("en").languages
     names = {**_OTHERS}
     for tongue in _NAMED_IN:
         for code, name in Locale(tongue).languages.items():
             names.setdefault(name.casefold(), code.replace("_", "-"))
-    for code in map(str, english):
-        if len(code) > 2:
-            continue
+    return names
+
+
+@cache
+def _own_names() -> dict[str, str]:
+    """What each language calls itself: half a second to read, so asked last and not of pages."""
+    from babel import Locale, UnknownLocaleError
+
+    names: dict[str, str] = {}
+    for code in (str(code) for code in Locale("en").languages if len(code) == 2):
         try:
             own = Locale(code).languages.get(code)
         except UnknownLocaleError:

@@ -17,6 +17,7 @@ from sourcing.crawling.sources.romance import french, spanish
 __all__ = ["article_text", "name_in_title", "read_opening", "split_title"]
 
 _QUALIFIER = re.compile(rf"\s+\(((?:[^()]*\b)?(?:{RECORDING}|{RELEASE}|{QUALIFIER}))\)$")
+_BRACKET = re.compile(r"\s*[(（]([^()（）]+)[)）]$")
 #: Sections that list rather than tell, or quote words of a song.
 _LISTING_SECTIONS = re.compile(
     "references|external links|see also|notes|further reading|bibliography|sources|citations|footnotes|charts"
@@ -52,14 +53,16 @@ def read_opening(text: str, qualifier: str | None, language: str) -> Reading:
 def split_title(title: str) -> tuple[str, str | None]:
     """("Yellow", "Coldplay song") of "Yellow (Coldplay song)"; brackets that belong to a title stay in it."""
     match = _QUALIFIER.search(title)
-    if match is None and (other := re.search(r"\s*[(（]([^()（）]+)[)）]$", title)) and kind_of_qualifier(other[1]):
+    if match is None and (other := _BRACKET.search(title)) and kind_of_qualifier(other[1]):
         match = other
     return (title[: match.start()], match[1]) if match else (title, None)
 
 
 def name_in_title(title: str) -> str:
     """The name of whom an article is about: its title without the bracket that tells namesakes apart."""
-    return re.sub(r"\s*[(（][^()（）]*\w[^()（）]*[)）]$", "", title) or title
+    bracket = _BRACKET.search(title)
+    told_apart = bracket is not None and any(map(str.isalnum, bracket[1]))
+    return (title[: bracket.start()] if bracket and told_apart else title) or title
 
 
 def article_text(extract: object) -> str | None:

@@ -58,9 +58,7 @@ def page_licence(tree: Any, text: str, nodes: Iterable[Mapping[str, Any]], url: 
     if of_nodes:
         return licence_of([part for value in of_nodes for part in as_list(value)])
     lowered = text.lower()
-    if tree is None or not any(
-        word in lowered for word in ("license", "licence", "creativecommons", ".rights", ":rights")
-    ):
+    if tree is None or not any(word in lowered for word in ("licen", "creativecommons", ".rights", ":rights")):
         return None
     links = [link for link in tree.xpath(_LINKS)[:_MAX_LINKS] if _is_whole(link, url)]
     head = [_address(link, url) for link in links if link.tag == "link" and _is_licence(link)]

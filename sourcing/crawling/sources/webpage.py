@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -32,12 +31,7 @@ MAX_MICRODATA_PROPERTIES = 4_000  # extruct takes each property's place among al
 _MAX_MICRODATA_DEPTH = 20
 _MAX_LINK_NAME_CHARS = 300
 _MAX_HEAD_CHARS = 2000
-#: Where a page states its language when its root does not.
-_LANGUAGES = (
-    "/html/body/@lang",
-    "//meta[@property='og:locale']/@content",
-    "//meta[@http-equiv='content-language']/@content",
-)
+_LANGUAGE_METAS = "//meta[@property='og:locale' or @http-equiv='content-language']"
 _OPEN_GRAPH = "//meta[starts-with(@property, 'og:') or starts-with(@property, 'music:')][@content]"
 _SCRIPT = re.compile(r"<script\b([^<>]{0,1000})>", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</script", re.IGNORECASE)
@@ -48,6 +42,7 @@ _LONG_RUN = re.compile(rf"<(?!{_PLAIN_TAG})[^<]{{{MAX_RUN_CHARS},}}+")
 _PREFORMATTED = re.compile("<pre|<textarea", re.IGNORECASE)
 #: Characters no XML may hold: lxml reads them in HTML, and then nothing can be made of the tree it gave.
 _NO_XML = re.compile("[\x00-\x08\x0e-\x1f\ufffe\uffff]")
+_XML_ASCII = {**dict.fromkeys([*range(9), *range(0x0E, 0x20)]), 0x0B: " ", 0x0C: " "}
 #: Whatever stands before it, be it a stray character, ends the head for the parser; drawings have titles of their own.
 _TITLES = ("//title[not(ancestor::svg)]/text()", "//h1//text()")
 _HIDDEN = "//body//*[@hidden or contains(translate(@style, 'DISPLAYNOE ', 'displaynoe'), 'display:none')]"
@@ -99,7 +94,12 @@ class Html:
 
 def read_html(text: str, url: str) -> Html:
     """Read a page's structured data; never raises for what a page may hold."""
-    text = _NO_XML.sub("", text.replace("\x0b", " ").replace("\x0c", " "))
+    # A table is six times as fast as a search, but on ASCII alone.
+    text = (
+        text.translate(_XML_ASCII)
+        if text.isascii()
+        else _NO_XML.sub("", text.replace("\x0b", " ").replace("\x0c", " "))
+    )
     nodes, broken = _json_ld(text)
     text = _without_scripts(text)
     if not _PREFORMATTED.search(text):
@@ -213,9 +213,12 @@ def _read_tree(page: Html) -> None:
 
 def _language(tree: Any) -> str | None:
     """As the root or the body says, else as the head tells other sites; "und" where all they say is no language."""
+    body = tree.find("body")
+    roots = [tree.get("lang"), tree.get("xml:lang"), None if body is None else body.get("lang")]
+    by_name = sorted(tree.xpath(_LANGUAGE_METAS), key=lambda meta: "property" not in meta.attrib)  # og:locale first
     stated = False
-    for value in chain((tree.get("lang"), tree.get("xml:lang")), chain.from_iterable(map(tree.xpath, _LANGUAGES))):
-        if value is not None and (tag := language_tag(str(value))):
+    for value in (*roots, *(meta.get("content") for meta in by_name)):
+        if value is not None and (tag := language_tag(value)):
             return tag
         stated = stated or value is not None
     return "und" if stated else None
