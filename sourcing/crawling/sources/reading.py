@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from sourcing.crawling.sources.base import Captured, PageError
@@ -84,6 +85,10 @@ def clean(text: Any) -> str | None:
     """Text without control characters and mojibake, in NFC, lines trimmed; None when nothing is left."""
     if not isinstance(text, str):
         return None
+    return _cleaned_once(text) if len(text) <= _MAX_NAME_CHARS else _cleaned(text)
+
+
+def _cleaned(text: str) -> str | None:
     if _is_clean(text):
         return text or None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -98,6 +103,10 @@ def clean(text: Any) -> str | None:
         text = _SPACES.sub(" ", text)
     text = text.replace(" \n", "\n").replace("\n ", "\n")
     return (_EMPTY_LINES.sub("\n\n", text) if "\n\n\n" in text else text).strip() or None
+
+
+#: A name is cleaned where it is read, where it is compared, and with the whole document.
+_cleaned_once = lru_cache(maxsize=4096)(_cleaned)
 
 
 def _is_clean(text: str) -> bool:
