@@ -8,11 +8,12 @@ from functools import cache, lru_cache
 __all__ = ["LANGUAGE_CODE", "language_tag", "tag_of"]
 
 LANGUAGE_CODE = re.compile(r"([A-Za-z]{2,3}|[Ii]|[Xx])((?:-[A-Za-z0-9]{1,8})*)")
-_NAMED_IN = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "pl", "ru", "tr", "zh", "ja", "ko")
-_NAMED_IN += ("ar", "cs", "da", "el", "fi", "he", "hi", "hu", "nb", "ro", "uk")
+_NAMED_IN = "en de fr es it pt nl sv pl ru tr zh ja ko ar cs da el fi he hi hu nb ro uk".split()  # noqa: SIM905
 _SPECIAL = ("und", "mul", "zxx", "mis")
-_OTHERS = {"mandarin": "zh", "flemish": "nl-BE", "castilian": "es", "castellano": "es", "farsi": "fa", "bokmål": "nb"}
-_OTHERS |= {"汉语": "zh", "漢語": "zh"}
+_OTHERS = {
+    "mandarin": "zh", "汉语": "zh", "漢語": "zh", "farsi": "fa", "bokmål": "nb", "flemish": "nl-BE", "castilian": "es",
+    "castellano": "es",
+}  # fmt: skip
 _MAX_CHARS = 35  # of a tag; the longest name is shorter
 _AFTER_TAG = re.compile(r"[,;.@\s(]")
 
@@ -25,7 +26,7 @@ def language_tag(stated: str) -> str | None:
     return tag if tag and not tag.startswith(("x-", "i-")) else None
 
 
-@cache
+@lru_cache(maxsize=4096)
 def tag_of(text: str) -> str | None:
     """The tag in its canonical spelling of one code or name: `deu` and "German" are `de`; None of anything else."""
     name = text.casefold()
@@ -72,7 +73,7 @@ def _own_names() -> dict[str, str]:
     from babel import Locale, UnknownLocaleError
 
     names: dict[str, str] = {}
-    for code in (str(code) for code in Locale("en").languages if len(code) == 2):
+    for code in (code for code in map(str, Locale("en").languages) if len(code) == 2):
         try:
             own = Locale(code).languages.get(code)
         except UnknownLocaleError:
