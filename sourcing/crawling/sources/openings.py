@@ -122,7 +122,7 @@ _DE_SUBJECTS = {
 #: The bracket after a title in the two languages: "晴天 (周杰倫歌曲)", "Yellow (Lied)"; recording, release or artist.
 #: What a French or Spanish bracket goes on with: "chanson de A", "álbum de 2004", "groupe de rock".
 _OF_WHOM = r"(?: (?:de|du|des|del) .+| d['’].+| \d{4})?"
-_OF_WHAT = r"(?: (?:de )?(?:rock|pop|m[uú]si\w+|metal|rap|punk|jazz|folk)\w*)?"
+_OF_WHAT = r"(?: (?:de )?(?:rock|pop|m[uú]si\w+|metal|rap|punk|jazz|folk)\w*)"  # a bare group may be a company
 QUALIFIERS = (
     (
         "recording",
@@ -143,7 +143,8 @@ QUALIFIERS = (
         re.compile(
             rf"(?:{_ZH_ROLE}|バンド|シンガーソングライター|ラッパー|ミュージシャン|(?:音楽|アイドル)(?:グループ|ユニット)"
             r"|\b(?:\w*[Ss]änger(?:in)?|Rapper(?:in)?|Musiker(?:in)?|Musikgruppe|Band))$"
-            rf"|^(?:groupe|grupo|banda|chanteu(?:r|se)|rappeu(?:r|se)|musicienn?e?|cantante|raper[oa]|músic[oa]|[dt]úo){_OF_WHAT}$"
+            rf"|^(?:groupe|grupo){_OF_WHAT}$"
+            rf"|^(?:banda|chanteu(?:r|se)|rappeu(?:r|se)|musicien(?:ne)?|cantante|raper[oa]|músic[oa]|dúo){_OF_WHAT}?$"
         ),
     ),
 )

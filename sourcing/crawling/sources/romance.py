@@ -13,6 +13,13 @@ __all__ = ["french", "spanish"]
 
 
 _OWNED = re.compile(r"(?:chanson|single|album|EP|canción|sencillo|álbum)(?P<follows>\s(?:de|du|des|del|d['’]).*)")
+#: What makes a group one of something else than music.
+_NO_BAND = (
+    r"\s+(?:français |francés |español |international |internacional )?(?:d['’]|de |del? l[ao]s? )?(?:industri|ethni"
+    "|étni|presse|prensa|média|medios|banc|automobil|hôtel|hotel|société|soci|entreprise|empresa|parlement|terrorist|politi"
+    "|arm[éa]|financ|pétrol|religi|énerg|energ|alimenta|distribution|communication|comunicac|teatr|théât|danse|danza"
+    "|recherche|investiga|criminal|delictiv|sangu|algèbre|matem|mathém|mont|île|islas|personnes|personas|sonora)"
+)
 _PARTICLES = frozenset(("de", "la", "le", "du", "del", "van", "von", "the", "y", "los"))
 
 
@@ -61,8 +68,8 @@ _FRENCH = _Words(
     kinds=(
         ("recording", "chanson|chansons|single|morceau|instrumental|ballade|titre|tube|simple"),
         ("release", "album|EP|mixtape|bande originale|compilation|maxi"),
-        ("artist", "chanteuse|chanteur|groupe|rappeur|rappeuse|musicien(?:ne)?|duo|trio|boys? band|girls? band"
-         "|auteure?-composit(?:eur|rice)(?:-interprète)?|pianiste|guitariste|compositeur|compositrice"),
+        ("artist", rf"chanteuse|chanteur|groupe(?!{_NO_BAND})|rappeur|rappeuse|musicien(?:ne)?|duo|trio"
+         "|(?:boy|girl)s? band|auteure?-composit(?:eur|rice)(?:-interprète)?|pianiste|guitariste|compositeur|compositrice"),
     ),
     roles="chanteuses?|chanteurs?|groupes?|rappeu(?:rs?|ses?)|musicien(?:ne)?s?|duos?|trios?|pianistes?|DJs?|artistes?"
     "|auteure?s?-composit(?:eur|rice)s?(?:-interprètes?)?|boys? band|girls? band|producteurs?",
@@ -81,7 +88,8 @@ _SPANISH = _Words(
     kinds=(
         ("recording", "canción|canciones|sencillo|tema|instrumental|balada"),
         ("release", r"álbum|EP|mixtape|banda sonora|recopilatorio|disco(?!\s+duro)"),
-        ("artist", "cantante|cantautora?|grupo|banda|raper[oa]|músic[oa]|dúo|trío|pianista|guitarrista|compositora?"),
+        ("artist", rf"cantante|cantautora?|(?:grupo|banda)(?!{_NO_BAND})|raper[oa]|músic[oa]|dúo|trío|pianista"
+         "|guitarrista|compositora?"),
     ),
     roles="cantantes?|cantautora?s?|grupos?|bandas?|raper[oa]s?|músic[oa]s?|dúos?|tríos?|pianistas?|DJs?|artistas?"
     "|compositora?s?|productora?s?",
