@@ -17,8 +17,8 @@ _OWNED = re.compile(r"(?:chanson|single|album|EP|canción|sencillo|álbum)(?P<fo
 _NO_BAND = (
     r"\s+(?:français |francés |español |international |internacional )?(?:d['’]|de |del? l[ao]s? )?(?:industri|ethni"
     "|étni|presse|prensa|média|medios|banc|automobil|hôtel|hotel|société|soci|entreprise|empresa|parlement|terrorist|politi"
-    "|arm[éa]|financ|pétrol|religi|énerg|energ|alimenta|distribution|communication|comunicac|teatr|théât|danse|danza"
-    "|recherche|investiga|criminal|delictiv|sangu|algèbre|matem|mathém|mont|île|islas|personnes|personas|sonora)"
+    r"|arm(?:ée?|ad[oa])\b|financ|pétrol|religi|énerg|energ|alimenta|distribution|communication|comunicac|teatr|théât|danse|danza"
+    r"|recherche|investiga|criminal|delictiv|sangu|algèbre|matem|mathém|montagn|îles?\b|islas|personnes|personas|sonora)"
 )
 _PARTICLES = frozenset(("de", "la", "le", "du", "del", "van", "von", "the", "y", "los"))
 
@@ -69,7 +69,7 @@ _FRENCH = _Words(
         ("recording", "chanson|chansons|single|morceau|instrumental|ballade|titre|tube|simple"),
         ("release", "album|EP|mixtape|bande originale|compilation|maxi"),
         ("artist", rf"chanteuse|chanteur|groupe(?!{_NO_BAND})|rappeur|rappeuse|musicien(?:ne)?|duo|trio"
-         "|(?:boy|girl)s? band|auteure?-composit(?:eur|rice)(?:-interprète)?|pianiste|guitariste|compositeur|compositrice"),
+         "|(?:boy|girl)s? band|auteure?-composit(?:eur|rice)(?:-interprète)?|pianiste|guitariste|composit(?:eur|rice)"),
     ),
     roles="chanteuses?|chanteurs?|groupes?|rappeu(?:rs?|ses?)|musicien(?:ne)?s?|duos?|trios?|pianistes?|DJs?|artistes?"
     "|auteure?s?-composit(?:eur|rice)s?(?:-interprètes?)?|boys? band|girls? band|producteurs?",
