@@ -163,13 +163,14 @@ def _track(file: Mapping[str, Any], item: Mapping[str, Any], *, live: bool) -> d
     title_raw, tags = clean(file.get("title")), _tags(file.get("genre"))
     if title_raw is None or not (tags or live):
         return None
+    shared = None if item["artist"] and item["artist"].casefold() == _VARIOUS else item["artist"]
     return {
         "record_id": f"{item['record_id']}/{file.get('name')}",
         "permalink": item["permalink"],
         "granularity": "recording",
         "title": _SEGUE.sub("", _unnumbered(title_raw, file)) if live else _unnumbered(title_raw, file),
         "title_raw": f"{title_raw} (live)" if live and "live" not in title_raw.casefold() else title_raw,
-        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or item["artist"],
+        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or shared,
         "album": clean(file.get("album")) or item["title"],
         "year": item["year"],
         "duration_s": _length_s(file),
