@@ -31,6 +31,7 @@ MAX_RECORD_BYTES = 64 * 1024 * 1024
 _CHUNK = 1 << 14  # what is left of a chunk is copied by the decoder at the end of every member
 _PEEK_BYTES = 4096
 _WINDOW = 1 << 16
+_LONGEST_MATCH = 258  # of deflate: so far off is the size that a flipped bit leaves, where it leaves the rest readable
 _MEMBER = b"\x1f\x8b\x08"  # gzip, deflate
 _PLAIN_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"  # as zlib writes it for all records of a file, ours among them
 _ZSTD = (b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18")  # a frame, or one to skip, such as a dictionary's
@@ -173,26 +174,44 @@ def _records_in(member: bytes, offset: int, end: int) -> Iterator[Record | Spoil
 
 def _after_spoilt(stream: IO[bytes], offset: int) -> int | None:
     """Where reading goes on behind a spoilt member: at its own end if its packing tells, else at the next record."""
-    stream.seek(offset)
-    head = stream.read(10)
-    if head.startswith(_MEMBER) and head[3:4] == b"\0":
-        decoder, end = zlib.decompressobj(-15), offset + 10
-        try:
-            while not decoder.eof and (chunk := stream.read(_CHUNK)):
-                end += len(chunk)
-                while chunk and not decoder.eof:
-                    decoder.decompress(chunk, MAX_RECORD_BYTES)
-                    chunk = decoder.unconsumed_tail
-        except zlib.error:
-            decoder = zlib.decompressobj(-15)
-        end += 8 - len(decoder.unused_data)
-        if decoder.eof:
-            stream.seek(end)
-            following = stream.read(_PEEK_BYTES)
-            if begins_record(following) or (not following and end <= stream.seek(0, 2)):
-                return end
+    end = _own_end(stream, offset)
+    if end is not None:
+        stream.seek(end)
+        following = stream.read(_PEEK_BYTES)
+        if begins_record(following) or (not following and end <= stream.seek(0, 2)):
+            return end
     found = next_record(stream, offset + 1)
     return None if found is None else int(found)
+
+
+def _own_end(stream: IO[bytes], offset: int) -> int | None:
+    """The end of a member by its packing, where the size or the checksum behind it is about what it unpacks to.
+
+    A flipped bit may hide a member's end, and the packing then ends with the member behind it.
+    """
+    stream.seek(offset)
+    head = stream.read(10)
+    if not head.startswith(_MEMBER) or head[3:4] != b"\0":
+        return None
+    decoder, end, size, checksum = zlib.decompressobj(-15), offset + 10, 0, 0
+    try:
+        while not decoder.eof and (chunk := stream.read(_CHUNK)):
+            end += len(chunk)
+            while chunk and not decoder.eof:
+                piece = decoder.decompress(chunk, MAX_RECORD_BYTES)
+                size, checksum = size + len(piece), zlib.crc32(piece, checksum)
+                chunk = decoder.unconsumed_tail
+    except zlib.error:
+        return None
+    if not decoder.eof:
+        return None
+    end -= len(decoder.unused_data)
+    stream.seek(end)
+    trailer = stream.read(8)
+    stated = int.from_bytes(trailer[4:], "little")
+    if abs(size - stated) > _LONGEST_MATCH and checksum != int.from_bytes(trailer[:4], "little"):
+        return None
+    return end + 8
 
 
 def _any_but_zeros(stream: IO[bytes], offset: int, length: int) -> bool:

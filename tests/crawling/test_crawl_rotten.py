@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from sourcing.crawling.rebuild import rebuild_documents
 from sourcing.crawling.replay import read_sealed, warc_files
 from sourcing.crawling.run import CrawlResult, run_crawl
 from sourcing.crawling.sources import SOURCES, Captured, TaskSpec
+from sourcing.crawling.warcparse import Record
+from sourcing.crawling.warcrecords import read_records
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Document, Workspace
 
@@ -86,6 +89,60 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
+def fills_up_a_byte(path: Path, bit: int) -> bool:
+    """True for the bits behind a member's last code, up to the next whole byte: no reader looks at them."""
+    whole, at = path.read_bytes(), 0
+    while at < len(whole):
+        decoder = zlib.decompressobj(31)
+        decoder.decompress(whole[at:])
+        end = len(whole) - len(decoder.unused_data)
+        if bit // 8 == end - 9:
+            flipped = bytearray(whole[at:end])
+            flipped[-9] ^= 1 << bit % 8
+            with contextlib.suppress(OSError, EOFError, zlib.error):
+                return gzip.decompress(flipped) == gzip.decompress(whole[at:end])
+        at = end
+    return False
+
+
+def member(n: int) -> bytes:
+    """A record as a member of its own, the same bytes in every run."""
+    body = f'{{"key": "{n}", "title": "Low Tide", "n": "{n**9}"}}'
+    head = "\r\n".join(
+        [
+            "WARC/1.1",
+            f"WARC-Type: {'response' if n % 2 else 'metadata'}",
+            f"WARC-Record-ID: <urn:uuid:00000000-0000-4000-8000-{n:012d}>",
+            f"WARC-Target-URI: https://a.test/{n}",
+            "WARC-Date: 2026-11-02T12:00:00Z",
+            f"Content-Length: {len(body)}",
+        ]
+    )
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(f"{head}\r\n\r\n{body}\r\n\r\n".encode()) + packer.flush()
+
+
+def test_a_member_whose_end_was_flipped_away_does_not_take_the_next_one_along(tmp_path: Path) -> None:
+    """Its packing then runs on through the member behind, and may end where that one ends."""
+    path = tmp_path / "x.warc.gz"
+    members = [member(n) for n in range(12)]
+    whole, at, runs_on = b"".join(members), 0, 0
+    for n, packed in enumerate(members):
+        end = at + len(packed)
+        for bit in range(8 * (end - 16), 8 * (end - 8)):
+            content = bytearray(whole)
+            content[bit // 8] ^= 1 << bit % 8
+            decoder = zlib.decompressobj(-15)
+            with contextlib.suppress(zlib.error):
+                decoder.decompress(content[at + 10 :])
+                runs_on += decoder.eof and len(whole) - len(decoder.unused_data) > end
+            path.write_bytes(content)
+            sound = {record.offset for record in read_records(path) if isinstance(record, Record)}
+            assert len(sound) >= len(members) - 1, (n, bit)
+        at = end
+    assert runs_on
+
+
 def test_a_flipped_bit_costs_one_record_is_named_and_asked_again_and_no_page_comes_back(
     crawled: Path, tmp_path: Path
 ) -> None:
@@ -105,7 +162,8 @@ def test_a_flipped_bit_costs_one_record_is_named_and_asked_again_and_no_page_com
         lost = {"a", "c", "d", "f"} - left
         assert len(lost) <= 1, (name, bit, lost)
         spoilt = Workspace(folder).read_rejected().filter(pl.col("reason").is_in(["warc_damaged", "warc_torn"]))
-        assert spoilt["key"].to_list() == [name], (name, bit)
+        named = [] if fills_up_a_byte(crawled / "crawl" / name, bit) else [name]
+        assert spoilt["key"].to_list() == named, (name, bit)
         ledger = Ledger(folder / "crawl" / LEDGER_FILE)
         pending = ask_for_lost(ledger, folder / "crawl")
         assert pending <= 1 and pending >= len(lost), (name, bit)
