@@ -20,6 +20,7 @@ of several header lines, in any case, quoting and encoding, anywhere in a page o
 
 from __future__ import annotations
 
+import contextlib
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,8 @@ _MARKUP_START = re.compile(rb"\A[\s\xef\xbb\xbf\xff\xfe]*<|<(?:!doctype|html|hea
 SNIPPET_BYTES = 4096  # a body of any type that shows markup within these is taken for it
 _COMMENT_END = re.compile(r"--!?>")
 _VALUED_DIRECTIVES = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
-_EXPIRY = re.compile(r"unavailable_after\s*:\s*((?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,\s*)?[^,;]*)")
+_EXPIRY = re.compile(r"unavailable_after\s*:\s*((?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,\s*|[a-z]+ +\d\d?, *)?[^,;]*)")
+_PREFIXED_META = re.compile(r"<[a-z_][\w.-]{0,40}:meta(?=[\s/>])", re.IGNORECASE)  # XHTML with a namespace prefix
 _AGENT_NAME = re.compile(r"\d*[a-z_*][^\s:]*")
 _QUOTED_WORD = re.compile(r'(?<==)\s*"([\w-]*)"')
 _OPAQUE = re.compile(r'"(?:[^"\\]|\\.)*"|\([^()]*\)')  # strings and inner lists of a structured field
@@ -166,7 +168,7 @@ def markup_of(content_type: str, body: bytes) -> str:
 
 def _refuses(value: str) -> bool:
     """`noai`, or a past `unavailable_after`, among the directives addressed to all or to us (`crossmusim: noai`)."""
-    for line in value.lower().splitlines():
+    for line in value.lower().replace('"', " ").splitlines():
         addressed = True
         for part in re.split("[,;]", _EXPIRY.sub(_expired, line)):
             agent, colon, directive = part.partition(":")
@@ -183,15 +185,21 @@ def _refuses(value: str) -> bool:
 
 def _expired(expiry: re.Match[str]) -> str:
     """A word for a time that is past, none for one to come or that makes no sense."""
-    try:
-        moment = datetime.fromisoformat(expiry[1].strip().upper())
-    except ValueError:
-        try:
-            moment = parsedate_to_datetime(expiry[1])
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return " "
+    text = expiry[1].strip()
+    moment = _moment(text.upper().replace("/", "-")) or _moment(f"{text} 00:00:00")
+    if moment is None:
+        return " "
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return " expired " if moment < datetime.now(UTC) else " "
+
+
+def _moment(text: str) -> datetime | None:
+    """The time that the text tells in one of the forms of ISO 8601, RFC 822, 850 or 5322, if it does."""
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text)
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        return parsedate_to_datetime(text)
+    return None
 
 
 def _reserves_mining(value: str) -> bool:
@@ -231,6 +239,9 @@ def _metas(html: str) -> Iterator[tuple[str, str]]:
     Runs for every page of a crawl: plain searches find the few tags that may be signals, only those are parsed.
     """
     lowered = html.lower()
+    if ":meta" in lowered:
+        html = _PREFIXED_META.sub("<meta", html)
+        lowered = html.lower()
     if len(lowered) != len(html):  # a few capitals become two characters
         lowered = html.translate(_LOWER)
     comments: list[tuple[int, int]] | None = None

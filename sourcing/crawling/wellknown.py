@@ -182,7 +182,7 @@ def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
             found = f"more than {_MAX_BYTES} bytes" if len(body) > _MAX_BYTES else _plain(error)
         notes.append(Finding("tdmrep.json", f"not JSON ({found})"))
         return ()
-    entries = [entries] if isinstance(entries, dict) else entries  # a single entry without its list is met with
+    entries = _entries(entries)
     if not isinstance(entries, list):
         notes.append(Finding("tdmrep.json", f"no list of entries, but {type(entries).__name__}"))
         return ()
@@ -197,6 +197,13 @@ def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def _entries(file: Any) -> Any:
+    """The list of entries, also where a single one stands without its list, or the list inside an object."""
+    if not isinstance(file, dict) or any(str(key).lower() == "tdm-reservation" for key in file):
+        return [file] if isinstance(file, dict) else file
+    return next((inner for inner in file.values() if isinstance(inner, list)), [file])
+
+
 def _is_page(body: bytes) -> bool:
     return body.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1] == b"<"
 
@@ -207,13 +214,19 @@ def _plain(value: object) -> str:
 
 
 def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
-    """The entry as a rule, or what is wrong with it."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
-        return f"entry {number} has no location"
+    """The entry as a rule, or what is wrong with it. A reservation that names no place is of the whole site."""
+    if not isinstance(entry, dict):
+        return f"entry {number} is no object"
+    entry = {str(name).strip().lower(): value for name, value in entry.items()}
     reservation = entry.get("tdm-reservation")
-    if str(reservation).strip() not in ("0", "1"):
+    value = {"true": "1", "1.0": "1", "false": "0", "0.0": "0"}.get(_plain(reservation).strip().lower(), "")
+    value = value or _plain(reservation).strip()
+    if value not in ("0", "1"):
         return f"entry {number} has tdm-reservation {_plain(reservation)[:20]!r}, neither 0 nor 1"
-    location = entry["location"].strip()
+    location = entry.get("location", "/" if value == "1" else None)
+    if not isinstance(location, str):
+        return f"entry {number} has no location"
+    location = location.strip()
     if location.startswith(("http://", "https://")):
         try:
             location = urlsplit(location).path or "/"
@@ -221,7 +234,6 @@ def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
             return f"entry {number} has a location that is no URL"
     if not location.startswith(("/", "*")):
         location = "/" + location
-    value = str(reservation).strip()
     if isinstance(entry.get("tdm-policy"), str):
         value += f", policy {_plain(entry['tdm-policy'])}"
     return Rule("tdm-reservation", pattern_of(location), value, number)
@@ -239,7 +251,9 @@ def _read_ai_txt(body: bytes, agent: str, notes: list[Finding]) -> tuple[Rule, .
     if _is_page(body):
         notes.append(Finding("ai.txt", "an HTML page, no rules"))
         return ()
-    groups = read_groups(body)
+    groups = read_groups(body) or read_groups(
+        b"User-agent: *\n" + body.lstrip(b"\xef\xbb\xbf\xff\xfe")
+    )  # rules of no group are everyone's
     if not groups:
         notes.append(Finding("ai.txt", "no rules in it"))
     return tuple(rule for rule in rules_for(groups, agent) if rule.field in ("allow", "disallow"))

@@ -147,8 +147,8 @@ def test_the_first_tdmrep_entry_that_matches_decides(path: str, denial: str | No
         (b"\xff\xfe", "tdmrep.json: not JSON ("),
         (b"[" * 100_000, "tdmrep.json: not JSON ("),
         (b"3", "tdmrep.json: no list of entries, but int"),
-        (b'[{"tdm-reservation": 1}, 7]', "tdmrep.json: entry 1 has no location; 2 of 2 entries not read"),
-        (b'[{"location": "/", "tdm-reservation": true}]', "tdmrep.json: entry 1 has tdm-reservation 'True'"),
+        (b'[{"tdm-reservation": 0}, 7]', "tdmrep.json: entry 1 has no location; 2 of 2 entries not read"),
+        (b'[{"location": "/", "tdm-reservation": "yes"}]', "tdmrep.json: entry 1 has tdm-reservation 'yes'"),
         (b'[{"location": "http://[x/", "tdm-reservation": 1}]', "tdmrep.json: entry 1 has a location that is no URL"),
     ],
 )
@@ -192,6 +192,11 @@ def test_ai_txt_groups_for_others_are_not_ours() -> None:
     assert read_site_signals(None, None, b"User-Agent: GPTBot\nDisallow: /\n").findings(ORIGIN) == []
     ours = read_site_signals(None, None, b"User-Agent: *\nDisallow: /\n\nUser-Agent: crossmusim\nAllow: /\n")
     assert _denials(ours, "/x") == []
+
+
+@pytest.mark.parametrize("body", [b"Disallow: /\n", b"\xef\xbb\xbfDisallow: *\r\n"])
+def test_an_ai_txt_that_names_nobody_speaks_to_everyone(body: bytes) -> None:
+    assert [each.denies for each in read_site_signals(None, None, body).findings(ORIGIN)] == [True]
 
 
 @pytest.mark.parametrize("body", [b"<html>hello", b"We like music.\n"])
