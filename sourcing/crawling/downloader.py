@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +19,7 @@ from urllib.request import getproxies
 from aiohttp.abc import AbstractResolver, ResolveResult
 from scrapy import Request
 from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
+from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -72,6 +74,7 @@ __all__ = [
     "Redirects",
     "Refused",
     "Unreachable",
+    "WholeBodies",
     "failure_told",
     "name_failure",
 ]
@@ -145,6 +148,29 @@ class Redirects(RedirectMiddleware):
         if wait_s is None and host_of(onward.url) == host_of(request.url):
             return onward
         raise Moved(onward.url, now + wait_s if wait_s else 0.0, float(request.meta.get("download_latency") or 0.0))
+
+
+class WholeBodies(HttpCompressionMiddleware):
+    """Unpacks bodies; a gzip stream that was cut is an answer that was cut, which Scrapy would take for a whole one."""
+
+    @staticmethod
+    def _decode(body: bytes, encoding: bytes, max_size: int) -> bytes:
+        try:
+            plain: bytes = HttpCompressionMiddleware._decode(body, encoding, max_size)
+        except EOFError as error:
+            raise ResponseDataLossError(str(error)) from error
+        if encoding != b"deflate" and int.from_bytes(body[-4:], "little") != len(plain) and _is_cut(body):
+            raise ResponseDataLossError("the gzip stream has no end, or not the one that it tells of")
+        return plain
+
+
+def _is_cut(body: bytes) -> bool:
+    decoder = zlib.decompressobj(31)
+    try:
+        decoder.decompress(body)
+    except zlib.error:
+        return True
+    return not decoder.eof
 
 
 class Politeness:

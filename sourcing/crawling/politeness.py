@@ -44,6 +44,7 @@ PRODUCT = "crossmusim"  # the product token robots.txt groups are matched with
 ROBOTS_MAX_AGE_S = 24 * 3600.0
 _LONGEST_DELAY_S = 366 * 86_400.0  # later than a year is never, and fits into a date
 _LONGEST_URL = 16_000  # characters; servers take about half of that
+_LONGEST_HOST = 253
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -127,6 +128,8 @@ def unusable_url(url: str) -> str:
         return f"scheme {parts.scheme[:40] or 'missing'!r}; only http and https are asked"
     if not (parts.hostname or "").strip("."):
         return "no host in it"
+    if len(parts.hostname or "") > _LONGEST_HOST:
+        return f"a host of {len(parts.hostname or '')} characters, and no name is longer than {_LONGEST_HOST}"
     if port == 0:
         return "port 0"
     return ""

@@ -32,12 +32,13 @@ class Options:
 
 def scrapy_settings(options: Options, sources: Mapping[str, Source]) -> dict[str, Any]:
     """Every setting we rely on, spelled out: Scrapy's library defaults are neither polite nor private."""
-    kept = ("DownloadTimeout", "DefaultHeaders", "UserAgent", "HttpCompression", "HttpProxy")
+    kept = ("DownloadTimeout", "DefaultHeaders", "UserAgent", "HttpProxy")
     middlewares: dict[str, int | None] = dict.fromkeys(default_settings.DOWNLOADER_MIDDLEWARES_BASE)
     for path, order in default_settings.DOWNLOADER_MIDDLEWARES_BASE.items():
         if path.rpartition(".")[2].removesuffix("Middleware") in kept:
             middlewares[path] = order
     middlewares["sourcing.crawling.downloader.Redirects"] = 600
+    middlewares["sourcing.crawling.downloader.WholeBodies"] = 590
     middlewares["sourcing.crawling.downloader.Politeness"] = 100
     handler = "sourcing.crawling.downloader.GuardedHandler"
     return {

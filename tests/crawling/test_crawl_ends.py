@@ -528,7 +528,14 @@ def test_one_track_that_cannot_be_asked_about_costs_the_others_nothing(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://a.test/ b", "http://a.test/\x00", "http://a.test:99999/", "http://" + "a" * 20_000]
+    "url",
+    [
+        "http://a.test/ b",
+        "http://a.test/\x00",
+        "http://a.test:99999/",
+        "http://" + "a" * 20_000,
+        "http://" + "a." * 150 + "test/",
+    ],
 )
 def test_such_urls_are_not_asked(url: str) -> None:
     assert unusable_url(url)
