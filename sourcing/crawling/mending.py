@@ -15,10 +15,12 @@ def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), ag
     """Make tasks pending whose captures cannot be read any more; returns how many.
 
     Reads the files that changed since all of them were read last, and those named in `again`; leaves those that
-    processes labelled `live` are writing.
+    processes labelled `live` are writing. A file that is not there any more has lost what no other file holds.
     """
-    lost = 0
-    for path in warc_files(folder):
+    noted = ledger.archive.files()  # before the folder is looked into: other processes begin files
+    files = warc_files(folder)
+    lost = _ask_for_missing(ledger, noted - {path.name for path in files}, files)
+    for path in files:
         if any(f"-{label}-" in path.name for label in live):
             continue
         stat = path.stat()
@@ -29,6 +31,20 @@ def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), ag
         with ledger.group():
             lost += _ask_again(ledger, path, tears, sound)
             ledger.archive.note_looked_through(path.name, stat.st_size, stat.st_mtime_ns)
+    return lost
+
+
+def _ask_for_missing(ledger: Ledger, missing: Collection[str], files: Collection[Path]) -> int:
+    if not missing:
+        return 0
+    bodies = (each.captured for path in files for each in read_sealed(path))
+    elsewhere = {each.task_key for each in bodies if each.form != "revisit" or each.consent == "deny"}
+    lost = 0
+    for name in sorted(missing):
+        offsets = {offset for offset, key in ledger.archive.offsets(name).items() if key not in elsewhere}
+        with ledger.group():
+            lost += ledger.archive.lose(name, offsets, f"{name}: the file is not there any more") if offsets else 0
+            ledger.archive.forget(name)
     return lost
 
 

@@ -70,7 +70,7 @@ class Span:
 
 def warc_files(folder: Path) -> list[Path]:
     """WARC files, oldest first."""
-    return sorted(path for path in folder.glob("*.warc*") if path.name.endswith(_SUFFIXES))
+    return sorted(path for path in folder.glob("*.warc*") if path.name.endswith(_SUFFIXES) and path.is_file())
 
 
 def read_captured(folder: Path, on_tear: Callable[[Tear], None] | None = None) -> Iterator[Captured]:

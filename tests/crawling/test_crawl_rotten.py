@@ -237,6 +237,34 @@ def test_a_file_cut_short_or_emptied_is_asked_for_again(flippable: tuple[Loopbac
     assert len(pages_asked(server, since)) == 6
 
 
+def test_a_file_that_is_not_there_any_more_is_asked_for_again_and_one_that_was_renamed_is_not(
+    flippable: tuple[Loopback, Opinions, Path, Path],
+) -> None:
+    server, _, folder, path = flippable
+    assert crawl(folder, server, again_after_s=0.0).documents == 6  # all unchanged: revisits without bodies
+    since = len(server.log)
+    path = path.rename(path.with_name("moved.warc.gz"))
+    for _ in range(2):
+        assert crawl(folder, server).documents == 6
+    assert pages_asked(server, since) == []
+    other = warc_files(folder / "crawl")[0]
+    other.unlink()
+    assert crawl(folder, server).documents == 6
+    assert pages_asked(server, since) == []
+
+
+def test_a_file_that_was_removed_is_asked_for_again(flippable: tuple[Loopback, Opinions, Path, Path]) -> None:
+    server, opinions, folder, path = flippable
+    opinions.says_no.add("c")
+    assert crawl(folder, server, again_after_s=0.0).documents == 5
+    since = len(server.log)
+    path.unlink()
+    path.mkdir()
+    for _ in range(2):
+        assert crawl(folder, server).documents == 5
+        assert sorted(pages_asked(server, since)) == ["/a", "/b", "/d", "/e", "/f"]
+
+
 def test_a_file_packed_anew_is_read_and_nothing_is_asked(flippable: tuple[Loopback, Opinions, Path, Path]) -> None:
     server, _, folder, path = flippable
     since = len(server.log)

@@ -60,6 +60,20 @@ class Archive:
         )
         return {offset: key.lower() for offset, key in rows}
 
+    def files(self) -> set[str]:
+        """Names of the files that hold captures which are not known to be lost."""
+        return {
+            name
+            for (name,) in self._db.execute(
+                "SELECT file FROM warc_files f WHERE EXISTS"
+                f" (SELECT 1 FROM captures WHERE file = f.id AND whole <> {_LOST})"
+            )
+        }
+
+    def forget(self, file: str) -> None:
+        """The captures of this file lie elsewhere now."""
+        self._db.execute("DELETE FROM captures WHERE file = ?", (self._file(file),))
+
     def lose(self, file: str, offsets: Collection[int], finding: str) -> int:
         """Ask again for what was captured there and nowhere later; returns how many tasks are pending for it."""
         number, db = self._file(file), self._db
