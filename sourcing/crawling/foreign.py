@@ -25,6 +25,7 @@ __all__ = ["attributed", "foreign_capture"]
 
 MAX_BODY_BYTES = 10_000_000
 _STATUS = re.compile(rb"[^\s]{1,20} +(\d{3})(?=\s|$)")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")  # some servers, and so their captures, end lines with LF alone
 _EVIDENCE = "robots.txt: not known (captured by others)"
 
 
@@ -37,8 +38,9 @@ def foreign_capture(headers: Mapping[str, str], block: memoryview) -> Captured |
         raise ValueError(f"{url[:200]!r}: {why}")
     status, http, body = 200, {"content-type": headers.get("content-type", "")}, bytes(block)
     if headers.get("warc-type") != "resource":
-        split = body.find(b"\r\n\r\n")
-        head, body = (body[:split], body[split + 4 :]) if split >= 0 else (body, b"")
+        split = _HEAD_END.search(body)
+        head, body = (body[: split.start()], body[split.end() :]) if split else (body, b"")
+        head = head.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         line = _STATUS.match(head)
         if line is None:
             raise ValueError(f"{head[:40]!r} is no status line")

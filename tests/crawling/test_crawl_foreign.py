@@ -99,6 +99,7 @@ ENCODED = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: "
         "deflate": [record("response", http(zlib.compress(PAGE)[2:-4], ENCODED + "deflate"))],
         "decoded already": [record("response", http(PAGE, ENCODED + "gzip"))],
         "odd status line": [record("response", http(head="ICY 200\r\ncontent-type: TEXT/HTML"))],
+        "lines ended by LF": [record("response", b"HTTP/1.1 200 OK\nContent-Type: text/html\n\n" + PAGE + b"\r\n\r\n")],
         "hex digest": [record("response", http(), WARC_Block_Digest="sha-256:" + hashlib.sha256(http()).hexdigest())],
         "unknown digest": [record("response", http(), WARC_Block_Digest="blake9:xyz", WARC_Payload_Digest="nonsense")],
         "conversion": [record("response", http()), record("conversion", b"Lantern Road", Content_Type="text/plain")],
@@ -114,9 +115,10 @@ def test_pages_that_others_captured_are_read(tmp_path: Path, records: list[bytes
     assert document["consent_evidence"] == ["robots.txt: not known (captured by others)"]
 
 
-def test_a_no_in_a_page_that_others_captured_is_heard(tmp_path: Path) -> None:
-    head = "HTTP/1.1 200 OK\r\nX-Robots-Tag: other: noindex\r\nTDM-Reservation: 1"
-    titles, rows = read(tmp_path, members(record("response", http(head=head))))
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_a_no_in_a_page_that_others_captured_is_heard(tmp_path: Path, end: str) -> None:
+    head = "HTTP/1.1 200 OK\r\nX-Robots-Tag: other: noindex\r\nTDM-Reservation: 1\r\n\r\n".replace("\r\n", end)
+    titles, rows = read(tmp_path, members(record("response", head.encode() + PAGE)))
     assert titles == []
     (row,) = rows
     assert row.startswith("consent_denied: the site or page says no: robots.txt: not known (captured by others)")
