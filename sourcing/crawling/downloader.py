@@ -7,11 +7,7 @@ robots and retry middlewares are off and `Politeness` takes their place; `Redire
 
 from __future__ import annotations
 
-import asyncio
-import re
 import zlib
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -21,38 +17,15 @@ from scrapy import Request
 from scrapy.core.downloader.handlers._aiohttp import AiohttpDownloadHandler
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
-from scrapy.exceptions import (
-    CannotResolveHostError,
-    DownloadCancelledError,
-    DownloadConnectionRefusedError,
-    DownloadFailedError,
-    DownloadTimeoutError,
-    IgnoreRequest,
-    ResponseDataLossError,
-    UnsupportedURLSchemeError,
-)
+from scrapy.exceptions import ResponseDataLossError
 
-from sourcing.crawling.consent import granted_by
 from sourcing.crawling.hosts import Host
-from sourcing.crawling.politeness import (
-    ROBOTS_MAX_AGE_S,
-    RobotsVerdict,
-    forbidden_address,
-    host_of,
-    origin_of,
-    read_robots,
-    unusable_url,
-)
+from sourcing.crawling.politeness import ROBOTS_MAX_AGE_S, forbidden_address, host_of, origin_of, unusable_url
+from sourcing.crawling.refusals import Denied, Moved, Postponed, Refused, Unreachable
 from sourcing.crawling.responses import verdict_of
+from sourcing.crawling.sitefiles import SiteFiles
 from sourcing.crawling.slots import PacedSlot
-from sourcing.crawling.wellknown import (
-    NOT_KNOWN_AGAIN_S,
-    WELL_KNOWN,
-    NotKnown,
-    SiteSignals,
-    file_of,
-    read_site_signals,
-)
+from sourcing.crawling.wellknown import NOT_KNOWN_AGAIN_S
 from sourcing.redactor import redact
 from sourcing.store.retry_after import retry_after_s
 
@@ -62,66 +35,7 @@ if TYPE_CHECKING:
 
     from sourcing.crawling.spider import LedgerSpider
 
-_KNOWN_ORIGINS = 10_000  # what their site files say is kept in memory
-_TURNS_FOR_SITE_FILES = 5  # of a host so slow that its files are a day old before its turns have read them all
-
-__all__ = [
-    "Denied",
-    "GuardedHandler",
-    "Moved",
-    "Politeness",
-    "Postponed",
-    "Redirects",
-    "Refused",
-    "Unreachable",
-    "WholeBodies",
-    "failure_told",
-    "name_failure",
-]
-
-
-class Refused(IgnoreRequest):
-    """We will not ask for this URL; `reason` is short and countable."""
-
-    def __init__(self, reason: str, finding: str) -> None:
-        self.reason, self.finding = reason, finding
-        super().__init__(f"{reason}: {finding}")
-
-
-class Denied(IgnoreRequest):
-    """The site says no; `again_s` tells how long a passing one holds, such as a file answered by a 5xx."""
-
-    def __init__(self, signal: str, *, again_s: float = 0.0) -> None:
-        self.signal, self.again_s = signal, again_s
-        super().__init__(signal)
-
-
-class Postponed(IgnoreRequest):
-    """Not now, and not the task's fault: its host is paused until then, or the crawl is stopping."""
-
-    def __init__(self, until: float, why: str) -> None:
-        self.until, self.why = until, why
-        super().__init__(why)
-
-
-class Moved(IgnoreRequest):
-    """A redirect leads to another host: whoever asks that one goes on there, from `until` on."""
-
-    def __init__(self, url: str, until: float, latency_s: float) -> None:
-        self.url, self.until, self.latency_s = url, until, latency_s
-        super().__init__(url)
-
-
-class Unreachable(IgnoreRequest):
-    """The host did not even give us its robots.txt."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """What one origin says for all its pages."""
-
-    robots: RobotsVerdict
-    signals: SiteSignals
+__all__ = ["GuardedHandler", "Politeness", "Redirects", "WholeBodies"]
 
 
 class Redirects(RedirectMiddleware):
@@ -178,8 +92,7 @@ class Politeness:
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
-        self._sites: OrderedDict[str, Site] = OrderedDict()  # least recently used first
-        self._asking: dict[str, asyncio.Future[Site]] = {}
+        self._site_files = SiteFiles(crawler)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Politeness:
@@ -205,7 +118,7 @@ class Politeness:
             self._check_pause(host)
             return
         self._check_pause(host)
-        site = await self._site(origin_of(request.url), host, request.meta["source"])
+        site = await self._site_files.of(origin_of(request.url), host, request.meta["source"])
         verdict = site.robots
         host.slow_down_to(verdict.delay_s)
         self._set_slot(request, host)
@@ -244,99 +157,6 @@ class Politeness:
             downloader._start_slot_gc()
         slot.concurrency = host.concurrency
 
-    async def _site(self, origin: str, host: Host, source: str) -> Site:
-        known = self._sites.get(origin)
-        if known is not None and self._is_fresh(known.robots.fetched_at, known.robots.delay_s, known.signals):
-            self._sites.move_to_end(origin)
-            return known
-        asking = self._asking.get(origin)
-        if asking is None:
-            asking = self._asking[origin] = asyncio.ensure_future(self._ask_site(origin, host, source))
-            asking.add_done_callback(lambda _: self._asking.pop(origin, None))
-        return await asyncio.shield(asking)
-
-    def _is_fresh(self, fetched_at: float, delay_s: float, signals: SiteSignals | None = None) -> bool:
-        """Whether a site's file may be gone by: a day, and longer where asking anew would take a slow host's turns."""
-        age_s = NOT_KNOWN_AGAIN_S if signals is not None and signals.unknown else ROBOTS_MAX_AGE_S
-        return self.spider.now() - fetched_at < max(age_s, _TURNS_FOR_SITE_FILES * delay_s)
-
-    async def _ask_site(self, origin: str, host: Host, source: str) -> Site:
-        try:
-            robots, body = await self._ask_robots(origin, host, source)
-            host.slow_down_to(robots.delay_s)
-            self.spider.note_sent(host)
-            found: dict[str, bytes | NotKnown | None] = dict.fromkeys(WELL_KNOWN)
-            if not granted_by(self.spider.sources[source], origin):
-                for path in WELL_KNOWN:
-                    if robots.allowed(origin + path) and not self.spider.stopping:
-                        found[path] = await self._ask_well_known(origin + path, host, source)
-        except Postponed as postponed:
-            if postponed.until:
-                self.spider.pause(host, postponed.until)  # without these files nothing of it can be asked
-            raise
-        site = Site(robots, read_site_signals(body, *(found[path] for path in WELL_KNOWN)))
-        self._sites[origin] = site
-        if len(self._sites) > _KNOWN_ORIGINS:
-            self._sites.popitem(last=False)
-        return site
-
-    async def _ask_robots(self, origin: str, host: Host, source: str) -> tuple[RobotsVerdict, bytes | None]:
-        spider = self.spider
-        try:
-            status, body, at = await self._site_file(f"{origin}/robots.txt", host, source)
-        except (Refused, Postponed):
-            raise
-        except Unreachable as error:
-            why = f"{origin}/robots.txt leads to a host that fails ({error})"
-            host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
-            raise Unreachable(why) from error
-        except IgnoreRequest:
-            return read_robots(404, b"", spider.now()), None  # more redirects than RFC 9309 makes us follow
-        except Exception as error:
-            why = f"{origin} cannot be reached ({failure_told(error) or type(error).__name__})"
-            host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
-            raise Unreachable(why) from error
-        robots = read_robots(status, body, at)
-        if robots.unavailable and host.paused_until > spider.now():
-            host.refusals += 1
-            if host.refusals < spider.options.max_attempts:  # it says when to ask again: that is no verdict
-                raise Postponed(host.paused_until, "robots.txt_unavailable")
-        return robots, body if 200 <= status < 300 else None
-
-    async def _ask_well_known(self, url: str, host: Host, source: str) -> bytes | NotKnown | None:
-        """A file in which a site may speak of machine use; None where there is none."""
-        try:
-            status, body, _ = await self._site_file(url, host, source)
-        except Postponed:
-            raise
-        except IgnoreRequest:
-            return None  # it leads in circles, or to where we do not ask: as good as none (RFC 9309 §2.3.1.2)
-        except Exception as error:
-            return NotKnown(f"{failure_told(error) or type(error).__name__}")
-        return file_of(status, body)
-
-    async def _site_file(self, url: str, host: Host, source: str) -> tuple[int, bytes, float]:
-        """Status, body and time of a site's own file; at a slow host, that of an earlier turn."""
-        spider = self.spider
-        kept = await spider.scribe.call(spider.scribe.ledger.site_file, url)
-        if kept is not None and self._is_fresh(kept[2], self._delay_s(url, kept, host)):
-            return kept
-        borrowed: list[str] = []
-        meta = {"is_site_file": True, "source": source, "asked_host": host.netloc, "borrowed": borrowed}
-        try:
-            response: Response = await self.crawler.engine.download_async(Request(url, meta=meta))
-        finally:
-            await spider.give_back(borrowed)
-        file = (response.status, response.body, spider.now())
-        if self._delay_s(url, file, host) > spider.options.patience_s and file[0] < 500 and file[0] != 429:
-            await spider.scribe.call(spider.scribe.ledger.keep_site_file, url, *file)
-        return file
-
-    @staticmethod
-    def _delay_s(url: str, file: tuple[int, bytes, float], host: Host) -> float:
-        """The delay between turns that a file was read under: what it says itself, or the robots.txt before it."""
-        return read_robots(*file).delay_s if url.endswith("/robots.txt") else host.interval_s
-
 
 class GuardedHandler(AiohttpDownloadHandler):
     """Scrapy's asyncio download handler, connecting only to addresses that may be asked.
@@ -366,29 +186,3 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
-
-
-def failure_told(error: BaseException) -> str:
-    """What the error says, without the address in memory of the TLS settings that some name."""
-    return redact(re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error)))[:200]
-
-
-def name_failure(error: BaseException) -> tuple[str, bool]:
-    """A countable reason, and whether trying again may help."""
-    if isinstance(error, DownloadConnectionRefusedError | CannotResolveHostError):
-        return "connect_failed", True
-    if isinstance(error, DownloadTimeoutError):
-        return "timeout", True
-    if isinstance(error, ResponseDataLossError):
-        return "cut_short", True
-    if isinstance(error, DownloadFailedError):
-        return "connection_lost", True
-    if isinstance(error, DownloadCancelledError) or "DOWNLOAD_MAXSIZE" in str(error):
-        return "body_too_large", False
-    if isinstance(error, UnsupportedURLSchemeError):
-        return "url_unusable", False
-    if isinstance(error, IgnoreRequest):
-        return "too_many_redirects", False
-    if isinstance(error, OSError | EOFError):
-        return "body_undecodable", False
-    return "download_error", True

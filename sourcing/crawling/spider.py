@@ -20,18 +20,10 @@ from scrapy.http import Response
 from twisted.python.failure import Failure
 
 from sourcing.crawling.budget import Budget, capped
-from sourcing.crawling.downloader import (
-    Denied,
-    Moved,
-    Postponed,
-    Refused,
-    Unreachable,
-    failure_told,
-    name_failure,
-)
 from sourcing.crawling.hosts import SLOW_S, Host
 from sourcing.crawling.ledger import ASKED, CLAIM_S, Task
 from sourcing.crawling.politeness import host_of, retry_delay_s
+from sourcing.crawling.refusals import Denied, Moved, Postponed, Refused, Unreachable, failure_told, name_failure
 from sourcing.crawling.responses import asked_url, conditional_headers, error_of, exchange_of, tombstone, withdrawal
 from sourcing.crawling.scribe import (
     BARRED_S,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -45,13 +46,17 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[b
     """
     arguments = arguments or ("crawl", "run", "--urls", str(folder / "urls.txt"))
     command = [sys.executable, "-m", "sourcing.cli", "--workspace", str(folder), "--json", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **variables}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONFAULTHANDLER": "1", **variables}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
 def finish(process: subprocess.Popen[bytes], timeout_s: float = 300) -> tuple[int, dict[str, Any], str]:
-    """Its exit code, its result and what it said on the way."""
-    out, err = process.communicate(timeout=timeout_s)
+    """Its exit code, its result and what it said on the way; one that does not end tells where it is."""
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        raise AssertionError(f"still running after {timeout_s:g} s:\n{process.communicate()[1].decode()}") from None
     return process.returncode, json.loads(out or b"{}"), err.decode()
 
 
