@@ -289,6 +289,15 @@ def _unpacked(stream: IO[bytes], head: bytes) -> Iterator[bytes]:
         raise Unsound("gzip: the end is missing")
 
 
+def _begun_within(window: bytearray, split: int, behind: int) -> int | None:
+    """Where the next record begins inside a block without digest that is said to end in the middle of one."""
+    following = bytes(window[behind : behind + 64]).lstrip(b"\r\n")
+    if not following or following.startswith(b"WARC/") or b"-digest:" in bytes(window[:split]).lower():
+        return None
+    found = _NEXT_PLAIN.search(window, split + 4)
+    return found.start() if found and found.start() < behind else None
+
+
 def _from_stream(chunks: Iterator[bytes], start: int = 0) -> Iterator[Record | Spoilt]:
     """Records of one run of bytes; offsets count its own."""
     window, base, broken = bytearray(), start, ""
@@ -324,9 +333,16 @@ def _from_stream(chunks: Iterator[bytes], start: int = 0) -> Iterator[Record | S
             length = int(found[1])
         if length is not None and length <= MAX_RECORD_BYTES and fill(split + 4 + length):
             try:
-                end = base + split + 4 + length
-                yield parse_record(bytes(window[: split + 4 + length]), 0, base, end)[0]
-                drop(split + 4 + length)
+                behind = split + 4 + length
+                end = base + behind
+                record = parse_record(bytes(window[:behind]), 0, base, end)[0]
+                fill(behind + 64)
+                if (inner := _begun_within(window, split, behind)) is not None:
+                    yield Spoilt(base, base + inner, f"record at byte {base} says it holds more than it does")
+                    drop(inner)
+                    continue
+                yield record
+                drop(behind)
                 continue
             except Unsound as error:
                 finding = f"record at byte {base} {error}"

@@ -231,6 +231,17 @@ NOTES = st.dictionaries(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("more", [1, 4, 9, 40])
+def test_a_length_that_reaches_into_the_next_record_costs_its_own_alone(tmp_path: Path, more: int) -> None:
+    records = [record("response", http(), url=f"https://a.test/{n}") for n in range(3)]
+    length = str(len(http()))
+    records[1] = records[1].replace(f"Length: {length}".encode(), f"Length: {int(length) + 4 + more}".encode())
+    (tmp_path / "x.warc").write_bytes(b"".join(records))
+    tears: list[Tear] = []
+    urls = [each.url for each in read_captured(tmp_path, tears.append)]
+    assert (urls, len(tears)) == (["https://a.test/0", "https://a.test/2"], 1)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     changes=NOTES,
