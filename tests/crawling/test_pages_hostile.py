@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sourcing.crawling.consent import SNIPPET_BYTES, decide
 from sourcing.crawling.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured, sentences
+from sourcing.crawling.sources import SOURCES, Captured, Lead, resolved, sentences
 from sourcing.crawling.sources import reading as reading_module
 from sourcing.crawling.sources.reading import clean, strip_html
 from sourcing.crawling.sources.webpage import read_html
@@ -337,3 +337,11 @@ def test_a_page_is_parsed_once(monkeypatch):
     assert page.nodes[0]["name"] == "x"
     assert page.prose() == page.prose()  # reading it leaves the tree as it was
     assert len(calls) == 1
+
+
+def test_a_reference_that_no_address_can_hold_costs_the_others_nothing():
+    leads = [Lead("wikipedia", "page", "en:\ud83d"), Lead("wikipedia", "page", "en:Low Tide")]
+    refused = []
+    tasks = list(resolved(leads, SOURCES, lambda lead, why: refused.append((lead, why.reason))))
+    assert ["Low" in task.url for task in tasks] == [True]
+    assert refused == [(leads[0], "reference_unusable")]

@@ -117,3 +117,5 @@ def resolved(
                 yield sources[lead.source].ask(lead.kind, lead.ref, priority=lead.priority)
             except PageError as why:
                 on_refused(lead, why)
+            except UnicodeEncodeError:  # half a surrogate pair in a title
+                on_refused(lead, PageError("reference_unusable", f"a reference that no address can hold: {lead.ref!a}"))
