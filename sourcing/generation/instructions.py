@@ -21,10 +21,13 @@ _FRAMES = (
     r"(?:document|track|aspects?|captions?|system|user|assistant|instructions?|prompt|think|s|bos|eos|sys|pad|unk|mask)"
 )
 _MARKUP = re.compile(
-    r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|'''|https?:|www\.|\b\w+@\w+\.\w|"
-    r"<\||\|>|\[/?inst\]|[{\[]\s*\"|\"\s*:|\\[nux]|;\s*--|\|\||[a-z0-9+/]{36,}={0,2}",
+    r"</?[a-z!][^<>\s]*[^<>]{0,200}>|<!--|-->|\{\{|\}\}|\{%|%\}|\$\(|```|'''|https?:|www\.|"
+    r"<\||\|>|\[/?inst\]|[{\[]\s*\"|\"\s*:|\\[nux]|;\s*--|\|\|",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(r"\b\w+@\w+\.\w")
+_LEAST_PACKED = 36  # characters of base64 in a row
+_PACKED = re.compile(rf"[a-z0-9+/]{{{_LEAST_PACKED},}}", re.IGNORECASE)
 #: The same words defused: parted by spaces, in other brackets, as entities, or bare. One of the marks is in each.
 _DEFUSED_MARKS = ("<", "[", "{", "‹", "〈", "⟨", "⟪", "&", "|", "##", "---", "%", "_")
 _DEFUSED = re.compile(
@@ -47,7 +50,12 @@ _JOINED = re.compile(r"(?<=[a-z])[_*-]+(?=[a-z])")
 
 def holds_markup(folded: str) -> bool:
     """Whether a folded text holds markup, code, an address, packed bytes, or a mark of a conversation, even defused."""
-    return bool(_MARKUP.search(folded) or (any(mark in folded for mark in _DEFUSED_MARKS) and _DEFUSED.search(folded)))
+    return bool(
+        _MARKUP.search(folded)
+        or ("@" in folded and _ADDRESS.search(folded))
+        or (any(mark in folded for mark in _DEFUSED_MARKS) and _DEFUSED.search(folded))
+        or (max(map(len, folded.split()), default=0) >= _LEAST_PACKED and _PACKED.search(folded))
+    )
 
 
 def speaks_to_model(folded: str, tokens: Sequence[str]) -> bool:
@@ -75,9 +83,10 @@ def _dismisses(sentence: str) -> bool:
 def _undisguised(folded: str) -> str:
     if not folded.isascii():
         folded = _LATIN_WITH_OTHERS.sub(lambda found: found.group().translate(_LIKE_LATIN), folded)
-    folded = _WITH_DIGITS.sub(lambda found: found.group().translate(_DIGITS), folded)
+    if any(sign in folded for sign in "01345@$"):
+        folded = _WITH_DIGITS.sub(lambda found: found.group().translate(_DIGITS), folded)
     folded = _SPACED.sub(lambda found: re.sub(r"[\W_]", "", found.group()), folded)
-    return _JOINED.sub(" ", folded)
+    return _JOINED.sub(" ", folded) if "-" in folded or "_" in folded or "*" in folded else folded
 
 
 class _Patterns(NamedTuple):
