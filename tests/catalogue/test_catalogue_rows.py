@@ -10,26 +10,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+from catalogue_files import read_csv, read_one
 
-from sourcing.catalogue import VALUE_REASONS, Catalogue, read_catalogue
+from sourcing.catalogue import VALUE_REASONS, read_catalogue
 from sourcing.errors import CatalogueError, UsageError
 
 HEAD = "track_id,title,artist"
 DEVSET = Path(__file__).parents[3] / "shared" / "devset" / "catalogue.csv"
-
-
-def _csv(folder: Path, text: str, **options: Any) -> Catalogue:
-    path = folder / "catalogue.csv"
-    path.write_text(text, encoding="utf-8")
-    return read_catalogue(path, **options)
-
-
-def _one(folder: Path, **columns: Any) -> tuple[dict[str, Any] | None, list[str]]:
-    """The track of one JSONL row, and the reasons of what was rejected."""
-    path = folder / "one.jsonl"
-    path.write_text(json.dumps({"track_id": "a", "title": "Song", "artist": "Ada", **columns}) + "\n", encoding="utf-8")
-    read = read_catalogue(path)
-    return next(iter(read.tracks.to_dicts()), None), read.rejected["reason"].to_list()
 
 
 def test_every_column_is_read_from_csv(tmp_path: Path) -> None:
@@ -57,7 +44,7 @@ def test_every_column_is_read_from_csv(tmp_path: Path) -> None:
     writer = csv.DictWriter(stream, row)
     writer.writeheader()
     writer.writerow(row)
-    read = _csv(tmp_path, "\ufeff" + stream.getvalue())
+    read = read_csv(tmp_path, "\ufeff" + stream.getvalue())
     assert read.rejected.is_empty()
     assert read.audio_root == tmp_path
     assert read.tracks.to_dicts() == [
@@ -99,7 +86,7 @@ def test_every_column_is_read_from_csv(tmp_path: Path) -> None:
 def test_a_bad_row_is_rejected_by_its_line_and_the_rest_is_taken(
     tmp_path: Path, row: str, reason: str, finding: str
 ) -> None:
-    read = _csv(tmp_path, f"{HEAD}\nok,Song,Ada\n{row}\nlast,Song,Ada\n")
+    read = read_csv(tmp_path, f"{HEAD}\nok,Song,Ada\n{row}\nlast,Song,Ada\n")
     assert read.tracks["track_id"].to_list() == ["last", "ok"]
     assert read.rows == 3
     rejected = read.rejected.to_dicts()[0]
@@ -108,12 +95,12 @@ def test_a_bad_row_is_rejected_by_its_line_and_the_rest_is_taken(
 
 
 def test_a_row_is_named_by_its_first_line_also_after_cells_that_span_lines(tmp_path: Path) -> None:
-    read = _csv(tmp_path, f'{HEAD}\na,"two\nlines",Ada\n\nb,,Ada\n')
+    read = read_csv(tmp_path, f'{HEAD}\na,"two\nlines",Ada\n\nb,,Ada\n')
     assert read.rejected["key"].to_list() == ["catalogue.csv row 5"]
 
 
 def test_an_id_is_not_taken_by_a_row_that_was_rejected(tmp_path: Path) -> None:
-    read = _csv(tmp_path, f"{HEAD}\na,,Ada\na,Song,Ada\n")
+    read = read_csv(tmp_path, f"{HEAD}\na,,Ada\na,Song,Ada\n")
     assert read.tracks["title"].to_list() == ["Song"]
 
 
@@ -125,14 +112,14 @@ def test_audio_outside_the_folder_rejects_the_row(tmp_path: Path, audio: str) ->
     folder.mkdir()
     (tmp_path / "out.ogg").write_bytes(b"x")
     (folder / "link.ogg").symlink_to(tmp_path / "out.ogg")
-    assert _one(folder, audio=audio) == (None, ["audio_outside_folder"])
+    assert read_one(folder, audio=audio) == (None, ["audio_outside_folder"])
 
 
 @pytest.mark.parametrize("audio", ["gone.ogg", "folder", "loop.ogg", "x" * 300, "a\0b", "https://example.org/a.ogg"])
 def test_audio_that_is_not_there_is_emptied_and_told_and_the_track_kept(tmp_path: Path, audio: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop.ogg").symlink_to(tmp_path / "loop.ogg")
-    track, reasons = _one(tmp_path, audio=audio)
+    track, reasons = read_one(tmp_path, audio=audio)
     assert track is not None
     assert track["audio"] is None
     assert reasons == ["audio_missing"]
@@ -155,7 +142,7 @@ def test_audio_that_is_not_there_is_emptied_and_told_and_the_track_kept(tmp_path
 def test_a_bad_value_is_emptied_and_told_and_the_track_kept(
     tmp_path: Path, column: str, value: Any, reason: str
 ) -> None:
-    track, reasons = _one(tmp_path, **{column: value})
+    track, reasons = read_one(tmp_path, **{column: value})
     assert track is not None
     assert track[column] is None
     assert reasons == [reason]
@@ -177,7 +164,7 @@ def test_a_bad_value_is_emptied_and_told_and_the_track_kept(
 def test_labels_come_in_three_shapes(
     tmp_path: Path, labels: Any, pairs: list[tuple[str, str]], reasons: list[str]
 ) -> None:
-    track, rejected = _one(tmp_path, labels=labels)
+    track, rejected = read_one(tmp_path, labels=labels)
     assert track is not None
     assert [(label["facet"], label["value"]) for label in track["labels"]] == pairs
     assert rejected == reasons
@@ -211,7 +198,9 @@ def test_jsonl_has_native_lists_and_a_broken_line_is_one_rejected_row(tmp_path: 
 
 
 def test_parquet_reads_as_csv_does_and_a_tracks_table_comes_back_as_it_was(tmp_path: Path) -> None:
-    first = _csv(tmp_path, f"{HEAD},year,tags,labels,duration_s,bpm\na,Song,Ada,1999,x;y,m=c,3,120\nb,Song,Bo,,,,,\n")
+    first = read_csv(
+        tmp_path, f"{HEAD},year,tags,labels,duration_s,bpm\na,Song,Ada,1999,x;y,m=c,3,120\nb,Song,Bo,,,,,\n"
+    )
     first.tracks.write_parquet(tmp_path / "tracks.parquet")
     assert read_catalogue(tmp_path / "tracks.parquet").tracks.equals(first.tracks)
     pl.DataFrame(
@@ -222,26 +211,26 @@ def test_parquet_reads_as_csv_does_and_a_tracks_table_comes_back_as_it_was(tmp_p
 
 
 def test_columns_of_other_names_and_cases_are_mapped(tmp_path: Path) -> None:
-    read = _csv(
+    read = read_csv(
         tmp_path, "ID,Title,Performer,subtitle \n1,Song,Ada,x\n", columns={"track_id": "id", "artist": "performer"}
     )
     assert read.tracks.select("track_id", "title", "artist").rows() == [("1", "Song", "Ada")]
     with pytest.raises(UsageError, match="not one of ours"):
-        _csv(tmp_path, f"{HEAD}\na,b,c\n", columns={"id": "track_id"})
+        read_csv(tmp_path, f"{HEAD}\na,b,c\n", columns={"id": "track_id"})
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_other_separators_are_noticed(tmp_path: Path, separator: str) -> None:
-    assert _csv(tmp_path, f"{HEAD},tags\na,Song,Ada,x\n".replace(",", separator)).tracks.height == 1
+    assert read_csv(tmp_path, f"{HEAD},tags\na,Song,Ada,x\n".replace(",", separator)).tracks.height == 1
 
 
 def test_a_file_without_our_columns_is_refused_by_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(
         CatalogueError, match=r"no column track_id or title or artist; found id, name; .*--column track_id=NAME"
     ):
-        _csv(tmp_path, "id,name\n1,Song\n")
+        read_csv(tmp_path, "id,name\n1,Song\n")
     with pytest.raises(CatalogueError, match="no column artist; found"):
-        _csv(tmp_path, "track_id,title\n1,Song\n")
+        read_csv(tmp_path, "track_id,title\n1,Song\n")
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from catalogue_files import read_csv, read_one
 
-from sourcing.catalogue import Catalogue, Reading, read_catalogue
+from sourcing.catalogue import Reading, read_catalogue
 from sourcing.catalogue.cells import Refused, cell_text, credit, items
 from sourcing.catalogue.dates import read_year, year_form
 from sourcing.catalogue.durations import duration_unit, read_duration
 from sourcing.catalogue.tongues import read_language
-
-
-def _csv(folder: Path, text: str, **options: Any) -> Catalogue:
-    path = folder / "c.csv"
-    path.write_text(text, encoding="utf-8")
-    return read_catalogue(path, **options)
-
-
-def _one(folder: Path, **columns: Any) -> tuple[dict[str, Any] | None, list[str]]:
-    """The track of one JSONL row, and the reasons of what was rejected."""
-    path = folder / "one.jsonl"
-    path.write_text(json.dumps({"track_id": "a", "title": "Song", "artist": "Ada", **columns}) + "\n", encoding="utf-8")
-    read = read_catalogue(path)
-    return next(iter(read.tracks.to_dicts()), None), read.rejected["reason"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +93,7 @@ def test_the_unit_of_a_column_is_told_by_its_header_and_median(cells: list[Any],
 
 def test_a_number_among_milliseconds_that_may_be_seconds_is_emptied(tmp_path: Path) -> None:
     rows = "".join(f"{each},Song,Ada,{each}\n" for each in (215000, 180000, 240, 999, 200000))
-    read = _csv(tmp_path, f"track_id,title,artist,duration_s\n{rows}")
+    read = read_csv(tmp_path, f"track_id,title,artist,duration_s\n{rows}")
     assert read.tracks.sort("duration_s")["duration_s"].to_list() == [None, None, 180, 200, 215]
     assert read.rejected["reason"].to_list() == ["duration_illegal"] * 2
 
@@ -120,7 +106,7 @@ def test_lengths_that_may_be_minutes_are_told() -> None:
 
 
 def test_milliseconds_are_told(tmp_path: Path) -> None:
-    read = _csv(tmp_path, "track_id,title,artist,duration_s\na,Song,Ada,225000\nb,Song,Ada,180000\n")
+    read = read_csv(tmp_path, "track_id,title,artist,duration_s\na,Song,Ada,225000\nb,Song,Ada,180000\n")
     assert read.tracks["duration_s"].to_list() == [225, 180]
     assert any("milliseconds" in note for note in read.notes)
 
@@ -274,17 +260,17 @@ def test_lists_and_their_prints_are_lists(cell: Any, listed: list[str]) -> None:
 )
 def test_the_separator_of_tags_is_told_by_the_column(tmp_path: Path, cells: list[str], tags: list[list[str]]) -> None:
     rows = "".join(f"{place},Song,Ada,{cell}\n" for place, cell in enumerate(cells))
-    assert _csv(tmp_path, f"track_id,title,artist,tags\n{rows}").tracks["tags"].to_list() == tags
+    assert read_csv(tmp_path, f"track_id,title,artist,tags\n{rows}").tracks["tags"].to_list() == tags
 
 
 def test_a_separator_that_is_given_wins(tmp_path: Path) -> None:
-    read = _csv(tmp_path, "track_id,title,artist,tags\na,Song,Ada,x;y|z\n", reading=Reading(separator="|"))
+    read = read_csv(tmp_path, "track_id,title,artist,tags\na,Song,Ada,x;y|z\n", reading=Reading(separator="|"))
     assert read.tracks["tags"].to_list() == [["x;y", "z"]]
 
 
 @pytest.mark.parametrize("word", ["NaN", "N/A", "-", "#N/A", "null", "None", "\\N"])
 def test_a_programs_word_for_nothing_is_nothing(tmp_path: Path, word: str) -> None:
-    track, reasons = _one(tmp_path, album=word, year=word, isrc=word, duration_s=word, language=word, tags=[word])
+    track, reasons = read_one(tmp_path, album=word, year=word, isrc=word, duration_s=word, language=word, tags=[word])
     assert reasons == []
     assert track is not None
     assert [track[name] for name in ("album", "year", "isrc", "duration_s", "language", "tags")] == [None] * 5 + [[]]
@@ -294,31 +280,31 @@ def test_a_programs_word_for_nothing_is_nothing(tmp_path: Path, word: str) -> No
     ("artist", "text"), [("X; Y", "X, Y"), ("X|Y", "X, Y"), ("Simon &amp; Garfunkel", "Simon & Garfunkel")]
 )
 def test_several_artists_are_a_credit(tmp_path: Path, artist: str, text: str) -> None:
-    track, _ = _one(tmp_path, artist=artist, album="Live; 1999 | rest")
+    track, _ = read_one(tmp_path, artist=artist, album="Live; 1999 | rest")
     assert track is not None
     assert (track["artist"], track["album"]) == (text, "Live; 1999 | rest")
 
 
 def test_an_artist_called_none_is_kept_and_told(tmp_path: Path) -> None:
-    track, reasons = _one(tmp_path, artist="NULL")
+    track, reasons = read_one(tmp_path, artist="NULL")
     assert track is not None
     assert (track["artist"], reasons) == ("NULL", ["name_doubtful"])
 
 
 @pytest.mark.parametrize("title", ["\u200b", "\u3164", "\u2800\u2800", "\ufffd", "\u0301", "\u00a0", "-", "#N/A"])
 def test_a_title_that_shows_nothing_rejects_the_row(tmp_path: Path, title: str) -> None:
-    assert _one(tmp_path, title=title) == (None, ["title_missing"])
+    assert read_one(tmp_path, title=title) == (None, ["title_missing"])
 
 
 @pytest.mark.parametrize("title", ["!!!", "?", "÷", "1979", "…", "❤", "上", "I", "(What's the Story)", "[Intro]"])
 def test_a_title_of_signs_is_one(tmp_path: Path, title: str) -> None:
-    track, reasons = _one(tmp_path, title=title)
+    track, reasons = read_one(tmp_path, title=title)
     assert track is not None
     assert (track["title"], reasons) == (title, [])
 
 
 def test_double_encoding_and_entities_are_put_right_and_told(tmp_path: Path) -> None:
-    read = _csv(tmp_path, "track_id,title,artist\na,CafÃ© crÃ¨me,Simon &amp; Garfunkel\n")
+    read = read_csv(tmp_path, "track_id,title,artist\na,CafÃ© crÃ¨me,Simon &amp; Garfunkel\n")
     assert read.tracks.select("title", "artist").rows() == [("Café crème", "Simon & Garfunkel")]
     assert any("put right in title 1, artist 1" in note for note in read.notes)
 
@@ -336,12 +322,12 @@ def test_double_encoding_and_entities_are_put_right_and_told(tmp_path: Path) -> 
 def test_a_row_without_a_title_or_artist_in_text_is_rejected_with_its_cells(
     tmp_path: Path, columns: dict[str, Any], reasons: list[str]
 ) -> None:
-    assert _one(tmp_path, **columns) == (None, reasons)
+    assert read_one(tmp_path, **columns) == (None, reasons)
     assert read_catalogue(tmp_path / "one.jsonl").rejected["row"][0].startswith("{")
 
 
 def test_an_optional_cell_that_is_no_text_is_emptied_and_told(tmp_path: Path) -> None:
-    track, reasons = _one(tmp_path, album={"x": 1}, text=[["x"]], isrc=[1, 2], group_id={})
+    track, reasons = read_one(tmp_path, album={"x": 1}, text=[["x"]], isrc=[1, 2], group_id={})
     assert track is not None
     assert (track["album"], track["text"], reasons) == (None, None, ["value_not_text"] * 4)
 
