@@ -78,9 +78,9 @@ def run(
       crossmusim crawl run --retry http_503 --retry storage_cap
     """
     from sourcing.commands.crawl_status import look, lost
-    from sourcing.crawling.politeness import unusable_url
-    from sourcing.crawling.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
+    from sourcing.crawling.policy.politeness import unusable_url
     from sourcing.crawling.sources import TaskSpec, all_effective
+    from sourcing.crawling.spider.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
     from sourcing.store import Track
     from sourcing.store.shard import Shard
 
@@ -97,7 +97,7 @@ def run(
         workspace.read(Track)  # says how to get one
     with contextlib.ExitStack() as stack:
         if metrics_port is not None:
-            from sourcing.crawling.metrics import serve_metrics
+            from sourcing.crawling.monitoring.metrics import serve_metrics
 
             address = stack.enter_context(serve_metrics(workspace.crawl_dir / LEDGER_FILE, sources, metrics_port))
             invocation.note(f"metrics: {address}")
@@ -154,9 +154,9 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
       crossmusim crawl replay
       crossmusim crawl replay --source bandcamp
     """
-    from sourcing.crawling.rebuild import rebuild_documents
-    from sourcing.crawling.replay import warc_files
+    from sourcing.crawling.documents.rebuild import rebuild_documents
     from sourcing.crawling.sources import all_effective
+    from sourcing.crawling.warc.reader import warc_files
 
     sources = all_effective(invocation.settings.sources)
     if foreign and foreign not in sources:
@@ -196,7 +196,7 @@ def _spoilt_rows(invocation: Invocation) -> list[dict[str, Any]]:
 def _ask_for_lost(invocation: Invocation) -> None:
     """Let the next run ask for what the last rebuild could not read, also where the file looks as it did."""
     from sourcing.crawling.ledger import LEDGER_FILE, Ledger
-    from sourcing.crawling.mending import ask_for_lost
+    from sourcing.crawling.warc.mending import ask_for_lost
 
     path = invocation.workspace.crawl_dir / LEDGER_FILE
     files = {row["key"] for row in _spoilt_rows(invocation)}

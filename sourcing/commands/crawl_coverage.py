@@ -33,9 +33,9 @@ def coverage(invocation: Invocation, weeks: int) -> None:
     Example:
       crossmusim crawl coverage --weeks 8
     """
-    from sourcing.crawling.alarms import documents_of, pages_of
-    from sourcing.crawling.coverage import coverage as counted
-    from sourcing.crawling.coverage import drifts
+    from sourcing.crawling.monitoring.alarms import documents_of, pages_of
+    from sourcing.crawling.monitoring.coverage import coverage as counted
+    from sourcing.crawling.monitoring.coverage import drifts
 
     documents, pages = documents_of(invocation.workspace), pages_of(invocation.workspace)
     table, alarms = counted(documents, pages, weeks=weeks), drifts(documents, pages)
@@ -52,7 +52,7 @@ def coverage(invocation: Invocation, weeks: int) -> None:
 
 def _table(coverage: pl.DataFrame) -> Table:
     from sourcing.commands.tables import number_table
-    from sourcing.crawling.coverage import FIELDS
+    from sourcing.crawling.monitoring.coverage import FIELDS
 
     columns = ["source", "week", "docs", *(_SHORT.get(name, name) for name in FIELDS), "pages", "read"]
     return number_table(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import dataframely as dy
 
     from sourcing.commands.invocation import Invocation
-    from sourcing.crawling.importing import Imported
+    from sourcing.crawling.documents.import_records import Imported
     from sourcing.crawling.sources import Source
     from sourcing.store import Track, Workspace
 
@@ -58,8 +58,8 @@ def import_dump(
       crossmusim crawl import discogs discogs_20261101_releases.xml.gz
       crossmusim crawl import musiccaps musiccaps-public.csv --all
     """
-    from sourcing.crawling.importing import import_records, imported_before
-    from sourcing.crawling.rebuild import rebuild_documents
+    from sourcing.crawling.documents.import_records import import_records, imported_before
+    from sourcing.crawling.documents.rebuild import rebuild_documents
     from sourcing.crawling.sources import all_effective
     from sourcing.store import Track
     from sourcing.store.interrupts import interrupts

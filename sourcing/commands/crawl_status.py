@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sourcing.commands.invocation import Invocation
-    from sourcing.crawling.progress import Progress, SourceProgress
+    from sourcing.crawling.monitoring.progress import Progress, SourceProgress
 
 __all__ = ["look", "lost", "status", "watched"]
 
@@ -53,10 +53,10 @@ def status(invocation: Invocation, every_s: float | None) -> None:
 
 def look(invocation: Invocation) -> tuple[Progress, list[str]]:
     """Where the crawl of this workspace is now, and its alarms."""
-    from sourcing.crawling.alarms import alarms
     from sourcing.crawling.ledger import LEDGER_FILE
-    from sourcing.crawling.ledgerview import looked_at
-    from sourcing.crawling.progress import progress_of
+    from sourcing.crawling.ledger.view import looked_at
+    from sourcing.crawling.monitoring.alarms import alarms
+    from sourcing.crawling.monitoring.progress import progress_of
     from sourcing.crawling.sources import all_effective, why_off
 
     given = invocation.settings.sources
@@ -164,7 +164,7 @@ def _elsewhere(progress: Progress) -> str:
 
 
 def _paused(progress: Progress) -> list[str]:
-    from sourcing.crawling.progress import utc
+    from sourcing.crawling.monitoring.progress import utc
 
     hosts = progress.paused_hosts
     lines = [f"{host} is paused until {utc(until)}" for host, until in hosts[:_HOSTS_SHOWN]]
@@ -172,7 +172,7 @@ def _paused(progress: Progress) -> list[str]:
 
 
 def _processes(progress: Progress) -> str:
-    from sourcing.crawling.progress import utc
+    from sourcing.crawling.monitoring.progress import utc
 
     running = [f"{name.partition('-')[0]} since {utc(since)}" for name, since in progress.processes.items()]
     return f"at work: process {', '.join(running)}" if running else "at work: no process"

@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
-    from sourcing.generation.diagnosis import Diagnosis
+    from sourcing.generation.endpoint.diagnosis import Diagnosis
 
 __all__ = ["doctor"]
 
@@ -42,9 +42,9 @@ def doctor(
       crossmusim doctor --base-url https://host/v1 --model NAME
     """
     from sourcing.errors import UpstreamError, UsageError
-    from sourcing.generation.diagnosis import DOCTOR_FILE
-    from sourcing.generation.doctor import diagnose
-    from sourcing.generation.endpoint import resolve_endpoint
+    from sourcing.generation.endpoint.diagnosis import DOCTOR_FILE
+    from sourcing.generation.endpoint.doctor import diagnose
+    from sourcing.generation.endpoint.endpoint import resolve_endpoint
     from sourcing.store.workspace import write_json
 
     if endpoint == "local" and (base_url or model):

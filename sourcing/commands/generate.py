@@ -13,9 +13,9 @@ from sourcing.commands.generate_options import asking, make_jobs
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
-    from sourcing.generation.estimate import Estimate
-    from sourcing.generation.job import Job
-    from sourcing.generation.run import RunResult
+    from sourcing.generation.cost.estimate import Estimate
+    from sourcing.generation.run.job import Job
+    from sourcing.generation.run.run import RunResult
 
 __all__ = ["plan", "run"]
 
@@ -34,8 +34,8 @@ def plan(invocation: Invocation, /, **asked: Any) -> None:
       crossmusim generate plan mine --endpoint local --limit 24
       crossmusim generate plan recall --base-url https://api.openai.com/v1 --model gpt-4o-mini
     """
-    from sourcing.generation.journal import Journal
-    from sourcing.generation.planning import weigh
+    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.run.forecast import weigh
 
     plans = []
     lines: list[Any] = []
@@ -58,7 +58,7 @@ def _plan_numbers(job: Job) -> dict[str, Any]:
 
 
 def _plan_lines(job: Job, numbers: dict[str, Any], estimate: Estimate) -> list[str]:
-    from sourcing.generation.budget import usd
+    from sourcing.generation.cost.budget import usd
 
     held = f", {numbers['held']} held as unknown" if numbers["held"] else ""
     lines = [
@@ -106,9 +106,9 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
       crossmusim generate run recall --base-url https://host/v1 --model NAME --max-usd 5
       crossmusim generate run recall --model A --model B --language en --language zh --workers 2
     """
-    from sourcing.generation.planning import how_many
-    from sourcing.generation.run import RunResult
-    from sourcing.generation.workers import run_in_workers
+    from sourcing.generation.run.forecast import how_many
+    from sourcing.generation.run.run import RunResult
+    from sourcing.generation.run.workers import run_in_workers
 
     started = time.monotonic()
     jobs = make_jobs(invocation, asked)
@@ -158,8 +158,8 @@ def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
     """Look up what is not known of calls that were in flight at a crash; it must be known first which these are."""
     from datetime import UTC, datetime
 
-    from sourcing.generation.journal import Journal
-    from sourcing.generation.reconcile import reconcile_unknown
+    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.run.reconcile import reconcile_unknown
     from sourcing.store.presence import Presence
 
     presence = Presence(invocation.workspace.generation_dir)

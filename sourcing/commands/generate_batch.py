@@ -25,10 +25,10 @@ from sourcing.commands.generate_options import asking, make_jobs
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.errors import CrossmusimError
-    from sourcing.generation.batch import Collected
-    from sourcing.generation.batchshards import Shard
-    from sourcing.generation.batchwire import BatchSeen
-    from sourcing.generation.job import Job
+    from sourcing.generation.batch.api import BatchSeen
+    from sourcing.generation.batch.desk import Collected
+    from sourcing.generation.batch.shards import Shard
+    from sourcing.generation.run.job import Job
 
 __all__ = ["cancel", "collect", "export", "import_", "status", "submit"]
 
@@ -51,9 +51,9 @@ def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
       crossmusim generate batch submit recall --base-url https://api.openai.com/v1 --model NAME --max-usd 20
       crossmusim generate batch submit recall --model NAME --wait
     """
-    from sourcing.generation.batch import Collected
-    from sourcing.generation.batchsending import Submitted
-    from sourcing.generation.batchwire import require_batches
+    from sourcing.generation.batch.api import require_batches
+    from sourcing.generation.batch.desk import Collected
+    from sourcing.generation.batch.submit import Submitted
 
     jobs = _jobs(invocation, asked)
     for job in jobs:
@@ -97,7 +97,7 @@ def collect(invocation: Invocation, wait: bool) -> None:
     Example:
       crossmusim generate batch collect --wait
     """
-    from sourcing.generation.batchshards import OPEN
+    from sourcing.generation.batch.shards import OPEN
 
     with open_desk(invocation) as desk:
         calls = sum(shard.lines for shard in desk.shards.in_states(OPEN))
@@ -179,7 +179,7 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
       crossmusim generate batch import replies.jsonl
     """
     from sourcing.errors import UsageError
-    from sourcing.generation.batchexport import export_calls
+    from sourcing.generation.batch.export import export_calls
 
     jobs = _jobs(invocation, asked, batch=False)
     if len(jobs) != 1:
@@ -205,7 +205,7 @@ def import_(invocation: Invocation, files: tuple[Path, ...]) -> None:
     Example:
       crossmusim generate batch import replies.jsonl
     """
-    from sourcing.generation.batchexport import import_answers
+    from sourcing.generation.batch.export import import_answers
 
     with open_journal(invocation) as journal, invocation.progress("calls answered") as advance:
         checker_of = Finder(invocation, journal).checker_of

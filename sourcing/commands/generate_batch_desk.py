@@ -11,10 +11,10 @@ from sourcing.commands.generate_options import prompt_roots
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
-    from sourcing.generation.batch import BatchDesk
-    from sourcing.generation.checking import ReplyChecker
-    from sourcing.generation.endpoint import Endpoint
-    from sourcing.generation.journal import Journal
+    from sourcing.generation.batch.desk import BatchDesk
+    from sourcing.generation.endpoint.endpoint import Endpoint
+    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.run.reply_checker import ReplyChecker
 
 __all__ = ["Finder", "batch_lock", "open_desk", "open_journal"]
 
@@ -23,7 +23,7 @@ _TURN_S = 600.0
 
 @contextlib.contextmanager
 def open_journal(invocation: Invocation) -> Iterator[Journal]:
-    from sourcing.generation.journal import Journal
+    from sourcing.generation.journal.journal import Journal
     from sourcing.store.presence import Presence
 
     folder = invocation.workspace.generation_dir
@@ -34,8 +34,8 @@ def open_journal(invocation: Invocation) -> Iterator[Journal]:
 
 @contextlib.contextmanager
 def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[BatchDesk]:
-    from sourcing.generation.batch import BatchDesk, BatchOptions
-    from sourcing.generation.journal import Journal
+    from sourcing.generation.batch.desk import BatchDesk, BatchOptions
+    from sourcing.generation.journal.journal import Journal
 
     settings = invocation.settings.generation
     options = BatchOptions(
@@ -69,7 +69,7 @@ class Finder:
     def endpoint_of(self, identity: str, model: str) -> Endpoint:
         """The server a shard went to; its key comes from the environment, as when it was submitted."""
         from sourcing.errors import UsageError
-        from sourcing.generation.endpoint import resolve_endpoint
+        from sourcing.generation.endpoint.endpoint import resolve_endpoint
 
         settings = self._invocation.settings.generation
         named = settings.model_copy(update={"base_url": identity.removesuffix(f" {model}"), "model": model})
@@ -90,9 +90,9 @@ class Finder:
         return self._checkers[run_id]
 
     def _find_checker(self, run_id: int) -> ReplyChecker | None:
-        from sourcing.generation.checking import ReplyChecker
-        from sourcing.generation.endpoint import Endpoint
-        from sourcing.generation.pack import load_pack, pack_folders
+        from sourcing.generation.endpoint.endpoint import Endpoint
+        from sourcing.generation.packs.pack import load_pack, pack_folders
+        from sourcing.generation.run.reply_checker import ReplyChecker
 
         prompt_id, prompt_hash, identity, model = self._journal.connection.execute(
             "SELECT r.prompt_id, r.prompt_hash, e.identity, e.model FROM runs r JOIN endpoints e USING (endpoint_id)"

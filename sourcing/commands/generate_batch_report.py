@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sourcing.generation.batch import Collected
-    from sourcing.generation.batchsending import Submitted
-    from sourcing.generation.batchshards import Shard
-    from sourcing.generation.batchwire import BatchSeen
+    from sourcing.generation.batch.api import BatchSeen
+    from sourcing.generation.batch.desk import Collected
+    from sourcing.generation.batch.shards import Shard
+    from sourcing.generation.batch.submit import Submitted
 
 __all__ = ["collected_lines", "collected_numbers", "odd_lines", "progress_of", "sent_lines", "shard_row"]
 

@@ -18,7 +18,7 @@ from sourcing.errors import CrossmusimError
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
-    from sourcing.generation.journal import CallRow
+    from sourcing.generation.journal.journal import CallRow
 
 __all__ = ["describe", "end_on_row_errors", "merge", "rebuild", "revalidate", "status", "table_lines"]
 
@@ -36,7 +36,7 @@ def status(invocation: Invocation) -> None:
     """
     from rich.table import Table
 
-    from sourcing.generation.journal import STATES, Journal
+    from sourcing.generation.journal.journal import STATES, Journal
 
     with Journal.read(invocation.workspace.generation_dir) as journal:
         counts, spent = journal.counts(), journal.spent()
@@ -100,7 +100,7 @@ def revalidate(invocation: Invocation) -> None:
     Example:
       crossmusim generate revalidate
     """
-    from sourcing.generation.revalidation import compare, snapshot
+    from sourcing.generation.descriptions.revalidate import compare, snapshot
 
     before = snapshot(invocation.workspace)
     tables = rebuild(invocation)
@@ -127,8 +127,8 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
       crossmusim generate run recall --shard 2/2 ...           (on the other machine)
       crossmusim generate merge /mnt/other/mymusic/generation
     """
-    from sourcing.generation.journal import Journal
-    from sourcing.generation.merging import merge_journal, open_batches
+    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.journal.merge import merge_journal, open_batches
 
     folder = invocation.workspace.generation_dir
     told = {}
@@ -151,9 +151,9 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
 
     Not `anew`: only where they are no longer what they would be.
     """
-    from sourcing.generation.described import inputs_digest, note_described, told_before
-    from sourcing.generation.journal import Journal
-    from sourcing.generation.rebuild import rebuild_descriptions
+    from sourcing.generation.descriptions.freshness import inputs_digest, note_described, told_before
+    from sourcing.generation.descriptions.rebuild import rebuild_descriptions
+    from sourcing.generation.journal.journal import Journal
     from sourcing.store.processes import cores
 
     workspace = invocation.workspace

@@ -12,11 +12,11 @@ import click
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
-    from sourcing.generation.budget import Ceilings
-    from sourcing.generation.endpoint import Endpoint
-    from sourcing.generation.job import Job
-    from sourcing.generation.pack import Pack
-    from sourcing.generation.prices import Price
+    from sourcing.generation.cost.budget import Ceilings
+    from sourcing.generation.cost.prices import Price
+    from sourcing.generation.endpoint.endpoint import Endpoint
+    from sourcing.generation.packs.pack import Pack
+    from sourcing.generation.run.job import Job
 
 __all__ = ["asking", "make_jobs", "prompt_roots"]
 
@@ -59,11 +59,11 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
 def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = False) -> list[Job]:
     """One job per model named; the pack is refused when it has lint findings: they would cost money to find out."""
     from sourcing.errors import UsageError
-    from sourcing.generation.budget import Ceilings
-    from sourcing.generation.estimate import require_bound
-    from sourcing.generation.job import Job
-    from sourcing.generation.plan import Scope
-    from sourcing.generation.run import RunOptions
+    from sourcing.generation.cost.budget import Ceilings
+    from sourcing.generation.cost.estimate import require_bound
+    from sourcing.generation.planning.plan import Scope
+    from sourcing.generation.run.job import Job
+    from sourcing.generation.run.run import RunOptions
     from sourcing.store import Track
     from sourcing.store.shard import Shard
 
@@ -118,15 +118,15 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
 
 def prompt_roots(invocation: Invocation) -> list[Path]:
     """Folders of packs, the first found wins."""
-    from sourcing.generation.pack import pack_roots
+    from sourcing.generation.packs.pack import pack_roots
 
     return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
 
 
 def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
     from sourcing.errors import PromptError
-    from sourcing.generation.pack import find_pack
-    from sourcing.generation.packcheck import check_lock, lint
+    from sourcing.generation.packs.checks import check_lock, lint
+    from sourcing.generation.packs.pack import find_pack
 
     pack = find_pack(pack_id, prompt_roots(invocation))
     check_lock(pack)
@@ -139,7 +139,7 @@ def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
 
 
 def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
-    from sourcing.generation.endpoint import resolve_endpoint
+    from sourcing.generation.endpoint.endpoint import resolve_endpoint
 
     return resolve_endpoint(invocation.settings.generation, local=local, environment=os.environ)
 
@@ -147,7 +147,7 @@ def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
 def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool) -> Price:
     """A server on this machine is free, unless a budget stands on it: it may be the near end of one that bills."""
     from sourcing.errors import UsageError
-    from sourcing.generation.prices import FREE, named_price, price_of
+    from sourcing.generation.cost.prices import FREE, named_price, price_of
 
     settings = invocation.settings.generation
     named = named_price(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sourcing.commands.invocation import Invocation
-    from sourcing.generation.pack import Pack
-    from sourcing.generation.plan import PlannedCall
+    from sourcing.generation.packs.pack import Pack
+    from sourcing.generation.planning.plan import PlannedCall
 
 __all__ = ["lint", "list_packs", "lock", "render", "test"]
 
@@ -58,7 +58,7 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
       crossmusim prompts lint mine
     """
     from sourcing.errors import PromptError
-    from sourcing.generation.packcheck import lint as lint_pack
+    from sourcing.generation.packs.checks import lint as lint_pack
 
     findings = {pack.name: lint_pack(pack) for pack in _load(invocation, pack_ids)}
     said = [f"{name}: {finding}" for name, found in findings.items() for finding in found]
@@ -92,8 +92,8 @@ def render(
         raise UsageError("prompts render", "it needs either --track or --case", "give one (--doc goes with --track)")
     (pack,) = _load(invocation, (pack_id,))
     if case_name is not None:
-        from sourcing.generation.pack import render as render_pack
-        from sourcing.generation.packcheck import load_cases
+        from sourcing.generation.packs.checks import load_cases
+        from sourcing.generation.packs.pack import render as render_pack
 
         cases = {case.name: case for case in load_cases(pack)}
         if case_name not in cases:
@@ -123,8 +123,8 @@ def test(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     from dataclasses import asdict
 
     from sourcing.errors import PromptError
-    from sourcing.generation.casetest import run_case
-    from sourcing.generation.packcheck import load_cases
+    from sourcing.generation.descriptions.case_tests import run_case
+    from sourcing.generation.packs.checks import load_cases
 
     results = [(pack.name, run_case(pack, case)) for pack in _load(invocation, pack_ids) for case in load_cases(pack)]
     failed = [(name, result) for name, result in results if result.problems]
@@ -149,7 +149,7 @@ def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     Example:
       crossmusim prompts lock
     """
-    from sourcing.generation.packcheck import lock_packs
+    from sourcing.generation.packs.checks import lock_packs
 
     packs = _load(invocation, pack_ids)
     added: list[str] = []
@@ -161,14 +161,14 @@ def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
 
 
 def _roots(invocation: Invocation) -> list[Path]:
-    from sourcing.generation.pack import pack_roots
+    from sourcing.generation.packs.pack import pack_roots
 
     return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
 
 
 def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
     """The named packs, or all there are."""
-    from sourcing.generation.pack import find_pack, pack_folders
+    from sourcing.generation.packs.pack import find_pack, pack_folders
 
     roots = _roots(invocation)
     return [find_pack(pack_id, roots) for pack_id in pack_ids or pack_folders(roots)]
@@ -176,9 +176,9 @@ def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
 
 def _call(invocation: Invocation, pack: Pack, track_id: str, doc_id: str | None) -> PlannedCall:
     from sourcing.errors import UsageError
-    from sourcing.generation.endpoint import resolve_endpoint
-    from sourcing.generation.job import read_tables
-    from sourcing.generation.plan import Scope, plan_calls
+    from sourcing.generation.endpoint.endpoint import resolve_endpoint
+    from sourcing.generation.planning.plan import Scope, plan_calls
+    from sourcing.generation.run.job import read_tables
 
     endpoint = resolve_endpoint(invocation.settings.generation, local=True, environment={})  # only names a model
     made = plan_calls(pack, endpoint, read_tables(invocation.workspace, pack), Scope(track_ids=[track_id]))

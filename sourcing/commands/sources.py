@@ -84,7 +84,7 @@ def check(invocation: Invocation, url: str) -> None:
     Example:
       crossmusim sources check https://example.org/songs/1
     """
-    from sourcing.crawling.check import REQUESTS, check_url
+    from sourcing.crawling.policy.check_url import REQUESTS, check_url
     from sourcing.crawling.sources import all_effective
 
     settings = invocation.settings

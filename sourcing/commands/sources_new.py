@@ -30,7 +30,7 @@ def new(invocation: Invocation, name: str, into: Path | None) -> None:
     Example:
       crossmusim sources new openmusic
     """
-    from sourcing.crawling.scaffold import PROMISES, blanks, find_checkout, scaffold_source
+    from sourcing.crawling.sources.scaffold import PROMISES, blanks, find_checkout, scaffold_source
 
     root = find_checkout(into)
     made = scaffold_source(name, root)

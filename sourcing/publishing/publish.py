@@ -17,8 +17,8 @@ import polars as pl
 
 from sourcing import __version__
 from sourcing.errors import DatasetError, InputError
-from sourcing.generation.diagnosis import DOCTOR_FILE
-from sourcing.generation.journal import Journal
+from sourcing.generation.endpoint.diagnosis import DOCTOR_FILE
+from sourcing.generation.journal.journal import Journal
 from sourcing.publishing.card import render_card
 from sourcing.publishing.numbering import next_version
 from sourcing.publishing.splits import SPLIT_RULE, Splits, split_tracks

@@ -10,9 +10,17 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from sourcing.generation.lyrics import NO_RUNS, Runs, lyric_runs, lyric_spans, mask_lyrics, shared_runs, takes_lyrics
-from sourcing.generation.quotes import read_source
-from sourcing.generation.words import words
+from sourcing.generation.grounding.quotes import read_source
+from sourcing.generation.text.lyrics import (
+    NO_RUNS,
+    Runs,
+    lyric_runs,
+    lyric_spans,
+    mask_lyrics,
+    shared_runs,
+    takes_lyrics,
+)
+from sourcing.generation.text.words import words
 from sourcing.publishing.withdrawals import WITHDRAWN, Lost
 from sourcing.store.licences import UNKNOWN, may_be_passed_on
 from sourcing.store.schemas import FACETS, ORIGINS, Description, Document, Rejected, Track

@@ -7,8 +7,8 @@ from typing import Any
 
 from parsel import Selector
 
+from sourcing.crawling.source import Page
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.sources.base import Page
 
 __all__ = ["SOURCE", "CssPage"]
 

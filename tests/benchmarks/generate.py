@@ -20,11 +20,11 @@ from pathlib import Path
 
 import polars as pl
 
-from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.job import Job
-from sourcing.generation.journal import Journal
-from sourcing.generation.plan import Scope
-from sourcing.generation.run import RunOptions
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.planning.plan import Scope
+from sourcing.generation.run.job import Job
+from sourcing.generation.run.run import RunOptions
 from sourcing.store import Track, Workspace
 from tests.benchmarks.measure import Measured, on_one_core, print_table, serving, told, told_together
 
@@ -119,9 +119,9 @@ _RESTART = """
 import pickle, sys, time
 started_s = time.perf_counter()
 job = pickle.load(open(sys.argv[1], "rb"))
-from sourcing.generation.described import inputs_digest, told_before
-from sourcing.generation.job import run_job
-from sourcing.generation.journal import Journal
+from sourcing.generation.descriptions.freshness import inputs_digest, told_before
+from sourcing.generation.run.job import run_job
+from sourcing.generation.journal.journal import Journal
 from sourcing.store import Workspace
 counts = run_job(job).counts()
 workspace = Workspace(job.workspace)

@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from sourcing.generation.journal import Journal
-from sourcing.generation.rebuild import rebuild_descriptions
-from sourcing.generation.workers import run_in_workers
+from sourcing.generation.descriptions.rebuild import rebuild_descriptions
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.run.workers import run_in_workers
 from sourcing.store import Workspace
 
 if __name__ == "__main__":

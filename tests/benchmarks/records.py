@@ -16,7 +16,9 @@ from pathlib import Path
 RECORDS = int(os.environ.get("RECORDS", "1000000"))
 _RECORDS_EACH = 3  # response, request, metadata
 _READ = (
-    "import json, resource, sys, time; from pathlib import Path; from sourcing.crawling.replay import read_captured\n"
+    "import json, resource, sys, time\n"
+    "from pathlib import Path\n"
+    "from sourcing.crawling.warc.reader import read_captured\n"
     "started = time.process_time(); n = sum(1 for _ in read_captured(Path(sys.argv[1])))\n"
     "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
     "print(json.dumps([n, time.process_time() - started, peak / 1024]))"
@@ -47,8 +49,8 @@ def main() -> None:
 
 
 def _write(folder: Path, exchanges: int) -> None:
-    from sourcing.crawling.capture import CaptureWriter, Exchange
     from sourcing.crawling.sources import Captured
+    from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 
     writer, start = CaptureWriter(folder, "benchmark"), datetime(2026, 11, 1, tzinfo=UTC)
     for n in range(exchanges):

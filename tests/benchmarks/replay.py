@@ -17,7 +17,7 @@ PAGES = 2000
 _SAMPLE = 200
 _START = datetime(2026, 11, 1, tzinfo=UTC)
 _CODE = (
-    "import sys; from pathlib import Path; from sourcing.crawling.rebuild import rebuild_documents; "
+    "import sys; from pathlib import Path; from sourcing.crawling.documents.rebuild import rebuild_documents; "
     "from sourcing.crawling.sources import SOURCES; from sourcing.store import Workspace\n"
     "if __name__ == '__main__':\n"
     "    rebuild_documents(Workspace(Path(sys.argv[1])), SOURCES, workers=int(sys.argv[2]), fresh='fresh' in sys.argv)"
@@ -60,7 +60,7 @@ def _print_extractors() -> None:
 
 
 def _extract_ms(source: str, kind: str, body: Callable[[int], str]) -> float:
-    from sourcing.crawling.readings import read_captures
+    from sourcing.crawling.documents.page_readings import read_captures
     from sourcing.crawling.sources import SOURCES, Captured
 
     captures = [
@@ -77,8 +77,8 @@ def _extract_ms(source: str, kind: str, body: Callable[[int], str]) -> float:
 
 def _write(folder: Path, pages: int) -> float:
     """A workspace with these pages in its WARC files; returns CPU milliseconds a page, synced in groups of 16."""
-    from sourcing.crawling.capture import CaptureWriter, Exchange
     from sourcing.crawling.sources import Captured
+    from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 
     writer = CaptureWriter(folder / "crawl", "benchmark")
     spent_s = 0.0

@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from sourcing.crawling.rebuild import rebuild_documents
-from sourcing.crawling.run import run_crawl
+from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.spider.run import run_crawl
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Workspace
 from tests.benchmarks.css_page import SOURCE

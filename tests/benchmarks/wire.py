@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import httpx2
 
-from sourcing.generation.client import ChatClient
-from sourcing.generation.connection import connect, openai_client
-from sourcing.generation.endpoint import Endpoint
+from sourcing.generation.endpoint.client import ChatClient
+from sourcing.generation.endpoint.connection import connect, openai_client
+from sourcing.generation.endpoint.endpoint import Endpoint
 from tests.benchmarks.measure import Measured, print_table, serving
 
 CALLS = int(os.environ.get("CALLS", "3000"))

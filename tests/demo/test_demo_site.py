@@ -10,8 +10,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from sourcing.crawling.source import Captured, PageError
 from sourcing.crawling.sources import musicbrainz, resolved, schemaorg, wikipedia
-from sourcing.crawling.sources.base import Captured, PageError
 from sourcing.demo.site import DemoSite, answer
 from sourcing.demo.web import Web, build_web, review_urls
 from sourcing.demo.world import World, build_world

@@ -14,7 +14,7 @@ from crawls import finish, lay_out, pages_asked, song, start
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.ledger import Ledger
-from sourcing.crawling.wellknown import WELL_KNOWN
+from sourcing.crawling.policy.site_signals import WELL_KNOWN
 
 pytestmark = pytest.mark.e2e
 

@@ -15,7 +15,7 @@ import pytest
 from crawls import documents, finish, lay_out, pages_answered, pages_asked, song, start, table_bytes
 from loopback import Asked, Loopback, Reply
 
-from sourcing.crawling.replay import read_sealed, warc_files
+from sourcing.crawling.warc.reader import read_sealed, warc_files
 
 pytestmark = pytest.mark.e2e
 

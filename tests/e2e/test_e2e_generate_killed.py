@@ -16,7 +16,7 @@ from chatserver import chat_server, completion, json_reply
 from genworld import SECRET, World
 from loopback import Asked, Reply
 
-from sourcing.generation.job import Job, run_job
+from sourcing.generation.run.job import Job, run_job
 from sourcing.generation.wire import unstreamed
 
 pytestmark = pytest.mark.e2e
@@ -55,7 +55,7 @@ def test_killed_two_hundred_times_no_reply_is_lost_and_none_paid_twice(tmp_path:
     print(f"seed {seed}")
     rng = random.Random(seed)
     context = multiprocessing.get_context("forkserver")  # a run begins in milliseconds, with nothing of this process
-    context.set_forkserver_preload(["sourcing.generation.job", "genworld"])
+    context.set_forkserver_preload(["sourcing.generation.run.job", "genworld"])
     site = KillAt()
     with chat_server(site) as server:
         world = World(tmp_path, server.url, count=CALLS)

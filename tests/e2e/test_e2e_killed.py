@@ -22,7 +22,7 @@ from sourcing.demo.run import lay_out
 from sourcing.demo.site import DemoSite
 from sourcing.demo.web import build_web
 from sourcing.demo.world import build_world, catalogue_csv
-from sourcing.generation.journal import JOURNAL_FILE
+from sourcing.generation.journal.journal import JOURNAL_FILE
 from sourcing.store import Description, Document, Match, Rejected, Workspace
 
 pytestmark = pytest.mark.e2e

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sourcing.crawling.error_answers import error_in
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.sources.error_answers import error_in
-from sourcing.generation.pack import Pack, load_pack, render
+from sourcing.generation.packs.pack import Pack, load_pack, render
 from sourcing.store.retry_after import retry_after_s
 
 FAULTS = Path(__file__).parents[3] / "shared" / "faults" / "inputs"

@@ -16,7 +16,7 @@ import pytest
 
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.errors import UsageError
-from sourcing.generation.journal import Journal
+from sourcing.generation.journal.journal import Journal
 from sourcing.store.interrupts import interrupts
 from sourcing.store.presence import Presence
 from sourcing.store.shard import Shard

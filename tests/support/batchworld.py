@@ -11,13 +11,13 @@ from typing import Any
 from batchserver import Body, Ending, answered
 from genworld import AT, SECRET, World
 
-from sourcing.generation.batch import BatchDesk, Collected
-from sourcing.generation.batchsending import BatchOptions, Submitted
-from sourcing.generation.budget import NO_CEILINGS, Ceilings
-from sourcing.generation.checking import ReplyChecker
-from sourcing.generation.endpoint import Endpoint
-from sourcing.generation.pack import load_pack
-from sourcing.generation.prices import named_price
+from sourcing.generation.batch.desk import BatchDesk, Collected
+from sourcing.generation.batch.submit import BatchOptions, Submitted
+from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
+from sourcing.generation.cost.prices import named_price
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.run.reply_checker import ReplyChecker
 from sourcing.store import Workspace
 
 PRICE = named_price("1,2")

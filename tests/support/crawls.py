@@ -14,7 +14,7 @@ from typing import Any
 
 from loopback import Asked, Loopback, Reply
 
-from sourcing.crawling.wellknown import WELL_KNOWN
+from sourcing.crawling.policy.site_signals import WELL_KNOWN
 from sourcing.store import Document, Workspace
 
 SITE_FILES = ("/robots.txt", *WELL_KNOWN)

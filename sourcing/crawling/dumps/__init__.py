@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sourcing.crawling.sources.base import DumpRecord
+    from sourcing.crawling.source import DumpRecord
 
 __all__ = ["read_discogs_xml", "read_musicbrainz_json"]
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 from lxml import etree
 
 from sourcing.crawling.dumps.files import TORN, open_dump, torn
-from sourcing.crawling.sources.base import DumpRecord
-from sourcing.crawling.sources.reading import year_of
+from sourcing.crawling.parsing.values import year_of
+from sourcing.crawling.source import DumpRecord
 from sourcing.errors import InputError
 
 __all__ = ["read_releases"]

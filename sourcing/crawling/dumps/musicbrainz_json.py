@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sourcing.crawling.dumps.files import TORN, is_tar, open_dump, torn
-from sourcing.crawling.sources.base import DumpRecord
+from sourcing.crawling.source import DumpRecord
 from sourcing.errors import InputError
 
 __all__ = ["read_recordings"]

@@ -35,9 +35,9 @@ from sourcing.crawling.ledger.schema import (
     connect,
 )
 from sourcing.crawling.ledger.tallies import Tallies
-from sourcing.crawling.politeness import host_of
+from sourcing.crawling.policy.politeness import host_of
 from sourcing.crawling.redaction import strip_header_secrets, strip_secrets
-from sourcing.crawling.sources.base import TaskSpec
+from sourcing.crawling.source import TaskSpec
 from sourcing.errors import InputError
 from sourcing.redactor import redact
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sourcing.crawling.sources.base import (
+from sourcing.crawling.source import (
     Captured,
     DumpRecord,
     ErrorRules,

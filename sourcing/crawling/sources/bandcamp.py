@@ -8,9 +8,10 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sourcing.crawling.sources.base import Captured, Page, PageError, Source, nothing_to_ask
-from sourcing.crawling.sources.credits import is_label, is_various, parted_title, without_catalogue_number
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.credits import is_label, is_various, parted_title, without_catalogue_number
+from sourcing.crawling.parsing.html_page import graph
+from sourcing.crawling.parsing.music_items import Html, name_of, read_html
+from sourcing.crawling.parsing.values import (
     as_list,
     as_object,
     clean,
@@ -23,8 +24,7 @@ from sourcing.crawling.sources.reading import (
     year_by,
     year_of,
 )
-from sourcing.crawling.sources.structured import Html, name_of, read_html
-from sourcing.crawling.sources.webpage import graph
+from sourcing.crawling.source import Captured, Page, PageError, Source, nothing_to_ask
 
 __all__ = ["SOURCE", "MusicPage"]
 

@@ -8,9 +8,8 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.hits import asked_in, plausible
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.search_hits import asked_in, plausible
+from sourcing.crawling.parsing.values import (
     as_int,
     as_list,
     as_object,
@@ -21,6 +20,7 @@ from sourcing.crawling.sources.reading import (
     read_json_value,
     tags_of,
 )
+from sourcing.crawling.source import Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "SearchPage", "UploadPage", "tasks"]
 

@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from sourcing.crawling.dumps import read_discogs_xml
-from sourcing.crawling.sources.base import ErrorRules, Key, Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.values import (
     as_int,
     as_list,
     clean,
@@ -20,6 +19,7 @@ from sourcing.crawling.sources.reading import (
     strip_html,
     year_of,
 )
+from sourcing.crawling.source import ErrorRules, Key, Lead, Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "MasterPage", "ReleasePage", "SearchPage", "tasks"]
 

@@ -8,9 +8,9 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import ErrorRules, Key, Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.hits import asked_in, plausible
-from sourcing.crawling.sources.reading import as_int, as_list, as_object, clean, first_sentences, read_json, year_of
+from sourcing.crawling.parsing.search_hits import asked_in, plausible
+from sourcing.crawling.parsing.values import as_int, as_list, as_object, clean, first_sentences, read_json, year_of
+from sourcing.crawling.source import ErrorRules, Key, Lead, Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "SearchPage", "SongPage", "tasks"]
 

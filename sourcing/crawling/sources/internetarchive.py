@@ -8,9 +8,8 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import ErrorRules, Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.hits import asked_in, plausible
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.search_hits import asked_in, plausible
+from sourcing.crawling.parsing.values import (
     as_list,
     clean,
     duration_s,
@@ -21,6 +20,7 @@ from sourcing.crawling.sources.reading import (
     tags_of,
     year_of,
 )
+from sourcing.crawling.source import ErrorRules, Lead, Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "ItemPage", "SearchPage", "tasks"]
 

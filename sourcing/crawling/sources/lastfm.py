@@ -8,8 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_plus, urlencode
 
-from sourcing.crawling.sources.base import ErrorRules, Key, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.values import (
     as_int,
     as_list,
     as_object,
@@ -19,6 +18,7 @@ from sourcing.crawling.sources.reading import (
     seconds_of_ms,
     strip_html,
 )
+from sourcing.crawling.source import ErrorRules, Key, Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "TopTagsPage", "TrackPage", "tasks"]
 

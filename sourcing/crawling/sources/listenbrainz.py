@@ -7,9 +7,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from sourcing.crawling.sources.base import ErrorRules, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.musicbrainz import MBID
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.values import (
     as_int,
     as_list,
     as_object,
@@ -19,6 +17,8 @@ from sourcing.crawling.sources.reading import (
     voted_tags,
     year_of,
 )
+from sourcing.crawling.source import ErrorRules, Page, PageError, Source, TaskSpec
+from sourcing.crawling.sources.musicbrainz import MBID
 
 __all__ = ["SOURCE", "RecordingPage", "tasks"]
 

@@ -13,9 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, PageError, Source, nothing_to_ask
-from sourcing.crawling.sources.reading import as_int, clean, first_sentences, tags_of, year_of
-from sourcing.crawling.sources.table import (
+from sourcing.crawling.parsing.tables import (
     Row,
     RowPage,
     Table,
@@ -23,6 +21,8 @@ from sourcing.crawling.sources.table import (
     read_rows,
     records,
 )
+from sourcing.crawling.parsing.values import as_int, clean, first_sentences, tags_of, year_of
+from sourcing.crawling.source import DumpRecord, PageError, Source, nothing_to_ask
 
 __all__ = ["SOURCE", "CaptionsPage", "read_dump"]
 

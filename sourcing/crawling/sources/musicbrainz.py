@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from sourcing.crawling.dumps import read_musicbrainz_json
-from sourcing.crawling.sources.base import ErrorRules, Lead, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.reading import (
+from sourcing.crawling.parsing.values import (
     as_int,
     as_list,
     as_object,
@@ -22,6 +21,7 @@ from sourcing.crawling.sources.reading import (
     voted_tags,
     year_of,
 )
+from sourcing.crawling.source import ErrorRules, Lead, Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "IsrcPage", "RecordingPage", "SearchPage", "tasks"]
 

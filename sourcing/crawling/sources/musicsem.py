@@ -13,9 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, Source, nothing_to_ask
-from sourcing.crawling.sources.reading import clean, first_sentences, tags_of
-from sourcing.crawling.sources.table import (
+from sourcing.crawling.parsing.tables import (
     Row,
     RowPage,
     Table,
@@ -24,6 +22,8 @@ from sourcing.crawling.sources.table import (
     read_rows,
     records,
 )
+from sourcing.crawling.parsing.values import clean, first_sentences, tags_of
+from sourcing.crawling.source import DumpRecord, Source, nothing_to_ask
 
 __all__ = ["SOURCE", "PostPage", "read_dump"]
 

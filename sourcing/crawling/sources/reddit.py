@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sourcing.crawling.sources.base import ErrorRules, Key, Page, PageError, Source, TaskSpec
-from sourcing.crawling.sources.hits import asked_in, names_phrase
-from sourcing.crawling.sources.reading import clean, first_sentences, read_json, tags_of, year_of
+from sourcing.crawling.parsing.search_hits import asked_in, names_phrase
+from sourcing.crawling.parsing.values import clean, first_sentences, read_json, tags_of, year_of
+from sourcing.crawling.source import ErrorRules, Key, Page, PageError, Source, TaskSpec
 
 __all__ = ["SOURCE", "SearchPage", "ThreadPage", "tasks"]
 

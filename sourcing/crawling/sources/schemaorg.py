@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, ClassVar
 
-from sourcing.crawling.sources.base import Captured, Page, PageError, Source, TaskSpec, nothing_to_ask
-from sourcing.crawling.sources.interface_text import reading_matter, too_little, without_interface
-from sourcing.crawling.sources.reading import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
-from sourcing.crawling.sources.sitemaps import read_sitemap
-from sourcing.crawling.sources.structured import MusicItem, item_of_page, items_about_music, name_of
-from sourcing.crawling.sources.webpage import Html, joined, read_html
+from sourcing.crawling.parsing.html_page import Html, joined, read_html
+from sourcing.crawling.parsing.interface_text import reading_matter, too_little, without_interface
+from sourcing.crawling.parsing.music_items import MusicItem, item_of_page, items_about_music, name_of
+from sourcing.crawling.parsing.sitemaps import read_sitemap
+from sourcing.crawling.parsing.values import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
+from sourcing.crawling.source import Captured, Page, PageError, Source, TaskSpec, nothing_to_ask
 from sourcing.store.language_id import language_of
 from sourcing.store.language_tags import language_tag
 

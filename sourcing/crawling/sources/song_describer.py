@@ -13,10 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.sources.base import DumpRecord, PageError, Source, nothing_to_ask
-from sourcing.crawling.sources.mtg_jamendo import NAMES_LICENCE, jamendo_names, jamendo_number, named_columns
-from sourcing.crawling.sources.reading import first_sentences
-from sourcing.crawling.sources.table import (
+from sourcing.crawling.parsing.tables import (
     RowPage,
     Table,
     needed,
@@ -24,6 +21,9 @@ from sourcing.crawling.sources.table import (
     read_rows,
     records,
 )
+from sourcing.crawling.parsing.values import first_sentences
+from sourcing.crawling.source import DumpRecord, PageError, Source, nothing_to_ask
+from sourcing.crawling.sources.mtg_jamendo import NAMES_LICENCE, jamendo_names, jamendo_number, named_columns
 
 __all__ = ["SOURCE", "CaptionPage", "read_dump"]
 

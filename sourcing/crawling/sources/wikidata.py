@@ -14,8 +14,10 @@ from datetime import date
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
-from sourcing.crawling.sources.mediawiki import (
+from sourcing.crawling.parsing.values import as_object, other_names, read_json
+from sourcing.crawling.source import Lead, Page, PageError, Source, Standing, TaskSpec
+from sourcing.crawling.sources.musicbrainz import MBID
+from sourcing.crawling.wiki.mediawiki import (
     API_ERRORS,
     API_ETIQUETTE,
     QID,
@@ -24,9 +26,7 @@ from sourcing.crawling.sources.mediawiki import (
     api_url,
     edition_of,
 )
-from sourcing.crawling.sources.musicbrainz import MBID
-from sourcing.crawling.sources.reading import as_object, other_names, read_json
-from sourcing.crawling.sources.wikibase import Entity, duration_s, items, label, names, texts, year
+from sourcing.crawling.wiki.wikibase import Entity, duration_s, items, label, names, texts, year
 
 __all__ = ["SOURCE", "EntityPage", "IsrcPage", "LabelsPage", "MbidPage", "WorkPage", "tasks"]
 

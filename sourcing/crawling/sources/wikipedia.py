@@ -14,11 +14,12 @@ from datetime import date
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sourcing.crawling.sources.base import Lead, Page, PageError, Source, Standing, TaskSpec
-from sourcing.crawling.sources.encyclopedia import article_text, name_in_title, read_opening, split_title
-from sourcing.crawling.sources.hits import words
-from sourcing.crawling.sources.infobox import read_infobox
-from sourcing.crawling.sources.mediawiki import (
+from sourcing.crawling.parsing.search_hits import words
+from sourcing.crawling.parsing.values import as_object, clean, first_sentences
+from sourcing.crawling.source import Lead, Page, PageError, Source, Standing, TaskSpec
+from sourcing.crawling.wiki.infobox import read_infobox
+from sourcing.crawling.wiki.lead_sentences import article_text, name_in_title, read_opening, split_title
+from sourcing.crawling.wiki.mediawiki import (
     API_ERRORS,
     API_ETIQUETTE,
     QID,
@@ -27,7 +28,6 @@ from sourcing.crawling.sources.mediawiki import (
     api_url,
     edition_of,
 )
-from sourcing.crawling.sources.reading import as_object, clean, first_sentences
 
 __all__ = ["SOURCE", "ArticlePage", "SearchPage", "WikitextPage", "tasks"]
 

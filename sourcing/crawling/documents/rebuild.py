@@ -1,0 +1,158 @@
+"""The documents table rebuilt from the WARC files alone, on every core, reading no file twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.crawling.documents.extract import Readings, settle_readings
+from sourcing.crawling.documents.page_readings import empty_readings
+from sourcing.crawling.documents.parallel import FileReadings, are_settings, overrides_of, read_files
+from sourcing.crawling.documents.readings_cache import Extracted, fingerprint
+from sourcing.crawling.ledger import LEDGER_FILE, Ledger, Refusal
+from sourcing.crawling.ledger.view import looked_at
+from sourcing.crawling.parsing.values import clean
+from sourcing.crawling.source import Source
+from sourcing.crawling.warc.mending import ask_for_lost
+from sourcing.crawling.warc.reader import Tear, warc_files
+from sourcing.store import Document, Workspace
+from sourcing.store.processes import cores
+from sourcing.store.schemas import Rejected
+from sourcing.store.workspace import rejected_frame
+
+__all__ = ["EXTRACTED_FOLDER", "rebuild_documents"]
+
+EXTRACTED_FOLDER = "extracted"
+_SMALL_BYTES = 1_000_000  # of WARC, some hundred pages: read here before another process would have begun
+
+
+def rebuild_documents(
+    workspace: Workspace,
+    sources: Mapping[str, Source],
+    *,
+    ledger: Ledger | None = None,
+    on_page: Callable[[], None] = lambda: None,
+    workers: int | None = None,
+    fresh: bool = False,
+    live: Collection[str] = (),
+    foreign: str = "",
+) -> tuple[int, int]:
+    """Write the documents table from the WARC files; returns its rows and how many rows are rejected.
+
+    Rejected rows of stage extract come from the files and from the noes in the workspace's ledger, which hold also
+    where their record is lost; those of stage crawl are the ledger's failed and denied tasks, and are left as they
+    lie when no ledger is given.
+
+    The tables are the same, byte for byte, whatever the number of `workers` (None: all cores, or this process alone
+    where there is little to read), and whether readings kept by an earlier run are used or, if `fresh`, made anew.
+    `on_page` is called for every page that is read, not for those of kept readings. Files of processes labelled
+    `live` are being written: a record cut at their end is no tear. Records of other crawlers go to the source
+    `foreign`, or to that of their host. The caller holds the workspace's lock "documents".
+    """
+    _sweep(workspace)
+    stats = {path: path.stat() for path in warc_files(workspace.crawl_dir)}
+    files = [(path, stat.st_size) for path, stat in stats.items()]
+    overrides = overrides_of(sources)
+    little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
+
+    def on_pages(pages: int) -> None:
+        for _ in range(pages):
+            on_page()
+
+    read = partial(read_files, sources=sources, on_pages=on_pages, foreign=foreign)
+    refusals = _refusals(workspace, ledger)
+    if little or overrides is None:
+        documents, rejected, tears = _read_all(files, None, partial(read, workers=1), refusals, fresh=True)
+    else:
+        folder = workspace.crawl_dir / EXTRACTED_FOLDER
+        kept = Extracted(folder, fingerprint(overrides, foreign)) if are_settings(overrides) else None
+        arguments = files, kept, partial(read, workers=workers or cores()), refusals
+        try:
+            documents, rejected, tears = _read_all(*arguments, fresh=fresh)
+        except (OSError, pl.exceptions.PolarsError):
+            if fresh:
+                raise
+            # Kept readings that cannot be read are worth no more than a second look at the pages.
+            documents, rejected, tears = _read_all(*arguments, fresh=True)
+        if kept:
+            kept.forget_all_but(path for path, _ in files)
+    workspace.write(Document, documents)
+    tears = [tear for tear in tears if not any(f"-{label}-" in tear.path.name for label in live)]
+    torn = _torn_rows(tears)
+    workspace.write_rejected("extract", pl.concat([rejected, torn]))
+    if ledger is not None:
+        spoilt = {tear.path.name for tear in tears}
+        for path, stat in stats.items():
+            if path.name not in spoilt:
+                ledger.archive.note_looked_through(path.name, stat.st_size, stat.st_mtime_ns)
+        if spoilt:
+            ask_for_lost(ledger, workspace.crawl_dir, live=live, again=spoilt)
+    return documents.height, rejected.height + torn.height + _write_crawl_rejections(workspace, ledger)
+
+
+def _refusals(workspace: Workspace, ledger: Ledger | None) -> list[Refusal]:
+    """Noes that the workspace's ledger knows of, if there is one."""
+    if ledger is not None:
+        return list(ledger.archive.refusals())
+    with looked_at(workspace.crawl_dir / LEDGER_FILE) as view:
+        return [] if view is None else list(view.archive.refusals())
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove half-written files of rebuilds that were killed: each may be as large as what it was to become."""
+    tables = [workspace.table_path(Document), *map(workspace.rejected_path, ("extract", "crawl"))]
+    halves = [path.parent.glob(f".{path.name}.*.tmp") for path in tables]
+    for path in chain(*halves, (workspace.crawl_dir / EXTRACTED_FOLDER).glob(".*.parquet.*.tmp")):
+        path.unlink(missing_ok=True)
+
+
+def _read_all(
+    files: list[tuple[Path, int]],
+    kept: Extracted | None,
+    read: Callable[[list[tuple[Path, int]]], Iterable[FileReadings]],
+    refusals: Sequence[Refusal],
+    *,
+    fresh: bool,
+) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected], list[Tear]]:
+    known = {path: found for path, length in files if kept and not fresh and (found := kept.find(path, length))}
+    readings: dict[Path, Readings] = {path: found for path, (found, _) in known.items()}
+    tears = {path: found for path, (_, found) in known.items()}
+    for file in read([(path, length) for path, length in files if path not in known]):
+        readings[file.path] = kept.keep(file) if kept else pl.concat([empty_readings(), *file.frames]).select
+        tears[file.path] = file.tears
+    documents, rejected = settle_readings([readings[path] for path, _ in files], refusals)
+    return documents, rejected, [tear for path, _ in files for tear in tears[path]]
+
+
+def _torn_rows(tears: Iterable[Tear]) -> dy.DataFrame[Rejected]:
+    """Rejected rows: `warc_torn` where a file ends before its time, `warc_damaged` where it can be read on behind."""
+    return rejected_frame(
+        [
+            {
+                "stage": "extract",
+                "key": tear.path.name,
+                "reason": "warc_torn" if tear.last else "warc_damaged",
+                "finding": f"{tear.found}, of {clean(tear.url)}" if tear.url else tear.found,
+            }
+            for tear in tears
+        ]
+    )
+
+
+def _write_crawl_rejections(workspace: Workspace, ledger: Ledger | None) -> int:
+    """Failed and denied tasks of the ledger as rejected rows of stage crawl; how many there are."""
+    if ledger is None:
+        return 0
+    lost = rejected_frame(
+        [
+            {"stage": "crawl", "key": item.url, "reason": item.reason, "finding": item.finding or item.state}
+            for item in ledger.census.outcomes()
+        ]
+    )
+    workspace.write_rejected("crawl", lost)
+    return lost.height

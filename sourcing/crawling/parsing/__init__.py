@@ -1,0 +1,1 @@
+"""The formats answers come in: charsets, prose, JSON-LD, tables, sitemaps, and values made plain."""

@@ -1,0 +1,1 @@
+"""Captured bytes: WARC files written, read around damage, and taken over from other crawlers."""

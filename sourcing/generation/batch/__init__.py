@@ -1,0 +1,1 @@
+"""The Batch API: planned calls handed over as shards of JSONL, waited for, collected."""

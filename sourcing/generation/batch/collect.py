@@ -1,0 +1,271 @@
+"""Answers: what came back of a shard, journalled line by line, charged, checked, and followed where need be."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from sourcing.generation.batch.jsonl import UNREADABLE, AnswerLine, read_answer
+from sourcing.generation.batch.shards import Shard, Shards, Terms
+from sourcing.generation.cost.estimate import worst_case
+from sourcing.generation.cost.prices import UNKNOWN, actual_cost, read_usage
+from sourcing.generation.journal.journal import OpenCall, Reserved
+from sourcing.generation.journal.schema import unpack
+from sourcing.generation.replies.failures import Answer, failure_of
+from sourcing.generation.replies.parsed_reply import ParsedReply, name_of
+from sourcing.generation.run.reply_checker import Checked, ReplyChecker
+
+__all__ = ["Answers", "Lines", "Tally"]
+
+_LINES = 256  # journalled together
+_NAMED = 20
+_CALL = (
+    "SELECT c.call_id, c.request_key, body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
+    " FROM calls c JOIN bodies USING (call_id) JOIN runs r USING (run_id) WHERE c.request_key = ?"
+)
+
+
+@dataclass
+class Tally:
+    """What became of calls. `again`: planned again, for they were not worked on; `followed`: new calls that follow."""
+
+    replied: int = 0
+    failed: int = 0
+    again: int = 0
+    unknown: int = 0
+    followed: int = 0
+
+    @property
+    def settled(self) -> int:
+        return self.replied + self.failed + self.again + self.unknown
+
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ("replied", "failed", "again", "unknown", "followed")}
+
+
+@dataclass
+class Lines:
+    """What lines there were. `already`: their calls were settled before; `strangers`: of no call known here.
+
+    `answered` are the calls with a reply, `missed` those with a word that it failed; of both kinds of line for one call
+    the reply counts, whichever comes first. `row_errors`: what looking at a line raised, though nothing should.
+    """
+
+    answered: set[str] = field(default_factory=set)
+    missed: dict[str, str] = field(default_factory=dict)  # and the number of the tally that counts it
+    filtered: dict[str, AnswerLine] = field(default_factory=dict)  # the words of filters, until all files are read
+    already: int = 0
+    duplicates: int = 0
+    broken: int = 0
+    strangers: int = 0
+    named: list[str] = field(default_factory=list)  # the first few strangers
+    row_errors: list[str] = field(default_factory=list)
+
+    @property
+    def arrived(self) -> int:
+        """Calls that the server has done, whether or not we can read what it made of them."""
+        return len(self.answered) + list(self.missed.values()).count("unknown")
+
+    @property
+    def others(self) -> int:
+        """Lines that were not broken."""
+        return len(self.answered | self.missed.keys()) + self.duplicates + self.strangers
+
+    def oddities(self) -> dict[str, int]:
+        odd = {"duplicates": self.duplicates, "broken": self.broken, "strangers": self.strangers}
+        return {name: number for name, number in odd.items() if number}
+
+
+class Answers:
+    """Settles calls by the lines that answer them. `checker_of` gives the checker of a run, or None without its pack.
+
+    A line is journalled, charged at the price its shard was written down under, and followed by its larger try or
+    repair in one transaction with its neighbours. A reply without a checker is charged and not followed.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        checker_of: Callable[[int], ReplyChecker | None],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._shards, self._checker_of, self._clock = shards, checker_of, clock
+        self._journal, self._execute = shards.journal, shards.journal.connection.execute
+
+    def take(
+        self,
+        lines: Iterable[bytes],
+        found: Lines,
+        tally: Tally,
+        on_answers: Callable[[int], object],
+        shard: Shard | None = None,
+    ) -> Lines:
+        """Settle the calls that these lines answer, in whatever order they come, however often they are handed over.
+
+        `found` is added to and returned; `on_answers` hears how many calls each transaction settled; `shard` is the one
+        that the lines came back for, where that is known.
+        """
+        stream = iter(lines)
+        while group := list(itertools.islice(stream, _LINES)):
+            before = tally.settled
+            with self._journal.transaction():
+                for line in group:
+                    self._take_one(line, found, tally, shard)
+            on_answers(tally.settled - before)
+        return found
+
+    def take_filtered(self, found: Lines, tally: Tally, shard: Shard | None = None) -> None:
+        """Make the words of filters the answers to calls that no line answered."""
+        with self._journal.transaction():
+            for custom_id, answer in found.filtered.items():
+                if custom_id in found.missed:
+                    self._take(replace(answer, outcome="replied"), b"", found, tally, shard)
+
+    def _take_one(self, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
+        """No line ends a collection: one that raises what nobody foresaw leaves its call unknown, and its bytes here.
+
+        What the disk raises is no fault of a line's.
+        """
+        answer = read_answer(line)
+        self._execute("SAVEPOINT line")
+        try:
+            self._take(answer, line, found, tally, shard)
+        except (sqlite3.OperationalError, OSError):
+            raise
+        except Exception as error:
+            self._execute("ROLLBACK TO line")
+            found.row_errors.append(name_of(error))
+            odd = replace(answer, outcome=UNREADABLE, message=name_of(error))
+            self._take(odd, line, found, tally, shard)
+        self._execute("RELEASE line")
+
+    def finish(self, shard: Shard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
+        """Settle what no line told of, as `planned` again or `unknown`, and close the shard."""
+        terms, headers = self._shards.terms(shard), _headers(shard, "")
+        with self._journal.transaction():
+            for call_id in self._shards.left(shard):
+                if state == "planned":
+                    self._never_begun(call_id, outcome, terms, headers)
+                    tally.again += 1
+                else:
+                    self._journal.settle(
+                        call_id, "unknown", outcome="unknown", at=self._clock(), scope=terms.account, headers=headers,
+                        error=error,
+                    )  # fmt: skip
+                    tally.unknown += 1
+            self._shards.move(shard, "collected", error=error or None)
+
+    def _take(self, answer: AnswerLine, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
+        custom_id, replied = answer.custom_id, answer.outcome == "replied"
+        if not custom_id:
+            found.broken += 1
+            self._journal.keep_odd_line(line, "batch_line_unreadable", answer.message)
+            return
+        if custom_id in found.answered or (custom_id in found.missed and not replied):
+            found.duplicates += 1
+            return
+        call = self._execute(_CALL, (custom_id,)).fetchone()
+        if call is None:
+            self._journal.keep_odd_line(line, "batch_line_unknown_call", f"no call is named {custom_id[:80]}")
+            found.strangers += 1
+            if len(found.named) < _NAMED:
+                found.named.append(custom_id[:80])
+            return
+        if call["batch"] is not None:
+            shard = self._shards.get(call["batch"])
+            became = self._settle(call, answer, self._shards.terms(shard), shard, found, tally)
+        elif replied and call["state"] in ("planned", "failed", "unknown"):
+            # It was given up, it stands beside a word that it failed, or the power went after its file was written.
+            terms = self._terms(call, shard)
+            if call["state"] != "unknown":
+                reserve = Reserved(*worst_case(unpack(call["body"]), terms.price))
+                self._journal.sending(call["call_id"], self._clock(), scope=terms.account, reserve=reserve)
+            became = self._settle(call, answer, terms, shard, found, tally)
+        else:
+            found.already += 1
+            if replied or call["state"] == "replied":
+                found.answered.add(custom_id)
+            return
+        if missed := found.missed.pop(custom_id, ""):
+            setattr(tally, missed, getattr(tally, missed) - 1)
+        if became == "replied":
+            found.answered.add(custom_id)
+        else:
+            found.missed[custom_id] = became
+            if answer.is_filter:
+                found.filtered[custom_id] = answer
+        setattr(tally, became, getattr(tally, became) + 1)
+
+    def _terms(self, call: sqlite3.Row, shard: Shard | None) -> Terms:
+        """Of the shard it came back for, or of the last one of its run."""
+        if shard is None:
+            (last,) = self._execute("SELECT MAX(shard_id) FROM shards WHERE run_id = ?", (call["run_id"],)).fetchone()
+            shard = None if last is None else self._shards.get(last)
+        return Terms(call["prompt_hash"], UNKNOWN) if shard is None else self._shards.terms(shard)
+
+    def _settle(
+        self, row: sqlite3.Row, answer: AnswerLine, terms: Terms, shard: Shard | None, found: Lines, tally: Tally
+    ) -> str:
+        """Returns what became of the call, as the tally counts it."""
+        headers = _headers(shard, answer.request_id)
+        if answer.never_begun:
+            self._never_begun(int(row["call_id"]), answer.outcome, terms, headers)
+            return "again"
+        reply = ParsedReply.read(answer.raw or b"") if answer.outcome == "replied" else None
+        state, passing, outcome, message = "failed", answer.passing, answer.outcome, answer.message or None
+        if answer.outcome == UNREADABLE:
+            state = "unknown"
+        elif reply is not None:
+            failure = failure_of(reply, Answer(answer.raw or b"", answer.status or 200, {}))
+            if failure is None:
+                state, message = "replied", None
+            else:
+                state, passing = ("unknown" if failure.maybe_answered else "failed"), failure.retry
+                outcome, message = failure.outcome, str(failure)
+        self._journal.settle(
+            row["call_id"], state, outcome=outcome, at=self._clock(), scope=terms.account, status=answer.status,
+            headers=headers, raw=answer.raw, error=message,
+        )  # fmt: skip
+        if reply is not None and state == "replied":
+            self._check(row, reply, terms, found, tally)
+        elif state == "failed" and passing:
+            self._execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (row["call_id"],))
+            return "again"
+        return state
+
+    def _check(self, row: sqlite3.Row, reply: ParsedReply, terms: Terms, found: Lines, tally: Tally) -> None:
+        call = OpenCall(row["call_id"], row["request_key"], unpack(row["body"]), row["kind"], row["parent"])
+        checker = self._checker_of(int(row["run_id"]))
+        checked = Checked(usage=reply.usage) if checker is None else checker.check(call, reply)
+        used = read_usage(checked.usage)
+        self._journal.charge(
+            call.call_id,
+            input_tokens=None if used is None else used.input_tokens,
+            output_tokens=None if used is None else used.output_tokens,
+            cost_nusd=actual_cost(terms.price, checked.usage),
+            scope=terms.account,
+            row_error=checked.row_error or None,
+        )
+        if checked.row_error:
+            found.row_errors.append(checked.row_error)
+        if (follow := checked.follow) is not None and self._journal.follow(
+            call, follow.kind, follow.request_key, follow.body, self._clock()
+        ):
+            tally.followed += 1
+
+    def _never_begun(self, call_id: int, outcome: str, terms: Terms, headers: Mapping[str, str]) -> None:
+        """The attempt is written down, and what it reserved is given back: no model ever saw the call."""
+        self._journal.settle(
+            call_id, "unknown", outcome=outcome, at=self._clock(), scope=terms.account, headers=headers
+        )  # keeps what is reserved, which `release` gives back
+        self._journal.release(call_id, self._clock(), scope=terms.account)
+        self._execute("UPDATE calls SET attempts = attempts + 1 WHERE call_id = ?", (call_id,))
+
+
+def _headers(shard: Shard | None, request_id: str) -> dict[str, str]:
+    named = {"x-batch-id": (shard.batch or "") if shard is not None else "", "x-request-id": request_id}
+    return {name: value for name, value in named.items() if value}

@@ -1,0 +1,281 @@
+"""Batch mode: the calls of a run handed over as shards, waited for, collected; the process may exit at any point.
+
+    submit: plan → shard in the journal, budget reserved → file uploaded → batch created
+    collect: batch ended → output and error files, line by line → journal; what was not worked on is planned again
+
+A shard that a dead process left half sent is looked for at the server and adopted; it is never submitted twice.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+
+from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageError
+from sourcing.generation.batch.api import BatchSeen, BatchWire, NotThere
+from sourcing.generation.batch.collect import Answers, Lines, Tally
+from sourcing.generation.batch.select import register_plan
+from sourcing.generation.batch.shards import OPEN, Shard, Shards
+from sourcing.generation.batch.submit import NO_ROOM, WAIT, BatchOptions, Sender, Submitted, Wires
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.reader import RunState
+from sourcing.generation.planning.plan import Step
+from sourcing.generation.run.reply_checker import ReplyChecker
+from sourcing.generation.run.run import RunOptions
+
+__all__ = ["BatchDesk", "BatchOptions", "Collected", "Submitted"]
+
+_LONGEST_PAUSE_S = 60.0
+_PAUSE_GROWTH = 1.5
+
+
+@dataclass
+class Collected:
+    """What became of shards. `open`: those that have not ended, with what the server last said of them.
+
+    `no_room`: shards the queue had no room for; their calls are planned again, and the next shards are smaller.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    open: list[tuple[Shard, BatchSeen]] = field(default_factory=list)
+    ended: list[tuple[Shard, str]] = field(default_factory=list)
+    oddities: dict[str, int] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+    row_errors: list[str] = field(default_factory=list)
+    no_room: int = 0
+    stopped: CrossmusimError | None = None
+
+
+class BatchDesk:
+    """`with BatchDesk(journal, options, ...) as desk: desk.submit(...); desk.collect(wait=True)`.
+
+    `endpoint_of` finds the endpoint of a shard by identity and model, `checker_of` the reply checker of a run;
+    `lock()` is held by one process of a workspace at a time, and never while waiting.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        options: BatchOptions,
+        *,
+        endpoint_of: Callable[[str, str], Endpoint],
+        checker_of: Callable[[int], ReplyChecker | None],
+        lock: Callable[[], AbstractContextManager[None]],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.journal, self.options, self.shards = journal, options, Shards(journal, clock)
+        self._answers = Answers(self.shards, checker_of, clock=clock)
+        self._lock, self._clock, self._sleep = lock, clock, sleep
+        self._wires = Wires(options, endpoint_of, sleep)
+        self._sender = Sender(self.shards, options, self._wires)
+
+    def __enter__(self) -> BatchDesk:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._wires.close()
+
+    # --- handing over ---
+
+    def submit(
+        self,
+        run: RunState,
+        steps: Callable[[int], Iterator[Step]],
+        run_options: RunOptions,
+        *,
+        on_shard: Callable[[Shard], object] = lambda shard: None,
+    ) -> Submitted:
+        """Hand over every planned call of the run that the queue has room for; first what was left half sent.
+
+        A ceiling ends it with `stopped` and what fits under it handed over. What the server refuses is raised, and
+        its calls are planned again.
+        """
+        with self._lock():
+            self.shards.drop_unfinished_exports()
+            self._sender.adopt(run.run_id)
+            register_plan(self.journal, run, steps, clock=self._clock)
+            return self._sender.submit(run.run_id, run_options, on_shard)
+
+    def drive(
+        self,
+        run: RunState,
+        steps: Callable[[int], Iterator[Step]],
+        run_options: RunOptions,
+        *,
+        total: Collected | None = None,
+        on_shard: Callable[[Shard], object] = lambda shard: None,
+        on_answers: Callable[[int], object] = lambda n: None,
+        on_look: Callable[[Collected], object] = lambda collected: None,
+    ) -> tuple[Submitted, Collected]:
+        """Submit, wait, collect, and so on while calls of the run are planned and any are answered.
+
+        What is collected is added to `total`.
+        """
+        everything, total = Submitted(), Collected() if total is None else total
+        while True:
+            done = self.submit(run, steps, run_options, on_shard=on_shard)
+            everything.shards += done.shards
+            everything.waiting, everything.too_large, everything.stopped = done.waiting, done.too_large, done.stopped
+            if done.stopped and not self.shards.in_states(OPEN):
+                return everything, total
+            replied, no_room = total.tally.replied, total.no_room
+            self.collect(wait=True, total=total, on_answers=on_answers, on_look=on_look)
+            everything.waiting = self.shards.waiting(run.run_id)
+            if total.stopped or everything.waiting <= everything.too_large:
+                everything.stopped = None
+                return everything, total
+            if (total.tally.replied, total.no_room) == (replied, no_room):
+                total.stopped = StoppedShort("generate batch", "no call of the last batches was answered", WAIT)
+                return everything, total
+
+    # --- taking back ---
+
+    def collect(
+        self,
+        *,
+        wait: bool = False,
+        total: Collected | None = None,
+        on_answers: Callable[[int], object] = lambda n: None,
+        on_look: Callable[[Collected], object] = lambda collected: None,
+    ) -> Collected:
+        """Take what has ended; with `wait`, until all has. The pause between two looks grows while nothing changes.
+
+        It is added to `total`, where that is given.
+        """
+        total = Collected() if total is None else total
+        pause_s, before = self.options.poll_s, None
+        while True:
+            with self._lock():
+                trouble = self._look_at_all(total, on_answers)
+            on_look(total)
+            if not wait or not total.open:
+                total.stopped = total.stopped or trouble
+                return total
+            now = [(shard.shard_id, seen.status, seen.counts) for shard, seen in total.open]
+            pause_s = self.options.poll_s if now != before else min(pause_s * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+            before = now
+            self._sleep(pause_s)
+
+    def _look_at_all(self, total: Collected, on_answers: Callable[[int], object]) -> CrossmusimError | None:
+        """Returns what kept a shard from being looked at; the others may well be there."""
+        total.open, trouble = [], None
+        for shard in self.shards.in_states(OPEN):
+            try:
+                if shard.state != "created":
+                    shard = self._sender.send(shard, adopted=True)
+                wire = self._wires.of(shard)
+                seen = wire.look(shard.batch or "")
+                if seen.ended:
+                    self._take(shard, seen, wire, total, on_answers)
+                    total.ended.append((self.shards.get(shard.shard_id), seen.status))
+                else:
+                    total.open.append((shard, seen))
+            except (UpstreamError, UsageError) as error:
+                trouble = trouble or error
+        return trouble
+
+    def _take(
+        self, shard: Shard, seen: BatchSeen, wire: BatchWire, total: Collected, on_answers: Callable[[int], object]
+    ) -> None:
+        completed = seen.counts[1] if seen.counts is not None else 0
+        if seen.status == "failed":
+            self._note_failure(shard, seen, total)
+            if not completed and not seen.output_file and not seen.error_file:
+                freed = self.shards.drop(shard, seen.error or "failed")
+                total.tally.again += freed
+                on_answers(freed)
+                return
+        found, lost = Lines(), False
+        shard = self.shards.move(shard, "created", output_file=seen.output_file, error_file=seen.error_file)
+        for file_id in filter(None, (seen.output_file, seen.error_file)):
+            try:
+                found = self._download(wire, file_id, found, total, on_answers, shard)
+            except NotThere:
+                lost = True  # a server keeps files for a time
+        for name, number in found.oddities().items():
+            total.oddities[name] = total.oddities.get(name, 0) + number
+        total.strangers += found.named
+        total.row_errors += found.row_errors
+        # More answers than lines of them: those were billed, and which calls they were for is not known.
+        short = completed > found.arrived if seen.counts is not None else seen.status == "completed"
+        self._answers.take_filtered(found, total.tally, shard)
+        before = total.tally.settled
+        self._answers.finish(
+            shard,
+            state="unknown" if lost or short else "planned",
+            outcome="batch_failed" if seen.status == "failed" else seen.status,
+            error=_LOST_LINES if lost or short else seen.error,
+            tally=total.tally,
+        )
+        on_answers(total.tally.settled - before)
+
+    def _download(
+        self,
+        wire: BatchWire,
+        file_id: str,
+        found: Lines,
+        total: Collected,
+        on_answers: Callable[[int], object],
+        shard: Shard,
+    ) -> Lines:
+        """What has been found once this file is read too; each try at reading it begins from what was found before."""
+
+        def take(lines: Iterator[bytes]) -> Lines:
+            return self._answers.take(lines, copy.deepcopy(found), total.tally, on_answers, shard)
+
+        return wire.read(file_id, take)
+
+    def _note_failure(self, shard: Shard, seen: BatchSeen, total: Collected) -> None:
+        thing, found = f"batch {seen.batch}", seen.error or "it failed, and the server does not say why"
+        if NO_ROOM not in found:
+            total.stopped = total.stopped or UpstreamError(thing, found, "mend that, then submit again")
+        elif shard.lines == 1:
+            total.stopped = total.stopped or StoppedShort(thing, found, WAIT)
+        else:
+            total.no_room += 1
+
+    # --- giving up ---
+
+    def cancel(self, names: Sequence[str] = ()) -> list[tuple[Shard, str]]:
+        """Ask for the end of these shards, or of all; returns each with what became of it.
+
+        What a server has finished is still to be collected. Calls of a batch it no longer knows become `unknown`;
+        those in exported files, and those never sent, are planned again.
+        """
+        with self._lock():
+            shards = self.shards.in_states((*OPEN, "exported"))
+            missing = sorted(set(names) - {shard.name for shard in shards})
+            if missing:
+                raise UsageError(f"shard {missing[0]}", "none of that name is open", "see `generate batch status`")
+            self.shards.drop_unfinished_exports()
+            return [(shard, self._cancel(shard)) for shard in shards if not names or shard.name in names]
+
+    def _cancel(self, shard: Shard) -> str:
+        if shard.state == "creating":
+            seen = self._wires.of(shard).find(shard.name)
+            shard = shard if seen is None else self.shards.move(shard, "created", batch=seen.batch)
+        if shard.state != "created":
+            self.shards.drop(shard, "cancelled before it was sent")
+            return "dropped"
+        try:
+            return self._wires.of(shard).cancel(shard.batch or "").status
+        except NotThere as error:
+            self._answers.finish(shard, state="unknown", outcome="unknown", error=str(error), tally=Tally())
+            return "given up"
+
+    def look(self) -> list[tuple[Shard, BatchSeen]]:
+        """What the server says of every batch that was made and not collected; changes nothing."""
+        shards = self.shards.in_states(("created",))
+        return [(shard, self._wires.of(shard).look(shard.batch or "")) for shard in shards]
+
+
+_LOST_LINES = "its batch counts more answers than it handed over: it may have been answered and billed"

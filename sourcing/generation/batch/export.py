@@ -1,0 +1,115 @@
+"""Export and import: planned calls as a file for `vllm run-batch`, and its output files as replies in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sourcing.errors import InputError, StoppedShort, UsageError
+from sourcing.generation.batch.collect import Answers, Lines, Tally
+from sourcing.generation.batch.jsonl import json_lines, writing_whole
+from sourcing.generation.batch.select import pick_calls, register_plan
+from sourcing.generation.batch.shards import Shards, Terms
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.reader import RunState
+from sourcing.generation.planning.plan import Step
+from sourcing.generation.run.reply_checker import ReplyChecker
+from sourcing.generation.run.run import RunOptions
+
+__all__ = ["Exported", "export_calls", "import_answers"]
+
+_LINES = 10_000  # taken together: no other process can write the journal in the meantime
+_CHUNK = 1 << 20
+_NO_END = 2**62
+
+
+@dataclass
+class Exported:
+    calls: int = 0
+    bytes: int = 0
+    stopped: StoppedShort | None = None  # a ceiling; what fits under it was exported
+
+
+def export_calls(
+    journal: Journal,
+    run: RunState,
+    steps: Callable[[int], Iterator[Step]],
+    run_options: RunOptions,
+    path: Path,
+    *,
+    lock: Callable[[], AbstractContextManager[None]],
+    on_calls: Callable[[int], object] = lambda n: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Exported:
+    """Write every planned call of the run into `path`, whole or not at all; from then on no run makes them.
+
+    `import_answers` takes the replies; `BatchDesk.cancel` plans the calls again. Interrupted, there is no file, and
+    the next export begins anew.
+    """
+    if path.exists():
+        raise UsageError(str(path), "there is such a file", "name another, or remove it once it is of no use")
+    if not path.parent.is_dir():
+        raise UsageError(str(path), "there is no such folder", "make it first")
+    done, shards = Exported(), Shards(journal, clock)
+    with lock():
+        shards.drop_unfinished_exports()
+        register_plan(journal, run, steps, clock=clock)
+        terms = Terms(run_options.account, run_options.price)
+        with writing_whole(path) as stream:
+            while not done.stopped:
+                picks = pick_calls(journal, run.run_id, run_options.price, max_lines=_LINES, max_bytes=_NO_END)
+                if not picks.calls:
+                    break
+                with journal.transaction():
+                    shard, refusal = shards.write(
+                        run.run_id, picks.calls, terms, ceilings=run_options.ceilings, state="exporting"
+                    )
+                if refusal:
+                    done.stopped = StoppedShort(
+                        "generate batch", refusal, "raise it and export the rest into another file"
+                    )
+                if shard is not None:
+                    for line in shards.lines(shard):
+                        done.bytes += stream.write(line)
+                    done.calls += shard.lines
+                    on_calls(shard.lines)
+        for shard in shards.in_states(("exporting",)):
+            shards.move(shard, "exported")
+    if not done.calls:
+        path.unlink()
+    return done
+
+
+def import_answers(
+    journal: Journal,
+    paths: Sequence[Path],
+    *,
+    checker_of: Callable[[int], ReplyChecker | None],
+    lock: Callable[[], AbstractContextManager[None]],
+    on_answers: Callable[[int], object] = lambda n: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> tuple[Tally, Lines]:
+    """Journal what these output files hold, also of calls that lie in no shard; the same file twice changes nothing.
+
+    Calls without a line stay exported: a file may hold a part of the answers. InputError for a file without any.
+    """
+    shards, tally, found = Shards(journal, clock), Tally(), Lines()
+    answers = Answers(shards, checker_of, clock=clock)
+    with lock():
+        for path in paths:
+            broken, others = found.broken, found.others
+            try:
+                with path.open("rb") as stream:
+                    chunks = iter(lambda: stream.read(_CHUNK), b"")
+                    answers.take(json_lines(chunks, must_be_whole=False), found, tally, on_answers)
+            except OSError as error:
+                raise InputError(str(path), f"it cannot be read ({error.strerror})", "name an output file") from None
+            if found.broken > broken and found.others == others:
+                cure = "name the file that `vllm run-batch -o` or the Batch API wrote"
+                raise InputError(str(path), f"none of its {found.broken - broken} lines is an answer", cure)
+        answers.take_filtered(found, tally)
+        shards.close_answered_exports()
+    return tally, found

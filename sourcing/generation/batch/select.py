@@ -1,0 +1,106 @@
+"""Picks: which planned calls go into the next shard, by count, by size and by what the queue has room for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sourcing.generation.batch.jsonl import request_line
+from sourcing.generation.cost.estimate import worst_case
+from sourcing.generation.cost.prices import Price
+from sourcing.generation.journal.journal import Journal, Reserved
+from sourcing.generation.journal.reader import RunState
+from sourcing.generation.journal.schema import unpack
+from sourcing.generation.planning.plan import Step
+
+__all__ = ["Pick", "Picks", "pick_calls", "register_plan"]
+
+_STEPS = 256  # targets rendered and written down together
+_BYTES_PER_TOKEN = 3  # careful: English prose has four or more
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A call chosen for a shard: what it may use, the size of its line, and the tokens that will lie in the queue."""
+
+    call_id: int
+    reserve: Reserved
+    size: int
+    tokens: int
+
+
+@dataclass
+class Picks:
+    """`no_room`: the queue holds all it may, and there are more calls; `too_large`: calls that fit into no shard."""
+
+    calls: list[Pick] = field(default_factory=list)
+    no_room: bool = False
+    too_large: int = 0
+
+
+def register_plan(
+    journal: Journal,
+    run: RunState,
+    steps: Callable[[int], Iterator[Step]],
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Write the rest of a run's plan down, a few hundred targets at a time."""
+    stream, position, done = steps(run.position), run.position, run.planned
+    while not done:
+        taken = list(itertools.islice(stream, _STEPS))
+        done = len(taken) < _STEPS
+        position = taken[-1].position if taken else position
+        with journal.transaction():
+            journal.register(
+                run.run_id,
+                [call for step in taken for call in step.calls],
+                rejected=[step.rejected for step in taken if step.rejected is not None],
+                position=position,
+                done=done,
+                at=clock(),
+            )
+
+
+def pick_calls(
+    journal: Journal,
+    run_id: int,
+    price: Price,
+    *,
+    max_lines: int,
+    max_bytes: int,
+    room: int | None = None,
+    one_at_least: bool = False,
+) -> Picks:
+    """The planned calls of a run that fill one shard, in the order they were planned.
+
+    `room` is in tokens of the queue; with `one_at_least` the first call goes however little there is.
+    """
+    picks, size, tokens = Picks(), 0, 0
+    for call_id, key, body in _planned(journal, run_id):
+        line = len(request_line(key, b"")) + len(body)
+        queued = len(body) // _BYTES_PER_TOKEN
+        if line > max_bytes:
+            picks.too_large += 1
+            continue
+        if room is not None and tokens + queued > room and (picks.calls or not one_at_least):
+            picks.no_room = True
+            break
+        if len(picks.calls) == max_lines or size + line > max_bytes:
+            break
+        size, tokens = size + line, tokens + queued
+        picks.calls.append(Pick(call_id, Reserved(*worst_case(body, price)), line, queued))
+    return picks
+
+
+def _planned(journal: Journal, run_id: int) -> Iterator[tuple[int, str, bytes]]:
+    """Id, key and body of each, one body in memory at a time."""
+    execute = journal.connection.execute
+    ids = execute("SELECT call_id FROM calls WHERE run_id = ? AND state = 'planned' ORDER BY call_id", (run_id,))
+    for (call_id,) in ids:
+        key, body = execute(
+            "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE call_id = ?", (call_id,)
+        ).fetchone()
+        yield int(call_id), str(key), unpack(body)

@@ -1,0 +1,238 @@
+"""Shards: the calls handed to a batch endpoint at once, in the journal from before they are sent until all is settled.
+
+    written → uploaded → creating → created → collected        what a server works on
+    exporting → exported → collected                           what lies in a file for `vllm run-batch`
+    any but collected → dropped                                 nothing was made of it: its calls are planned again
+
+A shard and its calls are written down, and what they may cost is reserved, in one transaction before anything is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from sourcing.generation.batch.jsonl import CHAT_URL, request_line
+from sourcing.generation.batch.select import Pick
+from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
+from sourcing.generation.cost.prices import Price, Rates
+from sourcing.generation.journal.journal import TAKEN, Journal
+from sourcing.generation.journal.schema import unpack
+from sourcing.redactor import redact
+
+__all__ = ["HALF_SENT", "OPEN", "Shard", "Shards", "Terms"]
+
+#: States in which the process that sends a shard may have died.
+HALF_SENT = ("written", "uploaded", "creating")
+#: States of a shard that a server has, or may have.
+OPEN = (*HALF_SENT, "created")
+
+_LIMIT_SAID = re.compile(r"Limit: ([\d,]+) enqueued tokens")
+_COLUMNS = (
+    "s.shard_id, s.name, s.run_id, e.identity, e.model, s.state, s.lines, s.bytes, s.tokens, s.input_file, s.batch,"
+    " s.error, s.written_at"
+)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a shard was written down under: where its cost is counted, and at which price."""
+
+    account: str
+    price: Price
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard as the journal knows it; `batch` is the server's name for it."""
+
+    shard_id: int
+    name: str
+    run_id: int
+    identity: str
+    model: str
+    state: str
+    lines: int
+    bytes: int
+    tokens: int
+    input_file: str | None
+    batch: str | None
+    error: str | None
+    written_at: str
+
+
+class Shards:
+    """The shards of one journal."""
+
+    def __init__(self, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.journal, self._clock = journal, clock
+        self._execute = journal.connection.execute
+
+    def all(self) -> list[Shard]:
+        """Oldest first."""
+        rows = self._execute(
+            f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) ORDER BY s.shard_id"
+        )
+        return [Shard(*row) for row in rows]
+
+    def in_states(self, states: Collection[str]) -> list[Shard]:
+        """Oldest first."""
+        return [shard for shard in self.all() if shard.state in states]
+
+    def get(self, shard_id: int) -> Shard:
+        row = self._execute(
+            f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) WHERE s.shard_id = ?", (shard_id,)
+        ).fetchone()
+        return Shard(*row)
+
+    def terms(self, shard: Shard) -> Terms:
+        (text,) = self._execute("SELECT value FROM meta WHERE name = ?", (_terms_name(shard.name),)).fetchone()
+        said = json.loads(text)
+        price = said["price"]
+        rates = tuple(Rates(**each) for each in price.pop("rates"))
+        return Terms(said["account"], Price(rates=rates, **price))
+
+    def write(
+        self,
+        run_id: int,
+        picks: Iterable[Pick],
+        terms: Terms,
+        *,
+        ceilings: Ceilings = NO_CEILINGS,
+        state: str = "written",
+    ) -> tuple[Shard | None, str]:
+        """Take the calls and reserve what they may use; must be durable before anything is sent.
+
+        Returns the shard, None when no call could be taken, and the ceiling that held further calls back, or "".
+        Call it inside a transaction.
+        """
+        at, name = self._clock(), f"crossmusim-{secrets.token_hex(12)}"
+        now, refusal, lines, size, tokens = _text(at), "", 0, 0, 0
+        made = self._execute(
+            "INSERT INTO shards (name, run_id, endpoint_id, state, lines, bytes, tokens, written_at, updated_at)"
+            " SELECT ?, run_id, endpoint_id, ?, 0, 0, 0, ?, ? FROM runs WHERE run_id = ?",
+            (name, state, now, now, run_id),
+        )
+        shard_id = int(made.lastrowid or 0)
+        for pick in picks:
+            refusal = self.journal.sending(
+                pick.call_id, at, scope=terms.account, reserve=pick.reserve, ceilings=ceilings
+            )
+            if refusal == TAKEN:
+                refusal = ""
+                continue
+            if refusal:
+                break
+            self._execute("UPDATE calls SET batch = ? WHERE call_id = ?", (shard_id, pick.call_id))
+            lines, size, tokens = lines + 1, size + pick.size, tokens + pick.tokens
+        if not lines:
+            self._execute("DELETE FROM shards WHERE shard_id = ?", (shard_id,))
+            return None, refusal
+        self._execute(
+            "UPDATE shards SET lines = ?, bytes = ?, tokens = ? WHERE shard_id = ?", (lines, size, tokens, shard_id)
+        )
+        said = json.dumps({"account": terms.account, "price": asdict(terms.price)})
+        self._execute("INSERT INTO meta VALUES (?, ?)", (_terms_name(name), said))
+        return self.get(shard_id), refusal
+
+    def lines(self, shard: Shard, url: str = CHAT_URL) -> Iterator[bytes]:
+        """The shard as it is sent, the same bytes every time."""
+        rows = self._execute(
+            "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE batch = ? ORDER BY call_id",
+            (shard.shard_id,),
+        )
+        for key, body in rows:
+            yield request_line(key, unpack(body), url)
+
+    def move(self, shard: Shard, state: str, **columns: str | None) -> Shard:
+        """Note how far a shard has come: `input_file`, `batch`, `output_file`, `error_file`, `error`."""
+        named = "".join(f", {name} = ?" for name in columns)
+        self._execute(
+            f"UPDATE shards SET state = ?, updated_at = ?{named} WHERE shard_id = ?",
+            (state, _text(self._clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
+        )
+        return self.get(shard.shard_id)
+
+    def drop(self, shard: Shard, error: str) -> int:
+        """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
+        account, at = self.terms(shard).account, self._clock()
+        with self.journal.transaction():
+            left = self.left(shard)
+            for call_id in left:
+                self.journal.release(call_id, at, scope=account)
+            self.move(shard, "dropped", error=error)
+        return len(left)
+
+    def drop_unfinished_exports(self) -> None:
+        """Of a process that ended while it was writing a file; what such a file is answered by counts all the same."""
+        for shard in self.in_states(("exporting",)):
+            self.drop(shard, "its file was not written to the end")
+
+    def close_answered_exports(self) -> None:
+        """Exported shards of which no call is left."""
+        self._execute(
+            "UPDATE shards SET state = 'collected', updated_at = ? WHERE state = 'exported'"
+            " AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.batch = shards.shard_id)",
+            (_text(self._clock()),),
+        )
+
+    def waiting(self, run_id: int) -> int:
+        """Calls of a run that lie in no shard and wait to be sent."""
+        row = self._execute("SELECT COUNT(*) FROM calls WHERE run_id = ? AND state = 'planned'", (run_id,)).fetchone()
+        return int(row[0])
+
+    def identity(self, run_id: int) -> str:
+        """Of the endpoint that a run asks."""
+        row = self._execute(
+            "SELECT e.identity FROM runs r JOIN endpoints e USING (endpoint_id) WHERE r.run_id = ?", (run_id,)
+        ).fetchone()
+        return str(row[0])
+
+    def left(self, shard: Shard) -> list[int]:
+        """Calls of the shard that nothing is known of yet."""
+        rows = self._execute("SELECT call_id FROM calls WHERE batch = ? ORDER BY call_id", (shard.shard_id,))
+        return [int(row[0]) for row in rows]
+
+    def enqueued_tokens(self, run_id: int) -> int:
+        """Tokens in the queue of the run's endpoint and model, as far as this journal knows."""
+        marks = ", ".join("?" * len(OPEN))
+        row = self._execute(
+            f"SELECT coalesce(SUM(tokens), 0) FROM shards WHERE state IN ({marks})"
+            " AND endpoint_id = (SELECT endpoint_id FROM runs WHERE run_id = ?)",
+            (*OPEN, run_id),
+        ).fetchone()
+        return int(row[0])
+
+    def learnt_limit(self, run_id: int) -> int | None:
+        """How many tokens may be in that queue at once, learnt from the last refusal; None when there was none.
+
+        What the refusal says, but no more than half of what was refused: other programs use the queue, and count
+        their tokens otherwise. A shard that was accepted since lets the next one be a quarter larger.
+        """
+        refused = self._execute(
+            "SELECT shard_id, tokens, error FROM shards WHERE state = 'dropped' AND error LIKE '%limit_exceeded%'"
+            " AND endpoint_id = (SELECT endpoint_id FROM runs WHERE run_id = ?) ORDER BY shard_id DESC LIMIT 1",
+            (run_id,),
+        ).fetchone()
+        if refused is None:
+            return None
+        (accepted,) = self._execute(
+            "SELECT coalesce(MAX(tokens), 0) FROM shards WHERE state = 'collected' AND shard_id > ?"
+            " AND endpoint_id = (SELECT endpoint_id FROM runs WHERE run_id = ?)",
+            (refused["shard_id"], run_id),
+        ).fetchone()
+        limit = max(int(refused["tokens"]) // 2, int(accepted) * 5 // 4)
+        said = _LIMIT_SAID.search(refused["error"])
+        return limit if said is None else min(limit, int(said.group(1).replace(",", "")))
+
+
+def _terms_name(name: str) -> str:
+    return f"shard {name}"
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,162 @@
+"""Sending: planned calls become shards in the journal, files at the server, and batches, step by step."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sourcing.errors import CrossmusimError, StoppedShort, UsageError
+from sourcing.generation.batch.api import BatchRefused, BatchWire
+from sourcing.generation.batch.select import pick_calls
+from sourcing.generation.batch.shards import HALF_SENT, Shard, Shards, Terms
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.run.run import RunOptions
+
+__all__ = ["NO_ROOM", "WAIT", "BatchOptions", "Sender", "Submitted", "Wires"]
+
+#: What a server's code says when its queue is full: token_limit_exceeded.
+NO_ROOM = "limit_exceeded"
+WAIT = "wait until other batches of this account have ended, or make the calls with `crossmusim generate run`"
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How large shards may be and how patiently a server is asked. `enqueued_tokens` None: learnt from refusals."""
+
+    max_lines: int = 50_000
+    max_bytes: int = 190_000_000
+    enqueued_tokens: int | None = None
+    poll_s: float = 10.0
+    timeout_s: float = 120.0
+    max_attempts: int = 4
+    backoff_s: float = 1.0
+
+
+@dataclass
+class Submitted:
+    """What was handed over. `waiting`: calls still planned, for want of room in the queue or under a ceiling."""
+
+    shards: list[Shard] = field(default_factory=list)
+    waiting: int = 0
+    too_large: int = 0  # of these, calls that fit into no shard
+    stopped: CrossmusimError | None = None
+
+    @property
+    def calls(self) -> int:
+        return sum(shard.lines for shard in self.shards)
+
+    def __add__(self, other: Submitted) -> Submitted:
+        return Submitted(
+            self.shards + other.shards,
+            self.waiting + other.waiting,
+            self.too_large + other.too_large,
+            self.stopped or other.stopped,
+        )
+
+
+class Wires:
+    """One open connection per endpoint that shards are at; `endpoint_of` finds it by identity and model."""
+
+    def __init__(
+        self, options: BatchOptions, endpoint_of: Callable[[str, str], Endpoint], sleep: Callable[[float], None]
+    ) -> None:
+        self._options, self._endpoint_of, self._sleep = options, endpoint_of, sleep
+        self._known: dict[str, BatchWire] = {}
+        self._open = contextlib.ExitStack()
+
+    def of(self, shard: Shard) -> BatchWire:
+        if shard.identity not in self._known:
+            options = self._options
+            wire = BatchWire(
+                self._endpoint_of(shard.identity, shard.model), timeout_s=options.timeout_s,
+                max_attempts=options.max_attempts, backoff_s=options.backoff_s, look_again_s=options.poll_s,
+                sleep=self._sleep,
+            )  # fmt: skip
+            self._known[shard.identity] = self._open.enter_context(wire)
+        return self._known[shard.identity]
+
+    def close(self) -> None:
+        self._open.close()
+
+
+class Sender:
+    """Hands shards over. Whoever uses it holds the lock of batch mode."""
+
+    def __init__(self, shards: Shards, options: BatchOptions, wires: Wires) -> None:
+        self.shards, self.options, self._wires = shards, options, wires
+
+    def adopt(self, run_id: int) -> None:
+        """Go on with shards at the run's endpoint whose process ended while it was sending them."""
+        identity = self.shards.identity(run_id)
+        for shard in self.shards.in_states(HALF_SENT):
+            if shard.identity == identity:
+                self.send(shard, adopted=True)
+
+    def submit(self, run_id: int, run_options: RunOptions, on_shard: Callable[[Shard], object]) -> Submitted:
+        """Shard after shard, until nothing is planned, the queue is full or a ceiling is reached."""
+        done = Submitted()
+        while self._submit_one(run_id, run_options, done, on_shard):
+            pass
+        done.waiting = self.shards.waiting(run_id)
+        return done
+
+    def _submit_one(
+        self, run_id: int, run_options: RunOptions, done: Submitted, on_shard: Callable[[Shard], object]
+    ) -> bool:
+        """Whether there may be more to hand over."""
+        enqueued = self.shards.enqueued_tokens(run_id)
+        limit = self._limit(run_id)
+        picks = pick_calls(
+            self.shards.journal,
+            run_id,
+            run_options.price,
+            max_lines=self.options.max_lines,
+            max_bytes=self.options.max_bytes,
+            room=None if limit is None else limit - enqueued,
+            one_at_least=not enqueued,  # whether it has room for one is for the server to say
+        )
+        done.too_large = picks.too_large
+        if not picks.calls:
+            return False
+        terms = Terms(run_options.account, run_options.price)
+        with self.shards.journal.transaction():
+            shard, refusal = self.shards.write(run_id, picks.calls, terms, ceilings=run_options.ceilings)
+        if refusal:
+            done.stopped = StoppedShort("generate batch", refusal, "raise it and run the same command for more")
+        if shard is not None:
+            try:
+                shard = self.send(shard)
+            except BatchRefused as refused:
+                if NO_ROOM not in refused.found:
+                    raise
+                if shard.lines == 1:
+                    done.stopped = StoppedShort(refused.thing, refused.found, WAIT)
+                return done.stopped is None
+            done.shards.append(shard)
+            on_shard(shard)
+        return not refusal
+
+    def _limit(self, run_id: int) -> int | None:
+        """How many tokens may be in the queue at once, as far as is known."""
+        limits = (self.options.enqueued_tokens, self.shards.learnt_limit(run_id))
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def send(self, shard: Shard, *, adopted: bool = False) -> Shard:
+        """Upload and create, each step noted before the next; a refusal drops the shard, for then there is no batch."""
+        wire = self._wires.of(shard)
+        try:
+            if shard.state == "written":
+                with tempfile.TemporaryFile() as stream:
+                    for line in self.shards.lines(shard, wire.chat_url):
+                        stream.write(line)
+                    file_id = wire.upload(f"{shard.name}.jsonl", stream.tell(), stream, maybe_there=adopted)
+                shard = self.shards.move(shard, "uploaded", input_file=file_id)
+            maybe_there = shard.state == "creating"
+            shard = self.shards.move(shard, "creating")
+            seen = wire.create(shard.name, shard.input_file or "", maybe_there=maybe_there)
+        except (BatchRefused, UsageError) as refused:
+            self.shards.drop(shard, str(refused))
+            raise
+        return self.shards.move(shard, "created", batch=seen.batch)

@@ -1,0 +1,1 @@
+"""Money and tokens: prices, estimates, and the budget that no call passes."""

@@ -1,0 +1,1 @@
+"""Replies become rows: descriptions, rejected pieces, agreement, disagreements, judgements."""

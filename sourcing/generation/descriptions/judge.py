@@ -1,0 +1,253 @@
+"""Judging: what a second model says of descriptions that a first one made, and what leaves them for it.
+
+A judge can only deny. What it denies leaves the description as a rejected row, with the judge's name; everything else
+it may say changes nothing. Its replies lie in the journal like all others, so judging again what was judged is free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.generation.calls import Reply
+from sourcing.generation.descriptions.scraped import rejected_row
+from sourcing.generation.grounding.leaks import Finding
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
+from sourcing.generation.replies.payload import answer_of
+from sourcing.generation.text.folding import fold_text
+from sourcing.store.schemas import Description, Rejected
+from sourcing.store.workspace import rejected_frame
+
+__all__ = ["JUDGED_ORIGINS", "apply_verdicts", "is_author", "is_judge", "is_verdict", "judged_name"]
+
+Row = dict[str, Any]
+
+#: Descriptions that a model made; the catalogue's and a page's own words are nobody's to judge.
+JUDGED_ORIGINS = ("mined", "prompted")
+
+_NAME = re.compile(rf"((?:{'|'.join(JUDGED_ORIGINS)}):[0-9a-f]{{16}})#([0-9a-f]{{8}})")
+_DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4}|\d{6}|\d{8})$")
+_SHOWN_CHARS = 500  # of an aspect that a judge made up
+_SHOWN_ASPECTS = 10  # of those a judge made up
+
+
+def is_judge(pack: Pack) -> bool:
+    """Whether a pack is asked about descriptions: it declares the input `aspects`."""
+    return "aspects" in pack.inputs
+
+
+def judged_name(description: Mapping[str, Any]) -> str:
+    """How calls and replies of a judge name what they judge: the description's id, and which caption it had.
+
+    New rules may give a description another caption under the same id; a verdict on the old one says nothing of it.
+    """
+    return f"{description['description_id']}#{_digest(description['caption'])}"
+
+
+def is_verdict(reply: Reply) -> bool:
+    """Whether a reply is a judge's, told by what it is about, so that no pack has to be there any more."""
+    return _NAME.fullmatch(reply.doc_id or "") is not None
+
+
+def is_author(judge: str, author: str | None) -> bool:
+    """Whether two names are one model's; "m" and "m-2026-01-31" are, for endpoints answer to a name with a date."""
+    names = judge.casefold(), (author or "").casefold()
+    return names[0] == names[1] or _DATE.sub("", names[0]) == names[1] or names[0] == _DATE.sub("", names[1])
+
+
+def apply_verdicts(
+    descriptions: dy.DataFrame[Description], unjudged: dy.DataFrame[Description], verdicts: Iterable[Reply]
+) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
+    """The descriptions without what was denied, in their order, and what left them or did not count, with reasons.
+
+    `unjudged` are all descriptions the judges were asked about, of which `descriptions` may hold less. An aspect or a
+    caption leaves when more verdicts deny it than bear it out, so where two judges or two samples contradict each other
+    it stays, and the row (judge_divided) says so. Of one judge and sample the newest verdict counts. A pure function:
+    the order of the verdicts does not matter.
+    """
+    replies = sorted(verdicts, key=lambda reply: (reply.doc_id or "", reply.request_key, reply.track_id))
+    names = {_parts(reply)[0] for reply in replies}
+    asked = {row["description_id"]: row for row in _rows_of(unjudged, names)}
+    tallies = {description_id: _Tally() for description_id in asked}
+    rejected: list[Row] = []
+    for reply in _newest(replies, asked):
+        description_id = _parts(reply)[0]
+        finding = _standing(reply, asked.get(description_id))
+        try:
+            found = [finding] if finding else tallies[description_id].count(reply, asked[description_id])
+        except Exception as error:  # one verdict never ends the others
+            found = [Finding(ROW_ERROR, name_of(error))]
+        rejected += [rejected_row(reply.request_key, one) for one in found]
+    changed: dict[str, Row] = {}
+    for row in _rows_of(descriptions, names):
+        judged, left_out = _judge(row, tallies[row["description_id"]])
+        rejected += left_out
+        if judged != row:
+            changed[row["description_id"]] = judged
+    return _replaced(descriptions, changed), rejected_frame(_distinct(rejected))
+
+
+@dataclass
+class _Votes:
+    """Who bears a thing out and who denies it."""
+
+    borne: list[Reply] = field(default_factory=list)
+    denied: list[Reply] = field(default_factory=list)
+
+    def add(self, reply: Reply, supported: bool) -> None:
+        (self.borne if supported else self.denied).append(reply)
+
+    def finding(self, reason: str, what: str, piece: Row) -> Finding | None:
+        """Why the thing goes, or that they are divided; None when nobody denies it."""
+        if not self.denied:
+            return None
+        piece = {**piece, "verdicts": [reply.request_key for reply in self.denied]}
+        who = sorted({reply.model for reply in self.denied})
+        told = f"{' and '.join(who)} {'denies' if len(who) == 1 else 'deny'} {what}"
+        if len(self.denied) > len(self.borne):
+            return Finding(reason, told, piece)
+        counts = f"{len(self.denied)} of {len(self.denied) + len(self.borne)} verdicts deny it"
+        return Finding("judge_divided", f"{told}; {counts}, so it stays", piece)
+
+
+@dataclass
+class _Tally:
+    """The votes on one description; aspects under their folded text."""
+
+    aspects: dict[str, _Votes] = field(default_factory=dict)
+    caption: _Votes = field(default_factory=_Votes)
+
+    def count(self, reply: Reply, description: Row) -> list[Finding]:
+        """Count one verdict; returns what of it does not count, or why none of it does."""
+        payload, notes = answer_of(reply, _has_shape, "verdicts")
+        if payload is None:
+            return notes
+        said: dict[str, set[bool]] = {}
+        texts: dict[str, str] = {}
+        for verdict in payload["verdicts"]:
+            folded = fold_text(verdict["aspect"])
+            said.setdefault(folded, set()).add(verdict["supported"])
+            texts.setdefault(folded, verdict["aspect"])
+        known = {fold_text(text) for text in description["aspect_list"]}
+        findings = notes + _unknown(reply, [texts[folded] for folded in said if folded not in known])
+        for folded in said.keys() & known:
+            if len(said[folded]) == 1:
+                self.aspects.setdefault(folded, _Votes()).add(reply, *said[folded])
+                continue
+            twice = f"{reply.model} both bears out and denies {texts[folded]!r}, so it stays"
+            findings.append(Finding("judge_ambiguous", twice, {"text": texts[folded]}))
+        if description["caption"] and _parts(reply)[1] == _digest(description["caption"]):
+            self.caption.add(reply, payload["caption_supported"])
+        elif description["caption"] and not payload["caption_supported"]:
+            outdated = f"{reply.model} denied a caption that reads otherwise now; run the judge again"
+            findings.append(Finding("judge_outdated", outdated))
+        return findings
+
+
+def _judge(row: Row, tally: _Tally) -> tuple[Row, list[Row]]:
+    """A description without what is denied of it, and the rejected rows."""
+    name = {"description_id": row["description_id"], "track_id": row["track_id"]}
+    findings: list[Finding] = []
+    aspects = []
+    for aspect in row["aspects"]:
+        votes = tally.aspects.get(fold_text(aspect["text"]), _Votes())
+        piece = {**name, "text": aspect["text"], "facet": aspect["facet"]}
+        finding = votes.finding("judge_denied", repr(aspect["text"]), piece)
+        if finding is not None:
+            findings.append(finding)
+        if finding is None or finding.reason != "judge_denied":
+            aspects.append(aspect)
+    caption = row["caption"]
+    finding = tally.caption.finding("judge_denied_caption", "the caption", {**name, "caption": caption})
+    if finding is not None:
+        findings.append(finding)
+        caption = None if finding.reason == "judge_denied_caption" else caption
+    if not aspects and caption is None and findings:
+        findings.append(Finding("judge_left_nothing", "every aspect of it is denied, and no caption is left", name))
+    judged = {**row, "aspects": aspects, "aspect_list": [aspect["text"] for aspect in aspects], "caption": caption}
+    return judged, [rejected_row(row["request_key"], finding) for finding in findings]
+
+
+def _standing(reply: Reply, description: Row | None) -> Finding | None:
+    """Why a verdict is none, whatever it says."""
+    if description is None:
+        return Finding("description_unknown", f"description {_parts(reply)[0]} is no longer made of anything")
+    if is_author(reply.model, description["model"]):
+        return Finding("judge_is_author", f"{reply.model} made {description['description_id']}, and may not judge it")
+    return None
+
+
+def _newest(replies: Sequence[Reply], asked: Mapping[str, Row]) -> list[Reply]:
+    """Of each judge and sample the verdict on the caption as it is now, else the newest."""
+
+    def rank(reply: Reply) -> tuple[bool, str, str]:
+        description_id, digest = _parts(reply)
+        current = description_id in asked and digest == _digest(asked[description_id]["caption"])
+        return current, reply.replied_at.isoformat(), reply.request_key
+
+    newest: dict[tuple[str, str, str, int], Reply] = {}
+    for reply in replies:
+        place = (_parts(reply)[0], reply.prompt_id, reply.model, reply.sample_idx)
+        newest[place] = max(newest.get(place, reply), reply, key=rank)
+    return list(newest.values())
+
+
+def _has_shape(payload: object) -> bool:
+    return (
+        isinstance(payload, dict)
+        and isinstance(payload.get("caption_supported"), bool)
+        and isinstance(payload.get("verdicts"), list)
+        and all(
+            isinstance(verdict, dict)
+            and isinstance(verdict.get("aspect"), str)
+            and isinstance(verdict.get("supported"), bool)
+            for verdict in payload["verdicts"]
+        )
+    )
+
+
+def _unknown(reply: Reply, texts: list[str]) -> list[Finding]:
+    """One finding for all that a judge made up: a reply may hold thousands."""
+    if not texts:
+        return []
+    cut = [text[:_SHOWN_CHARS] for text in texts[:_SHOWN_ASPECTS]]
+    finding = f"{reply.model} speaks of {len(texts)} aspects the description does not have, the first {cut[0]!r}"
+    return [Finding("judge_unknown_aspect", finding, {"texts": cut})]
+
+
+def _replaced(descriptions: dy.DataFrame[Description], changed: Mapping[str, Row]) -> dy.DataFrame[Description]:
+    """The descriptions with these rows in place of their own, without those that are left with nothing."""
+    if not changed:
+        return descriptions
+    rows = [row for row in changed.values() if row["aspects"] or row["caption"]]
+    others = descriptions.filter(~pl.col("description_id").is_in(list(changed)))
+    judged = pl.DataFrame(rows, schema=Description.create_empty().schema, orient="row")
+    return Description.validate(pl.concat([others, judged]).sort("description_id"))
+
+
+def _rows_of(descriptions: pl.DataFrame, description_ids: Iterable[str]) -> list[Row]:
+    return descriptions.filter(pl.col("description_id").is_in(list(description_ids))).to_dicts()
+
+
+def _parts(reply: Reply) -> tuple[str, str]:
+    """The description's id and the digest of its caption."""
+    description_id, _, digest = (reply.doc_id or "").partition("#")
+    return description_id, digest
+
+
+def _digest(caption: str | None) -> str:
+    return hashlib.sha256((caption or "").encode()).hexdigest()[:8]
+
+
+def _distinct(rows: list[Row]) -> list[Row]:
+    """Rows without exact repeats: a request shared by two descriptions is refused once."""
+    unique = {json.dumps(row, sort_keys=True): row for row in rows}
+    return [unique[key] for key in sorted(unique)]

@@ -1,0 +1,129 @@
+"""Rebuild descriptions, disagreements and rejected rows from catalogue, documents, matches, journal and packs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.generation.calls import Reply
+from sourcing.generation.descriptions.agreement import Asked, score_agreement
+from sourcing.generation.descriptions.describe import describe, example_aspects
+from sourcing.generation.descriptions.disagreement import find_disagreements
+from sourcing.generation.descriptions.judge import apply_verdicts, is_verdict
+from sourcing.generation.grounding.leaks import rules_of
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.packs.checks import plain_examples
+from sourcing.generation.packs.pack import Pack, load_pack, pack_folders
+from sourcing.generation.replies.parsed_reply import ROW_ERROR
+from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
+from sourcing.store.workspace import Workspace, rejected_frame
+
+__all__ = ["Unjudged", "make_unjudged", "rebuild_descriptions"]
+
+
+def rebuild_descriptions(
+    workspace: Workspace,
+    journal: Journal,
+    prompt_roots: Sequence[Path],
+    *,
+    min_agreement: float = 0.0,
+    helpers: int = 0,
+    on_reply: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
+
+    Where looking at replies raised, `row_errors` names the exceptions; those replies are among the rejected.
+
+    Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
+    Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
+    """
+    made = make_unjudged(workspace, journal, prompt_roots, helpers=helpers, on_reply=on_reply)
+    disagreements = find_disagreements(made.descriptions, made.documents)
+    agreed, unagreed = score_agreement(made.descriptions, made.documents, made.asked, min_agreement=min_agreement)
+    descriptions, denied = apply_verdicts(agreed, made.descriptions, made.verdicts)
+    left_out = Rejected.validate(pl.concat([made.rejected, unagreed, denied]))
+    workspace.write(Description, descriptions)
+    workspace.write(Disagreement, disagreements)
+    workspace.write_rejected("describe", left_out)
+    unanswered = [
+        {
+            "stage": "generate",
+            "key": call.request_key,
+            "reason": f"call_{call.state}",
+            "finding": f"{call.track_id}: {call.error}",
+        }
+        for call in journal.calls_in(("failed", "unknown"))
+    ]
+    raised = [
+        {"stage": "generate", "key": key, "reason": ROW_ERROR, "finding": error} for key, error in journal.row_errors()
+    ]
+    workspace.write_rejected(
+        "generate", rejected_frame([*journal.refused(), *journal.odd_lines(), *unanswered, *raised])
+    )
+    by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
+    numbers = {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
+    row_errors = left_out.filter(pl.col("reason") == ROW_ERROR)["finding"].to_list()
+    return {**numbers, "row_errors": row_errors} if row_errors else numbers
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """Descriptions as describing makes them, what it left out, and the replies that pass verdict on them."""
+
+    descriptions: dy.DataFrame[Description]
+    rejected: dy.DataFrame[Rejected]
+    documents: dy.DataFrame[Document]
+    asked: Asked
+    verdicts: list[Reply]
+
+
+def make_unjudged(
+    workspace: Workspace,
+    journal: Journal,
+    prompt_roots: Sequence[Path],
+    *,
+    helpers: int = 0,
+    on_reply: Callable[[], object] = lambda: None,
+) -> Unjudged:
+    """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
+    documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
+    matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
+    asked, verdicts = Asked(), list[Reply]()
+    replies = asked.noting(_without_verdicts(_counted(journal.replies(), on_reply), verdicts))
+    packs = _packs(journal, prompt_roots)
+    descriptions, rejected = describe(
+        workspace.read(Track),
+        documents,
+        matches,
+        replies,
+        echoes={pack.id: example_aspects(plain_examples(pack)) for pack in packs},
+        rules={pack.id: rules_of(pack.blocks, may_name=pack.may_name) for pack in packs},
+        helpers=helpers,
+    )
+    return Unjudged(descriptions, rejected, documents, asked, verdicts)
+
+
+def _counted(replies: Iterable[Reply], on_reply: Callable[[], object]) -> Iterator[Reply]:
+    for reply in replies:
+        yield reply
+        on_reply()
+
+
+def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterator[Reply]:
+    """The replies that describe, as they come; those of judges are put aside."""
+    for reply in replies:
+        if is_verdict(reply):
+            verdicts.append(reply)
+        else:
+            yield reply
+
+
+def _packs(journal: Journal, prompt_roots: Sequence[Path]) -> list[Pack]:
+    """Packs that were asked and are still there: what they say themselves is not the model's."""
+    asked = {name.partition("@")[0] for name in journal.counts()}
+    return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in asked]

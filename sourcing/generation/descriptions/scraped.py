@@ -1,0 +1,147 @@
+"""Descriptions without a model: the owner's tags and text, and a document's tags and lead sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sourcing.generation.grounding.aspects import Finding, aspect_key, vet_aspect
+from sourcing.generation.grounding.captions import cut_lyrics, join_sentences
+from sourcing.generation.grounding.leaks import copied_leak, hide_lyrics
+from sourcing.generation.grounding.quotes import read_source
+from sourcing.generation.text.folding import wording
+from sourcing.generation.text.lexicon import facet_of
+from sourcing.generation.text.phrases import sentences, tidy, tidy_phrase
+
+__all__ = [
+    "EPOCH",
+    "MAX_TAG_ASPECTS",
+    "UNKNOWN_LICENCE",
+    "describe_catalogue",
+    "describe_document",
+    "licence_of",
+    "rejected_row",
+    "track_names",
+]
+
+Row = dict[str, Any]
+
+MAX_TAG_ASPECTS = 12
+LEAD_SENTENCES = 2
+UNKNOWN_LICENCE = "unknown"
+#: `created_at` of descriptions made from the catalogue alone, whose rows carry no date of their own.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
+    """The owner's tags as aspects and text as caption; None when there is neither."""
+    aspects, findings = _tag_aspects(track["tags"] or [], track_names(track))
+    caption, refused = _own_caption(track["text"] or "", frozenset())
+    rejected = _filtered_rows(findings, track["track_id"])
+    rejected += [rejected_row(track["track_id"], finding) for finding in refused]
+    if not aspects and caption is None:
+        return None, rejected
+    description = {
+        "origin": "catalogue",
+        "language": track["language"] or "und",
+        "aspects": aspects,
+        "caption": caption,
+        "doc_ids": [],
+        "licences": ["owner"],
+        "created_at": EPOCH,
+    }
+    return description, rejected
+
+
+def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
+    """A matched document's tags, most voted first, and its first two sentences.
+
+    The sentences are other people's words, so they are taken only where their licence is known; licences are those of
+    the fields in use. None when nothing is left.
+    """
+    key = f"{track['track_id']} {document['doc_id']}"
+    tags = sorted(document["tags"] or [], key=lambda tag: -(tag["count"] or 0))
+    names = (*track_names(track), document["title"], document["artist"], document["album"])
+    aspects, findings = _tag_aspects([tag["name"] for tag in tags], names)
+    rejected = _filtered_rows(findings, key)
+    caption = None
+    if document["lead"] and licence_of(document, "lead") == UNKNOWN_LICENCE:
+        finding = Finding("caption_licence_unknown", "no licence is known for the lead, so it is not quoted")
+        rejected.append(rejected_row(key, finding))
+    elif document["lead"]:
+        sung = read_source(document["text"] or "").lyric_runs
+        caption, refused = _own_caption(document["lead"], sung, at_most=LEAD_SENTENCES)
+        rejected += [rejected_row(key, finding) for finding in refused]
+    if not aspects and caption is None:
+        return None, rejected
+    used = [*(["tags"] if aspects else []), *(["lead"] if caption else [])]
+    description = {
+        "origin": "scraped",
+        "language": document["language"] or "und",
+        "aspects": aspects,
+        "caption": caption,
+        "doc_ids": [document["doc_id"]],
+        "licences": sorted({licence_of(document, field) for field in used}),
+        "created_at": document["retrieved_at"],
+    }
+    return description, rejected
+
+
+def licence_of(document: Mapping[str, Any], field: str) -> str:
+    """Licence of one field of a document; "*" speaks for fields not named, and silence is 'unknown'."""
+    stated = {entry["field"]: entry["licence"] for entry in document["licences"] or []}
+    return str(stated.get(field) or stated.get("*") or UNKNOWN_LICENCE)
+
+
+def track_names(track: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return track["artist"], track["title"], track["album"]
+
+
+def rejected_row(key: str, finding: Finding) -> Row:
+    """A `Rejected` row of this stage."""
+    piece = None if finding.piece is None else json.dumps(finding.piece, ensure_ascii=False, sort_keys=True)
+    return {"stage": "describe", "key": key, "reason": finding.reason, "finding": finding.finding, "row": piece}
+
+
+def _own_caption(
+    text: str, sung: frozenset[tuple[str, ...]], *, at_most: int | None = None
+) -> tuple[str | None, list[Finding]]:
+    """The first sentences of a text as they stand, without lyrics; None when it holds markup or profanity."""
+    line = tidy(wording(text))
+    whole, findings = cut_lyrics(sentences(line)[:at_most], text, sung)
+    caption = join_sentences(whole, line)
+    leak = copied_leak(caption)
+    if leak:
+        return None, hide_lyrics([*findings, leak], sung)
+    return caption or None, findings
+
+
+def _tag_aspects(tags: Iterable[str], names: Iterable[str | None]) -> tuple[list[Row], list[Finding]]:
+    names = tuple(names)
+    aspects: list[Row] = []
+    findings: list[Finding] = []
+    seen: set[tuple[str, ...]] = set()
+    for tag in tags:
+        text = tidy_phrase(wording(tag))
+        finding = vet_aspect(text, names, seen)
+        if finding is None and len(aspects) >= MAX_TAG_ASPECTS:
+            finding = Finding("aspect_surplus", f"{text!r} comes after {MAX_TAG_ASPECTS} others", text)
+        if finding is not None:
+            findings.append(finding)
+            continue
+        seen.add(aspect_key(text))
+        aspects.append({"text": text, "facet": facet_of(text), "evidence": []})
+    return aspects, findings
+
+
+def _filtered_rows(findings: list[Finding], key: str) -> list[Row]:
+    """One rejected row per reason, not per tag: a page may carry hundreds of tags."""
+    by_reason: dict[str, list[Any]] = {}
+    for finding in findings:
+        by_reason.setdefault(finding.reason, []).append(finding.piece)
+    return [
+        rejected_row(key, Finding(reason, f"{len(tags)} of its tags left out as {reason}", {"tags": tags}))
+        for reason, tags in by_reason.items()
+    ]

@@ -1,0 +1,178 @@
+"""ChatClient: one Chat Completions call on the wire, its raw answer, and what each kind of failure means.
+
+The `openai` client says where a call goes and under which headers, and lends its connections; the bytes of each call
+then go over them as they are. Its own layers would cost four times the CPU of everything else we do with a call
+(`python -m tests.benchmarks wire`). Nothing is sent twice here; `run.py` decides. Nothing is parsed here, so that a
+reply can be journalled before anyone looks into it; `failures.py` says what it then proves to be.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import openai
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from sourcing.generation.endpoint.connection import CONNECT_TIMEOUT_S, connect
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.replies.bounded_json import whole_text
+from sourcing.generation.replies.failures import Answer, CallFailed, refusal
+from sourcing.generation.replies.parsed_reply import MAX_REPLY_BYTES
+from sourcing.generation.replies.redaction import without_keys
+from sourcing.generation.replies.server_error import FILTER_STATUSES, ServerError, read_error_body
+from sourcing.generation.wire import body_bytes
+from sourcing.redactor import know, redact
+
+__all__ = ["ChatClient"]
+
+_KEPT_HEADERS = (
+    "date",
+    "content-type",
+    "retry-after",
+    "retry-after-ms",
+    "x-ms-retry-after-ms",
+    "x-request-id",
+    "openai-processing-ms",
+    "openai-version",
+)
+_KEPT_PREFIX = "x-ratelimit-"
+
+
+class ChatClient:
+    """`async with ChatClient(endpoint, ...) as client: answer = await client.send_bytes(body)`."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float, concurrency: int) -> None:
+        assert endpoint.base_url is not None, "start the embedded model first"
+        self._endpoint, self._timeout_s, self._concurrency = endpoint, timeout_s, concurrency
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=CONNECT_TIMEOUT_S)
+        know(endpoint.api_key)  # should the server ever echo it
+
+    async def __aenter__(self) -> ChatClient:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.openai.close()
+
+    @property
+    def openai(self) -> openai.AsyncOpenAI:
+        """The client beneath, for what is not a chat call; it uses the same connections and never retries."""
+        return self._connection.openai
+
+    async def move(self, endpoint: Endpoint) -> None:
+        """Go on at another address, as of an embedded server that was started anew; calls in flight are given up."""
+        await self._connection.openai.close()
+        self._endpoint = endpoint
+        know(endpoint.api_key)
+        await self._connect()
+
+    async def send(self, body: Mapping[str, Any]) -> Answer:
+        """Send one body in the order written; see `send_bytes`."""
+        return await self.send_bytes(body_bytes(body))
+
+    async def send_bytes(self, body: bytes) -> Answer:
+        """Send exactly these bytes, once, and return the raw reply; CallFailed says what came instead."""
+        return await self._ask("POST", self._connection.chat_url, body)
+
+    async def get(self, path: str) -> Answer:
+        """What the server says of itself, free of charge: `models` below the base URL, `/props` below the host."""
+        return await self._ask("GET", self._connection.base_url.join(URL(path)), None)
+
+    async def _connect(self) -> None:
+        self._connection = await connect(self._endpoint, timeout_s=self._timeout_s, concurrency=self._concurrency)
+
+    async def _ask(self, method: str, url: URL, body: bytes | None) -> Answer:
+        status: int | None = None
+        received = bytearray()
+        try:
+            async with self._connection.session.request(
+                method,
+                url,
+                data=body,
+                headers=self._connection.headers,
+                timeout=self._timeout,
+                allow_redirects=False,  # a key goes nowhere but where it was meant for
+                proxy=self._connection.proxy,
+            ) as response:
+                status = response.status
+                while len(received) <= MAX_REPLY_BYTES and (piece := await response.content.readany()):
+                    received += piece
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:  # a TimeoutError is an OSError
+            raise self._broken_off(error, status, without_keys(bytes(received))) from None
+        raw = without_keys(bytes(received))
+        headers = _kept(response.headers)
+        if status >= 300:
+            told = read_error_body(raw)
+            if not (told.is_filter and status in FILTER_STATUSES):  # what a filter says is the answer to the call
+                raise self._refused(status, headers, raw, told, response.headers.get("location"))
+        return Answer(raw, status, headers)
+
+    def _refused(
+        self, status: int, headers: dict[str, str], raw: bytes, error: ServerError, location: str | None
+    ) -> CallFailed:
+        message = error.message
+        if status < 400:
+            target = redact(whole_text((location or "nowhere").partition("?")[0]))
+            message = f"it sends calls on to {target}"
+        failure = refusal(status, error.code, headers)
+        return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
+
+    def _broken_off(self, error: Exception, status: int | None, received: bytes) -> CallFailed:
+        """Tell apart what was never sent, what broke and what timed out; `status` once the reply had begun.
+
+        A server answers a call that does not stream when the model has finished: a reply that began was billed.
+        """
+        found = redact(str(error))
+        if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+            return CallFailed("connection_refused", _connect_finding(error, found), retry=True)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return CallFailed("connection_refused", f"the proxy answered HTTP {error.status}", retry=True)
+        if isinstance(error, aiohttp.InvalidURL):
+            return CallFailed("connection_refused", f"no address to send to ({found})", fatal=True)
+        if isinstance(error, TimeoutError):
+            begun = "no reply" if status is None else "the reply began but was not whole"
+            message = f"{begun} in {self._timeout_s:g} s; it may have been answered and billed"
+            return CallFailed("timeout", message, status, raw=received or None, maybe_answered=True)
+        if status is None:
+            message = f"the connection broke before a reply came ({found}); it may have been answered and billed"
+            return CallFailed("connection_lost", message, maybe_answered=True)
+        message = f"the connection broke before the reply was whole ({found}); it will have been billed"
+        return CallFailed("reply_cut", message, status, raw=received or None, maybe_answered=True)
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """What stands twice is joined by a comma, as RFC 9110 §5.3 has it."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIX):
+            kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    if redact(together := " ".join(kept.values())) != together:
+        kept = {name: redact(value) for name, value in kept.items()}
+    return {name: whole_text(value) for name, value in kept.items()}
+
+
+def _connect_finding(error: Exception, found: str) -> str:
+    causes = list(_causes(error))
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
+        return f"no secure connection ({found})"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "connection refused"
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return "its host name is not known"
+    return f"no connection ({found})"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    at: BaseException | None = error
+    while at is not None:
+        yield at
+        at = at.__cause__ or at.__context__

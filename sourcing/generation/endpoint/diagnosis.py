@@ -1,0 +1,98 @@
+"""Diagnosis: what was found out about a model server, and in words what a run on it will have to do without."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sourcing.generation.endpoint.dialect import DIALECTS
+from sourcing.generation.endpoint.endpoint import Endpoint
+
+__all__ = ["DOCTOR_FILE", "Diagnosis", "missing"]
+
+DOCTOR_FILE = "doctor.json"
+
+
+@dataclass
+class Diagnosis:
+    """What was found; None where it could not be told. `problem` and `cure` are set when the server is of no use."""
+
+    endpoint: str
+    identity: str
+    model: str
+    dialect: str
+    checked_at: str
+    dialect_seen: str | None = None  # what the server says it is
+    reachable: bool = False
+    authorised: bool | None = None
+    model_known: bool | None = None
+    model_reported: str | None = None
+    schema_enforced: bool | None = None
+    around_json: str = ""  # what the server puts around the JSON it is asked for
+    streams: bool = False  # it answers in pieces though asked not to
+    max_tokens_obeyed: bool | None = None
+    usage: bool | None = None
+    rate_headers: list[str] = field(default_factory=list)
+    seed_honoured: bool | None = None
+    batch: bool | None = None
+    stored: bool | None = None
+    max_context_tokens: int | None = None
+    latency_s: float | None = None  # median of the calls answered
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    thinking_tokens: int = 0  # of the output tokens, or estimated of the text of its thoughts
+    findings: list[str] = field(default_factory=list)  # what will be missing, and what to do
+    problem: str | None = None
+    cure: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.problem is None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "usable": self.usable}
+
+
+def missing(found: Diagnosis, endpoint: Endpoint) -> list[str]:
+    """What a run on this server will have to do without, each with what to do."""
+    words = []
+    if found.dialect_seen not in (None, found.dialect):
+        title = DIALECTS[found.dialect_seen].title
+        words.append(f'it says it is {title}: set [generation] dialect = "{found.dialect_seen}"')
+    if found.model_known is False and found.usable:
+        words.append(
+            f"its list has no {found.model}, it answered as {found.model_reported}: see that it is the one meant"
+        )
+    if found.around_json:
+        words.append(
+            f"it puts {found.around_json} around the JSON: replies are read without a repair call, but the tokens of"
+            " what stands around are billed"
+        )
+    if found.thinking_tokens:
+        words.append(
+            f"it thinks before it answers: about {found.thinking_tokens} of {found.output_tokens} tokens out were"
+            " thoughts, billed as output; turn thinking off at the server, or leave max_tokens room for it"
+        )
+    if found.streams:
+        words.append(
+            "it streams although asked not to: replies are put together; those without usage count at their worst"
+        )
+    if found.schema_enforced is False:
+        words.append(
+            "replies are not held to the schema: expect rejected ones, or use a server that enforces json_schema"
+        )
+    if found.max_tokens_obeyed is False:
+        words.append("max_tokens is not obeyed: no budget can be a ceiling here; do not run it against money")
+    if found.usage is False:
+        words.append("replies do not say what they used: every call is counted at its worst case")
+    if found.calls and found.usable and not found.rate_headers:
+        words.append("limits are not told in headers: set them per minute, or they are learnt from refusals")
+    if found.seed_honoured is False:
+        words.append("a seed is not honoured: a reply lost is not made again word for word")
+    if found.usable and found.max_context_tokens is None:
+        cut = "longer prompts are cut without a word" if found.dialect == "ollama" else "a prompt too long is refused"
+        words.append(f"the longest context is not told: {cut}; look it up and keep documents short enough")
+    if found.batch is False and endpoint.dialect.batch:
+        words.append("the Batch API does not answer here: only online calls are possible")
+    return words

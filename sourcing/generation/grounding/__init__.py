@@ -1,0 +1,1 @@
+"""A reply held against its document: quotes, aspects, captions and leaks."""

@@ -1,0 +1,1 @@
+"""Durable calls: every call and reply in SQLite from before it is sent."""

@@ -1,0 +1,266 @@
+"""The call journal: SQLite that says of every call whether it was sent and keeps every reply as it arrived.
+
+    planned → sending (committed before the socket is touched) → replied | failed | unknown
+
+A reply that reached us is never lost and never paid twice. A call found `sending` whose process is gone was in
+flight at a crash: it becomes `unknown`, is reported, and is never resent unless asked for. Several processes may
+work on one journal: a call is taken by the one whose `sending` comes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
+from sourcing.generation.journal.plan_writer import JournalIntake, OpenCall, as_text
+from sourcing.generation.journal.reader import STATES, CallRow, RunState
+from sourcing.generation.journal.schema import JOURNAL_FILE, ODD_LINES, connect, empty
+from sourcing.redactor import redact, redact_bytes
+from sourcing.store.turn import Turn
+
+__all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
+
+TAKEN = "taken"  # by another process
+_KEPT_BYTES = 1_000_000  # of an odd line
+IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered and billed"
+
+
+class Reserved(NamedTuple):
+    """The worst a call may use, set aside before it is sent; cost in nano-USD. `calls` is 0 where nothing is held."""
+
+    tokens: int = 0
+    nusd: int = 0
+    calls: int = 1
+
+
+NOTHING = Reserved()
+_HOLD_NOTHING = "UPDATE calls SET reserved_calls = 0, reserved_tokens = 0, reserved_nusd = 0"
+
+
+class Journal(JournalIntake):
+    """The journal of one workspace; each statement commits by itself unless it stands in a `transaction()`.
+
+    `owner` names this process in what it writes; `Presence` tells whether the process of an owner is alive.
+    """
+
+    @classmethod
+    def open(cls, folder: Path, owner: str = "") -> Journal:
+        """Open for writing; made when missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        turn = Turn(folder / f"{JOURNAL_FILE}.turn")
+        with turn.taken():  # SQLite does not wait for another process that makes the same file
+            return cls(connect(folder / JOURNAL_FILE), owner, turn)
+
+    @classmethod
+    def read(cls, folder: Path) -> Journal:
+        """Open for reading; a missing journal reads as an empty one and is not made."""
+        return cls.open(folder) if (folder / JOURNAL_FILE).exists() else cls(empty())
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        if self._turn is not None:
+            self._turn.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._connection
+
+    def sending(
+        self,
+        call_id: int,
+        at: datetime,
+        *,
+        scope: str = "",
+        reserve: Reserved = NOTHING,
+        ceilings: Ceilings = NO_CEILINGS,
+        resend: bool = False,
+    ) -> str:
+        """Take a call and note that it is about to touch the socket; must be durable before it does.
+
+        Returns "" when it may be sent, TAKEN when another process was first, or which ceiling it would pass.
+        """
+        row = self._connection.execute("SELECT state FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        state = row["state"]
+        if state not in ("planned", "failed") and not (resend and state == "unknown"):
+            return TAKEN
+        if refusal := self.budget.reserve(
+            scope, calls=1, tokens=reserve.tokens, cost_nusd=reserve.nusd, ceilings=ceilings
+        ):
+            return refusal
+        if state == "unknown":
+            self._give_up(call_id, scope)
+        self._connection.execute(
+            "UPDATE calls SET state = 'sending', attempts = attempts + 1, owner = ?, error = NULL, updated_at = ?,"
+            " reserved_calls = 1, reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
+            (self.owner, as_text(at), reserve.tokens, reserve.nusd, call_id),
+        )
+        return ""
+
+    def release(self, call_id: int, at: datetime, *, scope: str = "") -> None:
+        """A call that was taken and then not sent after all is planned again, as if it had never been taken."""
+        self.give_back(call_id, scope)
+        self._connection.execute(
+            "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, batch = NULL, updated_at = ?"
+            " WHERE call_id = ?",
+            (as_text(at), call_id),
+        )
+
+    def settle(
+        self,
+        call_id: int,
+        state: str,
+        *,
+        outcome: str,
+        at: datetime,
+        scope: str = "",
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        raw: bytes | None = None,
+        error: str | None = None,
+    ) -> None:
+        """End the call's current attempt: `raw` is the body of the reply or refusal as it arrived, packed or not.
+
+        A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
+        `unknown` one as long as it is unknown.
+        """
+        attempt = self._connection.execute(
+            "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers)"
+            " SELECT call_id, attempts, coalesce(owner, ''), updated_at, ?, ?, ?, ? FROM calls WHERE call_id = ?",
+            (as_text(at), outcome, status, json.dumps(dict(headers or {}), sort_keys=True), call_id),
+        )
+        if raw is not None:
+            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(raw)))
+        self._end(call_id, state, scope=scope, error=error, at=at)
+
+    def _end(self, call_id: int, state: str, *, scope: str, error: str | None, at: datetime) -> None:
+        if state == "failed":
+            self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
+            self._hold_nothing(call_id)
+        self._connection.execute(
+            "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
+            (state, redact(error) if error else error, as_text(at), call_id),
+        )
+
+    def retract(self, call_id: int, state: str, *, outcome: str, at: datetime, scope: str = "", error: str) -> None:
+        """Enter a reply that proved to be no answer: `failed` gives back what was reserved, `unknown` keeps it.
+
+        Its bytes stay with its attempt.
+        """
+        self._connection.execute(
+            "UPDATE attempts SET outcome = ? WHERE attempt_id ="
+            " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (outcome, call_id),
+        )
+        self._end(call_id, state, scope=scope, error=error, at=at)
+
+    def charge(
+        self,
+        call_id: int,
+        *,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cost_nusd: int | None,
+        scope: str = "",
+        reserved: Reserved | None = None,
+        row_error: str | None = None,
+    ) -> None:
+        """Enter what a reply used in place of what was reserved, and note that it was looked at.
+
+        `row_error` names the exception that looking at it raised; it is not looked at first again.
+
+        A reply that tells no usage, or whose price is not known, is charged all that was reserved. Who reserved it and
+        still knows how much may say so. A process that begins while others are at work finds replies of theirs that
+        they are about to charge: whoever comes second changes nothing.
+        """
+        reserved = self._reserved(call_id) if reserved is None else reserved
+        if not self._connection.execute(
+            f"{_HOLD_NOTHING}, checked = 1, error = ? WHERE call_id = ? AND checked = 0", (row_error, call_id)
+        ).rowcount:
+            return
+        told = input_tokens is not None and output_tokens is not None
+        tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
+        cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
+        self._spend(reserved, scope, tokens=tokens, cost_nusd=cost)
+        self._connection.execute(
+            "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ?, counted_tokens = ?"
+            " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (input_tokens, output_tokens, cost, tokens, call_id),
+        )
+
+    def give_back(self, call_id: int, scope: str) -> None:
+        """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
+        held = self._reserved(call_id)
+        self.budget.release(scope, calls=held.calls, tokens=held.tokens, cost_nusd=held.nusd)
+        self._hold_nothing(call_id)
+
+    def _give_up(self, call_id: int, scope: str) -> None:
+        """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
+        held = self._reserved(call_id)
+        self._spend(held, scope, tokens=held.tokens, cost_nusd=held.nusd)
+        self._connection.execute(
+            "UPDATE attempts SET cost_nusd = ?, counted_tokens = ?"
+            " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
+            (held.nusd, held.tokens, call_id),
+        )
+        self._hold_nothing(call_id)
+
+    def _spend(self, held: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
+        """Enter in the budget what was used in place of what was held."""
+        self.budget.settle(
+            scope,
+            calls=held.calls,
+            reserved_tokens=held.tokens,
+            reserved_nusd=held.nusd,
+            tokens=tokens,
+            cost_nusd=cost_nusd,
+        )
+
+    def _hold_nothing(self, call_id: int) -> None:
+        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
+
+    def _reserved(self, call_id: int) -> Reserved:
+        row = self._connection.execute(
+            "SELECT reserved_tokens, reserved_nusd, reserved_calls FROM calls WHERE call_id = ?", (call_id,)
+        ).fetchone()
+        return Reserved(*row)
+
+    def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
+        """Keep the beginning of what came back in a batch and belongs to no call; the same line is kept once."""
+        line = redact_bytes(line)[:_KEPT_BYTES]
+        self._connection.execute(ODD_LINES)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO odd_lines VALUES (?, ?, ?, ?)",
+            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self._pack(line)),
+        )
+
+    def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
+        """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""
+        owners = [
+            str(row[0])
+            for row in self._connection.execute(
+                "SELECT DISTINCT coalesce(owner, '') FROM calls WHERE state = 'sending' AND batch IS NULL"
+            )
+        ]
+        lost = 0
+        for owner in filter(is_dead, owners):
+            with self.transaction():
+                ids = self._connection.execute(
+                    "SELECT call_id FROM calls WHERE state = 'sending' AND batch IS NULL AND coalesce(owner, '') = ?",
+                    (owner,),
+                ).fetchall()
+                for (call_id,) in ids:
+                    self.settle(call_id, "unknown", outcome="unknown", at=at, error=IN_FLIGHT_AT_A_CRASH)
+                lost += len(ids)
+        return lost

@@ -1,0 +1,213 @@
+"""Merging: the journal of another machine joined into this one, without loss and without counting anything twice."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sourcing.errors import InputError
+from sourcing.generation.batch.jsonl import NEVER_BEGUN
+from sourcing.generation.batch.shards import OPEN
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.schema import JOURNAL_FILE, connect
+
+__all__ = ["merge_journal", "open_batches"]
+
+# By how much a state tells: what is known of a call never becomes less.
+_RANK = {"planned": 1, "failed": 2, "unknown": 3, "replied": 4, "sending": 5}
+#: Outcomes of attempts that no model ever saw; "completed": of a batch that has no word on the call.
+_UNCOUNTED = (*NEVER_BEGUN, "completed")
+_OPEN_THERE = (*OPEN, "exporting", "exported")
+_RUN = ("started_at", "prompt_id", "prompt_version", "prompt_hash", "plan", "shard", "position", "planned")
+_CALL = (
+    "request_key", "sample_idx", "kind", "state", "checked", "attempts", "error", "planned_at", "updated_at", "bytes",
+)  # fmt: skip
+_ATTEMPT = (
+    "attempt", "owner", "sent_at", "ended_at", "outcome", "status", "headers", "input_tokens", "output_tokens",
+    "cost_nusd", "counted_tokens",
+)  # fmt: skip
+
+
+def merge_journal(journal: Journal, path: Path, *, on_call: Callable[[], object] = lambda: None) -> dict[str, int]:
+    """Take over what the journal at `path` (or in that folder) knows; merging it again changes nothing.
+
+    Returns how many calls are new here, were `answered` there and not here, or answered in `both`, and how many
+    attempts were taken over. Calls in flight there count as unknown. What they cost counts in this journal's budget.
+    """
+    path = path / JOURNAL_FILE if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(str(path), "there is no journal", f"name a {JOURNAL_FILE} or the folder it lies in")
+    with contextlib.closing(connect(path)) as other, journal.transaction():
+        other.row_factory = sqlite3.Row
+        return _Merge(journal, other).merge(on_call)
+
+
+def open_batches(path: Path) -> int:
+    """How many batches the journal at `path` (or in that folder) has handed over and not taken back.
+
+    Merging makes their calls unknown here, until they are collected there and merged again.
+    """
+    path = path / JOURNAL_FILE if path.is_dir() else path
+    with contextlib.closing(connect(path)) as other:
+        marks = ", ".join("?" * len(_OPEN_THERE))
+        row = other.execute(f"SELECT COUNT(*) FROM shards WHERE state IN ({marks})", _OPEN_THERE).fetchone()
+        return int(row[0])
+
+
+class _Merge:
+    def __init__(self, journal: Journal, other: sqlite3.Connection) -> None:
+        self.journal, self.ours, self.other = journal, journal.connection, other
+        columns = {str(row[1]) for row in other.execute("PRAGMA table_info(attempts)")}
+        self.attempt_columns = tuple(name for name in _ATTEMPT if name in columns)
+        self.endpoints = self._endpoints()
+        self.runs = self._runs()
+        self.scopes = {int(row["run_id"]): str(row["prompt_hash"]) for row in other.execute("SELECT * FROM runs")}
+        self.calls: dict[int, int] = {}  # of those that something follows
+        self.counts: Counter[str] = Counter({"calls": 0, "new": 0, "answered": 0, "both": 0, "attempts": 0})
+
+    def merge(self, on_call: Callable[[], object]) -> dict[str, int]:
+        followed = "SELECT parent FROM calls WHERE parent IS NOT NULL"
+        parents = {int(row[0]) for row in self.other.execute(followed)}
+        for row in self.other.execute("SELECT * FROM calls JOIN bodies USING (call_id) ORDER BY call_id"):
+            call_id = self._call(row)
+            if row["call_id"] in parents:
+                self.calls[int(row["call_id"])] = call_id
+            self._attempts(row, call_id)
+            self._wanted(row, call_id)
+            self.counts["calls"] += 1
+            on_call()
+        for row in self.other.execute("SELECT * FROM refused"):
+            values = (self.runs[row["run_id"]], row["key"], row["reason"], row["finding"])
+            self.ours.execute(
+                "INSERT INTO refused SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS"
+                " (SELECT 1 FROM refused WHERE run_id = ?1 AND key = ?2)",
+                values,
+            )
+        return dict(self.counts)
+
+    def _endpoints(self) -> dict[int, int]:
+        found = {}
+        for row in self.other.execute("SELECT * FROM endpoints ORDER BY endpoint_id"):
+            named = (row["identity"], row["model"])
+            self.ours.execute("INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", named)
+            (found[int(row["endpoint_id"])],) = self.ours.execute(
+                "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", named
+            ).fetchone()
+        return found
+
+    def _runs(self) -> dict[int, int]:
+        found = {}
+        for row in self.other.execute("SELECT * FROM runs ORDER BY run_id"):
+            endpoint_id = self.endpoints[row["endpoint_id"]]
+            known = self.ours.execute(
+                "SELECT run_id FROM runs WHERE started_at = ? AND plan = ? AND shard = ? AND prompt_id = ?"
+                " AND endpoint_id = ?",
+                (row["started_at"], row["plan"], row["shard"], row["prompt_id"], endpoint_id),
+            ).fetchone()
+            found[int(row["run_id"])] = (
+                int(known[0]) if known else self._insert("runs", _RUN, row, endpoint_id=endpoint_id)
+            )
+        return found
+
+    def _call(self, row: sqlite3.Row) -> int:
+        """The call here, as the one of the two that tells more."""
+        state = "unknown" if row["state"] == "sending" else str(row["state"])
+        known = self.ours.execute(
+            "SELECT call_id, state FROM calls WHERE request_key = ?", (row["request_key"],)
+        ).fetchone()
+        if known is None:
+            self.counts["new"] += 1
+            self.counts["answered"] += state == "replied"
+            made = self._insert(
+                "calls",
+                _CALL,
+                row,
+                endpoint_id=self.endpoints[row["endpoint_id"]],
+                run_id=self.runs[row["run_id"]],
+                parent=self.calls.get(row["parent"]),
+                state=state,
+                **self._held(row, state),
+            )
+            self.ours.execute("INSERT INTO bodies VALUES (?, ?)", (made, row["body"]))
+            return made
+        call_id = int(known["call_id"])
+        self.counts["both"] += state == known["state"] == "replied"
+        if _RANK[state] > _RANK[known["state"]]:
+            self.counts["answered"] += state == "replied"
+            self.journal.give_back(call_id, self.scopes[row["run_id"]])
+            held = self._held(row, state)
+            self.ours.execute(
+                "UPDATE calls SET state = ?, checked = ?, error = ?, updated_at = ?, attempts = max(attempts, ?),"
+                " reserved_calls = ?, reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
+                (
+                    *(state, row["checked"], row["error"], row["updated_at"], row["attempts"]),
+                    *(held["reserved_calls"], held["reserved_tokens"], held["reserved_nusd"], call_id),
+                ),
+            )
+        return call_id
+
+    def _held(self, row: sqlite3.Row, state: str) -> dict[str, int]:
+        """What is reserved for a call there is reserved here too, where that is still owed."""
+        if state not in ("unknown", "replied") or not row["reserved_calls"]:
+            return {"reserved_calls": 0, "reserved_tokens": 0, "reserved_nusd": 0}
+        held = {name: int(row[name]) for name in ("reserved_calls", "reserved_tokens", "reserved_nusd")}
+        self.journal.budget.reserve(
+            self.scopes[row["run_id"]], calls=held["reserved_calls"], tokens=held["reserved_tokens"],
+            cost_nusd=held["reserved_nusd"],
+        )  # fmt: skip
+        return held
+
+    def _attempts(self, row: sqlite3.Row, call_id: int) -> None:
+        """Attempts not known here, and what they count as; the last one may be what is still reserved for the call."""
+        attempts = self.other.execute(
+            "SELECT * FROM attempts LEFT JOIN replies USING (attempt_id) WHERE call_id = ? ORDER BY attempt_id",
+            (row["call_id"],),
+        ).fetchall()
+        held = attempts[-1]["attempt_id"] if attempts and row["reserved_calls"] and row["state"] != "sending" else None
+        for attempt in attempts:
+            known = self.ours.execute(
+                "SELECT 1 FROM attempts WHERE call_id = ? AND sent_at = ? AND owner = ?",
+                (call_id, attempt["sent_at"], attempt["owner"]),
+            ).fetchone()
+            if known is None:
+                made = self._insert("attempts", self.attempt_columns, attempt, call_id=call_id)
+                if attempt["reply"] is not None:
+                    self.ours.execute("INSERT INTO replies VALUES (?, ?)", (made, attempt["reply"]))
+                self.counts["attempts"] += 1
+                if attempt["attempt_id"] != held:
+                    self._count(row, attempt)
+
+    def _count(self, row: sqlite3.Row, attempt: sqlite3.Row) -> None:
+        """Enter into the budget what an attempt counted as there: its worst case where that is all that is known."""
+        if attempt["outcome"] in _UNCOUNTED:
+            return
+        scope, budget = self.scopes[row["run_id"]], self.journal.budget
+        tokens, cost = (
+            attempt["counted_tokens"] if "counted_tokens" in self.attempt_columns else None,
+            attempt["cost_nusd"] or 0,
+        )
+        if tokens is None:  # written by an earlier version
+            tokens = (attempt["input_tokens"] or 0) + (attempt["output_tokens"] or 0)
+        budget.reserve(scope, tokens=tokens, cost_nusd=cost)
+        budget.settle(scope, reserved_tokens=tokens, reserved_nusd=cost, tokens=tokens, cost_nusd=cost)
+
+    def _wanted(self, row: sqlite3.Row, call_id: int) -> None:
+        for wanted in self.other.execute("SELECT * FROM wanted WHERE call_id = ?", (row["call_id"],)):
+            self.ours.execute(
+                "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(wanted["prompt_id"], wanted["track_id"], wanted["doc_id"], wanted["sample_idx"]),
+                    *(wanted["language"], self.endpoints[wanted["endpoint_id"]], call_id),
+                    self.runs[wanted["run_id"]],
+                ),
+            )
+
+    def _insert(self, table: str, names: tuple[str, ...], row: sqlite3.Row, **others: Any) -> int:
+        values = {**{name: row[name] for name in names}, **others}
+        marks = ", ".join("?" * len(values))
+        made = self.ours.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+        return int(made.lastrowid or 0)

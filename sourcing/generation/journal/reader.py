@@ -1,0 +1,261 @@
+"""What the journal tells: calls by state, the reply that counts for each target, attempts, what calls used."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sourcing.generation.calls import Reply
+from sourcing.generation.cost.budget import Budget
+from sourcing.generation.cost.estimate import Sample
+from sourcing.generation.journal.schema import unpack
+from sourcing.generation.replies.bounded_json import line_of
+from sourcing.generation.replies.parsed_reply import ParsedReply
+
+__all__ = ["STATES", "CallRow", "JournalReader", "RunState"]
+
+STATES = ("planned", "sending", "replied", "failed", "unknown")
+
+_SHOWN_CHARS = 500  # of an odd line, among the rejected rows
+# One target may have been asked under several keys (a newer template, a longer document): the one last wanted counts.
+_REPLIES = """
+SELECT place.*, r.prompt_version, r.prompt_hash, e.model FROM (
+    SELECT w.*, ROW_NUMBER() OVER (
+        PARTITION BY w.prompt_id, w.track_id, w.doc_id, w.sample_idx, w.language, w.endpoint_id
+        ORDER BY w.run_id DESC, c.request_key
+    ) AS place
+    FROM wanted w JOIN calls c USING (call_id) WHERE c.state = 'replied'
+) place JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = place.endpoint_id
+WHERE place.place = 1
+ORDER BY place.doc_id, place.prompt_id, place.track_id, place.sample_idx, place.language, e.identity, e.model
+"""
+_LAST_REPLY = """
+SELECT c.request_key, reply, a.ended_at FROM calls c JOIN attempts a USING (call_id) JOIN replies USING (attempt_id)
+WHERE c.call_id = ? AND c.state = 'replied' AND a.outcome IN ('replied', 'reconciled')
+ORDER BY a.attempt_id DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """One call as `generate status` and rejected rows show it."""
+
+    request_key: str
+    state: str
+    prompt: str
+    track_id: str
+    doc_id: str | None
+    error: str | None
+    updated_at: str
+    owner: str | None  # the process that asked last
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run that can be taken up: `position` targets of its plan are registered, all of them if `planned`."""
+
+    run_id: int
+    position: int
+    planned: bool
+
+
+class JournalReader:
+    """The reading half of `Journal`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self.budget = Budget(connection)
+
+    @property
+    def journal_id(self) -> str:
+        """A random name, the journal's own since it was made."""
+        return str(self._connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()[0])
+
+    def stamp(self) -> list[Any]:
+        """Changes with everything that replies, refusals or calls left open may depend on."""
+        sums = self._connection.execute(
+            "SELECT (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(run_id) FROM runs),"
+            " (SELECT SUM(position) FROM runs), (SELECT COUNT(*) FROM wanted), (SELECT COUNT(*) FROM refused)"
+        ).fetchone()
+        odd = [row["key"] for row in self.odd_lines()]
+        return [self.journal_id, *sums, self.counts(), *odd]
+
+    def states(self, keys: Iterable[str]) -> dict[str, str]:
+        """State of each of these keys that the journal knows."""
+        found = {}
+        for key in keys:
+            row = self._connection.execute("SELECT state FROM calls WHERE request_key = ?", (key,)).fetchone()
+            if row is not None:
+                found[key] = str(row["state"])
+        return found
+
+    def run_counts(self, run_id: int) -> dict[str, int]:
+        """State → calls of one run, without those that follow a reply."""
+        rows = self._connection.execute(
+            "SELECT state, COUNT(*) AS n FROM calls WHERE run_id = ? AND kind = 'root' GROUP BY state", (run_id,)
+        )
+        return {**dict.fromkeys(STATES, 0), **{str(row["state"]): int(row["n"]) for row in rows}}
+
+    def refused(self) -> list[dict[str, str]]:
+        """Targets that could not be asked, of the newest run of each prompt and endpoint, as rejected rows."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT key, reason, finding FROM refused JOIN runs r USING (run_id) WHERE NOT EXISTS ("
+            "SELECT 1 FROM runs n WHERE n.prompt_id = r.prompt_id AND n.endpoint_id = r.endpoint_id"
+            " AND n.run_id > r.run_id AND n.plan <> r.plan) ORDER BY 1"
+        )
+        return [{"stage": "generate", **dict(row)} for row in rows]
+
+    def row_errors(self) -> list[tuple[str, str]]:
+        """Request keys of replies whose first look raised, with the exception's name and words."""
+        rows = self._connection.execute(
+            "SELECT request_key, error FROM calls WHERE state = 'replied' AND error IS NOT NULL ORDER BY request_key"
+        )
+        return [(str(key), str(error)) for key, error in rows]
+
+    def odd_lines(self) -> list[dict[str, str]]:
+        """Lines that came back in batches and belong to no call, as rejected rows."""
+        if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'odd_lines'").fetchone():
+            return []
+        rows = self._connection.execute("SELECT digest, reason, finding, line FROM odd_lines ORDER BY digest")
+        return [
+            {
+                "stage": "generate",
+                "key": f"line {digest[:16]}",
+                "reason": reason,
+                "finding": finding,
+                "row": line_of(unpack(line).decode(errors="replace"), _SHOWN_CHARS),
+            }
+            for digest, reason, finding, line in rows
+        ]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Prompt (id@version, as last wanted) → state → calls."""
+        rows = self._connection.execute(
+            "SELECT r.prompt_id || '@' || r.prompt_version AS prompt, c.state, SUM(c.n) AS n FROM ("
+            "SELECT run_id, state, COUNT(*) AS n FROM calls GROUP BY run_id, state"
+            ") c JOIN runs r USING (run_id) GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        counts: dict[str, dict[str, int]] = {}
+        for row in rows:
+            counts.setdefault(str(row["prompt"]), {})[str(row["state"])] = int(row["n"])
+        return counts
+
+    def calls_in(self, states: Collection[str]) -> list[CallRow]:
+        """Calls in these states, one row per track they are wanted for, sorted."""
+        marks = ", ".join("?" * len(states))
+        rows = self._connection.execute(
+            "SELECT c.request_key, c.state, c.error, c.updated_at, c.owner,"
+            " r.prompt_id || '@' || r.prompt_version AS prompt, w.track_id, w.doc_id"
+            " FROM calls c JOIN wanted w ON w.call_id = coalesce(c.parent, c.call_id)"
+            f" JOIN runs r ON r.run_id = c.run_id WHERE c.state IN ({marks})"
+            " AND (c.state <> 'sending' OR c.batch IS NULL)"
+            " ORDER BY w.prompt_id, w.track_id, w.doc_id, c.request_key",
+            tuple(states),
+        )
+        return [CallRow(**{**dict(row), "doc_id": row["doc_id"] or None}) for row in rows]
+
+    def replies(self, prompt_ids: Collection[str] | None = None) -> Iterator[Reply]:
+        """The reply to each target, sample and model, sorted by document, prompt, track and sample.
+
+        Where a target was asked again under another key (changed template or document), the reply last wanted counts;
+        where a reply was followed by a larger try or a repair that was answered, the last answer counts.
+        """
+        following = self._following()
+        for row in self._connection.execute(_REPLIES):
+            if prompt_ids is not None and row["prompt_id"] not in prompt_ids:
+                continue
+            call_id = following.get(row["call_id"], row["call_id"])
+            request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()
+            parsed = ParsedReply.read(unpack(blob))
+            yield Reply(
+                request_key=request_key,
+                prompt_id=row["prompt_id"],
+                prompt_version=row["prompt_version"],
+                prompt_hash=row["prompt_hash"],
+                track_id=row["track_id"],
+                doc_id=row["doc_id"] or None,
+                sample_idx=row["sample_idx"],
+                language=row["language"],
+                model=parsed.model or row["model"],
+                finish_reason=parsed.finish_reason,
+                content=parsed.content,
+                replied_at=datetime.fromisoformat(ended_at),
+                usage=parsed.usage,
+                reason=parsed.reason,
+                words=parsed.words,
+            )
+
+    def _following(self) -> dict[int, int]:
+        """Call → the last of the answered calls that followed its reply; few calls have one."""
+        rows = self._connection.execute(
+            "SELECT parent, MAX(call_id) FROM calls WHERE parent IS NOT NULL AND state = 'replied' GROUP BY parent"
+        )
+        return {int(parent): int(call_id) for parent, call_id in rows}
+
+    def raw_reply(self, key: str) -> bytes:
+        """The reply body of a replied call, byte for byte; KeyError when there is none."""
+        call = self._connection.execute("SELECT call_id FROM calls WHERE request_key = ?", (key,)).fetchone()
+        row = self._connection.execute(_LAST_REPLY, (call["call_id"],)).fetchone() if call else None
+        if row is None:
+            raise KeyError(key)
+        return unpack(row["reply"])
+
+    def body(self, key: str) -> bytes:
+        """The request body of a call as it is sent; KeyError when the key is not known."""
+        row = self._connection.execute(
+            "SELECT body FROM calls JOIN bodies USING (call_id) WHERE request_key = ?", (key,)
+        ).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return unpack(row["body"])
+
+    def attempts(self, key: str) -> list[dict[str, Any]]:
+        """Every ended attempt at a call, oldest first, without the reply bodies."""
+        rows = self._connection.execute(
+            "SELECT attempt, sent_at, ended_at, outcome, status, headers, input_tokens, output_tokens, cost_nusd"
+            " FROM attempts JOIN calls USING (call_id) WHERE request_key = ? ORDER BY attempt_id",
+            (key,),
+        )
+        return [{**dict(row), "headers": json.loads(row["headers"])} for row in rows]
+
+    def samples(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Sample]:
+        """What the newest answered calls of this prompt and model took, to estimate by."""
+        rows = self._connection.execute(
+            "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at, a.headers LIKE '%x-batch-id%'"
+            " FROM attempts a"
+            " JOIN calls c USING (call_id) JOIN runs r USING (run_id) JOIN endpoints e ON e.endpoint_id = c.endpoint_id"
+            " WHERE a.outcome = 'replied' AND a.input_tokens IS NOT NULL AND a.output_tokens IS NOT NULL"
+            " AND r.prompt_id = ? AND e.model = ? ORDER BY a.attempt_id DESC LIMIT ?",
+            (prompt_id, model, newest),
+        )
+        return [
+            Sample(size, asked, said, None if batched else _seconds(sent, ended))
+            for size, asked, said, sent, ended, batched in rows
+        ]
+
+    def spent(self) -> dict[str, dict[str, float]]:
+        """Prompt (id@version) → calls, tokens and USD that its budget counts, and what is set aside."""
+        totals = self.budget.all_totals()
+        spent: dict[str, dict[str, float]] = {}
+        for prompt_id, version, scope in self._connection.execute(
+            "SELECT DISTINCT prompt_id, prompt_version, prompt_hash FROM runs ORDER BY 1, 2"
+        ):
+            if scope in totals:
+                used = totals[scope]
+                spent[f"{prompt_id}@{version}"] = {
+                    "calls": used.spent_calls,
+                    "tokens": used.spent_tokens,
+                    "usd": used.spent_nusd / 1e9,
+                    "reserved_usd": used.reserved_nusd / 1e9,
+                    "beyond_bound": used.broken_calls,
+                }
+        return spent
+
+
+def _seconds(sent: str, ended: str) -> float:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds()

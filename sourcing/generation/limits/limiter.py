@@ -1,0 +1,281 @@
+"""Limiter: when the next call to an endpoint and model may go, learnt from how it answered the last ones.
+
+A call waits, in order of asking, for a place in the in-flight window, for the pause a server asked for, and for the
+quota of the workspace. A refusal (429) is an answer about us and no attempt of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+
+from sourcing.generation.limits.circuit_breaker import Breaker
+from sourcing.generation.limits.concurrency_window import Window
+from sourcing.generation.limits.headers import Limits, read_limits
+from sourcing.generation.limits.quota import Quota
+
+__all__ = ["Limiter", "Permit"]
+
+#: Failures with no reply between them that count as a refusal of the server as a whole.
+_FAILURES_IN_A_ROW = 4
+#: Pauses of our own, where a server refuses and does not say for how long: doubled for each burst without a reply.
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = (0.05, 0.5), 15.0
+
+
+class Permit:
+    """The leave to send one call; exactly one of its methods says how that went."""
+
+    __slots__ = ("_limiter", "_number", "_taken")
+
+    def __init__(self, limiter: Limiter, number: int, taken: float) -> None:
+        self._limiter: Limiter | None = limiter
+        self._number, self._taken = number, taken
+
+    def replied(self, tokens: int | None, headers: Mapping[str, str], latency_s: float | None) -> None:
+        """The server answered; `tokens` as billed, None where it does not say.
+
+        `latency_s` is None where the answer took no work (a bad request): it says nothing of how busy the server is.
+        """
+        self._spend()._replied(self._number, self._taken, tokens, headers, latency_s)
+
+    def throttled(self, headers: Mapping[str, str], seen: str = "") -> None:
+        """Refused as too much: 429, or 503 with Retry-After; `seen` is quoted should the run be given up."""
+        self._spend()._throttled(self._number, self._taken, headers, seen)
+
+    def failed(self, seen: str = "") -> None:
+        """Anything else that brought no reply; its tokens count as used, as far as anyone can tell."""
+        self._spend()._failed(self._number, seen)
+
+    def unsent(self) -> None:
+        """The call was not sent after all (a budget, an interrupt)."""
+        self._spend()._unsent(self._taken)
+
+    def _spend(self) -> Limiter:
+        limiter, self._limiter = self._limiter, None
+        if limiter is None:
+            raise RuntimeError("a permit is settled once")
+        return limiter
+
+
+class Limiter:
+    """For one endpoint and model, used from one event loop: `permit = await limiter.acquire(tokens_at_most)`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_in_flight: int,
+        quota: Quota | None = None,
+        give_up_after_s: float = 120.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`name` is told when the run is given up; `wall` (seconds since 1970) is only for telling times of day."""
+        self.breaker = Breaker(name, give_up_after_s)
+        self.in_flight = 0
+        self._window = Window(max_in_flight)
+        self._quota = quota
+        self._clock, self._wall, self._sleep, self._jitter = clock, wall, sleep, jitter
+        self._waiting: deque[tuple[asyncio.Future[Permit | None], int]] = deque()
+        self._stopped = False
+        self._not_before = 0.0  # on `clock`; 0 for no pause
+        self._bursts = self._failures = 0  # since the last reply
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at = math.inf
+
+    @property
+    def window(self) -> int:
+        """Calls that may be in flight now."""
+        return self._window.places
+
+    @property
+    def paused_s(self) -> float:
+        """How much longer no call is sent, whatever the window."""
+        return max(0.0, self._not_before - self._clock()) if self._not_before else 0.0
+
+    async def acquire(self, tokens_at_most: int = 0) -> Permit | None:
+        """Wait until a call of at most so many tokens may be sent; None when the run is stopping or given up."""
+        if not self._waiting and not self._stopped and self._blocked_s() == 0:
+            permit, _ = self._take(tokens_at_most)
+            if permit is not None:
+                return permit
+        if self._stopped:
+            return None
+        asked: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, tokens_at_most))
+        self._serve()
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            granted = asked.result() if asked.done() and not asked.cancelled() and not asked.exception() else None
+            if granted is not None:
+                granted.unsent()
+            raise
+
+    def stop(self) -> None:
+        """Let nobody through any more; those who wait get None, permits in hand are settled as ever."""
+        self._stopped = True
+        while self._waiting:
+            asked, _ = self._waiting.popleft()
+            if not asked.done():
+                asked.set_result(None)
+        self._set_alarm(math.inf)
+
+    def _serve(self) -> None:
+        """Let through those who wait as far as possible, and see to it that the next one is looked at in time."""
+        wait_s = math.inf
+        while self._waiting:
+            asked, tokens = self._waiting[0]
+            if asked.done():
+                self._waiting.popleft()
+                continue
+            wait_s = self._blocked_s()
+            if wait_s > 0:
+                break
+            try:
+                permit, wait_s = self._take(tokens)
+            except Exception as error:  # raised by the one who waits, not by the call that ended or the alarm
+                self._waiting.popleft()
+                asked.set_exception(error)
+                continue
+            if permit is None:
+                break
+            self._waiting.popleft()
+            asked.set_result(permit)
+        if not self._waiting or wait_s == math.inf:
+            self._set_alarm(math.inf)
+        else:
+            self._set_alarm(self._clock() + wait_s)
+
+    def _blocked_s(self) -> float:
+        """Seconds until window and pause might let a call through; infinite when only another call's end can."""
+        if self.in_flight >= self._window.places:
+            return math.inf
+        if self._quota is not None and (heard_s := self._quota.pause.left_s()):
+            self._hear(heard_s)
+        deadline = self.breaker.deadline
+        if not self._not_before and deadline == math.inf:
+            return 0.0
+        now = self._clock()
+        if now >= deadline:
+            if self.in_flight == 0:
+                self._give_up(now)
+            return math.inf  # the calls in flight decide
+        if now >= self._not_before:
+            self._not_before = 0.0
+            return 0.0
+        return min(self._not_before, deadline) - now
+
+    def _take(self, tokens: int) -> tuple[Permit | None, float]:
+        taken = 0.0
+        if self._quota is not None:
+            wait_s, taken = self._quota.take(tokens)
+            if wait_s > 0:
+                return None, wait_s
+        self.in_flight += 1
+        return Permit(self, self._window.sent(), taken), 0.0
+
+    def _replied(
+        self, number: int, taken: float, tokens: int | None, headers: Mapping[str, str], latency_s: float | None
+    ) -> None:
+        full = bool(self._waiting) or self.in_flight >= self._window.places
+        self.in_flight -= 1
+        self._bursts = self._failures = 0
+        self.breaker.answered()
+        if latency_s is not None:
+            self._window.replied(number, latency_s, full=full)
+        limits = read_limits(headers)
+        if limits.shut_s:
+            self._pause_all(limits.shut_s)
+        self._settle(taken, taken if tokens is None else tokens, limits)
+        self._serve()
+
+    def _throttled(self, number: int, taken: float, headers: Mapping[str, str], seen: str) -> None:
+        self.in_flight -= 1
+        now = self._clock()
+        self.breaker.refused(now, seen=seen)
+        limits = read_limits(headers, now=self._wall())
+        self._settle(taken, 0.0, limits)
+        self._refused_as_a_whole(number, limits.retry_after_s or limits.shut_s)
+        self._serve()
+
+    def _failed(self, number: int, seen: str) -> None:
+        self.in_flight -= 1
+        self.breaker.failed(self._clock(), seen=seen)
+        self._failures += 1
+        if self._failures >= _FAILURES_IN_A_ROW:
+            self._refused_as_a_whole(number, None)
+        self._serve()
+
+    def _unsent(self, taken: float) -> None:
+        self.in_flight -= 1
+        if self._quota is not None:
+            self._quota.untake(taken)
+        self._serve()
+
+    def _settle(self, taken: float, used: float, limits: Limits) -> None:
+        if self._quota is not None:
+            self._quota.settle(taken, used)
+            self._quota.learn(limits)
+
+    def _refused_as_a_whole(self, number: int, asked_s: float | None) -> None:
+        """Cut the window once a burst, and pause: as long as asked, else longer with each burst without a reply."""
+        first_of_burst = self._window.refused(number)
+        if asked_s:
+            self._pause_all(asked_s)
+            since = self.breaker.since
+            if since is not None and self._clock() + asked_s > since + self.breaker.give_up_after_s:
+                self.breaker.trip_on_pause(asked_s, self._wall())
+                self.stop()
+        if first_of_burst:
+            if not asked_s or (self._bursts and asked_s < _FIRST_PAUSE_S[0]):  # asked for again and again: too short
+                self._pause(self._own_pause_s())
+            self._bursts += 1
+
+    def _own_pause_s(self) -> float:
+        shortest, longest = _FIRST_PAUSE_S
+        first_s = min(max(self._window.latency_s or longest, shortest), longest)
+        pause_s = min(first_s * 2.0 ** min(self._bursts, 10), _LONGEST_PAUSE_S)
+        return pause_s * (0.75 + 0.5 * self._jitter())
+
+    def _pause_all(self, seconds: float) -> None:
+        """As the server asks: the other processes hear of it too."""
+        self._pause(seconds)
+        if self._quota is not None:
+            self._quota.pause.extend(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        self._not_before = max(self._not_before, self._clock() + seconds)
+
+    def _hear(self, seconds: float) -> None:
+        """A pause that another process, or the last run, was asked for; none that we would not wait for ourselves."""
+        self._pause(seconds)
+        if seconds > self.breaker.give_up_after_s:
+            self.breaker.trip_on_pause(seconds, self._wall())
+            self.stop()
+
+    def _give_up(self, now: float) -> None:
+        self.breaker.trip(now, self._wall())
+        self.stop()
+
+    def _set_alarm(self, at: float) -> None:
+        """Look again at that time at the latest: one task sleeps for all who wait."""
+        if self._alarm is not None:
+            if self._alarm_at <= at < math.inf:
+                return
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_at = at
+        if at < math.inf:
+            self._alarm = asyncio.get_running_loop().create_task(self._ring(at - self._clock()))
+
+    async def _ring(self, after_s: float) -> None:
+        await self._sleep(after_s)
+        self._alarm, self._alarm_at = None, math.inf
+        self._serve()

@@ -1,0 +1,286 @@
+"""Quota: requests and tokens per minute, and pauses, that all processes of one workspace share.
+
+Requests and tokens are drawn from a small SQLite file.
+
+A process draws what it needs for a quarter of a second at once, so that calls cost no transaction each. A bucket holds
+one second's worth (at least one request): in any minute all processes together stay within limit + one second's worth
++ what each of them has drawn ahead (a quarter of a second's worth or one call, whichever is more). Tokens reserved for
+an answer that came out shorter are drawn again. Losing the file costs nothing: every bucket is full again in a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from sourcing.generation.limits.headers import Limit, Limits
+from sourcing.generation.limits.pauses import SharedPause
+
+__all__ = ["QUOTA_FILE", "SLICE_S", "Quota"]
+
+QUOTA_FILE = "quota.sqlite3"
+#: What a process draws ahead, in seconds of the limit's rate.
+SLICE_S = 0.25
+
+_BURST_S = 1.0
+#: Waits are no shorter, so that a process at its limit draws ten times a second and not once a call.
+_SHORTEST_WAIT_S = 0.1
+#: Another process that drew so lately is drawing still: it is left half of what there is.
+_DRAWING_S = 1.0
+#: Limits learnt by another process, or by the last run, are believed this long.
+_LEARNT_FOR_S = 3600.0
+_ROUNDING = 1e-6
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS buckets (
+    name TEXT NOT NULL, kind TEXT NOT NULL, level REAL NOT NULL, at REAL NOT NULL, per_minute REAL NOT NULL,
+    drawer TEXT NOT NULL, learnt REAL, learnt_at REAL, PRIMARY KEY (name, kind)
+) WITHOUT ROWID
+"""
+_LOOK = "SELECT level, at, per_minute, drawer FROM buckets WHERE name = ? AND kind = ?"
+_DRAWN = """
+INSERT INTO buckets (name, kind, level, at, per_minute, drawer, learnt, learnt_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    level = excluded.level, at = excluded.at, per_minute = excluded.per_minute, drawer = excluded.drawer,
+    learnt = coalesce(excluded.learnt, learnt), learnt_at = coalesce(excluded.learnt_at, learnt_at)
+"""
+
+
+class Quota:
+    """The share of one process in the quota of an endpoint and model. With no limit known it does nothing.
+
+    Limits come from settings, from the headers of replies (`learn`), or both: the lower one holds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`name` is the endpoint's identity with its model; `clock` gives seconds since 1970."""
+        self._path, self._name, self._clock = path, name, clock
+        self._connection: sqlite3.Connection | None = None
+        self._drawer = uuid.uuid4().hex
+        self.pause = SharedPause(path.parent, name, clock=clock)
+        self._requests = _Share("requests", requests_per_minute, smallest=1.0)
+        self._tokens = _Share("tokens", tokens_per_minute, smallest=0.0)
+        if path.exists():
+            self._recall()
+
+    def __enter__(self) -> Quota:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        return self._requests.per_minute
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        return self._tokens.per_minute
+
+    def take(self, tokens: float) -> tuple[float, float]:
+        """Take one request and `tokens`: (0.0, tokens taken), or (seconds to wait before asking again, 0.0).
+
+        The tokens taken go back into `settle`. A call larger than a whole minute's tokens takes the minute.
+        """
+        requests, shared = self._requests, self._tokens
+        wait_s, need = 0.0, 0.0
+        if requests.per_minute is not None and requests.held < 1.0:
+            wait_s = self._draw(requests, 1.0)
+        if shared.per_minute is not None:
+            need = min(float(tokens), shared.per_minute)
+            if shared.held < need:
+                wait_s = max(wait_s, self._draw(shared, need))
+        if wait_s > 0:
+            return wait_s, 0.0
+        if requests.per_minute is not None:
+            requests.held -= 1.0
+        shared.held -= need
+        return 0.0, need
+
+    def settle(self, taken: float, used: float) -> None:
+        """Give back what was taken in excess, or owe what was used beyond; `taken` is what `take` returned."""
+        share = self._tokens
+        if not taken or share.per_minute is None:
+            return
+        share.held = max(share.held + taken - used, -share.per_minute)
+        keep = max(share.rate * _BURST_S, 2 * share.largest)
+        if share.held > keep:
+            self._put_back(share, share.held - keep / 2)
+
+    def untake(self, taken: float) -> None:
+        """Give back a call that was not sent after all."""
+        if self._requests.per_minute is not None:
+            self._requests.held += 1.0
+        self.settle(taken, 0.0)
+
+    def learn(self, limits: Limits) -> None:
+        """Believe what a reply says of the limits, and that less remains than we thought, where it says so."""
+        for share, told in ((self._requests, limits.requests), (self._tokens, limits.tokens)):
+            if told.per_minute is not None or told.remaining is not None:
+                share.learn(told, self._clock)
+
+    def close(self) -> None:
+        """Hand back what was drawn and not used."""
+        if self._connection is None:
+            return
+        for share in (self._requests, self._tokens):
+            if share.per_minute is not None and share.held:
+                self._put_back(share, share.held)
+        self._connection.execute("UPDATE buckets SET drawer = '' WHERE drawer = ?", (self._drawer,))
+        self._connection.close()
+        self._connection = None
+
+    def _draw(self, share: _Share, need: float) -> float:
+        """Draw from the file what is there of `need` and a slice; the seconds to wait when it is not enough.
+
+        Parts are drawn too: a large call saves up for itself and is not starved by another process's small ones.
+        """
+        assert share.per_minute is not None
+        early_s = share.drawn_at + _SHORTEST_WAIT_S - self._clock()
+        if 0 < early_s < _SHORTEST_WAIT_S:
+            return early_s
+        share.largest = max(share.largest, need)
+        with self._transaction() as connection:
+            now = self._clock()
+            row = connection.execute(_LOOK, (self._name, share.kind)).fetchone()
+            level = share.burst
+            if row is not None:
+                level, at, per_minute, drawer = row
+                if drawer not in ("", self._drawer):
+                    share.rival_at = at
+                # Processes with unlike settings: the stricter one holds while both draw.
+                level = _refilled(level, now - at, min(per_minute, share.per_minute), share.burst)
+            level = max(0.0, min(level, share.believed(now)))
+            missing = need - share.held
+            drawn = min(level, missing + share.rate * SLICE_S)
+            if now - share.rival_at < _DRAWING_S and drawn > level / 2:
+                drawn, share.drawn_at = level / 2, now
+            values = (level - drawn, now, share.per_minute, self._drawer, share.learnt, share.learnt_at)
+            connection.execute(_DRAWN, (self._name, share.kind, *values))
+        share.held += drawn
+        missing -= drawn
+        if missing <= _ROUNDING:
+            return 0.0
+        share.drawn_at = now
+        # Not so long that the bucket is full meanwhile and time is lost.
+        return min(max(_SHORTEST_WAIT_S, missing / share.rate), share.burst / share.rate / 2)
+
+    def _put_back(self, share: _Share, amount: float) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE buckets SET level = min(per_minute, level + ?) WHERE name = ? AND kind = ?",
+                (amount, self._name, share.kind),
+            )
+        share.held -= amount
+
+    def _recall(self) -> None:
+        """Limits that another process, or the last run, learnt lately."""
+        rows = self._opened().execute("SELECT kind, learnt, learnt_at FROM buckets WHERE name = ?", (self._name,))
+        known = {kind: (learnt, learnt_at) for kind, learnt, learnt_at in rows.fetchall()}
+        for share in (self._requests, self._tokens):
+            learnt, learnt_at = known.get(share.kind, (None, None))
+            if learnt is not None and abs(self._clock() - learnt_at) < _LEARNT_FOR_S:
+                share.limit_to(learnt, learnt_at)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._opened()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = _connect(self._path)
+            except sqlite3.DatabaseError as error:
+                # Not synced, so a power cut may tear it; nothing in it is worth mending.
+                if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                    raise
+                self._path.unlink()
+                self._connection = _connect(self._path)
+        return self._connection
+
+
+class _Share:
+    """What this process holds and knows of one kind."""
+
+    __slots__ = (
+        "burst", "drawn_at", "held", "kind", "largest", "learnt", "learnt_at", "per_minute", "rate", "rival_at", "seen",
+        "seen_at", "setting", "smallest",
+    )  # fmt: skip
+
+    def __init__(self, kind: str, setting: float | None, *, smallest: float) -> None:
+        self.kind, self.setting, self.smallest = kind, setting, smallest
+        self.held = 0.0  # drawn and not yet used; below 0 when answers were longer than reserved
+        self.largest = 0.0  # call so far
+        self.drawn_at = -math.inf  # the last draw that did not bring all that was asked for
+        self.rival_at = -math.inf  # the last draw of another process
+        self.learnt: float | None = None
+        self.learnt_at: float | None = None
+        self.seen: float | None = None  # the server's remaining beyond `held`, when it is less than we thought
+        self.seen_at = 0.0
+        self._limit(setting)
+
+    def learn(self, told: Limit, clock: Callable[[], float]) -> None:
+        if told.per_minute is not None:
+            self.limit_to(told.per_minute, clock())
+        if told.remaining is None or self.per_minute is None or told.remaining >= self.held + self.burst:
+            return
+        self.held = min(self.held, told.remaining)
+        self.seen, self.seen_at = told.remaining - max(0.0, self.held), clock()
+
+    def believed(self, now: float) -> float:
+        """What the file may hold at most, after the server's last word; that word is then spent."""
+        if self.seen is None:
+            return math.inf
+        most, self.seen = self.seen + max(0.0, now - self.seen_at) * self.rate, None
+        return most
+
+    def limit_to(self, learnt: float, at: float) -> None:
+        self.learnt_at = at
+        if learnt != self.learnt:
+            self.learnt = learnt
+            self._limit(learnt if self.setting is None else min(self.setting, learnt))
+
+    def _limit(self, per_minute: float | None) -> None:
+        self.per_minute = per_minute
+        self.rate = 0.0 if per_minute is None else per_minute / 60.0  # per second
+        self.burst = max(self.rate * _BURST_S, self.smallest)
+
+
+def _refilled(level: float, elapsed_s: float, per_minute: float, burst: float) -> float:
+    """Time fills up to the burst and no further, what was handed back stays; a clock set back fills nothing."""
+    return max(level, min(burst, level + max(0.0, elapsed_s) * per_minute / 60.0))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    try:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,1 @@
+"""Prompt packs: loaded, checked, rendered in bounds, locked by hash."""

@@ -1,0 +1,265 @@
+"""Checks on prompt packs: lint findings, cases with their recorded replies, and the lock of hashes per version."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sourcing.errors import PromptError
+from sourcing.generation.descriptions.judge import is_judge
+from sourcing.generation.packs.pack import Pack, load_pack, pack_folders, read_pack_file, render
+from sourcing.generation.packs.pack_yaml import read_yaml
+from sourcing.generation.packs.templates import undeclared_names
+from sourcing.store.workspace import atomic_path
+
+__all__ = [
+    "INPUTS",
+    "LOCK_FILE",
+    "Case",
+    "Expect",
+    "check_lock",
+    "golden_path",
+    "lint",
+    "load_cases",
+    "lock_packs",
+    "plain_examples",
+    "read_lock",
+]
+
+LOCK_FILE = "prompts.lock"
+
+#: What `plan` can give to a pack, and as what type; `aspects` makes the pack a judge, and `caption` is for judges.
+INPUTS = {
+    "title": "string",
+    "artist": "string",
+    "album": "string",
+    "year": "integer",
+    "tags": "list",
+    "language": "string",
+    "document": "string",
+    "document_title": "string",
+    "aspects": "list",
+    "caption": "string",
+}
+_SAMPLE_VALUES = {"string": "en", "integer": 1999, "number": 0.5, "list": ["calm", "slow"]}  # for a trial
+_LIKE_A_MARKER = re.compile(
+    r"^[ \t]*-{2,}[ \t]*(system|user|assistant)[ \t]*-{2,}[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
+#: What a judge's reply must hold, see `apply_verdicts`.
+_VERDICT = ("verdicts", "caption_supported")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Expect(_Strict):
+    """What a case asserts of the description its recorded reply becomes; what is left out is not looked at."""
+
+    aspects_include: list[str] = Field(default_factory=list)
+    aspects_exclude: list[str] = Field(default_factory=list)
+    caption_contains: list[str] = Field(default_factory=list)
+    caption_excludes: list[str] = Field(default_factory=list)
+    rejected_reasons: list[str] = Field(default_factory=list)
+
+
+class Case(_Strict):
+    """One case: inputs, the reply once recorded for them, and what must become of it."""
+
+    name: str = Field(min_length=1)
+    inputs: dict[str, Any]
+    golden: str
+    expect: Expect = Field(default_factory=Expect)
+
+
+def load_cases(pack: Pack) -> list[Case]:
+    """The pack's cases in file order; none when it has no `cases.yaml`."""
+    path = pack.folder / "cases.yaml"
+    if not path.exists():
+        return []
+    values = read_yaml(read_pack_file(path), str(path)) or []
+    try:
+        if not isinstance(values, list):
+            raise PromptError(str(path), "it is not a list of cases", "write each case as a list item")
+        cases = [Case.model_validate(value) for value in values]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PromptError(str(path), f"{where}: {first['msg'].lower()}", "correct or remove it") from error
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PromptError(str(path), f"case {twice[0]!r} stands there twice", "give each case its own name")
+    return cases
+
+
+def golden_path(pack: Pack, case: Case) -> Path:
+    if "\0" in case.golden:
+        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "its golden is no file name", "correct it")
+    path = (pack.folder / "golden" / case.golden).resolve()
+    if not path.is_relative_to((pack.folder / "golden").resolve()) or not path.is_file():
+        raise PromptError(
+            f"prompt pack {pack.name} case {case.name!r}", f"there is no golden/{case.golden}", "record the reply there"
+        )
+    return path
+
+
+def plain_examples(pack: Pack) -> list[tuple[str, str]]:
+    """The pack's assistant messages, which may be worked examples: JSON as it stands, with nothing to render."""
+    return [(role, text) for role, text in pack.blocks if role == "assistant"]
+
+
+def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
+    """Findings about a pack that loads, one sentence each; none is good. The lock is checked too."""
+    findings = [*_input_findings(pack, known_inputs), *_message_findings(pack)]
+    try:
+        _ = pack.validator
+        findings += [*_schema_findings(pack.output, "output"), *_judge_findings(pack)]
+    except PromptError as error:
+        findings.append(error.found)
+    findings += _rendering_findings(pack)
+    if pack.sampling.max_tokens is None:
+        findings.append("model.max_tokens is missing, so a reply has no end that could be planned for")
+    findings += _case_findings(pack)
+    try:
+        check_lock(pack)
+    except PromptError as error:
+        findings.append(f"{error.found}; {error.cure}")
+    return findings
+
+
+def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
+    for name, spec in pack.inputs.items():
+        if name not in known:
+            yield f"input {name!r} is not one a plan can give (those are {', '.join(known)})"
+        elif spec.type != known[name]:
+            yield f"input {name!r} is declared {spec.type} and given as {known[name]}"
+    blocks, includes = pack.parsed
+    files = [(pack.templates.file, block) for block in blocks]
+    files += [(pack.templates.includes[name][0], tree) for name, tree in includes.items()]
+    used: set[str] = set()
+    try:
+        for file, tree in files:
+            names = undeclared_names(tree)
+            for name in sorted(names.keys() - pack.inputs.keys() - used):
+                yield f"{file} line {names[name]}: the template uses {name!r}, which is not declared under inputs"
+            used |= names.keys()
+    except jinja2.TemplateError:
+        return  # rendering tells, with file and line
+    for name in sorted(pack.inputs.keys() - used):
+        yield f"input {name!r} is declared and never used"
+
+
+def _message_findings(pack: Pack) -> Iterator[str]:
+    """Lines that look as if they opened a message, and messages in an order that chat templates of models refuse."""
+    for line, (role, source) in zip(pack.lines, pack.blocks, strict=True):
+        for found in _LIKE_A_MARKER.finditer(source):
+            where = f"{pack.templates.file} line {line + source.count(chr(10), 0, found.start())}"
+            yield f"{where}: {found.group()!r} opens no message, as `--- {found.group(1).lower()} ---` does"
+        if role == "system" and line != pack.lines[0]:
+            yield f"{pack.templates.file} line {line}: a system message stands behind another; many models refuse that"
+
+
+def _schema_findings(schema: Any, where: str) -> Iterator[str]:
+    """What strict structured output asks of every object: closed, and every property required."""
+    if not isinstance(schema, dict):
+        return
+    if where == "output" and schema.get("type") != "object":
+        yield "output is not of type object"
+    if schema.get("type") == "object":
+        if schema.get("additionalProperties") is not False:
+            yield f"{where} does not say `additionalProperties: false`"
+        optional = sorted(set(schema.get("properties", {})) - set(schema.get("required", [])))
+        if optional:
+            yield f"{where} does not require its property {optional[0]!r}, as strict output must"
+    for name, part in schema.get("properties", {}).items():
+        yield from _schema_findings(part, f"{where}.{name}")
+    yield from _schema_findings(schema.get("items"), f"{where}[]")
+
+
+def _rendering_findings(pack: Pack) -> Iterator[str]:
+    """Whether the messages render for a track that has all there is, and for one that has only what is required."""
+    whole = {name: _SAMPLE_VALUES[spec.type] for name, spec in pack.inputs.items()}
+    for inputs in (whole, {name: value for name, value in whole.items() if pack.inputs[name].required}):
+        try:
+            render(pack, inputs)
+        except PromptError as error:
+            yield f"{error.thing}: {error.found}"
+            return
+
+
+def _judge_findings(pack: Pack) -> Iterator[str]:
+    if not is_judge(pack):
+        if "caption" in pack.inputs:
+            yield "input 'caption' is given to judges only, which declare 'aspects' too"
+        return
+    for name in _VERDICT:
+        if name not in pack.output.get("properties", {}):
+            yield f"it declares 'aspects', so it is a judge, and its output has no property {name!r}"
+
+
+def _case_findings(pack: Pack) -> Iterator[str]:
+    try:
+        cases = load_cases(pack)
+    except PromptError as error:
+        yield f"{error.thing}: {error.found}"
+        return
+    for case in cases:
+        try:
+            render(pack, case.inputs)
+            json.loads(golden_path(pack, case).read_bytes())
+        except PromptError as error:
+            yield f"case {case.name!r}: {error.thing}: {error.found}"
+        except (ValueError, RecursionError):
+            yield f"case {case.name!r}: golden/{case.golden} is not JSON"
+
+
+def read_lock(root: Path) -> dict[str, str]:
+    """`id@version` → prompt hash, of one folder of packs; empty when it has no lock."""
+    path = root / LOCK_FILE
+    if not path.exists():
+        return {}
+    text = read_pack_file(path)
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PromptError(str(path), f"not TOML ({error})", "restore it from version control") from error
+    return {name: str(value) for name, value in values.items()}
+
+
+def check_lock(pack: Pack) -> None:
+    """PromptError when the pack's version was locked with another hash; a version not yet locked passes."""
+    locked = read_lock(pack.folder.parent).get(pack.name)
+    if locked is not None and locked != pack.prompt_hash:
+        raise PromptError(
+            f"prompt pack {pack.name}",
+            "its templates, schema or sampling changed under a locked version",
+            "bump `version` in its front matter and run `crossmusim prompts lock`",
+        )
+
+
+def lock_packs(root: Path, *, only: Sequence[str] | None = None) -> list[str]:
+    """Add the versions not locked yet to the folder's lock, sorted; returns them. Locked lines never change."""
+    locked = read_lock(root)
+    added = []
+    for pack_id, folder in pack_folders([root]).items():
+        if only is not None and pack_id not in only:
+            continue
+        pack = load_pack(folder)
+        check_lock(pack)
+        if pack.name not in locked:
+            locked[pack.name] = pack.prompt_hash
+            added.append(pack.name)
+    if added:
+        lines = [f'"{name}" = "{value}"\n' for name, value in sorted(locked.items())]
+        head = "# Written by `crossmusim prompts lock`: the hash of each pack version; a line never changes.\n"
+        with atomic_path(root / LOCK_FILE) as temporary:
+            temporary.write_text(head + "".join(lines), encoding="utf-8")
+    return added

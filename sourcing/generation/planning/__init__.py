@@ -1,0 +1,1 @@
+"""Which calls a pack needs, for which tracks and documents."""

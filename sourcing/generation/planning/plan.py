@@ -1,0 +1,220 @@
+"""Plan: which calls a pack needs for which tracks and documents, each with its request key and body.
+
+Planning is lazy: a million calls are planned, written down and sent a few at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sourcing.errors import PromptError
+from sourcing.generation.descriptions.judge import is_author, is_judge
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.packs.pack import Pack, render
+from sourcing.generation.planning.request_maker import RequestMaker
+from sourcing.generation.planning.targets import (
+    CAPTION_LANGUAGE,
+    Scope,
+    Tables,
+    Target,
+    count_targets,
+    find_targets,
+)
+
+__all__ = [
+    "CAPTION_LANGUAGE",
+    "DOCUMENT_CHARS",
+    "Plan",
+    "PlannedCall",
+    "Scope",
+    "Step",
+    "Tables",
+    "count_calls",
+    "cut_document",
+    "plan_calls",
+    "plan_steps",
+]
+
+#: Characters of a document a prompt may hold, about 500 tokens; cut at the last sentence that ends within.
+DOCUMENT_CHARS = 2000
+
+_MAX_INPUT_CHARS = 50_000  # of a track's own words; no prompt has room for more
+_SENTENCE_END = re.compile(r"[.!?…](?=[\"'”’)\]]?\s)|[。！？]|\n\n")
+_MAY_LACK = ("year",)
+_WHOLE = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """One call and what it is for. Two tracks whose requests are equal share one key, and so one payment."""
+
+    request_key: str
+    prompt_id: str
+    prompt_version: str
+    prompt_hash: str
+    track_id: str
+    doc_id: str | None  # of a judge's call: what it judges, see `judged_name`
+    sample_idx: int
+    language: str
+    model: str
+    payload: bytes  # the body as it is sent
+
+    @property
+    def body(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(self.payload)
+        return read
+
+
+@dataclass(frozen=True)
+class Step:
+    """The calls of one target, or the rejected row of one that cannot be asked; `position` targets are planned now."""
+
+    position: int
+    calls: tuple[PlannedCall, ...]
+    rejected: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Calls sorted by track, document and sample, and rejected rows for what cannot be asked."""
+
+    calls: tuple[PlannedCall, ...]
+    rejected: tuple[dict[str, Any], ...] = field(default=())
+
+
+def plan_calls(pack: Pack, endpoint: Endpoint, tables: Tables, scope: Scope = _WHOLE) -> Plan:
+    """The whole plan at once, for what is small."""
+    steps = list(plan_steps(pack, endpoint, tables, scope))
+    calls = sorted((call for step in steps for call in step.calls), key=_order)
+    return Plan(tuple(calls), tuple(step.rejected for step in steps if step.rejected is not None))
+
+
+def _order(call: PlannedCall) -> tuple[str, str, str, int]:
+    return call.track_id, call.doc_id or "", call.language, call.sample_idx
+
+
+def plan_steps(
+    pack: Pack, endpoint: Endpoint, tables: Tables, scope: Scope = _WHOLE, *, start: int = 0
+) -> Iterator[Step]:
+    """Target by target, the calls of `pack`: for a judge per description of a model, else per accepted match when it
+    reads a document, else per track.
+
+    PromptError, with file and line, from the first target whose messages do not render.
+
+    Equal arguments give equal steps; `start` passes over the first so many. Targets that lack a required input
+    (input_missing) or hold far too much (input_too_long), and descriptions by the judge's own model (judge_is_author),
+    come as rejected rows.
+    """
+    maker = RequestMaker(pack, endpoint)
+    left = scope.limit
+    for position, target in enumerate(find_targets(pack, tables, scope), start=1):
+        if left is not None and left <= 0:
+            return
+        asked = [(language, idx) for language in _languages(pack, target, scope) for idx in range(pack.samples)]
+        asked, refusal = asked[:left], _refusal(pack, endpoint, target)
+        if left is not None and refusal is None:
+            left -= len(asked)
+        if position <= start:
+            continue
+        if refusal is not None:
+            reason, finding = refusal
+            yield Step(position, (), {"stage": "generate", "key": target.key, "reason": reason, "finding": finding})
+        else:
+            yield Step(position, tuple(_calls_of(pack, endpoint, maker, target, asked)))
+
+
+def count_calls(pack: Pack, tables: Tables, scope: Scope) -> int:
+    """How many calls a plan will come to, at most; costs no rendering."""
+    per_target = pack.samples * (len(scope.languages) if "language" in pack.inputs and not is_judge(pack) else 1)
+    most = count_targets(pack, tables, scope) * per_target
+    return most if scope.limit is None else min(most, scope.limit)
+
+
+def cut_document(text: str, budget: int = DOCUMENT_CHARS) -> str:
+    """The longest prefix of `text` within `budget` characters that ends with a sentence, else with a word."""
+    text = text.strip()
+    if len(text) <= budget:
+        return text
+    window = text[: budget + 1]
+    ends = [found.end() for found in _SENTENCE_END.finditer(window) if found.end() <= budget]
+    if ends and ends[-1] >= budget // 4:
+        return window[: ends[-1]].rstrip()
+    return window[:budget].rsplit(None, 1)[0].rstrip()
+
+
+def _languages(pack: Pack, target: Target, scope: Scope) -> Sequence[str]:
+    """The languages asked for; a pack that cannot be told one answers in its document's, a judge in what it judges."""
+    if target.description is not None:
+        return [target.description["language"]]
+    if "language" in pack.inputs:
+        return scope.languages
+    return [(target.document or {}).get("language") or CAPTION_LANGUAGE]
+
+
+def _refusal(pack: Pack, endpoint: Endpoint, target: Target) -> tuple[str, str] | None:
+    """Reason and finding why a target is not asked about; a missing album or list of tags is an empty one."""
+    for name in _MAY_LACK:
+        if name in pack.inputs and pack.inputs[name].required and target.track[name] is None:
+            return "input_missing", f"the track has no {name}, which {pack.name} requires"
+    track, document = target.track, target.document or {}
+    own = [track["title"], track["artist"], track["album"], document.get("title"), *(track["tags"] or ())]
+    if sum(map(len, filter(None, own))) > _MAX_INPUT_CHARS:
+        return "input_too_long", f"title, artist, album and tags have more than {_MAX_INPUT_CHARS:,} characters"
+    if target.description is None:
+        return None
+    if target.document is None and "document" in pack.inputs and pack.inputs["document"].required:
+        return "input_missing", f"the description draws on no document, which {pack.name} requires"
+    if is_author(endpoint.model, target.description["model"]):
+        return "judge_is_author", f"{endpoint.model} made this description, and may not judge it"
+    return None
+
+
+def _calls_of(
+    pack: Pack,
+    endpoint: Endpoint,
+    maker: RequestMaker,
+    target: Target,
+    asked: Iterable[tuple[str, int]],
+) -> Iterator[PlannedCall]:
+    rendered: dict[str, list[dict[str, str]]] = {}
+    for language, sample_idx in asked:
+        if language not in rendered:
+            try:
+                rendered[language] = render(pack, _inputs(pack, target, language))
+            except PromptError as error:
+                found = f"{error.found}, asked about track {target.track['track_id']}"
+                raise PromptError(error.thing, found, error.cure) from error
+        request_key, payload = maker.make(rendered[language], sample_idx)
+        yield PlannedCall(
+            request_key=request_key,
+            prompt_id=pack.id,
+            prompt_version=pack.version,
+            prompt_hash=pack.prompt_hash,
+            track_id=str(target.track["track_id"]),
+            doc_id=target.doc_id,
+            sample_idx=sample_idx,
+            language=language,
+            model=endpoint.model,
+            payload=payload,
+        )
+
+
+def _inputs(pack: Pack, target: Target, language: str) -> dict[str, Any]:
+    track, document, description = target.track, target.document or {}, target.description or {}
+    offered = {
+        "title": track["title"],
+        "artist": track["artist"],
+        "album": track["album"] or "",
+        "year": track["year"],
+        "tags": list(track["tags"] or []),
+        "language": language,
+        "document": cut_document(document.get("text") or "") if "document" in pack.inputs else "",
+        "document_title": document.get("title") or "",
+        "aspects": description.get("aspect_list"),
+        "caption": description.get("caption") or "",
+    }
+    return {name: offered[name] for name in pack.inputs if name in offered}

@@ -1,0 +1,155 @@
+"""What a plan asks about: tracks, tracks with their matched documents, or descriptions for a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import dataframely as dy
+import polars as pl
+
+from sourcing.errors import PromptError
+from sourcing.generation.descriptions.judge import JUDGED_ORIGINS, is_judge, judged_name
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.wire import sha256_hex
+from sourcing.store.schemas import Description, Document, Match, Track
+from sourcing.store.shard import Shard
+
+__all__ = [
+    "CAPTION_LANGUAGE",
+    "MIN_DOCUMENT_CHARS",
+    "Scope",
+    "Tables",
+    "Target",
+    "count_targets",
+    "find_targets",
+]
+
+#: Language asked for in captions and aspects where nobody asks for another.
+CAPTION_LANGUAGE = "en"
+#: Shorter documents say too little to be worth a call.
+MIN_DOCUMENT_CHARS = 80
+
+_SLICE = 512
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a plan reads; documents and matches only for packs that read a document, descriptions only for judges."""
+
+    tracks: dy.DataFrame[Track]
+    documents: dy.DataFrame[Document] | None = None
+    matches: dy.DataFrame[Match] | None = None
+    descriptions: dy.DataFrame[Description] | None = None  # before any judging
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What part of the catalogue is asked about, in which languages. `limit` counts calls, spread over all artists."""
+
+    track_ids: Collection[str] | None = None
+    languages: Sequence[str] = (CAPTION_LANGUAGE,)
+    limit: int | None = None
+    shard: Shard | None = None
+
+
+class Target(NamedTuple):
+    """What one step asks about; a judge is asked about a description, and reads the document it was made from."""
+
+    track: Mapping[str, Any]
+    document: Mapping[str, Any] | None
+    description: Mapping[str, Any] | None
+
+    @property
+    def doc_id(self) -> str | None:
+        if self.description is not None:
+            return judged_name(self.description)
+        return None if self.document is None else str(self.document["doc_id"])
+
+    @property
+    def key(self) -> str:
+        """Names it in a rejected row."""
+        if self.description is not None:
+            return str(self.description["description_id"])
+        return str(self.track["track_id"]) if self.doc_id is None else f"{self.track['track_id']} {self.doc_id}"
+
+
+def find_targets(pack: Pack, tables: Tables, scope: Scope) -> Iterator[Target]:
+    """In the tables' order, or under a limit with every artist before any comes twice."""
+    for part in _target_frame(pack, tables, scope).iter_slices(_SLICE):
+        tracks = tables.tracks[part["track_row"]].to_dicts()
+        documents = _rows(tables.documents, part, "doc_row")
+        descriptions = _rows(tables.descriptions, part, "description_row")
+        yield from map(Target, tracks, documents, descriptions)
+
+
+def _rows(table: pl.DataFrame | None, part: pl.DataFrame, column: str) -> list[dict[str, Any] | None]:
+    """The rows of `table` that a column of `part` numbers; None where it numbers none."""
+    if table is None or column not in part.columns:
+        return [None] * part.height
+    numbers = part[column]
+    found = iter(table[numbers.drop_nulls()].to_dicts())
+    return [None if number is None else next(found) for number in numbers]
+
+
+def count_targets(pack: Pack, tables: Tables, scope: Scope) -> int:
+    """How many there are, whatever the limit."""
+    return _target_frame(pack, tables, scope).height
+
+
+def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
+    targets = _tracks(tables.tracks, ranked=scope.limit is not None)
+    if is_judge(pack):
+        targets = _with_descriptions(pack, tables, targets)
+    elif "document" in pack.inputs:
+        targets = _with_documents(pack, tables, targets)
+    if scope.track_ids is not None:
+        targets = targets.filter(pl.col("track_id").is_in(list(scope.track_ids)))
+    if scope.shard is not None:
+        held = [scope.shard.holds(track_id) for track_id in targets["track_id"]]
+        targets = targets.filter(pl.Series(held, dtype=pl.Boolean))
+    if scope.limit is None:
+        return targets
+    return targets.sort([column for column in ("nth", "rank", "digest") if column in targets.columns])
+
+
+def _tracks(tracks: dy.DataFrame[Track], *, ranked: bool) -> pl.DataFrame:
+    """Row and id, and if they are to be ranked how many of its artist come before a track by hash, and that hash."""
+    named = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
+    if not ranked:
+        unranked = named.drop("group")
+        return unranked if unranked["track_id"].is_sorted() else unranked.sort("track_id")
+    hashed = named.with_columns(
+        pl.Series("digest", [sha256_hex(track_id) for track_id in named["track_id"]], dtype=pl.String),
+        pl.Series("group", [str(group).casefold() for group in named["group"]], dtype=pl.String),
+    )
+    ordered = hashed.sort("digest", "track_id").with_columns(rank=pl.int_range(pl.len()).over("group"))
+    return ordered.select("track_row", "track_id", "rank", "digest").sort("track_id")
+
+
+def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
+    """A row per accepted match of a usable document; `nth` of its track, best first."""
+    if tables.documents is None or tables.matches is None:
+        found = "it reads documents and none were handed over"
+        raise PromptError(f"prompt pack {pack.name}", found, "pass documents and matches")
+    long_enough = pl.col("text").str.strip_chars().str.len_chars() >= MIN_DOCUMENT_CHARS
+    usable = tables.documents.with_row_index("doc_row").filter((pl.col("consent") == "allow") & long_enough)
+    accepted = tables.matches.filter(pl.col("band") == "accept").select("track_id", "doc_id", "score")
+    pairs = accepted.join(usable.select("doc_id", "doc_row"), on="doc_id").join(tracks, on="track_id")
+    ordered = pairs.sort(["track_id", "score", "doc_id"], descending=[False, True, False])
+    return ordered.with_columns(nth=pl.int_range(pl.len()).over("track_id")).sort("track_id", "doc_id")
+
+
+def _with_descriptions(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
+    """A row per description that a model made; `nth` of its track."""
+    if tables.descriptions is None or (tables.documents is None and "document" in pack.inputs):
+        found = "it judges descriptions and none were handed over"
+        raise PromptError(f"prompt pack {pack.name}", found, "pass descriptions and documents")
+    made = tables.descriptions.with_row_index("description_row").filter(pl.col("origin").is_in(JUDGED_ORIGINS))
+    named = made.select("description_row", "description_id", "track_id", doc_id=pl.col("doc_ids").list.first())
+    targets = named.join(tracks, on="track_id").sort("track_id", "description_id")
+    if tables.documents is not None and "document" in pack.inputs:
+        numbered = tables.documents.select("doc_id").with_row_index("doc_row")
+        targets = targets.join(numbered, on="doc_id", how="left", maintain_order="left")
+    return targets.with_columns(nth=pl.int_range(pl.len()).over("track_id"))

@@ -1,0 +1,1 @@
+"""What servers answer, read once from bytes: payloads, streams, errors, failures."""

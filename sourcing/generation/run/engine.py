@@ -1,0 +1,391 @@
+"""Engine: one run's calls on their way, many at a time: limiter, budget, journal, wire, check, follow-ups, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
+from sourcing.generation.cost.estimate import expected_tokens, worst_case
+from sourcing.generation.cost.prices import actual_cost, read_usage
+from sourcing.generation.endpoint.client import ChatClient
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.endpoint.local import LocalEndpoint
+from sourcing.generation.journal.group_commit import Durable
+from sourcing.generation.journal.journal import TAKEN, Journal, OpenCall, Reserved
+from sourcing.generation.journal.schema import packer
+from sourcing.generation.limits.limiter import Limiter, Permit
+from sourcing.generation.limits.quota import Quota
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.parsed_reply import ROW_ERROR, ParsedReply, name_of
+from sourcing.generation.run.call_feed import CallFeed
+from sourcing.generation.run.reconcile import keep_at_endpoint
+from sourcing.generation.run.reply_checker import FollowUp, ReplyChecker
+from sourcing.generation.wire import unstreamed
+from sourcing.store.interrupts import interrupts
+
+if TYPE_CHECKING:
+    from sourcing.generation.run.run import RunOptions, RunResult
+
+__all__ = ["Engine"]
+
+#: Calls failing one after the other, for reasons of their own, before a run is called off.
+_FAILURES_IN_A_ROW = 8
+
+
+@dataclass
+class _Try:
+    """A call on its way; `failures` are its own, not those of a server that has too much to do."""
+
+    call: OpenCall
+    reserve: Reserved
+    failures: int = 0
+
+
+class _NotSent(Exception):
+    """The run is stopping, or another process was first."""
+
+
+class Engine:
+    """One run in one process, all of it used from one event loop."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        committing: Durable,
+        pack: Pack,
+        options: RunOptions,
+        result: RunResult,
+        *,
+        quota: Quota | None,
+        clock: Callable[[], datetime],
+        on_reply: Callable[[], object],
+        server: LocalEndpoint | None = None,
+    ) -> None:
+        """`server` is the embedded one, ours to start anew."""
+        self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
+        self.quota, self.clock, self.on_reply = quota, clock, on_reply
+        self.pack = packer()  # here and not where it is written: that is one thread for all
+        self.checker = ReplyChecker(pack, endpoint)
+        self.server = server
+        self.stopping = asyncio.Event()
+        self.freed = asyncio.Event()  # something that was reserved has been given back
+        self.reserving = 0  # calls whose reservation is not settled yet
+        self.settled = 0  # calls whose reservation was
+        self.failures_in_a_row = 0
+        self.last_failure = ""
+
+    async def send_all(self, run_id: int, feed: CallFeed) -> None:
+        options = self.options
+        loop = asyncio.get_running_loop()
+        self.limiter = Limiter(
+            self.endpoint.name,
+            max_in_flight=options.concurrency,
+            quota=self.quota,
+            give_up_after_s=options.give_up_after_s,
+        )
+        waiting: asyncio.Queue[OpenCall | None] = asyncio.Queue(maxsize=2 * options.concurrency)
+        async with (
+            self.committing as self.durable,
+            ChatClient(self.endpoint, timeout_s=options.timeout_s, concurrency=options.concurrency) as self.client,
+        ):
+            with interrupts(lambda: _wake(loop, self._interrupted)):
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        feeding = group.create_task(self._feed(waiting, run_id, feed))
+                        workers = [group.create_task(self._work(waiting)) for _ in range(options.concurrency)]
+                        await asyncio.gather(*workers)
+                        feeding.cancel()
+                except* sqlite3.Error as errors:
+                    found = f"it cannot be written ({errors.exceptions[0]})"
+                    self._stop(StoppedShort("generation journal", found, "free disk space and run the same command"))
+        unanswered = self.result.failed + self.result.unknown
+        if unanswered and not self.result.replied and not self.result.stopped:
+            cure = _LOOK if self.result.failed else _DECIDE
+            self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", cure))
+
+    async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
+        """First what follows from replies that an ended process had no time to look at."""
+        for call, raw in await self.durable(Journal.unchecked, run_id):
+            reply = ParsedReply.read(raw)
+            if (failure := failure_of(reply, Answer(raw, 200, {}))) is not None:
+                await self.durable(Journal.retract, call.call_id, **self._fate(failure))
+            elif (follow := (await self._check(call, reply))[0]) is not None:
+                await waiting.put(follow)
+        async for calls in feed.chunks(self.durable):
+            for call in calls:
+                await waiting.put(call)
+        for _ in range(self.options.concurrency):
+            await waiting.put(None)
+
+    async def _work(self, waiting: asyncio.Queue[OpenCall | None]) -> None:
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        try:
+            while not self.stopping.is_set():
+                if waiting.empty():
+                    taking = asyncio.ensure_future(waiting.get())
+                    await asyncio.wait((taking, stopped), return_when=asyncio.FIRST_COMPLETED)
+                    if not taking.done():
+                        taking.cancel()
+                        return
+                    call = taking.result()
+                else:
+                    call = waiting.get_nowait()
+                if call is None:
+                    return
+                following: OpenCall | None = call
+                while following is not None:
+                    following = await self._make(following)
+        finally:
+            stopped.cancel()
+
+    async def _make(self, call: OpenCall) -> OpenCall | None:
+        """One call with its retries; returns the call that follows from its reply, if any."""
+        worst = worst_case(call.body, self.options.price)
+        attempt = _Try(call, Reserved(worst.tokens, worst.nusd))
+        try:
+            try:
+                follow = await self._attempt(attempt)
+            except CallFailed as first:
+                follow = await self._retry(attempt, first)
+        except _NotSent:
+            return None
+        except CallFailed as failure:
+            self._count_failure(failure)
+            return None
+        self.failures_in_a_row = 0
+        if call.kind == "root":
+            self.result.replied += 1
+            self.on_reply()
+        else:
+            self.result.followed += 1
+        return follow
+
+    async def _retry(self, attempt: _Try, first: CallFailed) -> OpenCall | None:
+        """Again, as often as `first` and what follows it allow. Most calls never come here, and are spared its cost."""
+        before = [first]
+
+        async def again(attempt: _Try) -> OpenCall | None:
+            if before:
+                raise before.pop()
+            return await self._attempt(attempt)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(self._may_retry),
+            stop=self._tried_enough,
+            wait=self._pause_s,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        follow: OpenCall | None = await retrying(again, attempt)
+        return follow
+
+    async def _attempt(self, attempt: _Try) -> OpenCall | None:
+        """One request, its reply durable before anyone looks at it."""
+        call, scope = attempt.call, self.options.account
+        permit = await self._take(attempt)
+        began_s = time.perf_counter()
+        try:
+            body = keep_at_endpoint(call.body, call.request_key) if self.options.store_completions else call.body
+            answer = await self.client.send_bytes(unstreamed(body))
+        except CallFailed as caught:
+            failure = await self._revive(caught)
+            await self._settle_failure(attempt, permit, failure)
+            raise failure from None
+        except Exception as error:  # of an answer nobody thought of: it may have been billed, and the others go on
+            self.result.row_errors.append(name_of(error))
+            failure = CallFailed(ROW_ERROR, name_of(error), maybe_answered=True)
+            await self._settle_failure(attempt, permit, failure)
+            raise failure from error
+        latency_s = time.perf_counter() - began_s
+        await self.durable(
+            Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
+            status=answer.status, headers=answer.headers, raw=self.pack(answer.raw),
+        )  # fmt: skip
+        reply = ParsedReply.read(answer.raw)
+        if (no_answer := failure_of(reply, answer)) is not None:
+            await self.durable(Journal.retract, call.call_id, **self._fate(no_answer))
+            self._settled(attempt, permit, no_answer)
+            raise no_answer
+        follow, tokens = await self._check(call, reply, attempt.reserve)
+        permit.replied(tokens, answer.headers, latency_s)
+        self._free()
+        return follow
+
+    async def _take(self, attempt: _Try) -> Permit:
+        """Wait for a place and for what the call may use; its state is `sending` after that."""
+        call, options = attempt.call, self.options
+        tokens = expected_tokens(call.body)
+        while True:
+            permit = await self.limiter.acquire(tokens)
+            if permit is None:
+                if self.limiter.breaker.error is not None:
+                    self._stop(self.limiter.breaker.error)
+                raise _NotSent
+            self.freed.clear()
+            settled_before = self.settled
+            refusal = await self.durable(
+                Journal.sending, call.call_id, self.clock(), scope=options.account, reserve=attempt.reserve,
+                ceilings=options.ceilings, resend=call.state == "unknown",
+            )  # fmt: skip
+            if not refusal:
+                self.reserving += 1
+                return permit
+            permit.unsent()
+            if refusal == TAKEN:
+                raise _NotSent
+            if self.settled > settled_before:
+                continue  # there may be room by now
+            if not self.reserving:
+                self._stop(StoppedShort("generate run", refusal, "raise it and run the same command for more"))
+                raise _NotSent
+            await self._first_of(self.freed, self.stopping)
+
+    async def _check(
+        self, call: OpenCall, reply: ParsedReply, reserved: Reserved | None = None
+    ) -> tuple[OpenCall | None, int | None]:
+        """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
+        checked = self.checker.check(call, reply)
+        if checked.row_error:
+            self.result.row_errors.append(checked.row_error)
+        used = read_usage(checked.usage)
+        charged: dict[str, Any] = {
+            "input_tokens": used.input_tokens if used else None,
+            "output_tokens": used.output_tokens if used else None,
+            "cost_nusd": actual_cost(self.options.price, checked.usage),
+            "scope": self.options.account,
+            "reserved": reserved,
+            "row_error": checked.row_error or None,
+        }
+        tokens = None if used is None else used.input_tokens + used.output_tokens
+        if checked.follow is None:
+            self.durable.later(Journal.charge, call.call_id, **charged)
+            return None, tokens
+        return await self.durable(_charge_and_follow, call, charged, checked.follow, self.clock()), tokens
+
+    async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
+        await self.durable(
+            Journal.settle, attempt.call.call_id, status=failure.status, headers=failure.headers, raw=failure.raw,
+            **self._fate(failure),
+        )  # fmt: skip
+        self._settled(attempt, permit, failure)
+
+    def _fate(self, failure: CallFailed) -> dict[str, Any]:
+        """What the journal is told of a call that was not answered."""
+        state = "unknown" if failure.maybe_answered else "failed"
+        told = {"state": state, "outcome": failure.outcome, "error": str(failure)}
+        return {**told, "at": self.clock(), "scope": self.options.account}
+
+    def _settled(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
+        """Let limiter and budget know."""
+        if failure.is_throttled:
+            permit.throttled(failure.headers, str(failure))
+        elif failure.status is not None and not failure.retry:  # it serves, only not this call
+            permit.replied(0, failure.headers, None)
+        else:
+            attempt.failures += 1
+            permit.failed(str(failure))
+        self._free()
+
+    async def _revive(self, failure: CallFailed) -> CallFailed:
+        """Start the embedded server anew if this was its end: the call cost nothing, and may go again."""
+        if self.server is None or failure.outcome not in _SERVER_ENDED:
+            return failure
+        try:
+            restarted = await asyncio.to_thread(self.server.ensure_alive)
+        except UpstreamError as error:
+            self._stop(error)
+            return replace(failure, maybe_answered=False)
+        if restarted:
+            self.endpoint = replace(self.endpoint, base_url=self.server.base_url)
+            await self.client.move(self.endpoint)
+        elif failure.outcome == "timeout":
+            return failure
+        return replace(failure, retry=True, maybe_answered=False)
+
+    def _free(self) -> None:
+        self.reserving -= 1
+        self.settled += 1
+        self.freed.set()
+
+    def _may_retry(self, error: BaseException) -> bool:
+        if not isinstance(error, CallFailed) or not error.retry or error.maybe_answered or self.stopping.is_set():
+            return False
+        # A server that is not there at the start will not come while we wait; one that goes away may come back.
+        return error.outcome != "connection_refused" or self.result.replied > 0 or self.server is not None
+
+    def _tried_enough(self, state: RetryCallState) -> bool:
+        attempt: _Try = state.args[0]
+        return attempt.failures >= self.options.max_attempts
+
+    def _pause_s(self, state: RetryCallState) -> float:
+        """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
+        failure = state.outcome.exception() if state.outcome else None
+        if isinstance(failure, CallFailed) and failure.is_throttled:
+            return 0.0
+        return float(wait_random_exponential(multiplier=self.options.backoff_s, max=60)(state))
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    async def _first_of(self, *events: asyncio.Event) -> None:
+        tasks = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _count_failure(self, failure: CallFailed) -> None:
+        self.last_failure = str(failure)
+        if failure.maybe_answered:
+            self.result.unknown += 1
+        else:
+            self.result.failed += 1
+        self.failures_in_a_row += 1
+        if failure.fatal:
+            cure = failure.cure(self.endpoint.dialect.key_variable)
+            self._stop(UpstreamError(self.endpoint.name, self.last_failure, cure))
+        elif failure.outcome == "connection_refused":
+            self._stop(UpstreamError(f"model server {self.endpoint.name}", self.last_failure, _START))
+        elif self.failures_in_a_row >= _FAILURES_IN_A_ROW:
+            found = f"{self.failures_in_a_row} calls in a row failed; the last: {self.last_failure}"
+            self._stop(StoppedShort(self.endpoint.name, found, _LOOK))
+
+    def _interrupted(self) -> None:
+        self._stop(StoppedShort("generate run", "interrupted", "the same command takes up where it ended"))
+
+    def _stop(self, error: CrossmusimError) -> None:
+        """Begin no further call; those in flight end and are journalled. The first reason is the one told."""
+        self.result.stopped = self.result.stopped or error
+        self.stopping.set()
+        self.limiter.stop()
+
+
+def _charge_and_follow(
+    journal: Journal, call: OpenCall, charged: dict[str, Any], follow: FollowUp, at: datetime
+) -> OpenCall | None:
+    """Together: a reply once charged is never looked at again, so a call that follows from it would be lost between."""
+    journal.charge(call.call_id, **charged)
+    return journal.follow(call, follow.kind, follow.request_key, follow.body, at)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(callback)
+
+
+_SERVER_ENDED = ("connection_refused", "connection_lost", "reply_cut", "timeout")
+_START = "start it, or use --endpoint local"
+_DECIDE = "see how the server is; --on-unknown resend asks again, and may be billed twice"
+_LOOK = "see `crossmusim generate status`, mend the cause, run the same command again"

@@ -1,0 +1,83 @@
+"""Weighing a job before it is run: how many calls, what is answered already, what the rest will use, cost and take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sourcing.generation.cost.estimate import EMBEDDED, HOSTED, Estimate, Load, estimate
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.planning.plan import PlannedCall, count_calls, plan_steps
+from sourcing.generation.run.job import Job
+
+__all__ = ["Weighed", "how_many", "weigh"]
+
+_LISTED = 3
+
+
+@dataclass
+class Weighed:
+    """What a plan comes to; `states` counts distinct calls by what the journal knows of them."""
+
+    states: Counter[str]
+    resend: bool
+    estimate: Estimate
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+    def numbers(self) -> dict[str, Any]:
+        unknown = self.states["unknown"] + self.states["sending"]
+        held = 0 if self.resend else unknown
+        return {
+            "planned": self.states.total(),
+            "cached": self.states["replied"],
+            "held": held,
+            "to_send": self.states["planned"] + self.states["failed"] + unknown - held,
+            "rejected": len(self.rejected),
+            **asdict(self.estimate),
+        }
+
+    def complaints(self) -> Iterator[str]:
+        for row in self.rejected[:_LISTED]:
+            yield f"cannot be asked: {row['key']}: {row['finding']}"
+        if len(self.rejected) > _LISTED:
+            yield f"... and {len(self.rejected) - _LISTED} more"
+
+
+def how_many(job: Job) -> int:
+    """How many calls the job comes to, at most; renders nothing."""
+    return count_calls(job.pack, job.tables(), job.scope)
+
+
+def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda: None) -> Weighed:
+    """Render every call of the job and look it up in the journal; one is in memory at a time, keys of all of them."""
+    pack, options = job.pack, job.options
+    resend = options.resend_unknown or job.endpoint.resend_is_free
+    load, states, rejected = Load(options.price), Counter[str](), []
+    seen: set[bytes] = set()
+    for step in plan_steps(pack, job.endpoint, job.tables(), job.scope):
+        if step.rejected is not None:
+            rejected.append(step.rejected)
+        for call in step.calls:
+            on_call()
+            if (name := bytes.fromhex(call.request_key)) in seen:
+                continue
+            seen.add(name)
+            state = _state(journal, call)
+            states[state] += 1
+            if state in ("planned", "failed") or (resend and state != "replied"):
+                load.add(call.payload)
+    told = estimate(
+        load,
+        samples=journal.samples(pack.id, job.endpoint.model),
+        speed=EMBEDDED if job.endpoint.is_local else HOSTED,
+        in_flight=1 if job.endpoint.is_local else options.concurrency,
+        requests_per_minute=job.requests_per_minute,
+        tokens_per_minute=job.tokens_per_minute,
+    )
+    return Weighed(states, resend, told, rejected)
+
+
+def _state(journal: Journal, call: PlannedCall) -> str:
+    return journal.states([call.request_key]).get(call.request_key, "planned")

@@ -1,0 +1,157 @@
+"""Job: everything one run of a pack on one endpoint needs, as plain values that another process can be handed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dataframely as dy
+
+from sourcing.generation.descriptions.judge import is_judge
+from sourcing.generation.descriptions.rebuild import make_unjudged
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.group_commit import Durable
+from sourcing.generation.journal.journal import Journal, RunState
+from sourcing.generation.limits.quota import QUOTA_FILE, Quota
+from sourcing.generation.packs.pack import Pack, load_pack, pack_roots
+from sourcing.generation.planning.plan import Scope, Step, Tables, plan_steps
+from sourcing.generation.run.run import RunOptions, RunResult, run_calls
+from sourcing.store.presence import Presence
+from sourcing.store.schemas import Description, Document, Match, Track
+from sourcing.store.versions import file_sha256
+from sourcing.store.workspace import Workspace
+
+__all__ = ["Job", "read_tables", "run_job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pack on one endpoint over one part of the catalogue. `samples` None: as many as the pack says.
+
+    `prompt_roots` are the folders where the packs of the descriptions that a judge is asked about may lie; none: those
+    of `read_tables`.
+    """
+
+    workspace: Path
+    pack_folder: Path
+    endpoint: Endpoint
+    scope: Scope
+    options: RunOptions
+    samples: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    prompt_roots: tuple[Path, ...] = ()
+
+    @functools.cached_property
+    def pack(self) -> Pack:
+        pack = load_pack(self.pack_folder)
+        return pack if self.samples is None else replace(pack, samples=self.samples)
+
+    @property
+    def plan(self) -> str:
+        """Names the plan: equal for equal inputs, whatever part of it this job does. Costs no planning."""
+        workspace, scope = Workspace(self.workspace), self.scope
+        tables = [Track, *((Document, Match) if "document" in self.pack.inputs else ())]
+        made = self.tables().descriptions if is_judge(self.pack) else None
+        said = {
+            "pack": [self.pack.name, self.pack.prompt_hash, self.pack.samples],
+            "endpoint": [self.endpoint.identity, self.endpoint.model],
+            "tracks": None if scope.track_ids is None else sorted(scope.track_ids),
+            "scope": [list(scope.languages), scope.limit],
+            "tables": [_file_digest(workspace.table_path(table)) for table in tables],
+            **({} if made is None else {"descriptions": _rows_digest(made)}),
+        }
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def tables(self) -> Tables:
+        """What its plan reads, as it is now."""
+        return read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
+
+    def steps(self, start: int) -> Iterator[Step]:
+        """The steps of its plan behind the first so many targets."""
+        return plan_steps(self.pack, self.endpoint, self.tables(), self.scope, start=start)
+
+    def check_prompts(self) -> None:
+        """PromptError from the first call of the plan whose messages do not render; those of plain packs all do.
+
+        Rendering is lazy, so without this one of the last could fail while others are in flight.
+        """
+        if not self.pack.is_plain:
+            deque(self.steps(0), maxlen=0)
+
+    def enter(self, journal: Journal, at: datetime) -> RunState:
+        """Its run in this journal, new or taken up."""
+        return journal.enter_run(
+            pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
+            endpoint=self.endpoint.identity,
+            model=self.endpoint.model,
+            plan=self.plan,
+            shard="" if self.scope.shard is None else str(self.scope.shard),
+            at=at,
+        )
+
+
+def run_job(
+    job: Job,
+    *,
+    committing: Durable | None = None,
+    on_reply: Callable[[], object] = lambda: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> RunResult:
+    """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job.
+
+    `committing` is who writes the journal in place of this process while calls are made, and has checked the prompts.
+    """
+    if committing is None:
+        job.check_prompts()
+    endpoint, folder = job.endpoint, Workspace(job.workspace).generation_dir
+    presence = Presence(folder)
+    quota = Quota(
+        folder / QUOTA_FILE, f"{endpoint.identity} {endpoint.model}",
+        requests_per_minute=job.requests_per_minute, tokens_per_minute=job.tokens_per_minute,
+    )  # fmt: skip
+    with presence.entered(), Journal.open(folder, presence.owner) as journal, quota:
+        journal.bury(presence.is_dead, clock())
+        run = job.enter(journal, clock())
+        return run_calls(
+            run, job.steps, journal, job.pack, endpoint, job.options,
+            committing=committing, quota=quota, on_reply=on_reply, clock=clock,
+        )  # fmt: skip
+
+
+def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:
+    """The tables a plan of this pack reads; InputError names the command that makes one that is missing.
+
+    A judge is asked about the descriptions as they are made of the journal's replies, never as earlier verdicts left
+    them: else each run would ask anew about what is left.
+    """
+    tracks = workspace.read(Track)
+    if is_judge(pack):
+        roots = prompt_roots or [pack.folder.parent, *pack_roots(None, workspace.root)]
+        with Journal.read(workspace.generation_dir) as journal:
+            made = make_unjudged(workspace, journal, roots)
+        return Tables(tracks, made.documents, descriptions=made.descriptions)
+    if "document" not in pack.inputs:
+        return Tables(tracks)
+    return Tables(tracks, workspace.read(Document), workspace.read(Match))
+
+
+def _file_digest(path: Path) -> str:
+    if not path.exists():
+        return ""
+    return file_sha256(path)
+
+
+def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
+    """Of what a judge is asked about and by whom it was made."""
+    said = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
+    digest = hashlib.sha256()
+    for row in said.iter_rows():
+        digest.update(json.dumps(row).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,153 @@
+"""Reconcile: calls of unknown fate looked up among the completions the endpoint stored, so that none is paid twice.
+
+Calls carry their request key as metadata where `[generation] store_completions` is set. What was answered while we
+were gone is then found by it, and fetched for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from yarl import URL
+
+from sourcing.errors import CrossmusimError, UpstreamError, UsageError
+from sourcing.generation.endpoint.client import ChatClient
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.replies.bounded_json import load_json, whole_text
+from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.parsed_reply import ParsedReply
+
+__all__ = ["METADATA_KEY", "keep_at_endpoint", "reconcile_unknown"]
+
+#: What a call's request key is noted under at the endpoint; values may have 64 characters of a key, and more.
+METADATA_KEY = "crossmusim_key"
+
+_NOT_OFFERED = (400, 404, 405, 501)
+
+
+def keep_at_endpoint(body: bytes, request_key: str) -> bytes:
+    """The body with the wish that the endpoint keep the completion under our key, which is that of the plain body."""
+    note = json.dumps({METADATA_KEY: request_key}, separators=(",", ":")).encode()
+    return body[:-1] + b',"store":true,"metadata":' + note + b"}"
+
+
+def reconcile_unknown(
+    journal: Journal,
+    endpoint: Endpoint,
+    run_id: int | None = None,
+    *,
+    account: str | None = None,
+    timeout_s: float = 60.0,
+    max_attempts: int = 4,
+    backoff_s: float = 1.0,
+    on_call: Callable[[], object] = lambda: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> dict[str, int]:
+    """Look up every unknown call of this endpoint (of one run, if named); returns how many were `found` and `missing`.
+
+    A completion that is found is journalled as it came, with the outcome `reconciled`; it is checked and charged by
+    the next run, like any reply that nobody has looked at. What is not found stays unknown: it may yet be listed.
+    UsageError where the endpoint keeps no completions. `account` is what the budget counts the calls under; each run's
+    prompt hash where it is not named.
+    """
+    waiting = _unknown(journal, endpoint, run_id)
+    if not waiting:
+        return {"found": 0, "missing": 0}
+    if endpoint.base_url is None:
+        raise _not_offered(endpoint, "the embedded model keeps no completions")
+
+    async def look_all() -> dict[str, int]:
+        counts = {"found": 0, "missing": 0}
+        async with ChatClient(endpoint, timeout_s=timeout_s, concurrency=1) as client:
+            for call_id, key, prompt_hash in waiting:
+                answer = await _stored(client, endpoint, key, ask)
+                if answer is not None:
+                    with journal.transaction():
+                        journal.settle(
+                            call_id, "replied", outcome="reconciled", at=clock(), scope=account or prompt_hash,
+                            status=answer.status, headers=answer.headers, raw=answer.raw,
+                        )  # fmt: skip
+                counts["missing" if answer is None else "found"] += 1
+                on_call()
+        return counts
+
+    async def ask(client: ChatClient, path: str) -> Answer:
+        retrying = AsyncRetrying(
+            # Asking what is stored costs nothing and changes nothing: it may be asked again whatever happened.
+            retry=retry_if_exception(lambda e: isinstance(e, CallFailed) and (e.retry or e.maybe_answered)),
+            stop=stop_after_attempt(max_attempts),
+            wait=wait_random_exponential(multiplier=backoff_s, max=60),
+            sleep=sleep,
+            reraise=True,
+        )
+        answer: Answer = await retrying(client.get, path)
+        return answer
+
+    return asyncio.run(look_all())
+
+
+def _unknown(journal: Journal, endpoint: Endpoint, run_id: int | None) -> list[tuple[int, str, str]]:
+    rows = journal.connection.execute(
+        "SELECT c.call_id, c.request_key, r.prompt_hash FROM calls c JOIN endpoints e USING (endpoint_id)"
+        " JOIN runs r USING (run_id) WHERE c.state = 'unknown' AND e.identity = ? AND e.model = ?"
+        " AND (?3 IS NULL OR c.run_id = ?3) ORDER BY c.call_id",
+        (endpoint.identity, endpoint.model, run_id),
+    )
+    return [(int(call_id), str(key), str(prompt_hash)) for call_id, key, prompt_hash in rows]
+
+
+async def _stored(
+    client: ChatClient, endpoint: Endpoint, key: str, ask: Callable[[ChatClient, str], Awaitable[Answer]]
+) -> Answer | None:
+    """The stored completion of a call, or None; the first one listed where a call was answered more than once."""
+    path = URL.build(path="chat/completions", query={f"metadata[{METADATA_KEY}]": key[:64]})
+    try:
+        listed = await ask(client, str(path))
+    except CallFailed as failure:
+        raise _refused(endpoint, failure) from None
+    for entry in _entries(endpoint, listed.raw):
+        # Not every server heeds the filter.
+        metadata, name = entry.get("metadata"), entry.get("id")
+        if not isinstance(metadata, dict) or metadata.get(METADATA_KEY) != key[:64] or not isinstance(name, str):
+            continue
+        try:
+            answer = await ask(client, str(URL.build(path=f"chat/completions/{whole_text(name)}")))
+        except CallFailed as failure:
+            if failure.status != 404:  # removed in the meantime
+                raise _refused(endpoint, failure) from None
+        else:
+            return answer if failure_of(ParsedReply.read(answer.raw), answer) is None else None
+    return None
+
+
+def _entries(endpoint: Endpoint, raw: bytes) -> list[dict[str, Any]]:
+    try:
+        said = load_json(raw.decode(errors="replace"))
+    except ValueError:
+        said = None
+    data = said.get("data") if isinstance(said, dict) else None
+    if not isinstance(data, list):
+        raise _not_offered(endpoint, "its list of stored completions is none")
+    return [entry for entry in data if isinstance(entry, dict)]
+
+
+def _refused(endpoint: Endpoint, failure: CallFailed) -> CrossmusimError:
+    if failure.status in _NOT_OFFERED:
+        return _not_offered(endpoint, f"it does not list stored completions ({failure})")
+    if failure.status in (401, 403):
+        cure = "set OPENAI_API_KEY to a key that may read stored completions"
+    else:
+        cure = "run the same command again, or use --on-unknown hold"
+    return UpstreamError(endpoint.name, f"stored completions cannot be looked up ({failure})", cure)
+
+
+def _not_offered(endpoint: Endpoint, found: str) -> UsageError:
+    cure = "use --on-unknown hold to leave those calls, or --on-unknown resend to pay again"
+    return UsageError(endpoint.name, found, cure)

@@ -1,0 +1,117 @@
+"""Looking at a reply: was it cut, does it fit its schema, what did it use; and the call that follows when it does not.
+
+A cut reply gets one try with twice the room, one that does not fit its schema one repair call. Both are calls of
+their own, with keys, attempts and costs of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.journal import OpenCall
+from sourcing.generation.packs.pack import Pack, repair_messages
+from sourcing.generation.replies.parsed_reply import ROW_ERROR, ParsedReply, name_of
+from sourcing.generation.replies.payload import read_payload
+from sourcing.generation.wire import body_bytes, request_key
+
+__all__ = ["Checked", "FollowUp", "ReplyChecker"]
+
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")
+_LARGER = 2
+_SHOWN_MISFITS = 3
+_SHOWN_CHARS = 4000  # of a bad reply, for the model to mend
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """The call that follows a reply: its kind, key and body."""
+
+    kind: Literal["larger", "repair"]
+    request_key: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object.
+
+    `row_error` names the exception that looking at the reply raised.
+    """
+
+    problem: str = ""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    follow: FollowUp | None = None
+    row_error: str = ""
+
+
+class ReplyChecker:
+    """Checks replies of one pack on one endpoint."""
+
+    def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
+        self._pack, self._endpoint = pack, endpoint
+        self._schema = pack.validator
+
+    def look(self, call: OpenCall, raw: bytes) -> Checked:
+        """Never raises, like `check`."""
+        return self.check(call, ParsedReply.read(raw))
+
+    def check(self, call: OpenCall, reply: ParsedReply) -> Checked:
+        """Never raises: whatever a server sent is a finding, and what looking at it raised is that row's error."""
+        try:
+            return self._check(call, reply)
+        except Exception as error:
+            return Checked(ROW_ERROR, reply.usage, row_error=name_of(error))
+
+    def _check(self, call: OpenCall, reply: ParsedReply) -> Checked:
+        if reply.reason:
+            return Checked(reply.reason, reply.usage, row_error=reply.words if reply.reason == ROW_ERROR else "")
+        problem = self._problem(reply)
+        if not problem:
+            return Checked("", reply.usage)
+        if reply.finish_reason == "length":
+            follow = self._larger(call) if call.kind == "root" else None
+        elif call.kind != "repair" and reply.content and reply.finish_reason == "stop":
+            follow = self._repair(call, reply.content, problem)
+        else:
+            follow = None
+        return Checked(problem, reply.usage, follow)
+
+    def _problem(self, reply: ParsedReply) -> str:
+        if reply.finish_reason == "length":
+            return "the reply was cut at its largest length"
+        if not reply.content:
+            return "the reply holds no message"
+        payload = read_payload(reply.content)
+        if payload.problem:
+            return payload.problem
+        if any(map(self._schema.is_valid, payload.values)):
+            return ""
+        misfits = itertools.islice(self._schema.iter_errors(payload.values[-1]), _SHOWN_MISFITS)
+        return "; ".join(
+            f"{'.'.join(str(part) for part in misfit.instance_path) or 'the whole'}: {misfit.message[:300]}"
+            for misfit in misfits
+        )
+
+    def _larger(self, call: OpenCall) -> FollowUp | None:
+        body = json.loads(call.body)
+        named = [name for name in _TOKEN_LIMITS if isinstance(body.get(name), int)]
+        if not named:
+            return None
+        for name in named:
+            body[name] *= _LARGER
+        return self._follow("larger", body)
+
+    def _repair(self, call: OpenCall, content: str, problem: str) -> FollowUp:
+        body = json.loads(call.body)
+        body["messages"] += repair_messages(content[:_SHOWN_CHARS], problem)
+        return self._follow("repair", body)
+
+    def _follow(self, kind: Literal["larger", "repair"], body: dict[str, Any]) -> FollowUp:
+        sample_idx = int(body.get("seed", 0)) - int(self._pack.sampling.seed or 0)
+        key = request_key(body, self._endpoint.identity, sample_idx)
+        return FollowUp(kind, key, body_bytes(body))

@@ -1,0 +1,144 @@
+"""Workers: one job done by several processes, each with its part of the tracks, on one journal, quota and budget."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import selectors
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from sourcing.errors import StoppedShort
+from sourcing.generation.journal.group_commit import make_changes
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.run.job import Job, run_job
+from sourcing.generation.run.run import RunResult, frozen_heap
+from sourcing.generation.run.worker_pipe import Asked, PipedCommit, receive, send
+from sourcing.redactor import guarded_output
+from sourcing.store.interrupts import interrupts
+from sourcing.store.presence import Presence
+from sourcing.store.shard import Shard
+from sourcing.store.workspace import Workspace
+
+__all__ = ["run_in_workers"]
+
+_WHOLE = Shard(1, 1)
+#: Niceness of the workers: all of them wait for the one that writes, so it goes first where cores are few.
+_AFTER_THE_WRITER = 10
+
+
+def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = lambda: None) -> RunResult:
+    """The same as `run_job`, by `workers` processes; the calls in flight are divided among them.
+
+    This process writes the journal for all of them, and in its name: when it dies they end. An interrupt is passed on.
+    A worker that dies is said so: its calls in flight are unknown, and the same command takes up the rest.
+    """
+    if workers == 1:
+        return run_job(job, on_reply=on_reply)
+    job.check_prompts()
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of polars' threads
+    processes: list[BaseProcess] = []
+    pipes = selectors.DefaultSelector()
+    presence = Presence(Workspace(job.workspace).generation_dir)
+    with presence.entered(), Journal.open(presence.folder, presence.owner) as journal, pipes:
+        for part in _parts(job, workers):
+            ours, theirs = context.Pipe()
+            process: BaseProcess = context.Process(target=_work, args=(part, theirs), daemon=True)
+            with _deaf_to_terminal():
+                process.start()
+            theirs.close()  # so that a dead worker is an end of file
+            processes.append(process)
+            pipes.register(ours, selectors.EVENT_READ)
+        with interrupts(lambda: _pass_on(processes)), frozen_heap():
+            result = _write_for(pipes, journal, on_reply)
+            for process in processes:
+                process.join()
+    dead = [process.exitcode for process in processes if process.exitcode]
+    if dead and result.stopped is None:
+        found = f"{len(dead)} of {workers} worker processes died (exit code {dead[0]})"
+        result.stopped = StoppedShort("generate run", found, "run the same command again, perhaps with fewer workers")
+    return result
+
+
+def _parts(job: Job, workers: int) -> Iterator[Job]:
+    whole = job.scope.shard or _WHOLE
+    share = max(1, job.options.concurrency // workers)
+    for number in range(1, workers + 1):
+        scope = replace(job.scope, shard=whole.part(number, workers))
+        yield replace(job, scope=scope, options=replace(job.options, concurrency=share))
+
+
+@contextlib.contextmanager
+def _deaf_to_terminal() -> Iterator[None]:
+    """A process started here never hears SIGINT: a terminal sends it to all of them, and we pass it on ourselves.
+
+    Heard twice, it would break off the calls in flight. Ignoring it would not do, as a run sets handlers of its own.
+    """
+    resource_tracker.ensure_running()  # comes with the first process else, and lets SIGINT in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callable[[], object]) -> RunResult:
+    """Write the journal for the workers at the other ends until all of them are gone."""
+    result = RunResult()
+    while pipes.get_map():
+        asked: list[tuple[Connection, Asked]] = []
+        for key, _ in pipes.select():
+            pipe = key.fileobj
+            assert isinstance(pipe, Connection)
+            try:
+                message = receive(pipe)
+            except EOFError:
+                pipes.unregister(pipe)
+                pipe.close()
+                continue
+            if isinstance(message, RunResult):
+                result += message
+            else:
+                asked.append((pipe, message))
+        if not asked:
+            continue
+        answers, error = make_changes(journal, [change for _, asking in asked for change in asking.changes])
+        for pipe, asking in asked:
+            n = len(asking.changes)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is gone: the next select tells
+                send(pipe, (answers[:n], error))
+            del answers[:n]
+            for _ in range(asking.replies):
+                on_reply()
+    return result
+
+
+def _pass_on(processes: list[BaseProcess]) -> None:
+    for process in processes:
+        if process.pid is not None and process.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+
+
+def _work(job: Job, pipe: Connection) -> None:
+    """In a worker process."""
+    os.nice(_AFTER_THE_WRITER)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    committing = PipedCommit(pipe)
+    with guarded_output():
+        result = run_job(job, committing=committing, on_reply=committing.count_reply)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is left to be told
+        send(pipe, result)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)  # as an interrupt; what is in flight is unknown to the next run

@@ -1,0 +1,1 @@
+"""What words mean: folding, stems, facets, lyrics, negation, opposites, entailment."""

@@ -1,0 +1,174 @@
+"""Lyrics that stand in lines of their own: below a heading or a mark, quoted, or as a run of short lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sourcing.generation.text.lyric_words import (
+    BREAK,
+    MARKS,
+    MIN_LINE_WORDS,
+    RUN_LINES,
+    STRONG,
+    Span,
+    inline_marks,
+    reads_as_verse,
+    size_of,
+    speaks_about,
+    speaks_of_sound,
+    words_of,
+)
+
+__all__ = ["sung_lines"]
+
+_LINE = re.compile(r"[^\n\r\u2028\u2029]+")
+_LYRICS_OF = re.compile(
+    r"(?:Here (?:are|is) )?(?:[Tt]he )?(?:[Ll]yrics|LYRICS) (?:(?:to|of|for|with|and)\b|[-–|(])[^.!?]*"
+    r"|(?:[A-Z][\w'’]* |[&(]\w+[)]? ){1,6}(?:Lyrics|LYRICS)"
+)
+_QUOTED_LINE = re.compile(r"\s*(?:>|\|)\s*\S")
+_BULLET = re.compile(r"\s*(?:[-*•·–—]|\(?\d+[.):]?)\s")
+_FIELD = re.compile(r".*\d:\d\d|\s*[^:\s][^\n]*[:：=|]\s*\S|\s*(?:https?:|www\.)")
+_TIME = re.compile(r"\s*[\[(]?\d{1,3}:\d\d(?:[.:]\d{1,3})?[\])]?\s")
+_SPACED_LETTERS = re.compile(r"(?:[^\W\d_] ){2,}[^\W\d_]")
+_PROSE_END = re.compile(r"[.。][\"'”’)\]]*\s*$")
+_QUOTED_RUN_LINES = 2  # quoted lines in a row
+_MARKED_RUN_LINES = 2  # short lines in a row, where a part of the song is marked elsewhere
+_MAX_LINE_WORDS = 12
+
+
+@dataclass(frozen=True)
+class _Line:
+    start: int
+    end: int
+    text: str
+    size: float  # words
+    after_gap: bool  # whether a blank line stands before it
+
+
+def sung_lines(text: str) -> list[Span]:
+    """Verses below a heading or mark, and runs of short lines that no prose, list or table would make."""
+    lines = _lines(text)
+    headings = [_heading(line.text) for line in lines]
+    spans: list[Span] = []
+    if len(lines) < 2 and not any(headings):
+        return spans
+    run_lines = _MARKED_RUN_LINES if "mark" in headings else RUN_LINES
+    at = 0
+    while at < len(lines):
+        heading = headings[at]
+        if heading is not None or _opens_verse(lines[at].text):
+            end = _verse_end(lines, at + 1, timed=heading == "heading")
+            below = lines[at + 1 : end]
+            if below and not (_is_bare(heading, lines[at].text) and speaks_of_sound([line.text for line in below])):
+                spans.append((below[0].start, below[-1].end))
+            at = end
+        else:
+            end = _run_end(lines, at)
+            if end > at and _is_verse(lines[at:end], run_lines):
+                spans.append((lines[at].start, lines[end - 1].end))
+            at = max(end, at + 1)
+    return spans
+
+
+def _is_bare(heading: str | None, line: str) -> bool:
+    """Whether a part of a song is named without brackets, as notes on a recording name it, too."""
+    return heading == "mark" and line.lstrip(" \t*_#")[:1] not in ("[", "(", "【", "<")
+
+
+def _opens_verse(line: str) -> bool:
+    """Whether the first line of a verse stands behind its mark."""
+    marks = inline_marks(line) if ("[" in line or "(" in line or "【" in line) and not _PROSE_END.search(line) else []
+    return bool(marks) and 0 < size_of(line[marks[-1].end() :]) <= _MAX_LINE_WORDS
+
+
+def _lines(text: str) -> list[_Line]:
+    lines: list[_Line] = []
+    gap = False
+    for found in _LINE.finditer(text):
+        piece = found.group()
+        if not any(map(str.isalnum, piece)) and "♪" not in piece:  # blank, or nothing but a separator
+            gap = True
+            continue
+        gap = gap or (bool(lines) and text.count("\n", lines[-1].end, found.start()) > 1)
+        size = size_of(piece) if len(piece) <= 200 else _MAX_LINE_WORDS * 2.0
+        lines.append(_Line(found.start(), found.end(), piece, size, gap))
+        gap = False
+    return lines
+
+
+def _heading(line: str) -> str | None:
+    """ "heading" or "mark" when the line is nothing but a word for lyrics or for a part of a song."""
+    if len(line) > 60:
+        return None
+    bare = line.strip(MARKS)
+    if _SPACED_LETTERS.fullmatch(bare):
+        bare = bare.replace(" ", "")
+    word = bare.casefold()
+    if word in words_of("headings") or _LYRICS_OF.fullmatch(bare):
+        return "heading"
+    if word in words_of("parts") and len(bare) > 1:
+        return "mark"
+    return "mark" if word in words_of("marks") and line.strip(" \t*_#").startswith(("[", "(", "【", "<")) else None
+
+
+def _verse_end(lines: list[_Line], start: int, *, timed: bool) -> int:
+    """One past the last line below a heading that is sung: prose, another heading or a list ends it.
+
+    `timed`: the time before a line makes no list of it.
+    """
+    end = start
+    stops = sum(1 for line in lines[start : start + 3] if _PROSE_END.search(line.text))
+    sung = [line for line in lines[start : start + 4] if _is_sung_sentence(line)]
+    full_stops = stops and len(sung) > 1 and sung == lines[start : start + len(sung)]
+    while end < len(lines):
+        line = lines[end]
+        if (full_stops or (end > start and not line.after_gap)) and _is_sung_sentence(line):
+            end += 1
+            continue
+        is_prose = bool(_PROSE_END.search(line.text)) or line.size > _MAX_LINE_WORDS
+        unbroken = line.size > _MAX_LINE_WORDS and not re.search(r"[.。!?]", line.text)  # verse that lost its lines
+        is_field = _FIELD.match(_TIME.sub("", line.text, 1) if timed else line.text) and not _QUOTED_LINE.match(
+            line.text
+        )
+        heading = _heading(line.text)
+        if not heading and ((is_prose and not unbroken) or is_field):
+            break
+        if heading == "heading" or (_BULLET.match(line.text) and speaks_about(line.text, STRONG)):
+            break
+        end += 1
+    return end
+
+
+def _is_sung_sentence(line: _Line) -> bool:
+    """A short line of one sentence that does not speak about the song."""
+    inner = line.text.strip().rstrip(".。!?！？\"'”’")
+    return line.size <= _MAX_LINE_WORDS and not BREAK.search(inner) and not speaks_about(line.text, 1)
+
+
+def _run_end(lines: list[_Line], start: int) -> int:
+    """One past the last of the short lines that begin at `start`."""
+    end = start
+    while end < len(lines) and _may_be_sung(lines[end]):
+        if end > start and _QUOTED_LINE.match(lines[end].text) is None and _QUOTED_LINE.match(lines[start].text):
+            break
+        end += 1
+    return end
+
+
+def _may_be_sung(line: _Line) -> bool:
+    if line.size > _MAX_LINE_WORDS or _heading(line.text):
+        return False
+    if _QUOTED_LINE.match(line.text):
+        return True
+    listed = _BULLET.match(line.text) or _FIELD.match(line.text)
+    return not listed and not _PROSE_END.search(line.text)
+
+
+def _is_verse(lines: list[_Line], run_lines: int) -> bool:
+    quoted = sum(1 for line in lines if _QUOTED_LINE.match(line.text))
+    opens_quotation = lines[0].text.lstrip()[:1] in tuple('"“„«「『')
+    if quoted == len(lines) or opens_quotation:
+        return len(lines) >= _QUOTED_RUN_LINES and sum(line.size for line in lines) / len(lines) >= MIN_LINE_WORDS
+    return len(lines) >= run_lines and reads_as_verse([line.text for line in lines], MIN_LINE_WORDS)

@@ -1,0 +1,106 @@
+"""Sentences of a text, and the short phrases a copied sentence is made of."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from sourcing.generation.text.lexicon import facet_of, is_term
+from sourcing.generation.text.words import data_sections, is_written_without_spaces
+
+__all__ = ["sentences", "split_phrase", "tidy", "tidy_phrase"]
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
+_MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of a text, each as it stands."""
+    return [piece.strip() for piece in _SENTENCE_END.split(text) if piece and piece.strip()]
+
+
+def tidy(text: str) -> str:
+    """One line without stray spaces, outer quotation marks or a bullet."""
+    line = " ".join(text.split()).lstrip("-*• ").strip()
+    if len(line) > 1 and line[0] in "\"'“‘" and line[-1] in "\"'”’":
+        line = line[1:-1].strip()
+    return line
+
+
+def tidy_phrase(text: str) -> str:
+    """An aspect's wording: tidy, and without the stop at its end."""
+    return tidy(text).strip(" .,;:!?，。；：！？、")
+
+
+def split_phrase(text: str) -> list[str]:
+    """The phrases of an enumeration, a clause or several, bare of articles and verbs.
+
+    Those of no known facet are left out, and those that name somebody. A text with nothing to part, or with no phrase
+    the lexicon knows, comes back whole; a term of the lexicon ("drum and bass") is never parted.
+    """
+    if is_term(text):
+        return [text]
+    parts = [bare for sentence in sentences(text) for part in _parted(sentence) if (bare := _bare(part))]
+    if parts == [text]:
+        return [text]
+    return [part for part in parts if facet_of(part) != "other" and not _names_somebody(part)] or [text]
+
+
+def _parted(sentence: str) -> list[str]:
+    pieces = _joints().split(f" {sentence} ")
+    if not is_written_without_spaces(sentence):
+        return pieces
+    return [part for piece in pieces for part in _part_spaceless(piece)]
+
+
+def _part_spaceless(piece: str) -> list[str]:
+    parts, done = [], 0
+    for found in _spaceless_joints().finditer(piece):
+        if found.lastgroup == "joint":
+            parts.append(piece[done : found.start()])
+            done = found.end()
+    return [*parts, piece[done:]]
+
+
+def _bare(part: str) -> str:
+    own = part.strip(_MARKS).split()
+    while own and own[0].casefold() in _edge_words():
+        own = own[1:]
+    while own and own[-1].casefold() in _edge_words():
+        own = own[:-1]
+    bare = " ".join(own).strip(_MARKS)
+    return _spaceless_edges().sub("", bare).strip(_MARKS) if is_written_without_spaces(bare) else bare
+
+
+def _names_somebody(part: str) -> bool:
+    """Whether a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
+    return any(word[:1].isupper() and facet_of(word) == "other" for word in part.split()[1:])
+
+
+@cache
+def _joints() -> re.Pattern[str]:
+    joints = "|".join(map(re.escape, _listed("")))
+    return re.compile(rf"\s*[,;:()，；：、（）]\s*|《[^》]*》|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
+
+
+@cache
+def _spaceless_joints() -> re.Pattern[str]:
+    """Words that only look as if they held a joint come first and are passed over."""
+    kept = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
+    joints = "|".join(sorted(_listed("spaceless"), key=len, reverse=True))
+    return re.compile(f"(?P<kept>{kept})|(?P<joint>{joints})")
+
+
+@cache
+def _spaceless_edges() -> re.Pattern[str]:
+    first, last = ("|".join(sorted(_listed(f"spaceless-{side}"), key=len, reverse=True)) for side in ("first", "last"))
+    return re.compile(f"^(?:{first})+|(?:{last})+$")
+
+
+@cache
+def _edge_words() -> frozenset[str]:
+    return frozenset(_listed("edges"))
+
+
+def _listed(section: str) -> list[str]:
+    return " ".join(data_sections("joints")[section]).split()
