@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.cost.estimate import Estimate
     from sourcing.generation.run.job import Job
-    from sourcing.generation.run.run import RunResult
+    from sourcing.generation.run.options import RunResult
 
 __all__ = ["plan", "run"]
 
@@ -107,7 +107,7 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
       crossmusim generate run recall --model A --model B --language en --language zh --workers 2
     """
     from sourcing.generation.run.forecast import how_many
-    from sourcing.generation.run.run import RunResult
+    from sourcing.generation.run.options import RunResult
     from sourcing.generation.run.workers import run_in_workers
 
     started = time.monotonic()

@@ -97,10 +97,10 @@ def collect(invocation: Invocation, wait: bool) -> None:
     Example:
       crossmusim generate batch collect --wait
     """
-    from sourcing.generation.batch.shards import OPEN
+    from sourcing.generation.journal.schema import OPEN_SHARD_STATES
 
     with open_desk(invocation) as desk:
-        calls = sum(shard.lines for shard in desk.shards.in_states(OPEN))
+        calls = sum(shard.lines for shard in desk.shards.in_states(OPEN_SHARD_STATES))
         with _heard(invocation, "calls answered in batches", calls) as heard:
             total = desk.collect(wait=wait, **heard)
     _end(invocation, collected_numbers(total), collected_lines(total), total.stopped, total.row_errors)

@@ -63,7 +63,7 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
     from sourcing.generation.cost.estimate import require_bound
     from sourcing.generation.planning.plan import Scope
     from sourcing.generation.run.job import Job
-    from sourcing.generation.run.run import RunOptions
+    from sourcing.generation.run.options import RunOptions
     from sourcing.store import Track
     from sourcing.store.shard import Shard
 
@@ -125,7 +125,8 @@ def prompt_roots(invocation: Invocation) -> list[Path]:
 
 def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
     from sourcing.errors import PromptError
-    from sourcing.generation.packs.checks import check_lock, lint
+    from sourcing.generation.packs.lint import lint
+    from sourcing.generation.packs.lock import check_lock
     from sourcing.generation.packs.pack import find_pack
 
     pack = find_pack(pack_id, prompt_roots(invocation))

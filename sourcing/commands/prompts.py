@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sourcing.commands.invocation import Invocation
+    from sourcing.generation.calls import PlannedCall
     from sourcing.generation.packs.pack import Pack
-    from sourcing.generation.planning.plan import PlannedCall
 
 __all__ = ["lint", "list_packs", "lock", "render", "test"]
 
@@ -58,7 +58,7 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
       crossmusim prompts lint mine
     """
     from sourcing.errors import PromptError
-    from sourcing.generation.packs.checks import lint as lint_pack
+    from sourcing.generation.packs.lint import lint as lint_pack
 
     findings = {pack.name: lint_pack(pack) for pack in _load(invocation, pack_ids)}
     said = [f"{name}: {finding}" for name, found in findings.items() for finding in found]
@@ -92,7 +92,7 @@ def render(
         raise UsageError("prompts render", "it needs either --track or --case", "give one (--doc goes with --track)")
     (pack,) = _load(invocation, (pack_id,))
     if case_name is not None:
-        from sourcing.generation.packs.checks import load_cases
+        from sourcing.generation.packs.cases import load_cases
         from sourcing.generation.packs.pack import render as render_pack
 
         cases = {case.name: case for case in load_cases(pack)}
@@ -124,7 +124,7 @@ def test(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
 
     from sourcing.errors import PromptError
     from sourcing.generation.descriptions.case_tests import run_case
-    from sourcing.generation.packs.checks import load_cases
+    from sourcing.generation.packs.cases import load_cases
 
     results = [(pack.name, run_case(pack, case)) for pack in _load(invocation, pack_ids) for case in load_cases(pack)]
     failed = [(name, result) for name, result in results if result.problems]
@@ -149,7 +149,7 @@ def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     Example:
       crossmusim prompts lock
     """
-    from sourcing.generation.packs.checks import lock_packs
+    from sourcing.generation.packs.lock import lock_packs
 
     packs = _load(invocation, pack_ids)
     added: list[str] = []

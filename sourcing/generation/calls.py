@@ -1,13 +1,14 @@
-"""Reply: what a model answered to one planned call, as the journal hands it to the description builders."""
+"""One call on its way: planned, wanted, known to the journal, open, and the reply to it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Reply"]
+__all__ = ["KnownCall", "OpenCall", "PlannedCall", "Reply", "WantedCall"]
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,57 @@ class Reply:
     usage: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""  # why the server's body holds no answer, see `ParsedReply`
     words: str = ""  # what the server said of that
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """One call and what it is for. Two tracks whose requests are equal share one key, and so one payment."""
+
+    request_key: str
+    prompt_id: str
+    prompt_version: str
+    prompt_hash: str
+    track_id: str
+    doc_id: str | None  # of a judge's call: what it judges, see `judged_name`
+    sample_idx: int
+    language: str
+    model: str
+    payload: bytes  # the body as it is sent
+
+    @property
+    def body(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(self.payload)
+        return read
+
+
+class OpenCall(NamedTuple):
+    """A call that has no reply yet, with the body as it is sent. `kind`: root, larger or repair."""
+
+    call_id: int
+    request_key: str
+    body: bytes
+    kind: str = "root"
+    parent: int | None = None
+    state: str = "planned"
+
+
+class WantedCall(NamedTuple):
+    """A planned call as it is written down: its body packed, and how long it was."""
+
+    request_key: str
+    prompt_id: str
+    track_id: str
+    doc_id: str
+    sample_idx: int
+    language: str
+    size: int
+    body: bytes
+
+
+class KnownCall(NamedTuple):
+    """What the journal knows of a call that is wanted."""
+
+    call_id: int
+    state: str
+    kind: str
+    parent: int | None

@@ -24,7 +24,7 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.planning.plan import Scope
 from sourcing.generation.run.job import Job
-from sourcing.generation.run.run import RunOptions
+from sourcing.generation.run.options import RunOptions
 from sourcing.store import Track, Workspace
 from tests.benchmarks.measure import Measured, on_one_core, print_table, serving, told, told_together
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from sourcing.generation.calls import PlannedCall
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.packs.pack import load_pack
-from sourcing.generation.planning.plan import PlannedCall, Scope, Tables, plan_calls
+from sourcing.generation.planning.plan import Scope, Tables, plan_calls
 from sourcing.generation.run.job import Job, run_job
-from sourcing.generation.run.run import RunOptions, RunResult
+from sourcing.generation.run.options import RunOptions, RunResult
 from sourcing.store import Document, Match, Track, Workspace
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

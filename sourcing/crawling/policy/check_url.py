@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sourcing.crawling.policy.consent import Finding, decide, granted_by, markup_of, read_signals
+from sourcing.crawling.policy.consent import decide, granted_by, markup_of, read_signals
 from sourcing.crawling.policy.politeness import PRODUCT, RobotsVerdict, read_robots, user_agent
 from sourcing.crawling.policy.probe_client import HOPS, Answer, Asker, origin_of, refusal_of
 from sourcing.crawling.policy.robots_rules import best, path_of, read_groups, rules_for
+from sourcing.crawling.policy.signals import Finding
 from sourcing.crawling.policy.site_signals import WELL_KNOWN, NotKnown, SiteSignals, file_of, read_site_signals
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.source import Captured, Source
-from sourcing.crawling.spider.seeding import PAGE_KIND, PAGE_SOURCE
+from sourcing.crawling.sources.schemaorg import PAGE_KIND, PAGE_SOURCE
 from sourcing.settings import CrawlSettings
 
 __all__ = ["REQUESTS", "Checked", "Signal", "check_url"]

@@ -28,22 +28,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import unescape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sourcing.crawling.policy.politeness import PRODUCT
 from sourcing.crawling.policy.robots_rules import is_named
+from sourcing.crawling.policy.signals import AGENT, Finding, forbids_training, only_noted, signal_finding
 from sourcing.store.licences import may_be_passed_on
 
 if TYPE_CHECKING:
     from sourcing.crawling.policy.site_signals import SiteSignals
     from sourcing.crawling.source import Source
 
-__all__ = ["AGENT", "SNIPPET_BYTES", "Finding", "Verdict", "decide", "forbids_training", "granted_by", "markup_of"]
+__all__ = ["SNIPPET_BYTES", "Verdict", "decide", "granted_by", "markup_of"]
 __all__ += ["read_signals"]
 
-AGENT = PRODUCT  # the name robots.txt groups and directives are addressed to us by
-_VALUE_CHARS = 200
 _TAG_NAME_ENDS = frozenset(" \t\r\n\f/")
 _META_CHARS = 2000  # of one tag
 _MAX_ATTRIBUTES = 50  # of one tag
@@ -60,20 +58,6 @@ _VALUED_DIRECTIVES = ("unavailable_after", "max-snippet", "max-image-preview", "
 _EXPIRY = re.compile(r"unavailable_after\s*:\s*((?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,\s*|[a-z]+ +\d\d?, *)?[^,;]*)")
 _PREFIXED_META = re.compile(r"<[a-z_][\w.-]{0,40}:meta(?=[\s/>])", re.IGNORECASE)  # XHTML with a namespace prefix
 _AGENT_NAME = re.compile(r"\d*[a-z_*][^\s:]*")
-_QUOTED_WORD = re.compile(r'(?<==)\s*"([\w-]*)"')
-_OPAQUE = re.compile(r'"(?:[^"\\]|\\.)*"|\([^()]*\)')  # strings and inner lists of a structured field
-_NO = {"train-ai": "n", "ai-train": "no", "ai-input": "no"}
-
-
-class Finding(NamedTuple):
-    """What one signal says: its name, its value as found, and whether that is a no to our use."""
-
-    signal: str
-    value: str
-    denies: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.signal}: {self.value}"
 
 
 @dataclass(frozen=True)
@@ -130,26 +114,13 @@ def read_signals(
 ) -> list[Finding]:
     """Every signal there is: of the site, of the headers, of the page's <meta> tags."""
     found = site.findings(url) if site is not None else []
-    found += [_finding(name, headers[name], denies) for name, denies in _SIGNALS.items() if name in headers]
+    found += [signal_finding(name, headers[name], denies) for name, denies in _SIGNALS.items() if name in headers]
     for number, (name, content) in enumerate(_metas(html)):
-        finding = _finding(f"meta {name}", content, _META_SIGNALS.get(name, _refuses))
+        finding = signal_finding(f"meta {name}", content, _META_SIGNALS.get(name, _refuses))
         if number < _MAX_FINDINGS or (finding.denies and not any(each.denies for each in found)):
             found.append(finding)
-    found += [_finding(name, headers[name]) for name in _NOTED if name in headers]
+    found += [signal_finding(name, headers[name]) for name in _NOTED if name in headers]
     return found
-
-
-def forbids_training(value: str) -> bool:
-    """`train-ai=n` of AIPREF or `ai-train=no` of content signals, in a dictionary; of repeated labels the last counts.
-
-    Read member by member, so that a slip elsewhere in the line does not undo a no.
-    """
-    members = _OPAQUE.sub('""', _QUOTED_WORD.sub(r"\1", value)).lower().replace("\n", ",").split(",")
-    labels = {}
-    for member in members:
-        label, _, said = member.partition(";")[0].partition("=")
-        labels[label.strip()] = said.strip()
-    return any(labels.get(label) == no for label, no in _NO.items())
 
 
 def markup_of(content_type: str, body: bytes) -> str:
@@ -207,10 +178,6 @@ def _reserves_mining(value: str) -> bool:
     return any(each.partition(";")[0].strip(" \t\"'?") == "1" for each in re.split(r"[,\n]", value))
 
 
-def _only_noted(_value: str) -> bool:
-    return False
-
-
 #: signal → does this value deny? Header and <meta> share names, so one table serves both.
 _SIGNALS: Mapping[str, Callable[[str], bool]] = {
     "x-robots-tag": _refuses,
@@ -224,13 +191,8 @@ _META_SIGNALS: Mapping[str, Callable[[str], bool]] = {
     **_SIGNALS,
     "robots": _refuses,
     AGENT: _refuses,
-    "tdm-policy": _only_noted,
+    "tdm-policy": only_noted,
 }
-
-
-def _finding(signal: str, value: str, denies: Callable[[str], bool] = _only_noted) -> Finding:
-    shown = ", ".join(value.split("\n")).strip()[:_VALUE_CHARS]
-    return Finding(signal, shown, denies(value))
 
 
 def _metas(html: str) -> Iterator[tuple[str, str]]:

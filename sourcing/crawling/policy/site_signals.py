@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sourcing.crawling.policy.consent import AGENT, Finding, forbids_training
 from sourcing.crawling.policy.robots_rules import (
     Group,
     Rule,
@@ -27,6 +26,7 @@ from sourcing.crawling.policy.robots_rules import (
     read_groups,
     rules_for,
 )
+from sourcing.crawling.policy.signals import AGENT, Finding, forbids_training
 
 __all__ = ["AI_AGENTS", "NOT_KNOWN_AGAIN_S", "WELL_KNOWN", "NotKnown", "SiteSignals", "file_of", "read_site_signals"]
 

@@ -16,7 +16,7 @@ from sourcing.crawling.source import Captured, Page, PageError, Source, TaskSpec
 from sourcing.store.language_id import language_of
 from sourcing.store.language_tags import language_tag
 
-__all__ = ["SOURCE", "MusicPage", "SitemapPage"]
+__all__ = ["PAGE_KIND", "PAGE_SOURCE", "SOURCE", "MusicPage", "SitemapPage"]
 
 NAME = "schemaorg"
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
@@ -202,6 +202,9 @@ class DeeplyIndexedSitemap(SitemapPage):
     kind = "sitemap_in_nested_index"
     below = ""
 
+
+#: The source and kind that read pages a user lists by URL.
+PAGE_SOURCE, PAGE_KIND = NAME, MusicPage.kind
 
 SOURCE = Source(
     name=NAME,

@@ -17,17 +17,10 @@ from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.policy.politeness import unusable_url, user_agent
 from sourcing.crawling.policy.site_signals import NOT_KNOWN_AGAIN_S
 from sourcing.crawling.source import Source, TaskSpec
+from sourcing.crawling.sources.schemaorg import PAGE_KIND, PAGE_SOURCE
 from sourcing.crawling.spider.lease_budget import capped
 from sourcing.crawling.spider.recorder import Scribe, bury_dead
-from sourcing.crawling.spider.seeding import (
-    PAGE_KIND,
-    PAGE_SOURCE,
-    Feed,
-    Seeding,
-    catalogue_feeds,
-    list_feed,
-    plain_feed,
-)
+from sourcing.crawling.spider.seeding import Feed, Seeding, catalogue_feeds, list_feed, plain_feed
 from sourcing.crawling.warc.mending import ask_for_lost
 from sourcing.crawling.warc.writer import CaptureWriter
 from sourcing.errors import CrossmusimError, InputError, StoppedShort, UpstreamError, UsageError

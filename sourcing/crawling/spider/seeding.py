@@ -17,13 +17,11 @@ from sourcing import __version__
 from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.policy.politeness import unusable_url
 from sourcing.crawling.source import Source, TaskSpec
-from sourcing.crawling.sources import schemaorg
+from sourcing.crawling.sources.schemaorg import PAGE_KIND, PAGE_SOURCE
 from sourcing.errors import CrossmusimError, InputError, UsageError
 from sourcing.store.shard import Shard
 
 __all__ = [
-    "PAGE_KIND",
-    "PAGE_SOURCE",
     "Chunk",
     "Feed",
     "Seeding",
@@ -32,7 +30,6 @@ __all__ = [
     "plain_feed",
 ]
 
-PAGE_SOURCE, PAGE_KIND = schemaorg.NAME, schemaorg.MusicPage.kind  # reads the pages a user lists by URL
 _CHUNK = 500
 _ENOUGH = 2000  # tasks of a source that are ready: no need to feed more
 _CHECKED_LINES = 1000

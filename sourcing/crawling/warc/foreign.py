@@ -18,7 +18,7 @@ from sourcing.crawling.policy.consent import decide, granted_by, markup_of
 from sourcing.crawling.policy.politeness import unusable_url
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.source import Captured, Source
-from sourcing.crawling.spider.seeding import PAGE_SOURCE
+from sourcing.crawling.sources.schemaorg import PAGE_SOURCE
 from sourcing.crawling.warc.record_parser import dechunked, header_lines
 
 __all__ = ["attributed", "foreign_capture"]

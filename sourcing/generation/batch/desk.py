@@ -20,14 +20,15 @@ from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageE
 from sourcing.generation.batch.api import BatchSeen, BatchWire, NotThere
 from sourcing.generation.batch.collect import Answers, Lines, Tally
 from sourcing.generation.batch.select import register_plan
-from sourcing.generation.batch.shards import OPEN, Shard, Shards
+from sourcing.generation.batch.shards import Shard, Shards
 from sourcing.generation.batch.submit import NO_ROOM, WAIT, BatchOptions, Sender, Submitted, Wires
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.reader import RunState
+from sourcing.generation.journal.schema import OPEN_SHARD_STATES
 from sourcing.generation.planning.plan import Step
+from sourcing.generation.run.options import RunOptions
 from sourcing.generation.run.reply_checker import ReplyChecker
-from sourcing.generation.run.run import RunOptions
 
 __all__ = ["BatchDesk", "BatchOptions", "Collected", "Submitted"]
 
@@ -125,7 +126,7 @@ class BatchDesk:
             done = self.submit(run, steps, run_options, on_shard=on_shard)
             everything.shards += done.shards
             everything.waiting, everything.too_large, everything.stopped = done.waiting, done.too_large, done.stopped
-            if done.stopped and not self.shards.in_states(OPEN):
+            if done.stopped and not self.shards.in_states(OPEN_SHARD_STATES):
                 return everything, total
             replied, no_room = total.tally.replied, total.no_room
             self.collect(wait=True, total=total, on_answers=on_answers, on_look=on_look)
@@ -168,7 +169,7 @@ class BatchDesk:
     def _look_at_all(self, total: Collected, on_answers: Callable[[int], object]) -> CrossmusimError | None:
         """Returns what kept a shard from being looked at; the others may well be there."""
         total.open, trouble = [], None
-        for shard in self.shards.in_states(OPEN):
+        for shard in self.shards.in_states(OPEN_SHARD_STATES):
             try:
                 if shard.state != "created":
                     shard = self._sender.send(shard, adopted=True)
@@ -252,7 +253,7 @@ class BatchDesk:
         those in exported files, and those never sent, are planned again.
         """
         with self._lock():
-            shards = self.shards.in_states((*OPEN, "exported"))
+            shards = self.shards.in_states((*OPEN_SHARD_STATES, "exported"))
             missing = sorted(set(names) - {shard.name for shard in shards})
             if missing:
                 raise UsageError(f"shard {missing[0]}", "none of that name is open", "see `generate batch status`")

@@ -16,8 +16,8 @@ from sourcing.generation.batch.shards import Shards, Terms
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.reader import RunState
 from sourcing.generation.planning.plan import Step
+from sourcing.generation.run.options import RunOptions
 from sourcing.generation.run.reply_checker import ReplyChecker
-from sourcing.generation.run.run import RunOptions
 
 __all__ = ["Exported", "export_calls", "import_answers"]
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from sourcing.generation.journal.schema import NEVER_BEGUN
 from sourcing.generation.replies.bounded_json import line_of, load_json
 from sourcing.generation.replies.redaction import without_keys
 from sourcing.generation.replies.server_error import FILTER_STATUSES, ServerError, read_error
 from sourcing.redactor import redact_bytes
 
 __all__ = [
-    "CHAT_URL", "NEVER_BEGUN", "UNREADABLE", "AnswerLine", "CutLine", "CutShort", "json_lines", "read_answer",
+    "CHAT_URL", "UNREADABLE", "AnswerLine", "CutLine", "CutShort", "json_lines", "read_answer",
     "request_line", "writing_whole",
 ]  # fmt: skip
 
@@ -26,8 +27,7 @@ CHAT_URL = "/v1/chat/completions"
 UNREADABLE = "line_unreadable"
 
 #: Codes of lines that were never worked on: the batch ended before their turn came.
-_ENDED_EARLY = {"batch_expired": "expired", "batch_cancelled": "cancelled", "batch_failed": "batch_failed"}
-NEVER_BEGUN = tuple(_ENDED_EARLY.values())
+_ENDED_EARLY = dict(zip(("batch_expired", "batch_cancelled", "batch_failed"), NEVER_BEGUN, strict=True))
 _MESSAGE_CHARS = 300
 #: The longest reply that is looked at (`MAX_REPLY_BYTES`), and what stands around it.
 _MOST_LINE_BYTES = 16_000_000

@@ -21,15 +21,11 @@ from sourcing.generation.batch.select import Pick
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.prices import Price, Rates
 from sourcing.generation.journal.journal import TAKEN, Journal
-from sourcing.generation.journal.schema import unpack
+from sourcing.generation.journal.schema import OPEN_SHARD_STATES, unpack
 from sourcing.redactor import redact
 
-__all__ = ["HALF_SENT", "OPEN", "Shard", "Shards", "Terms"]
+__all__ = ["Shard", "Shards", "Terms"]
 
-#: States in which the process that sends a shard may have died.
-HALF_SENT = ("written", "uploaded", "creating")
-#: States of a shard that a server has, or may have.
-OPEN = (*HALF_SENT, "created")
 
 _LIMIT_SAID = re.compile(r"Limit: ([\d,]+) enqueued tokens")
 _COLUMNS = (
@@ -199,11 +195,11 @@ class Shards:
 
     def enqueued_tokens(self, run_id: int) -> int:
         """Tokens in the queue of the run's endpoint and model, as far as this journal knows."""
-        marks = ", ".join("?" * len(OPEN))
+        marks = ", ".join("?" * len(OPEN_SHARD_STATES))
         row = self._execute(
             f"SELECT coalesce(SUM(tokens), 0) FROM shards WHERE state IN ({marks})"
             " AND endpoint_id = (SELECT endpoint_id FROM runs WHERE run_id = ?)",
-            (*OPEN, run_id),
+            (*OPEN_SHARD_STATES, run_id),
         ).fetchone()
         return int(row[0])
 

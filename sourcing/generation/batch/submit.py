@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from sourcing.errors import CrossmusimError, StoppedShort, UsageError
 from sourcing.generation.batch.api import BatchRefused, BatchWire
 from sourcing.generation.batch.select import pick_calls
-from sourcing.generation.batch.shards import HALF_SENT, Shard, Shards, Terms
+from sourcing.generation.batch.shards import Shard, Shards, Terms
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.run.run import RunOptions
+from sourcing.generation.journal.schema import HALF_SENT
+from sourcing.generation.run.options import RunOptions
 
 __all__ = ["NO_ROOM", "WAIT", "BatchOptions", "Sender", "Submitted", "Wires"]
 

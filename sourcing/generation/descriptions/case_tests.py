@@ -13,9 +13,11 @@ import polars as pl
 from sourcing.errors import PromptError
 from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe, example_aspects
-from sourcing.generation.descriptions.judge import apply_verdicts, is_judge, judged_name
+from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.grounding.leaks import rules_of
-from sourcing.generation.packs.checks import Case, Expect, golden_path, plain_examples
+from sourcing.generation.packs.cases import Case, Expect, golden_path
+from sourcing.generation.packs.judges import is_judge, judged_name
+from sourcing.generation.packs.lint import plain_examples
 from sourcing.generation.packs.pack import Pack, render
 from sourcing.generation.planning.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies.parsed_reply import ParsedReply

@@ -6,9 +6,7 @@ it may say changes nothing. Its replies lie in the journal like all others, so j
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,49 +16,21 @@ import polars as pl
 
 from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.scraped import rejected_row
-from sourcing.generation.grounding.leaks import Finding
-from sourcing.generation.packs.pack import Pack
+from sourcing.generation.grounding.finding import Finding
+from sourcing.generation.packs.judges import _digest, is_author
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.replies.payload import answer_of
 from sourcing.generation.text.folding import fold_text
 from sourcing.store.schemas import Description, Rejected
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["JUDGED_ORIGINS", "apply_verdicts", "is_author", "is_judge", "is_verdict", "judged_name"]
+__all__ = ["apply_verdicts"]
 
 Row = dict[str, Any]
 
-#: Descriptions that a model made; the catalogue's and a page's own words are nobody's to judge.
-JUDGED_ORIGINS = ("mined", "prompted")
 
-_NAME = re.compile(rf"((?:{'|'.join(JUDGED_ORIGINS)}):[0-9a-f]{{16}})#([0-9a-f]{{8}})")
-_DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4}|\d{6}|\d{8})$")
 _SHOWN_CHARS = 500  # of an aspect that a judge made up
 _SHOWN_ASPECTS = 10  # of those a judge made up
-
-
-def is_judge(pack: Pack) -> bool:
-    """Whether a pack is asked about descriptions: it declares the input `aspects`."""
-    return "aspects" in pack.inputs
-
-
-def judged_name(description: Mapping[str, Any]) -> str:
-    """How calls and replies of a judge name what they judge: the description's id, and which caption it had.
-
-    New rules may give a description another caption under the same id; a verdict on the old one says nothing of it.
-    """
-    return f"{description['description_id']}#{_digest(description['caption'])}"
-
-
-def is_verdict(reply: Reply) -> bool:
-    """Whether a reply is a judge's, told by what it is about, so that no pack has to be there any more."""
-    return _NAME.fullmatch(reply.doc_id or "") is not None
-
-
-def is_author(judge: str, author: str | None) -> bool:
-    """Whether two names are one model's; "m" and "m-2026-01-31" are, for endpoints answer to a name with a date."""
-    names = judge.casefold(), (author or "").casefold()
-    return names[0] == names[1] or _DATE.sub("", names[0]) == names[1] or names[0] == _DATE.sub("", names[1])
 
 
 def apply_verdicts(
@@ -241,10 +211,6 @@ def _parts(reply: Reply) -> tuple[str, str]:
     """The description's id and the digest of its caption."""
     description_id, _, digest = (reply.doc_id or "").partition("#")
     return description_id, digest
-
-
-def _digest(caption: str | None) -> str:
-    return hashlib.sha256((caption or "").encode()).hexdigest()[:8]
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

@@ -14,10 +14,11 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.agreement import Asked, score_agreement
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.disagreement import find_disagreements
-from sourcing.generation.descriptions.judge import apply_verdicts, is_verdict
+from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.grounding.leaks import rules_of
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.packs.checks import plain_examples
+from sourcing.generation.packs.judges import is_verdict
+from sourcing.generation.packs.lint import plain_examples
 from sourcing.generation.packs.pack import Pack, load_pack, pack_folders
 from sourcing.generation.replies.parsed_reply import ROW_ERROR
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track

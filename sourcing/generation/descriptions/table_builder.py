@@ -9,7 +9,7 @@ import dataframely as dy
 import polars as pl
 
 from sourcing.generation.descriptions.scraped import rejected_row
-from sourcing.generation.grounding.leaks import Finding
+from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
 from sourcing.store.schemas import Description, Rejected
 from sourcing.store.workspace import rejected_frame

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sourcing.generation.grounding.captions import MIN_CAPTION_COVER, take_caption
+from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.grounding.leaks import (
     NO_RULES,
-    Finding,
     Names,
     PackRules,
     aspect_leak,
@@ -27,11 +27,11 @@ from sourcing.generation.text.folding import fold, fold_text, locate, occurrence
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
 from sourcing.generation.text.lyrics import NO_RUNS, Runs, takes_lyrics
 from sourcing.generation.text.negation import is_denied, negations
-from sourcing.generation.text.phrases import split_phrase, tidy_phrase
+from sourcing.generation.text.phrases import aspect_key, split_phrase, tidy_phrase
 from sourcing.generation.text.words import compact, content_stems, stems_at, words
 from sourcing.store.schemas import FACETS
 
-__all__ = ["MIN_CAPTION_COVER", "Finding", "Grounded", "accept", "aspect_key", "ground", "vet_aspect"]
+__all__ = ["MIN_CAPTION_COVER", "Finding", "Grounded", "accept", "ground", "vet_aspect"]
 
 _UNBORNE = ("quote_not_found", "aspect_unsupported")
 
@@ -161,11 +161,6 @@ def vet_aspect(
     if aspect_key(text) in seen:
         return Finding("aspect_repeated", f"{text!r} was said before", text)
     return aspect_leak(text)
-
-
-def aspect_key(text: str) -> tuple[str, ...]:
-    """Equal for phrases that say the same in other order or inflection."""
-    return tuple(sorted(set(content_stems(text)))) or (compact(text),)
 
 
 def _pieces(aspect: str | Mapping[str, Any]) -> list[tuple[str, str]]:

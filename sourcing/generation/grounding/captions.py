@@ -6,15 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sourcing.generation.grounding.leaks import (
-    NO_RULES,
-    Finding,
-    Names,
-    PackRules,
-    caption_leak,
-    sentence_leak,
-    wrong_language,
-)
+from sourcing.generation.grounding.finding import Finding
+from sourcing.generation.grounding.leaks import NO_RULES, Names, PackRules, caption_leak, sentence_leak, wrong_language
 from sourcing.generation.grounding.quotes import Source, number_words
 from sourcing.generation.text.folding import fold_text, wording
 from sourcing.generation.text.lexicon import facet_of, spaceless_terms

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
+from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.grounding.quotes import ECHO_WORDS, Source
 from sourcing.generation.text.folding import fold_text
 from sourcing.generation.text.instructions import any_of, holds_markup, speaks_to_model
@@ -31,7 +32,6 @@ from sourcing.store.language_id import unlike_language
 
 __all__ = [
     "NO_RULES",
-    "Finding",
     "Names",
     "PackRules",
     "aspect_leak",
@@ -62,15 +62,6 @@ _CREDIT_PARTS = re.compile(
 _SUBJECT_VERB = re.compile(r"\s*(?:,|\(|is\b|was\b|by\b|ist\b|est\b|es\b|'s\b|是|由)", re.IGNORECASE)
 _TITLE_MARKS = "\"“”„«»‘’'《》〈〉「」『』"
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Why a piece of a reply was left out: a countable reason, a sentence, the piece."""
-
-    reason: str
-    finding: str
-    piece: Any = None
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from sourcing.generation.calls import OpenCall
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
-from sourcing.generation.journal.plan_writer import JournalIntake, OpenCall, as_text
+from sourcing.generation.journal.plan_writer import JournalIntake, as_text
 from sourcing.generation.journal.reader import STATES, CallRow, RunState
 from sourcing.generation.journal.schema import JOURNAL_FILE, ODD_LINES, connect, empty
 from sourcing.redactor import redact, redact_bytes

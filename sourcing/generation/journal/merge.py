@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sourcing.errors import InputError
-from sourcing.generation.batch.jsonl import NEVER_BEGUN
-from sourcing.generation.batch.shards import OPEN
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.journal.schema import JOURNAL_FILE, connect
+from sourcing.generation.journal.schema import JOURNAL_FILE, NEVER_BEGUN, OPEN_SHARD_STATES, connect
 
 __all__ = ["merge_journal", "open_batches"]
 
@@ -21,7 +19,7 @@ __all__ = ["merge_journal", "open_batches"]
 _RANK = {"planned": 1, "failed": 2, "unknown": 3, "replied": 4, "sending": 5}
 #: Outcomes of attempts that no model ever saw; "completed": of a batch that has no word on the call.
 _UNCOUNTED = (*NEVER_BEGUN, "completed")
-_OPEN_THERE = (*OPEN, "exporting", "exported")
+_OPEN_THERE = (*OPEN_SHARD_STATES, "exporting", "exported")
 _RUN = ("started_at", "prompt_id", "prompt_version", "prompt_hash", "plan", "shard", "position", "planned")
 _CALL = (
     "request_key", "sample_idx", "kind", "state", "checked", "attempts", "error", "planned_at", "updated_at", "bytes",

@@ -7,51 +7,17 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
+from sourcing.generation.calls import KnownCall, OpenCall, PlannedCall, WantedCall
 from sourcing.generation.journal.reader import JournalReader, RunState
 from sourcing.generation.journal.schema import packer, unpack
-from sourcing.generation.planning.plan import PlannedCall
 from sourcing.store.shard import Shard
 from sourcing.store.turn import Turn
 
-__all__ = ["JournalIntake", "KnownCall", "OpenCall", "WantedCall", "as_text", "open_calls", "pack_calls"]
+__all__ = ["JournalIntake", "as_text", "open_calls", "pack_calls"]
 
 
 _OPEN = "SELECT call_id, request_key, body, kind, parent, state FROM calls JOIN bodies USING (call_id)"
-
-
-class OpenCall(NamedTuple):
-    """A call that has no reply yet, with the body as it is sent. `kind`: root, larger or repair."""
-
-    call_id: int
-    request_key: str
-    body: bytes
-    kind: str = "root"
-    parent: int | None = None
-    state: str = "planned"
-
-
-class WantedCall(NamedTuple):
-    """A planned call as it is written down: its body packed, and how long it was."""
-
-    request_key: str
-    prompt_id: str
-    track_id: str
-    doc_id: str
-    sample_idx: int
-    language: str
-    size: int
-    body: bytes
-
-
-class KnownCall(NamedTuple):
-    """What the journal knows of a call that is wanted."""
-
-    call_id: int
-    state: str
-    kind: str
-    parent: int | None
 
 
 def pack_calls(calls: Sequence[PlannedCall], pack: Callable[[bytes], bytes]) -> list[WantedCall]:

@@ -14,9 +14,23 @@ from backports import zstd
 from sourcing.errors import InputError
 from sourcing.generation.cost import budget
 
-__all__ = ["JOURNAL_FILE", "ODD_LINES", "Packed", "connect", "empty", "packer", "unpack"]
+__all__ = [
+    "HALF_SENT_SHARD_STATES",
+    "JOURNAL_FILE",
+    "NEVER_BEGUN",
+    "ODD_LINES",
+    "OPEN_SHARD_STATES",
+    "Packed",
+    "connect",
+    "empty",
+    "packer",
+    "unpack",
+,]
 
 JOURNAL_FILE = "journal.sqlite3"
+
+#: Outcomes of attempts on lines of a batch that were never worked on: the batch ended before their turn came.
+NEVER_BEGUN = ("expired", "cancelled", "batch_failed")
 
 _FORMAT = 3
 #: Of a journal's pages in memory: keys come in no order, so each may lie on any page of their index.
@@ -211,3 +225,11 @@ def packer() -> Callable[[bytes], Packed]:
 def unpack(blob: bytes) -> bytes:
     """What was packed, also by the first format."""
     return zstd.decompress(blob) if blob.startswith(_ZSTD_MAGIC) else zlib.decompress(blob)
+
+
+#: States in which the process that sends a shard may have died.
+HALF_SENT_SHARD_STATES = ("written", "uploaded", "creating")
+
+
+#: States of a shard that a server has, or may have.
+OPEN_SHARD_STATES = (*HALF_SENT_SHARD_STATES, "created")

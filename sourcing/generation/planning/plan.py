@@ -5,15 +5,15 @@ Planning is lazy: a million calls are planned, written down and sent a few at a 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sourcing.errors import PromptError
-from sourcing.generation.descriptions.judge import is_author, is_judge
+from sourcing.generation.calls import PlannedCall
 from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.packs.judges import is_author, is_judge
 from sourcing.generation.packs.pack import Pack, render
 from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.planning.targets import (
@@ -29,7 +29,6 @@ __all__ = [
     "CAPTION_LANGUAGE",
     "DOCUMENT_CHARS",
     "Plan",
-    "PlannedCall",
     "Scope",
     "Step",
     "Tables",
@@ -46,27 +45,6 @@ _MAX_INPUT_CHARS = 50_000  # of a track's own words; no prompt has room for more
 _SENTENCE_END = re.compile(r"[.!?…](?=[\"'”’)\]]?\s)|[。！？]|\n\n")
 _MAY_LACK = ("year",)
 _WHOLE = Scope()
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedCall:
-    """One call and what it is for. Two tracks whose requests are equal share one key, and so one payment."""
-
-    request_key: str
-    prompt_id: str
-    prompt_version: str
-    prompt_hash: str
-    track_id: str
-    doc_id: str | None  # of a judge's call: what it judges, see `judged_name`
-    sample_idx: int
-    language: str
-    model: str
-    payload: bytes  # the body as it is sent
-
-    @property
-    def body(self) -> dict[str, Any]:
-        read: dict[str, Any] = json.loads(self.payload)
-        return read
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataframely as dy
 import polars as pl
 
 from sourcing.errors import PromptError
-from sourcing.generation.descriptions.judge import JUDGED_ORIGINS, is_judge, judged_name
+from sourcing.generation.packs.judges import JUDGED_ORIGINS, is_judge, judged_name
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.wire import sha256_hex
 from sourcing.store.schemas import Description, Document, Match, Track

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sourcing.generation.calls import Reply
-from sourcing.generation.grounding.leaks import Finding
+from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.replies.bounded_json import first_value, line_of, load_json, whole_text
 
 __all__ = ["Payload", "answer_of", "read_payload", "thought_chars"]

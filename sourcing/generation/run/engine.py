@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
@@ -28,13 +28,11 @@ from sourcing.generation.packs.pack import Pack
 from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, ParsedReply, name_of
 from sourcing.generation.run.call_feed import CallFeed
+from sourcing.generation.run.options import RunOptions, RunResult
 from sourcing.generation.run.reconcile import keep_at_endpoint
 from sourcing.generation.run.reply_checker import FollowUp, ReplyChecker
 from sourcing.generation.wire import unstreamed
 from sourcing.store.interrupts import interrupts
-
-if TYPE_CHECKING:
-    from sourcing.generation.run.run import RunOptions, RunResult
 
 __all__ = ["Engine"]
 

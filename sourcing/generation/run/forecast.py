@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sourcing.generation.calls import PlannedCall
 from sourcing.generation.cost.estimate import EMBEDDED, HOSTED, Estimate, Load, estimate
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.planning.plan import PlannedCall, count_calls, plan_steps
+from sourcing.generation.planning.plan import count_calls, plan_steps
 from sourcing.generation.run.job import Job
 
 __all__ = ["Weighed", "how_many", "weigh"]

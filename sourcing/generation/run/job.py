@@ -13,15 +13,16 @@ from pathlib import Path
 
 import dataframely as dy
 
-from sourcing.generation.descriptions.judge import is_judge
 from sourcing.generation.descriptions.rebuild import make_unjudged
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import Journal, RunState
 from sourcing.generation.limits.quota import QUOTA_FILE, Quota
+from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.pack import Pack, load_pack, pack_roots
 from sourcing.generation.planning.plan import Scope, Step, Tables, plan_steps
-from sourcing.generation.run.run import RunOptions, RunResult, run_calls
+from sourcing.generation.run.options import RunOptions, RunResult
+from sourcing.generation.run.run import run_calls
 from sourcing.store.presence import Presence
 from sourcing.store.schemas import Description, Document, Match, Track
 from sourcing.store.versions import file_sha256

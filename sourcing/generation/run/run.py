@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from sourcing.errors import CrossmusimError
-from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
-from sourcing.generation.cost.prices import FREE, Price
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
 from sourcing.generation.journal.group_commit import Durable, GroupCommit
@@ -22,49 +19,9 @@ from sourcing.generation.packs.pack import Pack
 from sourcing.generation.planning.plan import Step
 from sourcing.generation.run.call_feed import CallFeed
 from sourcing.generation.run.engine import Engine
+from sourcing.generation.run.options import RunOptions, RunResult
 
-__all__ = ["RunOptions", "RunResult", "frozen_heap", "run_calls"]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How hard an endpoint may be asked, and what a run may use. `account` is what the ceilings are counted over."""
-
-    concurrency: int
-    timeout_s: float
-    max_attempts: int
-    resend_unknown: bool = False  # calls that were in flight at a crash, and may have been paid
-    account: str = ""
-    ceilings: Ceilings = NO_CEILINGS
-    price: Price = FREE
-    store_completions: bool = False  # let the endpoint keep them, to be looked up after a crash
-    backoff_s: float = 1.0  # first pause before a retry; doubles, with jitter
-    give_up_after_s: float = 120.0  # of refusals without one answer
-
-
-@dataclass
-class RunResult:
-    """What became of the calls. `stopped` is the error to raise once the replies at hand are described."""
-
-    planned: int = 0
-    cached: int = 0
-    replied: int = 0
-    failed: int = 0
-    unknown: int = 0  # lost sight of in this run
-    held: int = 0  # unknown from a former run, not resent
-    elsewhere: int = 0  # in batches, or in flight from another process
-    followed: int = 0  # larger tries and repairs answered in this run
-    stopped: CrossmusimError | None = None
-    row_errors: list[str] = field(default_factory=list)  # exceptions that looking at replies raised
-
-    def counts(self) -> dict[str, int]:
-        names = ("planned", "cached", "replied", "failed", "unknown", "held", "elsewhere", "followed")
-        return {name: getattr(self, name) for name in names}
-
-    def __add__(self, other: RunResult) -> RunResult:
-        both = {name: number + getattr(other, name) for name, number in self.counts().items()}
-        errors = self.row_errors + other.row_errors
-        return RunResult(**both, stopped=self.stopped or other.stopped, row_errors=errors)
+__all__ = ["frozen_heap", "run_calls"]
 
 
 def run_calls(

@@ -18,7 +18,8 @@ from sourcing.errors import StoppedShort
 from sourcing.generation.journal.group_commit import make_changes
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.run.job import Job, run_job
-from sourcing.generation.run.run import RunResult, frozen_heap
+from sourcing.generation.run.options import RunResult
+from sourcing.generation.run.run import frozen_heap
 from sourcing.generation.run.worker_pipe import Asked, PipedCommit, receive, send
 from sourcing.redactor import guarded_output
 from sourcing.store.interrupts import interrupts

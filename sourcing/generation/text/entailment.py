@@ -12,9 +12,9 @@ from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
-from sourcing.generation.grounding.aspects import aspect_key
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS
 from sourcing.generation.text.opposites import is_negated, opposed, sides_of_stems
+from sourcing.generation.text.phrases import aspect_key
 from sourcing.generation.text.words import content_stems
 
 __all__ = ["Form", "Phrase", "read_phrase"]

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from sourcing.generation.text.lexicon import facet_of, is_term
-from sourcing.generation.text.words import data_sections, is_written_without_spaces
+from sourcing.generation.text.lexicon import (
+    facet_of,
+    is_term,
+)
+from sourcing.generation.text.words import (
+    compact,
+    content_stems,
+    data_sections,
+    is_written_without_spaces,
+)
 
-__all__ = ["sentences", "split_phrase", "tidy", "tidy_phrase"]
+__all__ = ["aspect_key", "sentences", "split_phrase", "tidy", "tidy_phrase"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
 _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
@@ -104,3 +112,8 @@ def _edge_words() -> frozenset[str]:
 
 def _listed(section: str) -> list[str]:
     return " ".join(data_sections("joints")[section]).split()
+
+
+def aspect_key(text: str) -> tuple[str, ...]:
+    """Equal for phrases that say the same in other order or inflection."""
+    return tuple(sorted(set(content_stems(text)))) or (compact(text),)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protego import Protego
 
-from sourcing.crawling.policy.consent import AGENT
 from sourcing.crawling.policy.politeness import PRODUCT
 from sourcing.crawling.policy.robots_rules import best, matches, path_of, pattern_of, read_groups, rules_for
+from sourcing.crawling.policy.signals import AGENT
 from sourcing.crawling.policy.site_signals import SiteSignals, read_site_signals
 
 ORIGIN = "https://a.test"

@@ -19,10 +19,10 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.agreement import Asked, score_agreement
 from sourcing.generation.descriptions.disagreement import find_disagreements
 from sourcing.generation.descriptions.rebuild import rebuild_descriptions
-from sourcing.generation.grounding.aspects import aspect_key
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of
 from sourcing.generation.text.opposites import is_negated, opposed, sides_of, sides_of_stems
+from sourcing.generation.text.phrases import aspect_key
 from sourcing.generation.text.words import content_stems, data_sections
 from sourcing.store import Description, Disagreement, Document, Match, Track, Workspace
 from sourcing.store.schemas import FACETS

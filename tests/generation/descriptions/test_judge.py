@@ -19,13 +19,15 @@ from loopback import Asked, Loopback, Reply
 from sourcing.errors import PromptError
 from sourcing.generation import calls as replies
 from sourcing.generation.descriptions.case_tests import run_case
-from sourcing.generation.descriptions.judge import apply_verdicts, is_author, is_verdict, judged_name
+from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.packs.checks import Case, lint, load_cases
+from sourcing.generation.packs.cases import Case, load_cases
+from sourcing.generation.packs.judges import is_author, is_verdict, judged_name
+from sourcing.generation.packs.lint import lint
 from sourcing.generation.packs.pack import find_pack, load_pack, pack_roots
 from sourcing.generation.planning.plan import Scope, plan_calls
 from sourcing.generation.run.job import Job, read_tables
-from sourcing.generation.run.run import RunOptions
+from sourcing.generation.run.options import RunOptions
 from sourcing.store import Description, Document, Match, Track, Workspace
 from sourcing.store.shard import Shard
 

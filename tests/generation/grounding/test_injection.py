@@ -26,7 +26,7 @@ from sourcing.generation.grounding.leaks import (
     rules_of,
     sentence_leak,
 )
-from sourcing.generation.packs.checks import plain_examples
+from sourcing.generation.packs.lint import plain_examples
 from sourcing.generation.packs.pack import load_pack, render
 from sourcing.generation.text.folding import fold, fold_text, wording
 from sourcing.generation.text.lyrics import lyric_spans, shared_runs, takes_lyrics

@@ -14,10 +14,10 @@ import pytest
 from chatserver import completion
 
 from sourcing.errors import InputError
+from sourcing.generation.calls import PlannedCall
 from sourcing.generation.cost.budget import Ceilings, Totals
 from sourcing.generation.journal.group_commit import GroupCommit
 from sourcing.generation.journal.journal import JOURNAL_FILE, TAKEN, Journal, OpenCall, Reserved
-from sourcing.generation.planning.plan import PlannedCall
 from sourcing.store.presence import Presence
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)

@@ -8,7 +8,9 @@ import pytest
 from genworld import write_pack
 
 from sourcing.errors import PromptError
-from sourcing.generation.packs.checks import INPUTS, check_lock, lint, load_cases, lock_packs, read_lock
+from sourcing.generation.packs.cases import load_cases
+from sourcing.generation.packs.lint import INPUTS, lint
+from sourcing.generation.packs.lock import check_lock, lock_packs, read_lock
 from sourcing.generation.packs.pack import find_pack, load_pack, pack_roots, render
 
 INPUT = {"title": "Blue", "document": "Slow piano."}

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from sourcing.generation.descriptions.case_tests import run_case
-from sourcing.generation.packs.checks import load_cases
+from sourcing.generation.packs.cases import load_cases
 from sourcing.generation.packs.pack import load_pack, render
 
 PROMPTS = Path(__file__).parents[3] / "prompts"

@@ -19,7 +19,8 @@ from loopback import Asked, Loopback, Reply
 from sourcing.errors import PromptError
 from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.descriptions.describe import example_aspects
-from sourcing.generation.packs.checks import lint, load_cases, plain_examples
+from sourcing.generation.packs.cases import load_cases
+from sourcing.generation.packs.lint import lint, plain_examples
 from sourcing.generation.packs.pack import load_pack, render
 from sourcing.generation.packs.pack_yaml import read_yaml
 from sourcing.generation.planning.plan import Scope

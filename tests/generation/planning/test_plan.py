@@ -10,12 +10,12 @@ import pytest
 from genworld import PROSE, documents, matches, tracks, write_pack
 
 from sourcing.errors import UsageError
+from sourcing.generation.calls import PlannedCall
 from sourcing.generation.endpoint.dialect import choose_dialect, fit_body
 from sourcing.generation.endpoint.endpoint import Endpoint, resolve_endpoint
 from sourcing.generation.packs.pack import Pack, load_pack
 from sourcing.generation.planning.plan import (
     DOCUMENT_CHARS,
-    PlannedCall,
     Scope,
     Tables,
     count_calls,

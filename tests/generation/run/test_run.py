@@ -22,7 +22,7 @@ from sourcing.generation.cost.budget import Ceilings
 from sourcing.generation.cost.prices import named_price
 from sourcing.generation.journal.journal import JOURNAL_FILE, Journal
 from sourcing.generation.journal.schema import packer, unpack
-from sourcing.generation.run.run import RunResult
+from sourcing.generation.run.options import RunResult
 from sourcing.generation.wire import request_key
 
 

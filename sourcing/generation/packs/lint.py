@@ -1,39 +1,23 @@
-"""Checks on prompt packs: lint findings, cases with their recorded replies, and the lock of hashes per version."""
+"""Lint of prompt packs: what is wrong or unclear in a pack that loads, one sentence each."""
 
 from __future__ import annotations
 
 import json
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jinja2
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sourcing.errors import PromptError
-from sourcing.generation.descriptions.judge import is_judge
-from sourcing.generation.packs.pack import Pack, load_pack, pack_folders, read_pack_file, render
-from sourcing.generation.packs.pack_yaml import read_yaml
+from sourcing.generation.packs.cases import golden_path, load_cases
+from sourcing.generation.packs.judges import is_judge
+from sourcing.generation.packs.lock import check_lock
+from sourcing.generation.packs.pack import Pack, render
 from sourcing.generation.packs.templates import undeclared_names
-from sourcing.store.workspace import atomic_path
 
-__all__ = [
-    "INPUTS",
-    "LOCK_FILE",
-    "Case",
-    "Expect",
-    "check_lock",
-    "golden_path",
-    "lint",
-    "load_cases",
-    "lock_packs",
-    "plain_examples",
-    "read_lock",
-]
+__all__ = ["INPUTS", "lint", "plain_examples"]
 
-LOCK_FILE = "prompts.lock"
 
 #: What `plan` can give to a pack, and as what type; `aspects` makes the pack a judge, and `caption` is for judges.
 INPUTS = {
@@ -54,61 +38,6 @@ _LIKE_A_MARKER = re.compile(
 )
 #: What a judge's reply must hold, see `apply_verdicts`.
 _VERDICT = ("verdicts", "caption_supported")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Expect(_Strict):
-    """What a case asserts of the description its recorded reply becomes; what is left out is not looked at."""
-
-    aspects_include: list[str] = Field(default_factory=list)
-    aspects_exclude: list[str] = Field(default_factory=list)
-    caption_contains: list[str] = Field(default_factory=list)
-    caption_excludes: list[str] = Field(default_factory=list)
-    rejected_reasons: list[str] = Field(default_factory=list)
-
-
-class Case(_Strict):
-    """One case: inputs, the reply once recorded for them, and what must become of it."""
-
-    name: str = Field(min_length=1)
-    inputs: dict[str, Any]
-    golden: str
-    expect: Expect = Field(default_factory=Expect)
-
-
-def load_cases(pack: Pack) -> list[Case]:
-    """The pack's cases in file order; none when it has no `cases.yaml`."""
-    path = pack.folder / "cases.yaml"
-    if not path.exists():
-        return []
-    values = read_yaml(read_pack_file(path), str(path)) or []
-    try:
-        if not isinstance(values, list):
-            raise PromptError(str(path), "it is not a list of cases", "write each case as a list item")
-        cases = [Case.model_validate(value) for value in values]
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PromptError(str(path), f"{where}: {first['msg'].lower()}", "correct or remove it") from error
-    names = [case.name for case in cases]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise PromptError(str(path), f"case {twice[0]!r} stands there twice", "give each case its own name")
-    return cases
-
-
-def golden_path(pack: Pack, case: Case) -> Path:
-    if "\0" in case.golden:
-        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "its golden is no file name", "correct it")
-    path = (pack.folder / "golden" / case.golden).resolve()
-    if not path.is_relative_to((pack.folder / "golden").resolve()) or not path.is_file():
-        raise PromptError(
-            f"prompt pack {pack.name} case {case.name!r}", f"there is no golden/{case.golden}", "record the reply there"
-        )
-    return path
 
 
 def plain_examples(pack: Pack) -> list[tuple[str, str]]:
@@ -219,47 +148,3 @@ def _case_findings(pack: Pack) -> Iterator[str]:
             yield f"case {case.name!r}: {error.thing}: {error.found}"
         except (ValueError, RecursionError):
             yield f"case {case.name!r}: golden/{case.golden} is not JSON"
-
-
-def read_lock(root: Path) -> dict[str, str]:
-    """`id@version` → prompt hash, of one folder of packs; empty when it has no lock."""
-    path = root / LOCK_FILE
-    if not path.exists():
-        return {}
-    text = read_pack_file(path)
-    try:
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PromptError(str(path), f"not TOML ({error})", "restore it from version control") from error
-    return {name: str(value) for name, value in values.items()}
-
-
-def check_lock(pack: Pack) -> None:
-    """PromptError when the pack's version was locked with another hash; a version not yet locked passes."""
-    locked = read_lock(pack.folder.parent).get(pack.name)
-    if locked is not None and locked != pack.prompt_hash:
-        raise PromptError(
-            f"prompt pack {pack.name}",
-            "its templates, schema or sampling changed under a locked version",
-            "bump `version` in its front matter and run `crossmusim prompts lock`",
-        )
-
-
-def lock_packs(root: Path, *, only: Sequence[str] | None = None) -> list[str]:
-    """Add the versions not locked yet to the folder's lock, sorted; returns them. Locked lines never change."""
-    locked = read_lock(root)
-    added = []
-    for pack_id, folder in pack_folders([root]).items():
-        if only is not None and pack_id not in only:
-            continue
-        pack = load_pack(folder)
-        check_lock(pack)
-        if pack.name not in locked:
-            locked[pack.name] = pack.prompt_hash
-            added.append(pack.name)
-    if added:
-        lines = [f'"{name}" = "{value}"\n' for name, value in sorted(locked.items())]
-        head = "# Written by `crossmusim prompts lock`: the hash of each pack version; a line never changes.\n"
-        with atomic_path(root / LOCK_FILE) as temporary:
-            temporary.write_text(head + "".join(lines), encoding="utf-8")
-    return added

@@ -1,0 +1,69 @@
+"""Cases of a prompt pack: inputs, the reply recorded for them, and what must become of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sourcing.errors import PromptError
+from sourcing.generation.packs.pack import Pack, read_pack_file
+from sourcing.generation.packs.pack_yaml import read_yaml
+
+__all__ = ["Case", "Expect", "golden_path", "load_cases"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Expect(_Strict):
+    """What a case asserts of the description its recorded reply becomes; what is left out is not looked at."""
+
+    aspects_include: list[str] = Field(default_factory=list)
+    aspects_exclude: list[str] = Field(default_factory=list)
+    caption_contains: list[str] = Field(default_factory=list)
+    caption_excludes: list[str] = Field(default_factory=list)
+    rejected_reasons: list[str] = Field(default_factory=list)
+
+
+class Case(_Strict):
+    """One case: inputs, the reply once recorded for them, and what must become of it."""
+
+    name: str = Field(min_length=1)
+    inputs: dict[str, Any]
+    golden: str
+    expect: Expect = Field(default_factory=Expect)
+
+
+def load_cases(pack: Pack) -> list[Case]:
+    """The pack's cases in file order; none when it has no `cases.yaml`."""
+    path = pack.folder / "cases.yaml"
+    if not path.exists():
+        return []
+    values = read_yaml(read_pack_file(path), str(path)) or []
+    try:
+        if not isinstance(values, list):
+            raise PromptError(str(path), "it is not a list of cases", "write each case as a list item")
+        cases = [Case.model_validate(value) for value in values]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PromptError(str(path), f"{where}: {first['msg'].lower()}", "correct or remove it") from error
+    names = [case.name for case in cases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PromptError(str(path), f"case {twice[0]!r} stands there twice", "give each case its own name")
+    return cases
+
+
+def golden_path(pack: Pack, case: Case) -> Path:
+    if "\0" in case.golden:
+        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "its golden is no file name", "correct it")
+    path = (pack.folder / "golden" / case.golden).resolve()
+    if not path.is_relative_to((pack.folder / "golden").resolve()) or not path.is_file():
+        raise PromptError(
+            f"prompt pack {pack.name} case {case.name!r}", f"there is no golden/{case.golden}", "record the reply there"
+        )
+    return path
