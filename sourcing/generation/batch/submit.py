@@ -12,7 +12,7 @@ from sourcing.generation.batch.api import BatchRefused, BatchWire
 from sourcing.generation.batch.select import pick_calls
 from sourcing.generation.batch.shards import Shard, Shards, Terms
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.journal.schema import HALF_SENT
+from sourcing.generation.journal.schema import HALF_SENT_SHARD_STATES
 from sourcing.generation.run.options import RunOptions
 
 __all__ = ["NO_ROOM", "WAIT", "BatchOptions", "Sender", "Submitted", "Wires"]
@@ -91,7 +91,7 @@ class Sender:
     def adopt(self, run_id: int) -> None:
         """Go on with shards at the run's endpoint whose process ended while it was sending them."""
         identity = self.shards.identity(run_id)
-        for shard in self.shards.in_states(HALF_SENT):
+        for shard in self.shards.in_states(HALF_SENT_SHARD_STATES):
             if shard.identity == identity:
                 self.send(shard, adopted=True)
 

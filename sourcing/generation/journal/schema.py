@@ -25,7 +25,7 @@ __all__ = [
     "empty",
     "packer",
     "unpack",
-,]
+]
 
 JOURNAL_FILE = "journal.sqlite3"
 
