@@ -46,7 +46,7 @@ class Redactor:
         self._shortest: float = math.inf  # no spelling is shorter
         self._spellings: list[tuple[int, list[bytes], list[re.Pattern[bytes]]]] = []  # the longest secret first
         self._hints: list[bytes] = []
-        self._escaped: list[re.Pattern[bytes]] = []
+        self._escapes: list[re.Pattern[bytes]] = []
         self.know(*secrets)
 
     def know(self, *secrets: str | None) -> None:
@@ -55,10 +55,10 @@ class Redactor:
                 self._secrets.add(secret)
                 self._shortest = min(self._shortest, len(secret))
                 self._hints += hints(secret)
-                self._escaped = escaped(self._secrets)
-                found = patterns(secret, alone=len(secret) < _LONG_ENOUGH)
-                self._spellings.append((len(secret), literal_spellings(secret), list(found)))
-                self._spellings.sort(key=lambda known: -known[0])
+                self._escapes = escaped(self._secrets)
+                regexes = patterns(secret, alone=len(secret) < _LONG_ENOUGH)
+                self._spellings.append((len(secret), literal_spellings(secret), list(regexes)))
+                self._spellings.sort(key=lambda spelling: -spelling[0])
 
     def text(self, text: str) -> str:
         if len(text) < self._shortest:
@@ -73,17 +73,17 @@ class Redactor:
             return data
         if data.startswith(b"\x1f\x8b"):
             with contextlib.suppress(OSError, EOFError, zlib.error):  # broken: nobody else can unpack it either
-                unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_UNPACKED_BYTES)
-                clean = self._blotted(unpacked)
-                return data if clean == unpacked else gzip.compress(clean, mtime=0)
+                content = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_UNPACKED_BYTES)
+                clean = self._blotted(content)
+                return data if clean == content else gzip.compress(clean, mtime=0)
         return self._blotted(data)
 
     def _blotted(self, data: bytes) -> bytes:
         if self._may_hold(data):
-            for _, literals, compiled in self._spellings:
+            for _, literals, regexes in self._spellings:
                 for literal in literals:
                     data = data.replace(literal, _BLOT)
-                for pattern in compiled:
+                for pattern in regexes:
                     data = pattern.sub(_BLOT, data)
         return self._wide(data) if b"\0" in data else data
 
@@ -105,7 +105,7 @@ class Redactor:
         return (
             any(hint in lower for hint in self._hints)
             or _MASK in data
-            or any(escape.search(data) for escape in self._escaped)
+            or any(escape.search(data) for escape in self._escapes)
         )
 
 
@@ -128,9 +128,9 @@ def redact_bytes(data: bytes) -> bytes:
 def _of_this_process() -> Redactor:
     from urllib.request import getproxies  # takes longer to import than `--help` has
 
-    named = [value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper())]
+    secrets = [value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper())]
     passwords = [_password(proxy) for proxy in getproxies().values()]
-    return Redactor(*named, *passwords, *(unquote(password) for password in passwords))
+    return Redactor(*secrets, *passwords, *(unquote(password) for password in passwords))
 
 
 def _password(url: str) -> str:

@@ -57,8 +57,8 @@ def escaped(secrets: Iterable[str]) -> list[re.Pattern[bytes]]:
 def literal_spellings(secret: str) -> list[bytes]:
     """Those in which nothing can be escaped."""
     data = secret.encode("utf-8", "surrogatepass")
-    packed = [core for core in _base64_cores(data) if core.isalnum()]
-    return [*packed, data.hex().encode(), data.hex().upper().encode()]
+    base64_spellings = [core for core in _base64_cores(data) if core.isalnum()]
+    return [*base64_spellings, data.hex().encode(), data.hex().upper().encode()]
 
 
 def patterns(secret: str, *, alone: bool) -> Iterator[re.Pattern[bytes]]:
@@ -69,8 +69,8 @@ def patterns(secret: str, *, alone: bool) -> Iterator[re.Pattern[bytes]]:
         if not core.isalnum():
             yield _compiled("".join(map(_spelled_base64, core.decode())))
     if len(secret) >= _MASKED_FROM:
-        shown = rf"[^\s\"'<>*\\&]{{0,{_SHOWN + 5}}}"  # and no escape, which it would tear
-        yield _compiled(rf"{re.escape(secret[:_SHOWN])}{shown}\*{{3,}}{shown}")
+        visible = rf"[^\s\"'<>*\\&]{{0,{_SHOWN + 5}}}"  # and no escape, which it would tear
+        yield _compiled(rf"{re.escape(secret[:_SHOWN])}{visible}\*{{3,}}{visible}")
 
 
 def _compiled(source: str) -> re.Pattern[bytes]:
@@ -81,8 +81,8 @@ def _base64_cores(data: bytes) -> list[bytes]:
     """What the data is in base64, after none, one or two bytes of something else, without the ends they share."""
     cores = []
     for before in range(3):
-        encoded = base64.b64encode(bytes(before) + data)
-        cores.append(encoded[math.ceil(before * 8 / 6) : (before + len(data)) * 8 // 6])
+        base64_text = base64.b64encode(bytes(before) + data)
+        cores.append(base64_text[math.ceil(before * 8 / 6) : (before + len(data)) * 8 // 6])
     return cores
 
 

@@ -39,7 +39,7 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
     from datetime import UTC, datetime
 
     from sourcing.publishing.card import track_shares
-    from sourcing.publishing.publish import STEPS, read_tables
+    from sourcing.publishing.publish import STEPS, PublishOptions, read_tables
     from sourcing.publishing.publish import publish as publish_tables
 
     workspace = invocation.workspace
@@ -47,12 +47,11 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
         done = publish_tables(
             read_tables(workspace),
             name,
-            version=version,
-            why=why,
+            PublishOptions(version, why),
             root=root,
             settings=invocation.settings.publish,
             now=datetime.now(UTC),
-            tell=lambda step: advance(1, step),
+            on_progress=lambda step: advance(1, step),
         )
     manifest = done.version.manifest
     shares = track_shares(manifest)

@@ -142,9 +142,11 @@ def _rows_by_split(manifest: Mapping[str, Any]) -> str:
 def track_shares(manifest: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Split → its share of the tracks, and the share that was wished for."""
     rule, tracks = manifest["split_rule"], manifest["rows"]["tracks"]
-    wished = {"test": rule["test_fraction"], "validation": rule["validation_fraction"]}
-    wished["train"] = 1 - sum(wished.values())
-    return {name: (counts["tracks"] / max(1, tracks), wished[name]) for name, counts in manifest["splits"].items()}
+    target_shares = {"test": rule["test_fraction"], "validation": rule["validation_fraction"]}
+    target_shares["train"] = 1 - sum(target_shares.values())
+    return {
+        name: (counts["tracks"] / max(1, tracks), target_shares[name]) for name, counts in manifest["splits"].items()
+    }
 
 
 def _origins(report: Mapping[str, Any]) -> str:

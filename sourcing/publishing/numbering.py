@@ -23,12 +23,12 @@ def next_version(
         return "0.1.0"
     major, minor, patch = parse_version(parent.version)
     before, after = parent.manifest["columns"], facts["columns"]
-    kept = all(
+    columns_hold = all(
         after.get(config, {}).get(name) == dtype or _widened(parent, config, name)
         for config in before
         for name, dtype in before[config].items()
     )
-    if not kept or parent.manifest["split_rule"] != facts["split_rule"]:
+    if not columns_hold or parent.manifest["split_rule"] != facts["split_rule"]:
         return f"{major + 1}.0.0"
     if before != after or any(_keys(parent.scan(config), config) != _keys_now(parts, config) for config in CONFIGS):
         return f"{major}.{minor + 1}.0"
@@ -41,13 +41,13 @@ def _widened(parent: DatasetVersion, config: str, name: str) -> bool:
     return name in before and name in after and _holds(after[name], before[name])
 
 
-def _holds(dtype: pl.DataType, wanted: pl.DataType) -> bool:
-    if isinstance(dtype, pl.List) and isinstance(wanted, pl.List):
-        return _holds(dtype.inner, wanted.inner)  # type: ignore[arg-type]
-    if isinstance(dtype, pl.Struct) and isinstance(wanted, pl.Struct):
+def _holds(dtype: pl.DataType, older: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List) and isinstance(older, pl.List):
+        return _holds(dtype.inner, older.inner)  # type: ignore[arg-type]
+    if isinstance(dtype, pl.Struct) and isinstance(older, pl.Struct):
         own = dict(dtype)
-        return all(name in own and _holds(own[name], inner) for name, inner in dict(wanted).items())  # type: ignore[arg-type]
-    return dtype == wanted
+        return all(name in own and _holds(own[name], inner) for name, inner in dict(older).items())  # type: ignore[arg-type]
+    return dtype == older
 
 
 def _keys(rows: pl.LazyFrame, config: str) -> set[str]:

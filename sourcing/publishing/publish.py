@@ -22,7 +22,7 @@ from sourcing.generation.journal.journal import Journal
 from sourcing.publishing.card import render_card
 from sourcing.publishing.numbering import next_version
 from sourcing.publishing.splits import SPLIT_RULE, Splits, split_tracks
-from sourcing.publishing.validate import Checked, validate_tables, validation_report
+from sourcing.publishing.validate import ValidTables, validate_tables, validation_report
 from sourcing.publishing.withdrawals import changes_since, consent_age, lost_documents
 from sourcing.redactor import redact
 from sourcing.settings import PublishSettings
@@ -30,29 +30,40 @@ from sourcing.store.schemas import Description, Document, Rejected, Track
 from sourcing.store.versions import CONFIGS, SPLITS, DatasetVersion, Shelf, file_sha256, hold_shelf
 from sourcing.store.workspace import Workspace, write_json
 
-__all__ = ["STEPS", "PublishResult", "Tables", "logical_hash", "publish", "read_tables"]
+__all__ = ["STEPS", "PublishOptions", "PublishResult", "WorkspaceTables", "logical_hash", "publish", "read_tables"]
 
 #: What `publish` tells of, each when it is done.
 STEPS = ("rows checked", "tracks split", "rows hashed", "version written")
 
-_ROWS_PER_SHARD = 500_000
 _GUESTS_TOLD = 20  # of those heard in two splits
 
 
 @dataclass(frozen=True)
-class Tables:
+class WorkspaceTables:
     """What a version is made of; `inputs` names each workspace file it came from with its sha256.
 
-    `spent` is what each prompt cost (id@version → calls, tokens, USD), `doctor` what the model server was found to be.
+    `spend` is what each prompt cost (id@version → calls, tokens, USD), `doctor` what the model server was found to be.
     """
 
     tracks: pl.DataFrame
     descriptions: pl.DataFrame
     documents: pl.DataFrame | None = None
-    rejected: pl.DataFrame = field(default_factory=Rejected.create_empty)
+    rejected_rows: pl.DataFrame = field(default_factory=Rejected.create_empty)
     inputs: Mapping[str, str] = field(default_factory=dict)
-    spent: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    spend: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     doctor: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """What a version is to be called, why it is published, and how many rows a Parquet file holds at most.
+
+    Without `version` the number follows from the latest one, see `next_version`.
+    """
+
+    version: str | None = None
+    why: str = ""
+    rows_per_shard: int = 500_000
 
 
 @dataclass(frozen=True)
@@ -69,34 +80,32 @@ class PublishResult:
     consent: Mapping[str, Any]
 
 
-def read_tables(workspace: Workspace) -> Tables:
+def read_tables(workspace: Workspace) -> WorkspaceTables:
     """The tables `publish` needs; documents may be absent, tracks and descriptions may not."""
     tracks, descriptions = workspace.read(Track), workspace.read(Description)
     documents = workspace.read(Document) if workspace.has(Document) else None
     present = [schema for schema in (Track, Document, Description) if workspace.has(schema)]
     inputs = {path.name: file_sha256(path) for path in map(workspace.table_path, present)}
     with Journal.read(workspace.generation_dir) as journal:
-        spent = journal.spent()
-    told = workspace.generation_dir / DOCTOR_FILE
-    doctor = json.loads(told.read_text(encoding="utf-8")) if told.exists() else None
-    return Tables(tracks, descriptions, documents, workspace.read_rejected(), inputs, spent, doctor)
+        spend = journal.spent()
+    diagnosis = workspace.generation_dir / DOCTOR_FILE
+    doctor = json.loads(diagnosis.read_text(encoding="utf-8")) if diagnosis.exists() else None
+    return WorkspaceTables(tracks, descriptions, documents, workspace.read_rejected(), inputs, spend, doctor)
 
 
 def publish(
-    tables: Tables,
+    tables: WorkspaceTables,
     name: str,
+    options: PublishOptions = PublishOptions(),
     *,
-    version: str | None = None,
-    why: str = "",
     root: Path | str = "datasets",
     settings: PublishSettings,
     now: datetime,
-    rows_per_shard: int = _ROWS_PER_SHARD,
-    tell: Callable[[str], None] = lambda step: None,
+    on_progress: Callable[[str], None] = lambda step: None,
 ) -> PublishResult:
     """Validate, split, write and seal a version under `root`.
 
-    Without `version` the number follows from the latest one: 0.1.0 for the first; patch when the keys are the same,
+    Without a version number it follows from the latest one: 0.1.0 for the first; patch when the keys are the same,
     minor when rows or nullable columns came or went, major when a column is gone or retyped or the split rule
     changed; and when nothing at all changed, the latest version is returned as it is. Equal inputs give Parquet
     files equal byte by byte. What draws on a document whose site or page says no by now, or which is gone, is left
@@ -104,50 +113,51 @@ def publish(
     is fit to publish.
     """
     shelf = Shelf(Path(root), name)
-    if version:
-        shelf.refuse_existing(version)  # said before the work, and held to once more when sealing
-    lost = lost_documents(shelf.versions(), tables.documents, tables.descriptions, tables.rejected)
-    checked = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected, lost)
-    if checked.descriptions.is_empty():
-        raise DatasetError(f"dataset {name}", *_nothing_to_publish(checked))
-    report = validation_report(checked)
-    tell(STEPS[0])
+    if options.version:
+        shelf.refuse_existing(options.version)  # said before the work, and held to once more when sealing
+    lost_by_id = lost_documents(shelf.versions(), tables.documents, tables.descriptions, tables.rejected_rows)
+    valid = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected_rows, lost_by_id)
+    if valid.descriptions.is_empty():
+        raise DatasetError(f"dataset {name}", *_nothing_to_publish(valid))
+    report = validation_report(valid)
+    on_progress(STEPS[0])
     splits = split_tracks(
-        checked.tracks,
+        valid.tracks,
         salt=settings.split_salt,
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
     )
-    parts = _split_rows(checked, splits.rows.select("track_id", "split"))
-    tell(STEPS[1])
+    parts = _split_rows(valid, splits.rows.select("track_id", "split"))
+    on_progress(STEPS[1])
     facts = _facts(parts, splits, settings)
-    asked_at = checked.documents["consent_at"].fill_null(checked.documents["retrieved_at"])
+    asked_at = valid.documents["consent_at"].fill_null(valid.documents["retrieved_at"])
     consent = consent_age(asked_at, now, settings.consent_max_age_days)
-    tell(STEPS[2])
+    on_progress(STEPS[2])
     with hold_shelf(root, name) as shelf:
         parent = shelf.versions()[-1] if shelf.versions() else None
         same = parent is not None and all(
             parent.manifest.get(key) == facts[key] for key in ("logical_hash", "split_rule")
         )
-        if version is None and parent is not None and same:
+        if options.version is None and parent is not None and same:
             return PublishResult(parent, False, report, changes_since(parent, parts, {}), consent)
-        number = version or next_version(parent, facts, parts)
+        number = options.version or next_version(parent, facts, parts)
         shelf.refuse_existing(number)
-        changes = changes_since(parent, parts, lost)
+        changes = changes_since(parent, parts, lost_by_id)
         manifest = {
             **facts,
-            "why": redact(why),
+            "why": redact(options.why),
             "parent": parent.version if parent else None,
             "withdrawn_documents": len(changes["withdrawn"]),
             "created_at": now.astimezone(UTC).isoformat(timespec="seconds"),
             "inputs": dict(tables.inputs),
-            "spend": {prompt: dict(tables.spent[prompt]) for prompt in facts["prompts"] if prompt in tables.spent},
+            "spend": {prompt: dict(tables.spend[prompt]) for prompt in facts["prompts"] if prompt in tables.spend},
             "doctor": tables.doctor,
             "tools": {"crossmusim": __version__, "polars": pl.__version__, "python": platform.python_version()},
         }
-        sealed = _write_and_seal(shelf, number, manifest, parts, checked, report, changes, rows_per_shard)
-    tell(STEPS[3])
-    return PublishResult(sealed, True, report, changes, consent)
+        contents = _Contents(parts, valid, report, changes)
+        published_version = _write_and_seal(shelf, number, manifest, contents, options.rows_per_shard)
+    on_progress(STEPS[3])
+    return PublishResult(published_version, True, report, changes, consent)
 
 
 def logical_hash(parts: Mapping[tuple[str, str], pl.DataFrame]) -> str:
@@ -170,26 +180,30 @@ def _stamp(value: object) -> str:
     raise TypeError(f"no canonical form for {type(value).__name__}")
 
 
-def _split_rows(checked: Checked, split_of: pl.DataFrame) -> dict[tuple[str, str], pl.DataFrame]:
+def _split_rows(valid: ValidTables, split_of: pl.DataFrame) -> dict[tuple[str, str], pl.DataFrame]:
     """(config, split) → rows in key order, empty ones left out. A document goes where its first track goes."""
     first_track = (
-        checked.descriptions.select(pl.col("doc_ids").alias("doc_id"), "track_id")
+        valid.descriptions.select(pl.col("doc_ids").alias("doc_id"), "track_id")
         .explode("doc_id", empty_as_null=False)
         .group_by("doc_id")
         .agg(pl.col("track_id").min())
     )
     homes = {
-        "descriptions": (checked.descriptions, split_of, "track_id"),
-        "tracks": (checked.tracks, split_of, "track_id"),
-        "documents": (checked.documents, first_track.join(split_of, on="track_id").select("doc_id", "split"), "doc_id"),
+        "descriptions": (valid.descriptions, split_of, "track_id"),
+        "tracks": (valid.tracks, split_of, "track_id"),
+        "documents": (valid.documents, first_track.join(split_of, on="track_id").select("doc_id", "split"), "doc_id"),
     }
     parts: dict[tuple[str, str], pl.DataFrame] = {}
     for config, (frame, home, key) in homes.items():
         schema: type[dy.Schema] = CONFIGS[config]
-        placed = frame.join(home, on=key, how="left")
-        assert placed["split"].null_count() == 0, f"{config} without a split"
+        rows_with_split = frame.join(home, on=key, how="left")
+        assert rows_with_split["split"].null_count() == 0, f"{config} without a split"
         for split in SPLITS:
-            rows = placed.filter(pl.col("split") == split).select(schema.column_names()).sort(schema.primary_key())
+            rows = (
+                rows_with_split.filter(pl.col("split") == split)
+                .select(schema.column_names())
+                .sort(schema.primary_key())
+            )
             if rows.height:
                 parts[config, split] = rows
     return parts
@@ -203,14 +217,14 @@ def _facts(parts: Mapping[tuple[str, str], pl.DataFrame], splits: Splits, settin
     }
     descriptions = pl.concat([frame for (config, _), frame in parts.items() if config == "descriptions"])
     documents = [frame for (config, _), frame in parts.items() if config == "documents"]
-    prompted = (
+    prompt_hashes = (
         descriptions.filter(pl.col("prompt").is_not_null())
         .select("prompt", "prompt_hash")
         .unique()
         .sort("prompt", "prompt_hash")
     )
     prompts: dict[str, list[str]] = {}
-    for prompt, digest in prompted.iter_rows():
+    for prompt, digest in prompt_hashes.iter_rows():
         prompts.setdefault(prompt, []).append(digest)
     return {
         "format": 1,
@@ -258,27 +272,29 @@ def _split_report(splits: Splits) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Contents:
+    parts: Mapping[tuple[str, str], pl.DataFrame]
+    valid: ValidTables
+    report: Mapping[str, Any]
+    changes: Mapping[str, Any]
+
+
 def _write_and_seal(
-    shelf: Shelf,
-    number: str,
-    manifest: dict[str, Any],
-    parts: Mapping[tuple[str, str], pl.DataFrame],
-    checked: Checked,
-    report: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    rows_per_shard: int,
+    shelf: Shelf, number: str, manifest: dict[str, Any], contents: _Contents, rows_per_shard: int
 ) -> DatasetVersion:
     def fill(folder: Path) -> dict[str, Any]:
-        files = [path for part, frame in parts.items() for path in _write_shards(folder, part, frame, rows_per_shard)]
-        checked.quarantine.write_parquet(folder / "quarantine.parquet", compression="zstd")
-        write_json(folder / "validation.json", report)
-        write_json(folder / "CHANGES.json", changes)
+        parts = contents.parts.items()
+        files = [path for part, frame in parts for path in _write_shards(folder, part, frame, rows_per_shard)]
+        contents.valid.quarantine.write_parquet(folder / "quarantine.parquet", compression="zstd")
+        write_json(folder / "validation.json", contents.report)
+        write_json(folder / "CHANGES.json", contents.changes)
         card = render_card(
             name=shelf.name,
             version=number,
             manifest=manifest,
-            report=report,
-            examples=checked.descriptions,
+            report=contents.report,
+            examples=contents.valid.descriptions,
             files=files,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -303,8 +319,8 @@ def _write_shards(folder: Path, part: tuple[str, str], frame: pl.DataFrame, rows
     return names
 
 
-def _nothing_to_publish(checked: Checked) -> tuple[str, str]:
-    counts = Counter(f"{stage}/{reason}" for stage, reason in checked.quarantine.select("stage", "reason").iter_rows())
-    told = ", ".join(f"{reason} {count}" for reason, count in counts.most_common(3))
-    found = f"no description is fit to publish ({told})" if told else "there is no description"
-    return found, "run `crossmusim generate run` or `crossmusim generate describe`, and look at the rejected rows"
+def _nothing_to_publish(valid: ValidTables) -> tuple[str, str]:
+    counts = Counter(f"{stage}/{reason}" for stage, reason in valid.quarantine.select("stage", "reason").iter_rows())
+    reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common(3))
+    finding = f"no description is fit to publish ({reasons})" if reasons else "there is no description"
+    return finding, "run `crossmusim generate run` or `crossmusim generate describe`, and look at the rejected rows"

@@ -85,12 +85,12 @@ def artist_credits(artist: str, title: str = "") -> Credits:
     "Various Artists" is nobody.
     """
     artist = _NAMESAKE.sub("", unicodedata.normalize("NFKC", artist))
-    bracketed = _BRACKETED_GUESTS.findall(artist)
+    bracket_guests = _BRACKETED_GUESTS.findall(artist)
     main, *guests = _GUESTS.split(_BRACKETED_GUESTS.sub(" ", artist))
     names = _part([main]) or {artist.strip().casefold()}
-    in_title = [found[1] or found[2] for found in _TITLE_GUESTS.finditer(unicodedata.normalize("NFKC", title))]
+    in_title = [match[1] or match[2] for match in _TITLE_GUESTS.finditer(unicodedata.normalize("NFKC", title))]
     of_someone = sorted(name for name in names if not read_artist(name).nobody)
-    return Credits(of_someone, sorted(_part([*guests, *bracketed, *in_title]) - names))
+    return Credits(of_someone, sorted(_part([*guests, *bracket_guests, *in_title]) - names))
 
 
 def _part(texts: Iterable[str]) -> set[str]:
@@ -109,10 +109,10 @@ def cluster_tracks(tracks: pl.DataFrame) -> dict[str, str]:
 def split_tracks(tracks: pl.DataFrame, *, salt: str, validation_fraction: float, test_fraction: float) -> Splits:
     """Deal the tracks out by the rule above; UsageError where the fractions leave nothing to train on."""
     if validation_fraction + test_fraction >= 1:
-        found = (
+        finding = (
             f"validation_fraction {validation_fraction:g} and test_fraction {test_fraction:g} leave nothing to train on"
         )
-        raise UsageError("settings [publish]", found, "choose fractions whose sum is below 1")
+        raise UsageError("settings [publish]", finding, "choose fractions whose sum is below 1")
     fractions = [(name, part) for name, part in (("test", test_fraction), ("validation", validation_fraction)) if part]
     bonds = _bonds(tracks)
     cluster_of = _cluster(bonds)
@@ -129,8 +129,8 @@ def split_tracks(tracks: pl.DataFrame, *, salt: str, validation_fraction: float,
         if len(waiting) < 2:
             break
         most = max(1, len(waiting) - later)
-        chosen = _deal(waiting, bundles, tracks.height * fraction, most)
-        split_of.update(dict.fromkeys(chosen, split))
+        dealt_bundles = _deal(waiting, bundles, tracks.height * fraction, most)
+        split_of.update(dict.fromkeys(dealt_bundles, split))
         waiting = [name for name in waiting if name not in split_of]
     rows = [(track_id, group, split_of.get(bundle_of[group], "train")) for track_id, group in cluster_of.items()]
     frame = pl.DataFrame(rows, schema={"track_id": pl.String, "group": pl.String, "split": pl.String}, orient="row")
@@ -150,11 +150,11 @@ class _Bonds(NamedTuple):
 def _bonds(tracks: pl.DataFrame) -> dict[str, _Bonds]:
     rows = tracks.select("track_id", "title", "artist", "group_id", "isrc", "mbid", "audio").sort("track_id").to_dicts()
     credits = {row["track_id"]: artist_credits(row["artist"], row["title"]) for row in rows}
-    ungrouped = {name for row in rows if not row["group_id"] for name in credits[row["track_id"]].main}
+    names_without_group = {name for row in rows if not row["group_id"] for name in credits[row["track_id"]].main}
     bonds = {}
     for row in rows:
         track_credits = credits[row["track_id"]]
-        keys = [f"artist:{name}" for name in track_credits.main if name in ungrouped]
+        keys = [f"artist:{name}" for name in track_credits.main if name in names_without_group]
         if row["group_id"]:
             keys = [f"group:{row['group_id']}", *keys]
         keys += [f"recording:{row[name]}" for name in ("isrc", "mbid", "audio") if row[name]]
@@ -184,26 +184,26 @@ def _bundle(
         for name in guests.intersection(bond.credits.main + bond.credits.guests):
             clusters_of[name].add(cluster_of[track_id])
     union = _UnionFind()
-    held = {union.find(cluster): size for cluster, size in sizes.items()}
+    track_counts = {union.find(cluster): size for cluster, size in sizes.items()}
     for name in sorted(clusters_of, key=lambda name: (len(clusters_of[name]), name)):
         roots = sorted({union.find(cluster) for cluster in clusters_of[name]})
-        together = sum(held[root] for root in roots)
+        together = sum(track_counts[root] for root in roots)
         if together <= limit:
             for root in roots[1:]:
                 union.join(roots[0], root)
-            held[roots[0]] = together
+            track_counts[roots[0]] = together
     return {cluster: union.find(cluster) for cluster in sizes}
 
 
 def _deal(waiting: list[str], sizes: Mapping[str, int], target: float, most: int) -> set[str]:
     """Bundles for one split: in order, each that more than half fits into what is left; else the smallest one."""
-    chosen: list[str] = []
-    taken = 0
+    bundles: list[str] = []
+    track_count = 0
     for name in waiting:
-        if len(chosen) < most and taken + sizes[name] / 2 <= target:
-            chosen.append(name)
-            taken += sizes[name]
-    return set(chosen or [min(waiting, key=lambda name: sizes[name])])
+        if len(bundles) < most and track_count + sizes[name] / 2 <= target:
+            bundles.append(name)
+            track_count += sizes[name]
+    return set(bundles or [min(waiting, key=lambda name: sizes[name])])
 
 
 def _largest(bonds: Mapping[str, _Bonds], cluster_of: Mapping[str, str], sizes: Counter[str]) -> Cluster | None:
@@ -220,21 +220,23 @@ def _largest(bonds: Mapping[str, _Bonds], cluster_of: Mapping[str, str], sizes: 
 
 def _leaks(bonds: Mapping[str, _Bonds], side: Mapping[str, str]) -> list[Leak]:
     guests = {name for bond in bonds.values() for name in bond.credits.guests}
-    heard: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    tracks_by_artist: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for track_id, bond in bonds.items():
         for name in guests.intersection(bond.credits.main + bond.credits.guests):
-            heard[name][side[track_id]] += 1
-    return [Leak(name, dict(sorted(heard[name].items()))) for name in sorted(heard) if len(heard[name]) > 1]
+            tracks_by_artist[name][side[track_id]] += 1
+    return [
+        Leak(name, dict(sorted(tracks_by_artist[name].items())))
+        for name in sorted(tracks_by_artist)
+        if len(tracks_by_artist[name]) > 1
+    ]
 
 
 @cache
 def _fold(name: str) -> str:
     """Case, accents, punctuation and a leading article do not tell artists apart; a name of signs alone stays."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
+    letters = unicodedata.normalize("NFKD", name.casefold())
     bare = "".join(
-        " " if not (char.isalnum() or char.isspace()) else char
-        for char in decomposed
-        if not unicodedata.combining(char)
+        " " if not (char.isalnum() or char.isspace()) else char for char in letters if not unicodedata.combining(char)
     )
     return _ARTICLE.sub("", " ".join(bare.split())) or name.strip().casefold()
 

@@ -1,4 +1,4 @@
-"""Withdrawals: which documents are lost since they were published or drawn on, what that changed, and consent's age."""
+"""Documents lost since they were published or drawn on, what that changes in a version, and how old consent is."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import polars as pl
 from sourcing.store.schemas import Document
 from sourcing.store.versions import CONFIGS, DatasetVersion
 
-__all__ = ["WITHDRAWN", "Lost", "changes_since", "consent_age", "lost_documents"]
+__all__ = ["WITHDRAWN", "LostDocument", "changes_since", "consent_age", "lost_documents"]
 
 WITHDRAWN = "consent_withdrawn"
 _GONE = "document_gone"
 
 
-class Lost(NamedTuple):
+class LostDocument(NamedTuple):
     """A document that was published once and may not be, or is not there, any more."""
 
     reason: str  # consent_withdrawn or document_gone
@@ -30,45 +30,45 @@ def lost_documents(
     versions: Sequence[DatasetVersion],
     documents: pl.DataFrame | None,
     descriptions: pl.DataFrame,
-    rejected: pl.DataFrame,
-) -> dict[str, Lost]:
+    rejected_rows: pl.DataFrame,
+) -> dict[str, LostDocument]:
     """doc_id → what became of it, for documents of the latest version, or drawn on now and published once before.
 
     Withdrawn is what the documents table or the crawl's rejected rows say a no of; any other loss is `document_gone`.
     """
     if not versions:
         return {}
-    known = Document.create_empty() if documents is None else documents
-    known = known.select("doc_id", "consent", "consent_evidence")
-    there = known.filter(pl.col("consent") == "allow").select("doc_id")
-    cited = descriptions.select(pl.col("doc_ids").explode(empty_as_null=False, keep_nulls=False).alias("doc_id"))
-    before = versions[-1].scan("documents").select("doc_id").collect()
-    missing = pl.concat([cited, before]).unique().join(there, on="doc_id", how="anti")
-    denied = dict(known.filter(pl.col("consent") == "deny").select("doc_id", "consent_evidence").iter_rows())
-    refusals = dict(rejected.filter(reason="consent_denied").select("key", "finding").iter_rows())
-    lost: dict[str, Lost] = {}
+    consents = Document.create_empty() if documents is None else documents
+    consents = consents.select("doc_id", "consent", "consent_evidence")
+    allowed_ids = consents.filter(pl.col("consent") == "allow").select("doc_id")
+    ids_in_use = descriptions.select(pl.col("doc_ids").explode(empty_as_null=False, keep_nulls=False).alias("doc_id"))
+    ids_before = versions[-1].scan("documents").select("doc_id").collect()
+    missing = pl.concat([ids_in_use, ids_before]).unique().join(allowed_ids, on="doc_id", how="anti")
+    evidence_of_no = dict(consents.filter(pl.col("consent") == "deny").select("doc_id", "consent_evidence").iter_rows())
+    refusals = dict(rejected_rows.filter(reason="consent_denied").select("key", "finding").iter_rows())
+    lost_by_id: dict[str, LostDocument] = {}
     for version in reversed(versions):
-        if len(lost) == missing.height:
+        if len(lost_by_id) == missing.height:
             break
         rows = version.scan("documents").select("doc_id", "url").join(missing.lazy(), on="doc_id", how="semi").collect()
         for doc_id, url in rows.sort("doc_id").iter_rows():
-            if doc_id in lost:
+            if doc_id in lost_by_id:
                 continue
             finding = f"it was published with {version.version} and is not among the documents any more"
             reason = _GONE
-            if doc_id in denied:
-                said = (denied[doc_id] or ["no signal recorded"])[-1]
-                reason, finding = WITHDRAWN, f"its site or page says no now: {said}"
+            if doc_id in evidence_of_no:
+                signal = (evidence_of_no[doc_id] or ["no signal recorded"])[-1]
+                reason, finding = WITHDRAWN, f"its site or page says no now: {signal}"
             elif url in refusals:
                 reason, finding = WITHDRAWN, refusals[url]
-            lost[doc_id] = Lost(reason, finding, url, version.version)
-    return dict(sorted(lost.items()))
+            lost_by_id[doc_id] = LostDocument(reason, finding, url, version.version)
+    return dict(sorted(lost_by_id.items()))
 
 
 def changes_since(
     parent: DatasetVersion | None,
     parts: Mapping[tuple[str, str], pl.DataFrame],
-    lost: Mapping[str, Lost],
+    lost_by_id: Mapping[str, LostDocument],
 ) -> dict[str, Any]:
     """CHANGES.json: rows added, removed and kept by key, and every document taken back since the parent."""
     counts = {}
@@ -80,12 +80,12 @@ def changes_since(
         before = set(parent.scan(config).select(key).collect()[key].to_list()) if parent else set()
         before_docs = before if config == "documents" else before_docs
         counts[config] = {"added": len(after - before), "removed": len(before - after), "kept": len(after & before)}
-    withdrawn = [
+    withdrawn_documents = [
         {"doc_id": doc_id, "url": each.url, "finding": each.finding}
-        for doc_id, each in lost.items()
+        for doc_id, each in lost_by_id.items()
         if each.reason == WITHDRAWN and doc_id in before_docs
     ]
-    return {"parent": parent.version if parent else None, "rows": counts, "withdrawn": withdrawn}
+    return {"parent": parent.version if parent else None, "rows": counts, "withdrawn": withdrawn_documents}
 
 
 def consent_age(asked_at: pl.Series, now: datetime, max_age_days: int) -> dict[str, Any]:

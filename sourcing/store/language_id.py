@@ -98,8 +98,8 @@ def simplified(text: str) -> str:
     """Chinese in simplified characters, character by character; other text as it stands."""
     if text.isascii() or not _HAN.search(text):
         return text
-    converted = _to_simplified().convert(text)
-    return converted if len(converted) == len(text) else text
+    in_simplified = _to_simplified().convert(text)
+    return in_simplified if len(in_simplified) == len(text) else text
 
 
 def unlike_language(text: str, language: str) -> str | None:
@@ -111,24 +111,24 @@ def unlike_language(text: str, language: str) -> str | None:
     apart by kana, the two kinds of Chinese by characters that only one of them has. A text too short for that, and one
     that mixes languages, is left alone: "dub techno, Hammond-Orgel" is in no wrong language.
     """
-    asked = _base(language)
-    if asked in ("", "und", "mul", "zxx"):
+    base = _base(language)
+    if base in ("", "und", "mul", "zxx"):
         return None
     shares, letters = script_shares(text)
     if letters < _MIN_SCRIPT_LETTERS:
         return None
-    wanted = _SCRIPTS.get(asked, _LATIN)
-    own = sum(share for script, share in shares.items() if script in wanted)
+    own_scripts = _SCRIPTS.get(base, _LATIN)
+    own = sum(share for script, share in shares.items() if script in own_scripts)
     if 1 - own > MAX_FOREIGN_SHARE:
-        found = identify(text)[0]
-        return found if found != asked else None
-    if asked in ("zh", "yue", "ja"):
-        return _unlike_kind_of_han(text, language, asked, shares, letters)
-    if wanted not in (_LATIN, _SCRIPTS["ru"], _SCRIPTS["ar"], _SCRIPTS["hi"]):
+        likeliest = identify(text)[0]
+        return likeliest if likeliest != base else None
+    if base in ("zh", "yue", "ja"):
+        return _unlike_kind_of_han(text, language, base, shares, letters)
+    if own_scripts not in (_LATIN, _SCRIPTS["ru"], _SCRIPTS["ar"], _SCRIPTS["hi"]):
         return None
     if letters < MIN_LETTERS or len(text.split()) < MIN_WORDS:
         return None
-    return None if asked == "en" and _is_plainly_english(text) else _unlike_by_model(text, asked)
+    return None if base == "en" and _is_plainly_english(text) else _unlike_by_model(text, base)
 
 
 def identify(text: str) -> tuple[str, float]:
@@ -164,9 +164,9 @@ def script_shares(text: str) -> tuple[dict[str, float], int]:
 
 def _is_plainly_english(text: str) -> bool:
     """Whether one word in eight is one that English alone has: it spares most texts the model."""
-    own = text.casefold().split()
-    found = [word for word in own if word in _ENGLISH]
-    return len(set(found)) > 1 and 8 * len(found) >= len(own)
+    words = text.casefold().split()
+    english = [word for word in words if word in _ENGLISH]
+    return len(set(english)) > 1 and 8 * len(english) >= len(words)
 
 
 def _holds_english(text: str) -> bool:
@@ -176,18 +176,18 @@ def _holds_english(text: str) -> bool:
     return len(set(english)) > 2 and 10 * len(english) >= len(words)
 
 
-def _unlike_by_model(text: str, asked: str) -> str | None:
-    ranked = _identifier().rank(text)
-    found, chance = ranked[0]
-    if found == asked or chance < MIN_FOUND:
+def _unlike_by_model(text: str, base: str) -> str | None:
+    chances = _identifier().rank(text)
+    likeliest, chance = chances[0]
+    if likeliest == base or chance < MIN_FOUND:
         return None
-    kin = {asked}.union(*(alike for alike in _ALIKE if asked in alike))
-    return None if sum(chance for language, chance in ranked if language in kin) > MAX_ASKED else str(found)
+    kin = {base}.union(*(alike for alike in _ALIKE if base in alike))
+    return None if sum(chance for language, chance in chances if language in kin) > MAX_ASKED else str(likeliest)
 
 
-def _unlike_kind_of_han(text: str, language: str, asked: str, shares: dict[str, float], letters: int) -> str | None:
+def _unlike_kind_of_han(text: str, language: str, base: str, shares: dict[str, float], letters: int) -> str | None:
     kana = shares.get("KANA", 0.0)
-    if asked == "ja":
+    if base == "ja":
         return "zh" if kana == 0 and letters >= _MIN_HAN_SENTENCE * _IDEOGRAPH_WEIGHT else None
     if kana > 0.2:
         return "ja"
@@ -203,10 +203,10 @@ def _variants(text: str) -> tuple[int, int]:
     """How many characters only simplified, and only traditional Chinese has."""
     to_simplified = simplified(text)
     traditional = sum(one != other for one, other in zip(text, to_simplified, strict=True))
-    converted = _to_traditional().convert(text)
-    if len(converted) != len(text):
+    in_traditional = _to_traditional().convert(text)
+    if len(in_traditional) != len(text):
         return 0, traditional
-    return sum(one != other for one, other in zip(text, converted, strict=True)), traditional
+    return sum(one != other for one, other in zip(text, in_traditional, strict=True)), traditional
 
 
 def _base(language: str) -> str:

@@ -43,16 +43,16 @@ def _canonical(language: str, others: list[str]) -> str | None:
     from babel import Locale
     from babel.core import get_global
 
-    known = Locale("en").languages
+    cldr_languages = Locale("en").languages
     if language in ("x", "i"):
         return "-".join([language, *(part.lower() for part in others)]) if others else None
     alias = str(get_global("language_aliases").get(language, language)).replace("_", "-").split("-")
     language, others = alias[0], alias[1:] + others
-    if language not in known and language not in _SPECIAL:
+    if language not in cldr_languages and language not in _SPECIAL:
         return None
-    shaped = [part.title() if len(part) == 4 and part.isalpha() else part.lower() for part in others]
-    shaped = [part.upper() if len(part) == 2 and part.isalpha() else part for part in shaped]
-    return "-".join([language, *shaped])
+    subtags = [part.title() if len(part) == 4 and part.isalpha() else part.lower() for part in others]
+    subtags = [part.upper() if len(part) == 2 and part.isalpha() else part for part in subtags]
+    return "-".join([language, *subtags])
 
 
 @cache

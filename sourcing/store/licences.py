@@ -124,30 +124,30 @@ def spdx_of(statement: str) -> str:
 
 
 def _of_addresses(text: str) -> Iterator[str]:
-    for found in _CC_ADDRESS.finditer(text):
-        kind, terms = found["kind"].casefold(), found["terms"].casefold()
+    for match in _CC_ADDRESS.finditer(text):
+        kind, terms = match["kind"].casefold(), match["terms"].casefold()
         if kind in ("publicdomain", "p") or terms in ("publicdomain", "zero"):
             yield {"zero": "CC0-1.0", "mark": "CC-PDM-1.0", "publicdomain": "CC-PDDC"}.get(terms, UNKNOWN)
         else:
-            yield _creative_commons(set(terms.upper().split("-")), found["version"], found["port"])
+            yield _creative_commons(set(terms.upper().split("-")), match["version"], match["port"])
     for pattern, form in _OTHER:
         for other in pattern.finditer(text):
             yield _IDS.get(form.format(other[1]).casefold(), UNKNOWN)
 
 
 def _of_words(text: str) -> set[str]:
-    named: set[tuple[frozenset[str], str | None, str | None]] = set()
-    for found in _SHORT.finditer(text):
-        terms = frozenset(re.split(r"[\s_/-]", found["terms"].upper()))
-        named.add((terms, found["version"], found["port"]))
-    if named or "commons" in text.casefold() or _LONG.match(text):
-        for found in _LONG.finditer(text):
-            also = {term for term, names in _TERMS.items() if re.search(names, found["terms"], re.IGNORECASE)}
-            named.add((frozenset(also | {"BY"}), found["version"], found["port"]))
+    licences: set[tuple[frozenset[str], str | None, str | None]] = set()
+    for match in _SHORT.finditer(text):
+        terms = frozenset(re.split(r"[\s_/-]", match["terms"].upper()))
+        licences.add((terms, match["version"], match["port"]))
+    if licences or "commons" in text.casefold() or _LONG.match(text):
+        for match in _LONG.finditer(text):
+            also = {term for term, names in _TERMS.items() if re.search(names, match["terms"], re.IGNORECASE)}
+            licences.add((frozenset(also | {"BY"}), match["version"], match["port"]))
     # "Attribution (CC BY 4.0)" names one licence twice, once without its version.
-    versioned = {terms for terms, version, _ in named if version}
-    return {_creative_commons(set(terms), version, port) for terms, version, port in named
-            if version or terms not in versioned}  # fmt: skip
+    terms_with_version = {terms for terms, version, _ in licences if version}
+    return {_creative_commons(set(terms), version, port) for terms, version, port in licences
+            if version or terms not in terms_with_version}  # fmt: skip
 
 
 def _creative_commons(terms: set[str], version: str | None, port: str | None) -> str:
@@ -155,5 +155,5 @@ def _creative_commons(terms: set[str], version: str | None, port: str | None) ->
     if not version or terms - {"BY", "NC", "ND", "SA"}:
         return UNKNOWN
     country = _COUNTRIES.get((port or "").casefold(), port or "")
-    ported, plain = f"{name}-{version}-{country}", f"{name}-{version}"
-    return _IDS.get(ported.casefold()) or _IDS.get(plain.casefold()) or UNKNOWN
+    port_id, plain_id = f"{name}-{version}-{country}", f"{name}-{version}"
+    return _IDS.get(port_id.casefold()) or _IDS.get(plain_id.casefold()) or UNKNOWN

@@ -44,13 +44,17 @@ def retry_after_s(headers_or_value: Mapping[Any, Any] | Value, *, now: float) ->
     """
     if not isinstance(headers_or_value, Mapping):
         return _longest_s(_values(headers_or_value), 1.0, now)
-    asked: dict[str, list[str]] = {}
+    values_of: dict[str, list[str]] = {}
     for name, value in headers_or_value.items():
-        lowered = _text(name).lower()
-        if lowered == "date" or lowered in RETRY_AFTER_HEADERS:
-            asked.setdefault(lowered, []).extend(_values(value))
-    sent = next((at for at in map(_date, asked.get("date", ())) if at is not None), now)
-    waits = (_longest_s(asked[name], unit_s, sent) for name, unit_s in RETRY_AFTER_HEADERS.items() if name in asked)
+        lower_name = _text(name).lower()
+        if lower_name == "date" or lower_name in RETRY_AFTER_HEADERS:
+            values_of.setdefault(lower_name, []).extend(_values(value))
+    sent_at = next((at for at in map(_date, values_of.get("date", ())) if at is not None), now)
+    waits = (
+        _longest_s(values_of[name], unit_s, sent_at)
+        for name, unit_s in RETRY_AFTER_HEADERS.items()
+        if name in values_of
+    )
     return next((wait_s for wait_s in waits if wait_s is not None), None)
 
 
@@ -91,9 +95,9 @@ def _date(text: str) -> float | None:
     text = text.strip()
     if len(text) > _MOST_CHARACTERS or not text.isascii() or not any(map(str.isdigit, text)):
         return None
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            at = read(text)
+            at = parse(text)
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):  # years, zones and months no calendar has
             continue

@@ -6,6 +6,8 @@ the dataset card and `dataset show` print. Rows that break a rule come back as r
 
 from __future__ import annotations
 
+from typing import Any
+
 import dataframely as dy
 import polars as pl
 
@@ -19,9 +21,13 @@ __all__ = [
     "Document",
     "Match",
     "Rejected",
+    "Row",
     "Track",
     "describe_columns",
 ]
+
+#: One row of a table as it goes into a frame: column name → value.
+Row = dict[str, Any]
 
 TRACK_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 

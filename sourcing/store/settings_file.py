@@ -24,23 +24,23 @@ def write_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     newline = "\r\n" if "\r\n" in before else "\n"
     lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
     others, place, comments = _without(before.splitlines(), section)
-    written = [f"[{section}]", *comments, *lines]
+    section_lines = [f"[{section}]", *comments, *lines]
     if place is None:
-        after = [*others, *([""] if others and others[-1].strip() else []), *written]
+        after = [*others, *([""] if others and others[-1].strip() else []), *section_lines]
     else:
-        after = [*others[:place], *written, *others[place:]]
+        after = [*others[:place], *section_lines, *others[place:]]
     text = newline.join(after) + newline
     try:
         sound = tomllib.loads(text) == {**tomllib.loads(before), section: dict(values)}
-        encoded = text.encode("utf-8")
+        content = text.encode("utf-8")
     except (tomllib.TOMLDecodeError, UnicodeEncodeError):
         sound = False
     if not sound:
-        cure = "write it there by hand: " + "; ".join(written)
+        cure = "write it there by hand: " + "; ".join(section_lines)
         raise UsageError(str(path), f"[{section}] cannot be written without touching the rest", cure)
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded)
+        temporary.write_bytes(content)
     path.chmod(mode)
 
 
@@ -53,17 +53,17 @@ def _without(lines: list[str], section: str) -> tuple[list[str], int | None, lis
     in_section = False
 
     def close() -> None:
-        kept = len(inside)  # what stands right above the next header speaks of that one
-        while kept and (not inside[kept - 1].strip() or inside[kept - 1].lstrip().startswith("#")):
-            kept -= 1
-        comments.extend(line for line in inside[:kept] if line.lstrip().startswith("#"))
-        others.extend(inside[kept:])
+        end = len(inside)  # what stands right above the next header speaks of that one
+        while end and (not inside[end - 1].strip() or inside[end - 1].lstrip().startswith("#")):
+            end -= 1
+        comments.extend(line for line in inside[:end] if line.lstrip().startswith("#"))
+        others.extend(inside[end:])
         inside.clear()
 
     for line in lines:
-        if found := _HEADER.fullmatch(line):
+        if header := _HEADER.fullmatch(line):
             close()
-            in_section = found[1] == section or found[1].startswith(f"{section}.")
+            in_section = header[1] == section or header[1].startswith(f"{section}.")
             if in_section:
                 place = len(others) if place is None else place
                 continue

@@ -65,10 +65,10 @@ CONFIGS: dict[str, type[dy.Schema]] = {"descriptions": Description, "tracks": Tr
 
 def parse_version(text: str) -> tuple[int, int, int]:
     """The three numbers of a semantic version; UsageError when `text` is not X.Y.Z."""
-    found = _VERSION.fullmatch(text)
-    if not found:
+    match = _VERSION.fullmatch(text)
+    if not match:
         raise UsageError(f"dataset version {text!r}", "not three numbers", "write X.Y.Z, e.g. 0.1.0")
-    major, minor, patch = found.groups()
+    major, minor, patch = match.groups()
     return int(major), int(minor), int(patch)
 
 
@@ -92,12 +92,12 @@ class DatasetVersion:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.path / MANIFEST_FILE).read_text(encoding="utf-8"))
-            if not all(entry.keys() >= _ENTRY_KEYS for entry in found["files"]):
+            manifest = json.loads((self.path / MANIFEST_FILE).read_text(encoding="utf-8"))
+            if not all(entry.keys() >= _ENTRY_KEYS for entry in manifest["files"]):
                 raise ValueError("an entry of its files lacks a field")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"dataset {self}", f"{MANIFEST_FILE} cannot be read ({error})", _DAMAGED) from None
-        return cast("dict[str, Any]", found)
+        return cast("dict[str, Any]", manifest)
 
     @property
     def latest(self) -> bool:
@@ -109,9 +109,9 @@ class DatasetVersion:
         _require(config, CONFIGS, f"dataset {self}", "config")
         if split is not None:
             _require(split, SPLITS, f"dataset {self}", "split")
-        listed = sorted(entry["path"] for entry in self.manifest["files"])
-        wanted = [f"{config}/{name}-" for name in SPLITS if split in (None, name)]
-        return [self.path / path for prefix in wanted for path in listed if path.startswith(prefix)]
+        paths = sorted(entry["path"] for entry in self.manifest["files"])
+        prefixes = [f"{config}/{name}-" for name in SPLITS if split in (None, name)]
+        return [self.path / path for prefix in prefixes for path in paths if path.startswith(prefix)]
 
     def scan(self, config: str, split: str | None = None) -> pl.LazyFrame:
         """Rows of a config, all splits or one; no rows where the version has none. Sort by key if order matters."""
@@ -127,27 +127,27 @@ class DatasetVersion:
 
         `advance` is called after each file.
         """
-        found = []
+        problems = []
         try:
-            sealed = (self.path / MANIFEST_FILE).read_bytes() == _render(_seal(self.manifest))
+            is_sealed = (self.path / MANIFEST_FILE).read_bytes() == _render(_seal(self.manifest))
         except DatasetError as error:
             return [error.found]
-        if not sealed:
-            found.append(f"{MANIFEST_FILE}: its own hash does not match, so it was changed after publishing")
-        listed = {entry["path"]: entry for entry in self.manifest["files"]}
+        if not is_sealed:
+            problems.append(f"{MANIFEST_FILE}: its own hash does not match, so it was changed after publishing")
+        entries = {entry["path"]: entry for entry in self.manifest["files"]}
         present = {path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if not path.is_dir()}
-        for name in sorted(listed.keys() | present - {MANIFEST_FILE}):
-            problem = _file_problem(self.path / name, listed.get(name))
+        for name in sorted(entries.keys() | present - {MANIFEST_FILE}):
+            problem = _file_problem(self.path / name, entries.get(name))
             if problem:
-                found.append(f"{name}: {problem}")
+                problems.append(f"{name}: {problem}")
             advance()
-        return found
+        return problems
 
     def verify(self) -> None:
         """Read every byte; DatasetError names the first file that differs from the manifest, and how."""
-        found = self.problems()
-        if found:
-            raise self.damage(found)
+        problems = self.problems()
+        if problems:
+            raise self.damage(problems)
 
     def damage(self, problems: list[str]) -> DatasetError:
         """The error that tells of what `problems` found."""
@@ -161,7 +161,7 @@ def open_version(spec: str, root: Path | str = "datasets") -> DatasetVersion:
     folder = Path(root) / _checked_name(name)
     existing = _versions(folder)
     if not existing:
-        names = sorted({found.name for found in list_versions(root)})
+        names = sorted({published_version.name for published_version in list_versions(root)})
         cure = f"choose one of: {', '.join(names)}" if names else "publish one: `crossmusim dataset publish NAME`"
         raise DatasetError(f"dataset {name}", f"there is none in {Path(root)}", cure)
     if not version:
@@ -194,8 +194,8 @@ class Shelf:
         """DatasetError when the version number is taken."""
         major, minor, patch = parse_version(version)
         if (self.folder / version).exists():
-            taken = set(_versions(self.folder))
-            while f"{major}.{minor}.{patch}" in taken | {version}:
+            existing = set(_versions(self.folder))
+            while f"{major}.{minor}.{patch}" in existing | {version}:
                 patch += 1
             raise DatasetError(
                 f"dataset {self.name}@{version}",
@@ -247,8 +247,8 @@ def hold_shelf(root: Path | str, name: str) -> Iterator[Shelf]:
 
 
 def _versions(folder: Path) -> list[str]:
-    found = [path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}") if _VERSION.fullmatch(path.parent.name)]
-    return sorted(found, key=parse_version)
+    names = [path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}") if _VERSION.fullmatch(path.parent.name)]
+    return sorted(names, key=parse_version)
 
 
 def _latest(folder: Path) -> str | None:
@@ -268,9 +268,9 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _require(value: str, known: Any, thing: str, what: str) -> None:
-    if value not in known:
-        raise DatasetError(thing, f"there is no {what} {value!r}", f"choose one of: {', '.join(known)}")
+def _require(value: str, choices: Any, thing: str, what: str) -> None:
+    if value not in choices:
+        raise DatasetError(thing, f"there is no {what} {value!r}", f"choose one of: {', '.join(choices)}")
 
 
 def _file_problem(path: Path, entry: dict[str, Any] | None) -> str | None:

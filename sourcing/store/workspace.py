@@ -140,9 +140,9 @@ class Workspace:
 
     def write(self, schema: type[S], frame: pl.DataFrame) -> dy.DataFrame[S]:
         """Validate, sort by primary key and replace the table atomically; returns what was written."""
-        checked = schema.validate(frame.select(schema.column_names()).sort(schema.primary_key()))
-        write_parquet(self.table_path(schema), checked)
-        return checked
+        valid_rows = schema.validate(frame.select(schema.column_names()).sort(schema.primary_key()))
+        write_parquet(self.table_path(schema), valid_rows)
+        return valid_rows
 
     def rejected_path(self, stage: str) -> Path:
         return self.root / "tables" / f"rejected-{stage}.parquet"
@@ -201,7 +201,7 @@ def _describe_self() -> dict[str, Any]:
 
 def _read_holder(path: Path) -> str:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {held['pid']} on {held['host']} (`{held['command']}`, since {held['since']})"
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']} (`{holder['command']}`, since {holder['since']})"
     except (OSError, ValueError, KeyError):
         return "another process"

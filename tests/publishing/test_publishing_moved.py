@@ -14,7 +14,7 @@ from publishing_rows import description, document, frames, track
 
 from sourcing.crawling.sources import SOURCES, TaskSpec
 from sourcing.crawling.spider.run import run_crawl
-from sourcing.publishing.publish import PublishResult, Tables, publish
+from sourcing.publishing.publish import PublishResult, WorkspaceTables, publish
 from sourcing.settings import CrawlSettings, PublishSettings, Settings
 from sourcing.store import Document, Workspace
 
@@ -52,8 +52,8 @@ def publish_crawled(root: Path, workspace: Workspace, now: datetime) -> PublishR
     ]
     documents = [document(row["doc_id"], TEXT, url=row["url"]) for row in crawled.to_dicts()]
     tables = frames([track("a")], documents, [*rows, description("own", "a", text="fiddle")])
-    tables["rejected"] = workspace.read_rejected()
-    return publish(Tables(**tables), "mine", root=root, settings=PublishSettings(), now=now)
+    tables["rejected_rows"] = workspace.read_rejected()
+    return publish(WorkspaceTables(**tables), "mine", root=root, settings=PublishSettings(), now=now)
 
 
 @pytest.mark.parametrize(

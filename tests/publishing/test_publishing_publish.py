@@ -20,7 +20,7 @@ import yaml
 from publishing_rows import description, frames, small_tables, track
 
 from sourcing.errors import DatasetError, UsageError
-from sourcing.publishing.publish import PublishResult, Tables, publish, read_tables
+from sourcing.publishing.publish import PublishOptions, PublishResult, WorkspaceTables, publish, read_tables
 from sourcing.settings import PublishSettings
 from sourcing.store import DatasetVersion, Description, Document, Track, Workspace, list_versions, open_version
 from sourcing.store.versions import hold_shelf
@@ -30,7 +30,8 @@ NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 def _publish(root: Path, tables: dict[str, pl.DataFrame] | None = None, **options: Any) -> PublishResult:
     settings = options.pop("settings", PublishSettings())
-    return publish(Tables(**(tables or small_tables())), "mine", root=root, settings=settings, now=NOW, **options)
+    workspace_tables = WorkspaceTables(**(tables or small_tables()))
+    return publish(workspace_tables, "mine", PublishOptions(**options), root=root, settings=settings, now=NOW)
 
 
 def _with_descriptions(rows: list[dict[str, Any]]) -> dict[str, pl.DataFrame]:
@@ -158,7 +159,7 @@ def test_hugging_face_cache_tells_versions_of_one_number_apart(tmp_path: Path) -
     other["documents"] = other["documents"].with_columns(title=pl.lit("another document"))
     settings = PublishSettings()
     one, two = (
-        publish(Tables(**tables), name, root=tmp_path, settings=settings, now=NOW).version
+        publish(WorkspaceTables(**tables), name, root=tmp_path, settings=settings, now=NOW).version
         for name, tables in (("mine", small_tables()), ("yours", other))
     )
     assert one.version == two.version

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from publishing_rows import description, document, frames, track
 
-from sourcing.publishing.validate import Checked, validate_tables, validation_report
+from sourcing.publishing.validate import ValidTables, validate_tables, validation_report
 from sourcing.store.licences import may_be_passed_on
 from sourcing.store.workspace import rejected_frame
 
 DRAWN = {"origin": "mined", "doc_ids": ["d"], "licences": ["CC-BY-SA-4.0"]}
 
 
-def _check(tracks: Any = (), documents: Any = (), descriptions: Any = (), rejected: Any = ()) -> Checked:
+def _check(tracks: Any = (), documents: Any = (), descriptions: Any = (), rejected: Any = ()) -> ValidTables:
     tables = frames(list(tracks), list(documents), list(descriptions))
-    return validate_tables(**tables, rejected=rejected_frame(list(rejected)))
+    return validate_tables(**tables, rejected_rows=rejected_frame(list(rejected)))
 
 
-def _reasons(checked: Checked) -> dict[str, str]:
+def _reasons(checked: ValidTables) -> dict[str, str]:
     return dict(checked.quarantine.select("key", "reason").iter_rows())
 
 

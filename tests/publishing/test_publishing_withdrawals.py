@@ -12,7 +12,7 @@ import pytest
 from publishing_rows import THEN, description, document, frames, track
 
 from sourcing.errors import DatasetError
-from sourcing.publishing.publish import PublishResult, Tables, publish
+from sourcing.publishing.publish import PublishOptions, PublishResult, WorkspaceTables, publish
 from sourcing.publishing.withdrawals import consent_age
 from sourcing.settings import PublishSettings
 from sourcing.store.workspace import rejected_frame
@@ -39,8 +39,9 @@ def _publish(
         description("other", "a", "brass", origin="scraped", doc_ids=["e"], licences=["CC-BY-SA-4.0"]),
     ]
     tables = frames([track("a")], documents, of.pop("rows", rows))
-    tables["rejected"] = rejected_frame(rejected or [])
-    return publish(Tables(**tables), "mine", root=root, settings=PublishSettings(), now=NOW, **of)
+    tables["rejected_rows"] = rejected_frame(rejected or [])
+    options = PublishOptions(**of)
+    return publish(WorkspaceTables(**tables), "mine", options, root=root, settings=PublishSettings(), now=NOW)
 
 
 BOTH = [document("d", f"A song: {WORDS}."), document("e")]

@@ -9,7 +9,7 @@ from typing import Any
 from publishing_rows import description, frames, track
 from tiny_models import write_tone
 
-from sourcing.publishing.publish import Tables, publish
+from sourcing.publishing.publish import WorkspaceTables, publish
 from sourcing.settings import PublishSettings
 from sourcing.store.versions import DatasetVersion
 
@@ -46,7 +46,7 @@ def publish_tones(
     if edit:
         edit(tracks, descriptions)
     made = frames(tracks, [], descriptions)
-    tables = Tables(made["tracks"], made["descriptions"])
+    tables = WorkspaceTables(made["tracks"], made["descriptions"])
     settings = PublishSettings(validation_fraction=0.25, test_fraction=0.25)
     published = publish(tables, name, root=root / "datasets", settings=settings, now=datetime(2026, 3, 1, tzinfo=UTC))
     return published.version, root / "audio"
