@@ -17,7 +17,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from sourcing.catalogue.cells import Refused, as_json, cell_text
+from sourcing.catalogue.cells import ValueRefused, as_json, cell_text
 from sourcing.catalogue.dates import year_form
 from sourcing.catalogue.durations import duration_unit
 from sourcing.catalogue.folder import audio_files, open_folder
@@ -92,22 +92,22 @@ def read_catalogue(
     reading = reading or Reading(Wanted(dict(columns or {})))
     is_folder = _is_folder(path)
     root = path if is_folder else path.parent
-    wanted = Wanted() if is_folder else reading.wanted
-    named = [*wanted.columns.values(), *wanted.remembered.values()]
+    columns_wanted = Wanted() if is_folder else reading.wanted
+    names = [*columns_wanted.columns.values(), *columns_wanted.remembered.values()]
     if is_folder:
-        opened = open_folder(path)
+        source = open_folder(path)
     else:
-        opened = open_file(
-            path, sheet=reading.sheet, encoding=reading.encoding, named=named, remembered=reading.remembered
+        source = open_file(
+            path, sheet=reading.sheet, encoding=reading.encoding, column_names=names, likely=reading.remembered
         )
-    head = list(islice(opened.rows, HEAD_ROWS))
+    head = list(islice(source.rows, HEAD_ROWS))
     if not head:
         cure = f"give a file with rows, or a folder with {' '.join(DECODABLE_SUFFIXES)} files"
-        raise CatalogueError(str(path), "; ".join(["it holds no tracks", *opened.notes]), cure)
+        raise CatalogueError(str(path), "; ".join(["it holds no tracks", *source.notes]), cure)
     rows = [row for _, row in head if isinstance(row, dict)]
     column_map = ColumnMap({})  # for a file of which no row can be read
-    if opened.header:
-        column_map = map_columns(str(path), opened.header, wanted, _unusable(opened.header, rows, root))
+    if source.header:
+        column_map = map_columns(str(path), source.header, columns_wanted, _unusable(source.header, rows, root))
     notes = [*column_map.notes]
     forms = Forms(separator=None) if is_folder else _forms(rows, column_map, reading, notes)
     reader = RowReader(root, forms)
@@ -119,17 +119,17 @@ def read_catalogue(
         parts.append(pl.DataFrame(reader.tracks, schema=Track.create_empty().schema, orient="row"))
         reader.tracks.clear()
 
-    for where, row in _renamed(chain(head, opened.rows), column_map, opened.header):
+    for where, row in _renamed(chain(head, source.rows), column_map, source.header):
         reader.take(where, row)
         advance()
         if len(reader.tracks) == _PART_ROWS:
             pack()
     pack()
-    if mended := {name: count for name, count in reader.mended.items() if count}:
-        told = ", ".join(f"{name} {count}" for name, count in mended.items())
-        notes.append(f"double encoding, HTML entities or line ends were put right in {told}")
-    table, rejected = Track.validate(pl.concat(parts).sort("track_id")), rejected_frame(reader.rejected)
-    return Catalogue(table, rejected, root, reader.rows, column_map, first, [*opened.notes, *notes])
+    if mended_counts := {name: count for name, count in reader.mended.items() if count}:
+        counts_text = ", ".join(f"{name} {count}" for name, count in mended_counts.items())
+        notes.append(f"double encoding, HTML entities or line ends were put right in {counts_text}")
+    table, rejected_rows = Track.validate(pl.concat(parts).sort("track_id")), rejected_frame(reader.rejected)
+    return Catalogue(table, rejected_rows, root, reader.rows, column_map, first, [*source.notes, *notes])
 
 
 def catalogue_sha256(path: Path) -> str:
@@ -151,23 +151,23 @@ def _is_folder(path: Path) -> bool:
 def _renamed(rows: Iterator[Row], column_map: ColumnMap, header: Sequence[str]) -> Iterator[Row]:
     """The rows under our column names, whatever their case; a row that names one of ours twice is none."""
     exact = {theirs: ours for ours, theirs in column_map.columns.items()}
-    folded = {theirs.strip().casefold(): ours for theirs, ours in exact.items()}
+    ours_by_folded_name = {theirs.strip().casefold(): ours for theirs, ours in exact.items()}
     of_their_own = {name for name in header if name not in exact}
     names: dict[str, str] = {}  # the input's column names → ours
     for where, row in rows:
         if not isinstance(row, dict):
             yield where, row
             continue
-        renamed: dict[str, Any] = {}
+        our_row: dict[str, Any] = {}
         twice = None
         for theirs, value in row.items():
             if (name := names.get(theirs)) is None:
-                alike = None if theirs in of_their_own else folded.get(theirs.strip().casefold())
+                alike = None if theirs in of_their_own else ours_by_folded_name.get(theirs.strip().casefold())
                 name = names[theirs] = exact.get(theirs) or alike or _free(theirs)
-            if name in renamed and name in column_map.columns:
+            if name in our_row and name in column_map.columns:
                 twice = name
-            renamed[name] = value
-        yield where, Unreadable(f"it names {twice} twice", as_json(row)) if twice else renamed
+            our_row[name] = value
+        yield where, Unreadable(f"it names {twice} twice", as_json(row)) if twice else our_row
 
 
 def _free(theirs: str) -> str:
@@ -203,18 +203,18 @@ def _forms(rows: Sequence[dict[str, Any]], column_map: ColumnMap, reading: Readi
         likely = (*filter(None, [reading.remembered.get("separator")]), *_SEPARATORS)
         texts = [text for text in (_quietly_text(value) for value in values if isinstance(value, str)) if text]
         separator = next((sign for sign in likely if any(sign in text for text in texts)), None)
-        listed = [text for text in texts if "," in text and text[0] not in "[({"]
-        parts = [part.strip() for text in listed for part in text.split(",")]
-        if separator is None and listed and all(0 < len(part) <= 30 and part[0] != "&" for part in parts):
+        comma_texts = [text for text in texts if "," in text and text[0] not in "[({"]
+        parts = [part.strip() for text in comma_texts for part in text.split(",")]
+        if separator is None and comma_texts and all(0 < len(part) <= 30 and part[0] != "&" for part in parts):
             separator = ","
         if separator not in (None, ";"):
             notes.append(f"{name} is parted at {separator!r} (--separator takes another)")
-    notes += [told for told in (told_unit, told_form) if told]
+    notes += [note for note in (told_unit, told_form) if note]
     return Forms(unit, form, separator, column_map.ids_made)
 
 
 def _quietly_text(value: Any) -> str | None:
     try:
         return cell_text(value)
-    except Refused:
+    except ValueRefused:
         return None

@@ -1,6 +1,6 @@
 """Cells of a catalogue as text: total over every type a reader gives, and never the `str` of a value.
 
-A cell that is no text (an object, bytes of no alphabet, a program's print of one) is Refused.
+A cell that is no text (an object, bytes of no alphabet, a program's print of one) is ValueRefused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 __all__ = [
     "MAXIMUM_CHARACTERS",
-    "Refused",
+    "ValueRefused",
     "as_json",
     "cell_text",
     "credit",
@@ -64,7 +64,7 @@ _ODD_FIRST, _ODD_LAST = frozenset("=bB[{<"), frozenset(">])")  # of text that ma
 _SIMPLE_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-class Refused(ValueError):
+class ValueRefused(ValueError):
     """A row that is rejected, or a value that is emptied; `reason` is short and countable."""
 
     def __init__(self, reason: str, finding: str) -> None:
@@ -73,7 +73,7 @@ class Refused(ValueError):
 
 
 def cell_text(value: Any) -> str | None:
-    """The cell's text without white space around it, None when nothing is left; Refused when it is no text."""
+    """The cell's text without white space around it, None when nothing is left; ValueRefused when it is no text."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -97,17 +97,17 @@ def cell_text(value: Any) -> str | None:
         return _number(value.total_seconds())
     if isinstance(value, Mapping):
         _refuse("an object")
-    raise Refused("not_text", "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}")
+    raise ValueRefused("not_text", "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}")
 
 
 def credit(value: Any, *, single: bool = False) -> str | None:
-    """A name, or the names of a list as a credit "X, Y"; Refused where `single` and there are two."""
+    """A name, or the names of a list as a credit "X, Y"; ValueRefused where `single` and there are two."""
     if isinstance(value, Mapping):
         return _item(value)
-    printed = _literal(value) if isinstance(value, str) else value if _is_list(value) else None
-    if printed is None:
+    listed_names = _literal(value) if isinstance(value, str) else value if _is_list(value) else None
+    if listed_names is None:
         return cell_text(value)
-    names = items(printed)
+    names = items(listed_names)
     if single and len(names) > 1:
         _refuse(f"a list of {len(names)}")
     return ", ".join(names) or None
@@ -126,8 +126,8 @@ def items(value: Any, separator: str | None = None) -> list[str]:
     if isinstance(value, bytes):
         value = cell_text(value)
     if isinstance(value, str):
-        if (printed := _literal(value)) is not None:
-            value = printed
+        if (printed_items := _literal(value)) is not None:
+            value = printed_items
         else:
             text = cell_text(value) or ""
             value = text.split(separator) if separator else [text]
@@ -185,8 +185,8 @@ def _plain(value: Any, depth: int) -> Any:
         return [_plain(each, depth - 1) for each in value]
     try:
         return cell_text(value)
-    except Refused as refused:
-        return refused.finding
+    except ValueRefused as refusal:
+        return refusal.finding
 
 
 def _is_list(value: Any) -> bool:
@@ -214,7 +214,7 @@ def _string(text: str) -> str | None:
 
 
 def _unwrapped(text: str) -> str:
-    """The text out of a formula or a bytes literal; Refused when it is the print of another value."""
+    """The text out of a formula or a bytes literal; ValueRefused when it is the print of another value."""
     if text.startswith('="') and text.endswith('"'):  # how Excel is told not to count: ="0123"
         text = text[2:-1].strip()
     if _BYTES.fullmatch(text):
@@ -243,24 +243,24 @@ def _literal(text: str) -> list[Any] | None:
         return []
     if text.startswith("[") and ('"' in text or "{" in text or text[1:-1].strip().isdecimal()):
         try:
-            read = json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError):
-            read = None
-        if isinstance(read, list) and read:
-            return read
+            value = None
+        if isinstance(value, list) and value:
+            return value
     if text.startswith("[{"):
         if names := re.findall(rf"""['"](?:name|title|value)['"]\s*:\s*({_QUOTED})""", text):
             return [_unquoted(name) for name in names]
         _refuse("a list of objects")
     if _LITERAL_LIST.fullmatch(text):
-        return [_unquoted(quoted) for quoted in _QUOTED_ITEM.findall(text)]
+        return [_unquoted(literal) for literal in _QUOTED_ITEM.findall(text)]
     return None
 
 
-def _unquoted(quoted: str) -> str:
+def _unquoted(literal: str) -> str:
     """The text between the quotes of a literal, escapes undone; of a bytes literal, its bytes read as UTF-8."""
-    is_bytes = quoted[0] in "bB"
-    inner = quoted[2:-1] if quoted[0] in "uUbB" else quoted[1:-1]
+    is_bytes = literal[0] in "bB"
+    inner = literal[2:-1] if literal[0] in "uUbB" else literal[1:-1]
     text = _ESCAPE.sub(_unescaped, inner)
     if not is_bytes:
         return text
@@ -270,8 +270,8 @@ def _unquoted(quoted: str) -> str:
         _refuse("bytes that are not UTF-8 text")
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    sign = found[1]
+def _unescaped(escape: re.Match[str]) -> str:
+    sign = escape[1]
     if sign[0] in "xuU" and len(sign) > 1:
         code = int(sign[1:], 16)
         return chr(code) if code < 0x110000 else "\ufffd"
@@ -279,4 +279,4 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def _refuse(finding: str) -> NoReturn:
-    raise Refused("not_text", finding)
+    raise ValueRefused("not_text", finding)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sourcing.catalogue.cells import Refused, cell_text
+from sourcing.catalogue.cells import ValueRefused, cell_text
 
 __all__ = ["read_year", "year_form"]
 
@@ -24,7 +24,7 @@ _NOTHING = re.compile(r"0{1,4}([-/.]0{1,2}){0,2}")
 
 
 def read_year(value: Any, form: str = "date") -> int | None:
-    """The year, None when the cell is empty; Refused when it names none from 1000 to 2999, or two of them."""
+    """The year, None when the cell is empty; ValueRefused when it names none from 1000 to 2999, or two of them."""
     if isinstance(value, date):
         return _checked(value.year, value.isoformat())
     text = cell_text(value)
@@ -36,24 +36,24 @@ def read_year(value: Any, form: str = "date") -> int | None:
         return None
     if form != "date" and _NUMBER.fullmatch(text):
         return _checked(_counted(float(text), form), text)
-    if found := _COMPACT.fullmatch(text):
-        return _checked(int(found[1]), text)
+    if match := _COMPACT.fullmatch(text):
+        return _checked(int(match[1]), text)
     years = set(_YEAR.findall(text)) if len(text) <= 100 else set()
     if len(years) != 1:
         found_years = "names two years" if years else "is none from 1000 to 2999"
-        raise Refused("year_illegal", f'year "{text[:60]}" {found_years}; write four digits')
+        raise ValueRefused("year_illegal", f'year "{text[:60]}" {found_years}; write four digits')
     return int(years.pop())
 
 
 def year_form(values: Sequence[Any], header: str = "") -> tuple[str, str | None]:
     """How a column's bare numbers count, and what to tell of it: `date`, `serial` (days), `epoch`, `epoch_ms`."""
-    numbers, filled = [], 0
+    numbers, filled_cells = [], 0
     for value in values:
         try:
             text = cell_text(value)
-        except Refused:
+        except ValueRefused:
             continue
-        filled += text is not None
+        filled_cells += text is not None
         if text and _NUMBER.fullmatch(text) and not _COMPACT.fullmatch(text):
             numbers.append(float(text))
     forms = {
@@ -63,7 +63,7 @@ def year_form(values: Sequence[Any], header: str = "") -> tuple[str, str | None]
     }
     for form, ((low, high), scale, words) in forms.items():
         inside = [number for number in numbers if low * scale <= number <= high * scale]
-        if len(inside) >= max(_MINIMUM_ROWS, _SHARE * filled):
+        if len(inside) >= max(_MINIMUM_ROWS, _SHARE * filled_cells):
             return form, f"{header or 'year'} is read as {words}"
     return "date", None
 
@@ -78,7 +78,7 @@ def _counted(number: float, form: str) -> int:
     return datetime.fromtimestamp(seconds, UTC).year if seconds <= _EPOCHS[1] else 0
 
 
-def _checked(year: int, shown: str) -> int:
+def _checked(year: int, cell: str) -> int:
     if not 1000 <= year <= 2999:
-        raise Refused("year_illegal", f'year "{shown}" is none from 1000 to 2999; write four digits')
+        raise ValueRefused("year_illegal", f'year "{cell}" is none from 1000 to 2999; write four digits')
     return year

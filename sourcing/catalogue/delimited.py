@@ -52,12 +52,12 @@ def find_layout(lines: Sequence[str], knows: Callable[[Sequence[str]], int]) -> 
     `knows` counts the known names among a record's cells.
     """
     for place, line in enumerate(lines[:_LAYOUT_LINES]):
-        known, delimiter = max((knows(_cells(line, sign)), sign) for sign in DELIMITERS)
-        if known > 1:
+        known_names, delimiter = max((knows(_cells(line, sign)), sign) for sign in DELIMITERS)
+        if known_names > 1:
             return Layout(delimiter, place)
     first = next((place for place, line in enumerate(lines) if line.strip()), 0)
-    if lines and (told := re.fullmatch(r"sep=(.)\s*", lines[first])):  # Excel's own word for it
-        return Layout(told[1], first + 1)
+    if lines and (separator_line := re.fullmatch(r"sep=(.)\s*", lines[first])):  # Excel's own word for it
+        return Layout(separator_line[1], first + 1)
     header = lines[first] if lines else ""
     return Layout(max(DELIMITERS, key=header.count), first)
 
@@ -80,25 +80,25 @@ def read_records(
             cells = first.text.rstrip("\n").split(delimiter)
             yield first, [] if cells == [""] else cells
             continue
-        taken: list[Line] = []
+        record_lines: list[Line] = []
 
-        def pulled(first: Line = first, taken: list[Line] = taken) -> Iterator[str]:
+        def pulled(first: Line = first, record_lines: list[Line] = record_lines) -> Iterator[str]:
             yield first.text
-            while len(taken) < _RECORD_LINES:
+            while len(record_lines) < _RECORD_LINES:
                 line = waiting.popleft() if waiting else next(lines, None)
                 if line is None:
                     return
-                taken.append(line)
+                record_lines.append(line)
                 yield line.text
 
         try:
             cells = next(csv.reader(pulled(), delimiter=delimiter, strict=True))
-            spans = taken and any("\n" in cell for place, cell in enumerate(cells) if place in names)
-            if spans and all(line.text.count(delimiter) + 1 == width for line in (first, *taken)):
+            spans = record_lines and any("\n" in cell for place, cell in enumerate(cells) if place in names)
+            if spans and all(line.text.count(delimiter) + 1 == width for line in (first, *record_lines)):
                 raise csv.Error("rows inside a cell")
         except csv.Error:
-            waiting.extendleft(reversed(taken))
-            if taken or _is_open(first.text, delimiter):
+            waiting.extendleft(reversed(record_lines))
+            if record_lines or _is_open(first.text, delimiter):
                 yield first, 'a quote " is opened on this line and not closed; close it, or write "" for a quote'
             else:
                 yield first, _cells(first.text, delimiter)

@@ -10,7 +10,7 @@ from datetime import datetime, time, timedelta
 from statistics import median
 from typing import Any
 
-from sourcing.catalogue.cells import Refused, cell_text
+from sourcing.catalogue.cells import ValueRefused, cell_text
 
 __all__ = ["SECONDS_OF", "duration_unit", "read_duration"]
 
@@ -41,11 +41,11 @@ _PART = re.compile(r"(\d{1,15}(?:[.,]\d{1,15})?)\s*([^\W\d_]+)\.?\s*(?:,|and|und
 
 
 def read_duration(value: Any, unit: str = "s") -> float | None:
-    """Seconds; a bare number is of `unit`. None when the cell is empty, Refused when it is no length of a track."""
+    """Seconds of a length; a bare number is of `unit`. None of an empty cell, ValueRefused of what is no length."""
     if isinstance(value, timedelta):
         return _checked(value.total_seconds(), value)
     if isinstance(value, datetime):  # a sheet's length of 24 hours or more, or a date gone astray
-        raise Refused("duration_illegal", f"duration_s is the date {value.isoformat()}; write e.g. 215.5 or 3:35")
+        raise ValueRefused("duration_illegal", f"duration_s is the date {value.isoformat()}; write e.g. 215.5 or 3:35")
     if isinstance(value, time):
         value = value.isoformat()
     text = cell_text(value)
@@ -54,8 +54,8 @@ def read_duration(value: Any, unit: str = "s") -> float | None:
     plain = _plain(text)
     if (number := _bare(plain)) is not None:
         if unit == "ms" and 0 < number < _MINIMUM_MS:
-            found = f'duration_s "{text}" stands among milliseconds and may be seconds; write it like the others'
-            raise Refused("duration_illegal", found)
+            finding = f'duration_s "{text}" stands among milliseconds and may be seconds; write it like the others'
+            raise ValueRefused("duration_illegal", finding)
         return _checked(round(number * SECONDS_OF[unit], 1 if unit == "day" else 6), text)
     seconds = _clock(plain)
     return _checked(seconds if unit != "clock" else seconds / 60, text)
@@ -75,15 +75,15 @@ def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | N
     for value in values:
         try:
             text = value.isoformat() if isinstance(value, time) else cell_text(value)
-        except Refused:
+        except ValueRefused:
             continue
         if text is None:
             continue
         text = _plain(text)
         if (number := _bare(text)) is not None:
             numbers.append(number)
-        elif (found := _CLOCK.fullmatch(text)) and found[1]:
-            clocks.append((int(found[1]), found[3]))
+        elif (match := _CLOCK.fullmatch(text)) and match[1]:
+            clocks.append((int(match[1]), match[3]))
     positive = [number for number in numbers if number > 0]
     if positive:
         middle = median(positive)
@@ -116,21 +116,21 @@ def _bare(text: str) -> float | None:
 
 def _clock(text: str) -> float:
     """Seconds of a text with colons, primes or units; NaN when it is none of these."""
-    if found := _CLOCK.fullmatch(text):
-        hours, minutes, seconds = int(found[1] or 0), int(found[2]), _float(found[3])
-        if seconds < 60 and (found[1] is None or minutes < 60):
+    if match := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = int(match[1] or 0), int(match[2]), _float(match[3])
+        if seconds < 60 and (match[1] is None or minutes < 60):
             return 3600 * hours + 60 * minutes + seconds
         return math.nan
-    if (found := _PRIMES.fullmatch(text)) and (found[1] or found[2]):
-        return 60 * int(found[1] or 0) + _float(found[2] or "0")
-    if (found := _ISO.fullmatch(text)) and any(found.groups()):
-        days, hours, minutes = (int(part or 0) for part in found.groups()[:3])
-        return 86_400 * days + 3600 * hours + 60 * minutes + _float(found[4] or "0")
+    if (match := _PRIMES.fullmatch(text)) and (match[1] or match[2]):
+        return 60 * int(match[1] or 0) + _float(match[2] or "0")
+    if (match := _ISO.fullmatch(text)) and any(match.groups()):
+        days, hours, minutes = (int(part or 0) for part in match.groups()[:3])
+        return 86_400 * days + 3600 * hours + 60 * minutes + _float(match[4] or "0")
     total, end = 0.0, 0
-    while found := _PART.match(text, end):
-        if (scale := _UNIT.get(found[2].casefold())) is None:
+    while match := _PART.match(text, end):
+        if (scale := _UNIT.get(match[2].casefold())) is None:
             return math.nan
-        total, end = total + scale * _float(found[1]), found.end()
+        total, end = total + scale * _float(match[1]), match.end()
     if end and end < len(text) and text[end:].isdecimal() and len(text) - end <= 2:  # 3m45
         return total + int(text[end:])
     return total if end == len(text) and end else math.nan
@@ -140,8 +140,8 @@ def _float(text: str) -> float:
     return float(text.replace(",", "."))
 
 
-def _checked(seconds: float, shown: Any) -> float:
+def _checked(seconds: float, cell: Any) -> float:
     if not (math.isfinite(seconds) and 0 < seconds <= MAXIMUM_S):
-        found = f'duration_s "{str(shown)[:60]}" is no length of a track in seconds; write e.g. 215.5 or 3:35'
-        raise Refused("duration_illegal", found)
+        finding = f'duration_s "{str(cell)[:60]}" is no length of a track in seconds; write e.g. 215.5 or 3:35'
+        raise ValueRefused("duration_illegal", finding)
     return round(seconds, 6)

@@ -72,13 +72,13 @@ _STRAY, _ODD = 1 / 50, 1 / 2000  # how often among letters: typography, and what
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked when it is gzip."""
     with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")
+        is_gzip = stream.read(2) == b"\x1f\x8b"
+    return cast("IO[bytes]", gzip.open(path, "rb")) if is_gzip else path.open("rb")
 
 
 @contextmanager
 def open_text(
-    path: Path, encoding: str | None = None, remembered: str | None = None
+    path: Path, encoding: str | None = None, likely_encoding: str | None = None
 ) -> Iterator[tuple[TextIO, list[str]]]:
     """The file as text with line ends made one, and what to tell of its encoding; CatalogueError when it is no text.
 
@@ -87,7 +87,7 @@ def open_text(
     notes: list[str] = []
     try:
         if encoding is None:
-            encoding, note = detect_encoding(path, remembered and _known(remembered))
+            encoding, note = detect_encoding(path, likely_encoding and _known(likely_encoding))
             notes += [note] if note else []
         else:
             _known(encoding)
@@ -97,7 +97,7 @@ def open_text(
         raise CatalogueError(str(path), f"it cannot be read ({error})", "check the file") from None
 
 
-def detect_encoding(path: Path, remembered: str | None = None) -> tuple[str, str | None]:
+def detect_encoding(path: Path, likely_encoding: str | None = None) -> tuple[str, str | None]:
     """A codec's name, and a sentence when it is not plain UTF-8; `remembered` is taken before a guess by letters."""
     with open_bytes(path) as stream:
         head = stream.read(_HEAD_BYTES)
@@ -117,8 +117,8 @@ def detect_encoding(path: Path, remembered: str | None = None) -> tuple[str, str
         return "utf-8", None
     if multibyte > 4 * wrong:
         return "utf-8", f"it is UTF-8 but for {wrong} bytes, which are read as Windows-1252"
-    codec = remembered or _guess(head)
-    name = _NAMES.get(codec, codec) + (", as the catalogue before" if remembered else "")
+    codec = likely_encoding or _guess(head)
+    name = _NAMES.get(codec, codec) + (", as the catalogue before" if likely_encoding else "")
     return codec, f"it is not UTF-8; it is read as {name} (say otherwise with --encoding NAME)"
 
 
@@ -183,8 +183,8 @@ def _in_use(head: bytes, codec: str) -> float:
         return -1.0
     text = f" {text} "
     signs = [place for place, sign in enumerate(text) if sign > "\x7f"]
-    mixed = re.compile("[A-Za-z]").search  # in a word with Latin letters
-    odd = sum(bool(_is_odd(text, place) or mixed(text, place - 1, place + 2)) for place in signs)
+    beside_latin = re.compile("[A-Za-z]").search  # in a word with Latin letters
+    odd = sum(bool(_is_odd(text, place) or beside_latin(text, place - 1, place + 2)) for place in signs)
     cases = {True, False}
     if codec in _ALPHABETS:
         own = sum(unicodedata.name(text[place], "").startswith(_ALPHABETS[codec]) for place in signs)

@@ -25,8 +25,8 @@ _UFID = "http://musicbrainz.org\0"  # whose identifier Picard writes for a recor
 
 def open_folder(folder: Path) -> Opened:
     """The sound files as rows, and in the notes what lies there and is none."""
-    paths, skipped = _listed(folder)
-    notes = [f"{count} files are left out: {reason}" for reason, count in sorted(skipped.items())]
+    paths, reason_counts = _listed(folder)
+    notes = [f"{count} files are left out: {reason}" for reason, count in sorted(reason_counts.items())]
     return Opened(_rows(folder, [path.relative_to(folder).as_posix() for path in paths]), COLUMNS, notes)
 
 
@@ -36,7 +36,7 @@ def audio_files(folder: Path) -> list[Path]:
 
 
 def _listed(folder: Path) -> tuple[list[Path], Counter[str]]:
-    paths, skipped = [], Counter[str]()
+    paths, reason_counts = [], Counter[str]()
     unread: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -44,15 +44,15 @@ def _listed(folder: Path) -> tuple[list[Path], Counter[str]]:
             path = Path(parent, name)
             suffix = path.suffix.lower()
             if name.startswith("."):
-                skipped["hidden"] += suffix in AUDIO_SUFFIXES
+                reason_counts["hidden"] += suffix in AUDIO_SUFFIXES
             elif suffix not in AUDIO_SUFFIXES:
-                skipped[f"{suffix or 'no ending'} is no sound"] += 1
+                reason_counts[f"{suffix or 'no ending'} is no sound"] += 1
             elif not path.is_file():
-                skipped["a link that leads nowhere"] += 1
+                reason_counts["a link that leads nowhere"] += 1
             else:
                 paths.append(path)
-    skipped["in folders that cannot be opened"] += len(unread)
-    return sorted(paths), +skipped
+    reason_counts["in folders that cannot be opened"] += len(unread)
+    return sorted(paths), +reason_counts
 
 
 def _rows(folder: Path, names: list[str]) -> Iterator[Row]:
@@ -71,8 +71,8 @@ def _rows(folder: Path, names: list[str]) -> Iterator[Row]:
         tags["artist"] = tags["artist"] or top
         missing_bytes = tags.pop("missing_bytes")
         row = {"track_id": ids[name], **tags, "audio": name}
-        cut = f"{name} is cut short: {missing_bytes:,} bytes fewer than its header tells of"
-        yield name, Doubtful(row, "audio_cut", cut) if missing_bytes else row
+        finding = f"{name} is cut short: {missing_bytes:,} bytes fewer than its header tells of"
+        yield name, Doubtful(row, "audio_cut", finding) if missing_bytes else row
 
 
 class _Bounded(io.BufferedReader):
@@ -99,19 +99,19 @@ def _tags(path: Path) -> dict[str, Any] | str:
     if header and header.fault:
         return f"its sound cannot be used: {header.fault}"
     with _Bounded(path) as stream:
-        found = TinyTag.get(path, file_obj=stream)
-    other = {name.casefold(): values for name, values in found.other.items()}
-    duration_s = header.duration_s if header and header.duration_s is not None else found.duration
-    artists = [each for each in [found.artist, *other.get("artist", [])] if each]
-    genres = [each for each in [found.genre, *other.get("genre", [])] if each]
-    owned = (each.removeprefix(_UFID) for each in other.get("ufid", []) if each.startswith(_UFID))
+        tag = TinyTag.get(path, file_obj=stream)
+    other = {name.casefold(): values for name, values in tag.other.items()}
+    duration_s = header.duration_s if header and header.duration_s is not None else tag.duration
+    artists = [each for each in [tag.artist, *other.get("artist", [])] if each]
+    genres = [each for each in [tag.genre, *other.get("genre", [])] if each]
+    picard_ids = (each.removeprefix(_UFID) for each in other.get("ufid", []) if each.startswith(_UFID))
     return {
-        "title": found.title,
-        "artist": artists or found.albumartist,
-        "album": found.album,
-        "year": found.year,
+        "title": tag.title,
+        "artist": artists or tag.albumartist,
+        "album": tag.album,
+        "year": tag.year,
         "isrc": next(iter(other.get("isrc") or []), None),
-        "mbid": next((other[name][0] for name in _RECORDING_IDS if other.get(name)), None) or next(owned, None),
+        "mbid": next((other[name][0] for name in _RECORDING_IDS if other.get(name)), None) or next(picard_ids, None),
         "duration_s": f"{duration_s:.6f} s" if duration_s else None,
         "language": next(iter(other.get("language") or []), None),
         "tags": genres,

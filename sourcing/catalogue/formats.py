@@ -72,16 +72,16 @@ def open_file(
     *,
     sheet: str | None = None,
     encoding: str | None = None,
-    named: Iterable[str] = (),
-    remembered: Mapping[str, str] | None = None,
+    column_names: Iterable[str] = (),
+    likely: Mapping[str, str] | None = None,
 ) -> Opened:
     """The rows of a file; CatalogueError when there is nothing we can read there.
 
     The header is the first line with two column names that are known or `named`. `remembered` are the sheet and the
     encoding of a file before, which count where they fit this one.
     """
-    remembered = remembered or {}
-    own = {name.strip().casefold() for name in named}
+    likely = likely or {}
+    own = {name.strip().casefold() for name in column_names}
 
     def knows(cells: Sequence[str | None]) -> int:
         return _known_names(cells) + sum(bool(cell) and str(cell).strip().casefold() in own for cell in cells)
@@ -92,7 +92,7 @@ def open_file(
     suffix = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
     if sheet is not None and suffix not in _SHEET_SUFFIXES:
         raise UsageError("--sheet", f"{path.name} has no sheets", "leave it out")
-    text = partial(open_text, path, encoding, remembered.get("encoding"))
+    text = partial(open_text, path, encoding, likely.get("encoding"))
     if suffix in _TEXT_SUFFIXES:
         return _primed(_read_delimited(path, text, knows))
     if suffix in _JSON_SUFFIXES:
@@ -100,13 +100,13 @@ def open_file(
     if suffix == ".parquet":
         return _read_parquet(path)
     if suffix in _SHEET_SUFFIXES:
-        return _read_sheet(path, sheet, knows, remembered.get("sheet"))
+        return _read_sheet(path, sheet, knows, likely.get("sheet"))
     cure = "give a .csv, .tsv, .jsonl, .json, .parquet or .xlsx file, or a folder of audio files"
     raise CatalogueError(str(path), f"its ending {path.suffix!r} says no format we read", cure)
 
 
 def _known_names(cells: Sequence[str | None]) -> int:
-    return len({found for cell in cells if cell and (found := field_of(cell))})
+    return len({name for cell in cells if cell and (name := field_of(cell))})
 
 
 def _primed(steps: Iterator[Any]) -> Opened:
@@ -117,12 +117,12 @@ def _primed(steps: Iterator[Any]) -> Opened:
 
 def _with_columns(steps: Iterator[Any]) -> Opened:
     """As `_primed`, with the columns of the first rows as header."""
-    opened = _primed(steps)
-    head = list(islice(opened.rows, HEAD_ROWS))
+    source = _primed(steps)
+    head = list(islice(source.rows, HEAD_ROWS))
     columns: dict[str, str] = {}  # of spellings that differ in case the first
     for name in (name for _, row in head if isinstance(row, dict) for name in row):
         columns.setdefault(name.strip().casefold(), name)
-    return Opened(chain(head, opened.rows), list(columns.values()), opened.notes)
+    return Opened(chain(head, source.rows), list(columns.values()), source.notes)
 
 
 def _read_delimited(path: Path, text: OpensText, knows: Knows) -> Iterator[Any]:
@@ -170,17 +170,17 @@ def _read_json(path: Path, text: OpensText) -> Iterator[Any]:
     with text() as (stream, notes):
         yield [], notes
         lines = lines_of(stream)
-        filled = (line for line in lines if line.text.strip())
-        head = list(islice(filled, 2))
+        full_lines = (line for line in lines if line.text.strip())
+        head = list(islice(full_lines, 2))
         row = _json_row(head[0].text) if head else None
         if head and (not isinstance(row, dict) or (len(head) == 1 and not _known_names(list(row)))):
             with text() as (whole, _):
-                listed = _listed(whole.read(_JSON_BYTES))
-            if listed is not None:
-                for number, item in enumerate(listed, start=1):
+                items = _listed(whole.read(_JSON_BYTES))
+            if items is not None:
+                for number, item in enumerate(items, start=1):
                     yield f"{path.name} item {number}", _checked(item, item)
                 return
-        for line in chain(head, filled):
+        for line in chain(head, full_lines):
             yield f"{path.name} row {line.number}", _checked(_json_row(line.text), line.text)
 
 
@@ -202,22 +202,22 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _listed(text: str) -> list[Any] | None:
-    found = _json_row(text)
-    if isinstance(found, dict):
+    content = _json_row(text)
+    if isinstance(content, dict):
         lists = [
-            value for value in found.values() if isinstance(value, list) and any(isinstance(v, dict) for v in value)
+            value for value in content.values() if isinstance(value, list) and any(isinstance(v, dict) for v in value)
         ]
-        found = lists[0] if len(lists) == 1 else [found]
-    return found if isinstance(found, list) and any(isinstance(item, dict) for item in found) else None
+        content = lists[0] if len(lists) == 1 else [content]
+    return content if isinstance(content, list) and any(isinstance(item, dict) for item in content) else None
 
 
-def _checked(found: Any, raw: Any) -> dict[str, Any] | Unreadable:
-    if isinstance(found, Unreadable):
-        return found
+def _checked(row: Any, raw: Any) -> dict[str, Any] | Unreadable:
+    if isinstance(row, Unreadable):
+        return row
     raw = raw if isinstance(raw, str) else as_json(raw)
-    if not isinstance(found, dict):
+    if not isinstance(row, dict):
         return Unreadable("it is not a JSON object", raw)
-    level: list[Any] = [found]
+    level: list[Any] = [row]
     for _ in range(_DEPTH):
         level = [
             each
@@ -226,7 +226,7 @@ def _checked(found: Any, raw: Any) -> dict[str, Any] | Unreadable:
             if isinstance(each, dict | list)
         ]
         if not level:
-            return found
+            return row
     return Unreadable(f"it is nested deeper than {_DEPTH}", raw)
 
 
@@ -266,7 +266,7 @@ def _value(column: pl.Series, place: int) -> Any:
         return OutOfRange()
 
 
-def _read_sheet(path: Path, sheet: str | None, knows: Knows, remembered: str | None = None) -> Opened:
+def _read_sheet(path: Path, sheet: str | None, knows: Knows, likely_sheet: str | None = None) -> Opened:
     """A sheet of a workbook, its cells as the text a person would see but for dates and times, which are ISO."""
     try:
         import fastexcel
@@ -275,16 +275,18 @@ def _read_sheet(path: Path, sheet: str | None, knows: Knows, remembered: str | N
         raise UsageError(str(path), "Excel files need fastexcel, which is not installed", cure) from None
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as packed:
-                size = sum(entry.file_size for entry in packed.infolist())
+            with zipfile.ZipFile(path) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
             if size > _SHEET_BYTES:
                 raise CatalogueError(str(path), f"unpacked it has {size:,} bytes", "save the sheet as CSV")
         sheets = fastexcel.read_excel(path).sheet_names
-        chosen = sheet or (remembered if remembered in sheets else sheets[0])
-        if chosen not in sheets:
-            raise UsageError("--sheet", f"{path.name} has no sheet {chosen!r}", f"give one of: {', '.join(sheets)}")
+        sheet_title = sheet or (likely_sheet if likely_sheet in sheets else sheets[0])
+        if sheet_title not in sheets:
+            raise UsageError(
+                "--sheet", f"{path.name} has no sheet {sheet_title!r}", f"give one of: {', '.join(sheets)}"
+            )
         options: dict[str, Any] = {"drop_empty_rows": False, "drop_empty_cols": False, "raise_if_empty": False}
-        frame = pl.read_excel(path, sheet_name=chosen, has_header=False, infer_schema_length=0, **options)
+        frame = pl.read_excel(path, sheet_name=sheet_title, has_header=False, infer_schema_length=0, **options)
     except (fastexcel.FastExcelError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise CatalogueError(
             str(path), f"not an Excel file ({str(error).splitlines()[0][:200]})", "save it anew"
@@ -292,7 +294,7 @@ def _read_sheet(path: Path, sheet: str | None, knows: Knows, remembered: str | N
     except (OSError, zipfile.BadZipFile, ValueError, IndexError) as error:
         raise CatalogueError(str(path), f"not an Excel file ({str(error)[:200]})", "save it anew") from None
     notes = (
-        [f"sheet {chosen!r} of {', '.join(map(repr, sheets))} is read (--sheet takes another)"]
+        [f"sheet {sheet_title!r} of {', '.join(map(repr, sheets))} is read (--sheet takes another)"]
         if len(sheets) > 1
         else []
     )

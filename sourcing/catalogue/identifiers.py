@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sourcing.catalogue.cells import Refused, cell_text, is_empty
+from sourcing.catalogue.cells import ValueRefused, cell_text, is_empty
 from sourcing.store.schemas import TRACK_ID_PATTERN
 
 __all__ = ["is_legal_id", "made_id", "one_text", "read_isrc", "read_mbid", "read_track_id"]
@@ -21,16 +21,16 @@ _ID_CURE = "use letters, digits, . _ : -"
 
 
 def read_track_id(value: Any) -> str:
-    """A legal id; of a Spotify address its URI. Refused when the cell is empty or has other signs."""
+    """A legal id; of a Spotify address its URI. ValueRefused when the cell is empty or has other signs."""
     track_id = _id_text(value)
     if not track_id:
-        raise Refused("track_id_missing", "track_id is empty; give every track a name of its own")
+        raise ValueRefused("track_id_missing", "track_id is empty; give every track a name of its own")
     if not re.fullmatch(TRACK_ID_PATTERN, track_id):
         if len(track_id) > 128:
-            found = f'track_id "{track_id[:20]}…" has {len(track_id)} characters; use 128 at most'
-            raise Refused("track_id_illegal", found)
+            finding = f'track_id "{track_id[:20]}…" has {len(track_id)} characters; use 128 at most'
+            raise ValueRefused("track_id_illegal", finding)
         sign = next(char for char in track_id if not re.fullmatch(TRACK_ID_PATTERN, char))
-        raise Refused("track_id_illegal", f'track_id "{track_id}" has {_SIGNS.get(sign, repr(sign))}; {_ID_CURE}')
+        raise ValueRefused("track_id_illegal", f'track_id "{track_id}" has {_SIGNS.get(sign, repr(sign))}; {_ID_CURE}')
     return track_id
 
 
@@ -39,21 +39,23 @@ def made_id(track: Mapping[str, Any]) -> str:
     if track["isrc"]:
         return f"isrc:{track['isrc']}"
     seconds = round(track["duration_s"]) if track["duration_s"] else ""
-    named = [" ".join(str(track[name] or "").casefold().split()) for name in ("artist", "title", "album")]
-    return f"made:{hashlib.sha256(json.dumps([*named, seconds]).encode()).hexdigest()[:16]}"
+    name_parts = [" ".join(str(track[name] or "").casefold().split()) for name in ("artist", "title", "album")]
+    return f"made:{hashlib.sha256(json.dumps([*name_parts, seconds]).encode()).hexdigest()[:16]}"
 
 
 def read_isrc(text: str) -> str:
     bare = re.sub(r"[\s-]", "", text).upper().removeprefix("ISRC")
     if not _ISRC.fullmatch(bare):
-        raise Refused("isrc_illegal", f'isrc "{text[:60]}" is not two letters, three letters or digits, seven digits')
+        raise ValueRefused(
+            "isrc_illegal", f'isrc "{text[:60]}" is not two letters, three letters or digits, seven digits'
+        )
     return bare
 
 
 def read_mbid(text: str) -> str:
     bare = text.lower().rstrip("/").rsplit("/", 1)[-1]  # also taken from the address of a recording's page
     if not _MBID.fullmatch(bare):
-        raise Refused(
+        raise ValueRefused(
             "mbid_illegal", f'mbid "{text[:60]}" is not a MusicBrainz id; copy the recording\'s 36 characters'
         )
     return bare
@@ -61,20 +63,20 @@ def read_mbid(text: str) -> str:
 
 def is_legal_id(text: str) -> bool:
     """Whether a cell can name a track."""
-    found = _id_text(text)
-    return bool(found and re.fullmatch(TRACK_ID_PATTERN, found))
+    track_id = _id_text(text)
+    return bool(track_id and re.fullmatch(TRACK_ID_PATTERN, track_id))
 
 
 def _id_text(value: Any) -> str | None:
     try:
         text = (one_text(value) or "").lstrip("'").strip()
-    except Refused as refused:
-        raise Refused("track_id_not_text", f"track_id is {refused.finding}; write it as text") from None
-    found = _SPOTIFY.fullmatch(text)
-    return f"spotify:track:{found[1]}" if found else None if is_empty(text) else text
+    except ValueRefused as refusal:
+        raise ValueRefused("track_id_not_text", f"track_id is {refusal.finding}; write it as text") from None
+    spotify = _SPOTIFY.fullmatch(text)
+    return f"spotify:track:{spotify[1]}" if spotify else None if is_empty(text) else text
 
 
 def one_text(value: Any) -> str | None:
     """The text of a cell, or of a list of one."""
-    listed = [each for each in value if each is not None] if isinstance(value, list | tuple) else []
-    return cell_text(listed[0] if len(listed) == 1 else value)
+    values = [each for each in value if each is not None] if isinstance(value, list | tuple) else []
+    return cell_text(values[0] if len(values) == 1 else value)

@@ -32,8 +32,8 @@ def _fields() -> dict[str, tuple[int, str]]:
     fields: dict[str, tuple[int, str]] = {}
     text = (Path(__file__).parent / "data" / "column_names.txt").read_text(encoding="utf-8")
     for part in text.split("[")[1:]:
-        ours, _, listed = part.partition("]")
-        for place, name in enumerate(listed.replace("\n", " ").split(",")):
+        ours, _, names = part.partition("]")
+        for place, name in enumerate(names.replace("\n", " ").split(",")):
             fields.setdefault(_folded(name), (place, ours))
     return fields
 
@@ -74,22 +74,24 @@ class ColumnMap:
 
     def lines(self) -> list[str]:
         """The map in words, a line a column."""
-        made = ["track_id: the file has none; made from the ISRC, else from artist, title, album and length"]
+        id_lines = ["track_id: the file has none; made from the ISRC, else from artist, title, album and length"]
         others = {ours: theirs for ours, theirs in self.columns.items() if theirs != ours}
-        told = [f"{ours}: {theirs!r}{' (a guess)' if ours in self.guessed else ''}" for ours, theirs in others.items()]
-        return (made if self.ids_made else []) + told
+        map_lines = [
+            f"{ours}: {theirs!r}{' (a guess)' if ours in self.guessed else ''}" for ours, theirs in others.items()
+        ]
+        return (id_lines if self.ids_made else []) + map_lines
 
 
 def field_of(name: str) -> str | None:
     """Our column that a column of this name is likeliest to be."""
-    found = _likely(name)
-    return found[1] if found else (exact if (exact := name.strip().casefold()) in OURS else None)
+    likeliest = _likely(name)
+    return likeliest[1] if likeliest else (exact if (exact := name.strip().casefold()) in OURS else None)
 
 
 def map_columns(
     thing: str,
     header: Sequence[str],
-    wanted: Wanted,
+    columns_wanted: Wanted,
     unusable: Mapping[str, Collection[str]] | None = None,
 ) -> ColumnMap:
     """The map of a file's columns: those named, our own names, and the likeliest where `wanted` lets them be guessed.
@@ -97,46 +99,46 @@ def map_columns(
     `unusable` are columns of the file that no guess may take for one of ours. CatalogueError when two columns are one
     of ours, or a needed one is nowhere.
     """
-    for ours in wanted.columns:
+    for ours in columns_wanted.columns:
         if ours not in OURS:
             raise UsageError(f"column {ours!r}", "not one of ours", f"map one of: {', '.join(OURS)}")
     columns = {}
     notes: list[str] = []
-    for ours, theirs in wanted.columns.items():
+    for ours, theirs in columns_wanted.columns.items():
         exact = [name for name in header if name.strip() == theirs.strip()]
         columns[ours] = _only(thing, ours, exact or _alike(header, theirs))
     for ours in OURS:
         if ours in columns:
             continue
-        if alike := _alike(header, ours, taken=columns.values()):
+        if alike := _alike(header, ours, columns_in_use=columns.values()):
             columns[ours] = _only(thing, ours, alike)
-        elif (theirs := wanted.remembered.get(ours, "")) in header and theirs not in columns.values():
+        elif (theirs := columns_wanted.remembered.get(ours, "")) in header and theirs not in columns.values():
             columns[ours] = theirs
             if rivals := [name for name in header if name != theirs and field_of(name) == ours]:
                 notes.append(_chosen(ours, theirs, rivals, " as in the catalogue before"))
-    guessed: dict[str, str] = {}
-    told_of_guesses: list[str] = []
-    if wanted.guess != "none":
-        guessed, told_of_guesses = _guessed(thing, header, columns, unusable or {})
-    missing = [name for name in NEEDED if name not in {**columns, **guessed}]
-    ids_made = missing == ["track_id"] and (wanted.make_ids or wanted.guess != "none")
-    by_guess = {*guessed, *(missing if ids_made and not wanted.make_ids else [])}
+    guesses: dict[str, str] = {}
+    guess_notes: list[str] = []
+    if columns_wanted.guess != "none":
+        guesses, guess_notes = _guessed(thing, header, columns, unusable or {})
+    missing = [name for name in NEEDED if name not in {**columns, **guesses}]
+    ids_made = missing == ["track_id"] and (columns_wanted.make_ids or columns_wanted.guess != "none")
+    by_guess = {*guesses, *(missing if ids_made and not columns_wanted.make_ids else [])}
     if missing and not ids_made:
-        if wanted.guess != "none":  # ids alone could be made
+        if columns_wanted.guess != "none":  # ids alone could be made
             missing = [name for name in missing if name != "track_id"]
         found_names = ", ".join(header[:20])
         cure = f"rename one of them, or say which it is: --column {missing[0]}=NAME"
         raise CatalogueError(thing, f"no column {' or '.join(missing)}; found {found_names}", cure)
-    if wanted.guess == "needed" and guessed and not by_guess & set(NEEDED):
-        told = ", ".join(f"{ours}={theirs!r}" for ours, theirs in guessed.items())
-        told_of_guesses = [f"columns that may be ours are left in extra: {told} (--yes or --map takes them)"]
-        guessed, by_guess = {}, set()
-    columns |= guessed
+    if columns_wanted.guess == "needed" and guesses and not by_guess & set(NEEDED):
+        guess_list = ", ".join(f"{ours}={theirs!r}" for ours, theirs in guesses.items())
+        guess_notes = [f"columns that may be ours are left in extra: {guess_list} (--yes or --map takes them)"]
+        guesses, by_guess = {}, set()
+    columns |= guesses
     for name, count in Counter(name for name in header if name not in columns.values()).items():
         if count > 1:
             raise _twice(thing, repr(name), count)
-    ordered = {ours: columns[ours] for ours in OURS if ours in columns}
-    return ColumnMap(ordered, frozenset(by_guess), ids_made, (*notes, *told_of_guesses))
+    in_our_order = {ours: columns[ours] for ours in OURS if ours in columns}
+    return ColumnMap(in_our_order, frozenset(by_guess), ids_made, (*notes, *guess_notes))
 
 
 def _guessed(
@@ -148,13 +150,13 @@ def _guessed(
         place, ours = _likely(theirs) or (0, "")
         if ours and ours not in columns and theirs not in columns.values() and theirs not in unusable.get(ours, ()):
             rivals.setdefault(ours, []).append((place, theirs))
-    guessed, notes = {}, []
+    guesses, notes = {}, []
     for ours in (name for name in OURS if name in rivals):
         first, *others = sorted(rivals[ours])
-        guessed[ours] = _only(thing, ours, [first[1], *(name for place, name in others if place == first[0])])
+        guesses[ours] = _only(thing, ours, [first[1], *(name for place, name in others if place == first[0])])
         if others:
             notes.append(_chosen(ours, first[1], [name for _, name in others]))
-    return guessed, notes
+    return guesses, notes
 
 
 def _chosen(ours: str, theirs: str, others: Sequence[str], why: str = "") -> str:
@@ -162,8 +164,12 @@ def _chosen(ours: str, theirs: str, others: Sequence[str], why: str = "") -> str
     return f"{ours} is read from {theirs!r}{why}; {rest} goes into extra (--map {ours}=NAME takes another)"
 
 
-def _alike(header: Sequence[str], name: str, taken: Iterable[str] = ()) -> list[str]:
-    return [theirs for theirs in header if theirs.strip().casefold() == name.strip().casefold() and theirs not in taken]
+def _alike(header: Sequence[str], name: str, columns_in_use: Iterable[str] = ()) -> list[str]:
+    return [
+        theirs
+        for theirs in header
+        if theirs.strip().casefold() == name.strip().casefold() and theirs not in columns_in_use
+    ]
 
 
 def _only(thing: str, ours: str, names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
-from sourcing.catalogue.cells import Refused, as_json, cell_text, credit, is_empty, items, joined, mended, visible
+from sourcing.catalogue.cells import ValueRefused, as_json, cell_text, credit, is_empty, items, joined, mended, visible
 from sourcing.catalogue.dates import read_year
 from sourcing.catalogue.durations import read_duration
 from sourcing.catalogue.formats import Doubtful, Unreadable
@@ -77,27 +77,29 @@ class RowReader:
         first_note = len(self.rejected)
         try:
             if isinstance(row, Unreadable):
-                raise Refused("row_unreadable", row.finding)
+                raise ValueRefused("row_unreadable", row.finding)
             if isinstance(row, Doubtful):
-                self._reject(Refused(row.reason, row.finding))
+                self._reject(ValueRefused(row.reason, row.finding))
                 row = row.row
             track = self._track(row)
-        except Refused as refused:
+        except ValueRefused as refusal:
             del self.rejected[first_note:]
-            self._reject(refused)
+            self._reject(refusal)
             return
         except Exception as error:  # a row ends no import: it is told as a bug, and the others go on
             del self.rejected[first_note:]
-            self._reject(Refused(FAILED, f"{type(error).__name__}: {str(error)[:200]}; this is a bug of crossmusim"))
+            self._reject(
+                ValueRefused(FAILED, f"{type(error).__name__}: {str(error)[:200]}; this is a bug of crossmusim")
+            )
             return
         self._where_of[track["track_id"]] = where
         self.tracks.append(track)
 
-    def _reject(self, refused: Refused) -> None:
+    def _reject(self, refusal: ValueRefused) -> None:
         where, row = self._row
         sample = row.raw if isinstance(row, Unreadable) else as_json(row.row if isinstance(row, Doubtful) else row)
         facts = {"stage": "catalogue", "key": _kept(where), "row": _kept(sample[:_SAMPLE_CHARACTERS])}
-        self.rejected.append({**facts, "reason": refused.reason, "finding": _kept(refused.finding)})
+        self.rejected.append({**facts, "reason": refusal.reason, "finding": _kept(refusal.finding)})
 
     def _track(self, row: Mapping[str, Any]) -> dict[str, Any]:
         track_id = None if self.forms.ids_made else self._free_id(read_track_id(row.get("track_id")))
@@ -127,17 +129,19 @@ class RowReader:
             text = credit(value, single=name == "title")
             text = text and self._mended(name, text)
             text = joined(text) if text and name == "artist" else text
-        except Refused as refused:
-            raise Refused(f"{name}_not_text", f"{name} is {refused.finding}; write it as text") from None
+        except ValueRefused as refusal:
+            raise ValueRefused(f"{name}_not_text", f"{name} is {refusal.finding}; write it as text") from None
         if not text or (is_empty(text) and text.casefold() not in _WORDS):
-            raise Refused(f"{name}_missing", f"{name} is empty; fill it in")
+            raise ValueRefused(f"{name}_missing", f"{name} is empty; fill it in")
         if not visible(text):
-            raise Refused(f"{name}_missing", f"{name} has no visible character; fill it in")
+            raise ValueRefused(f"{name}_missing", f"{name} has no visible character; fill it in")
         if len(text) > _NAME_CHARACTERS:
-            found = f"{name} has {len(text):,} characters; use {_NAME_CHARACTERS:,} at most"
-            raise Refused(f"{name}_not_text", found)
+            finding = f"{name} has {len(text):,} characters; use {_NAME_CHARACTERS:,} at most"
+            raise ValueRefused(f"{name}_not_text", finding)
         if text.casefold() in _WORDS:
-            self._reject(Refused("name_doubtful", f'{name} is "{text}", which may mean that there is none; it is kept'))
+            self._reject(
+                ValueRefused("name_doubtful", f'{name} is "{text}", which may mean that there is none; it is kept')
+            )
         return text
 
     def _mended(self, name: str, text: str | None) -> str | None:
@@ -154,22 +158,22 @@ class RowReader:
     def _tags(self, value: Any) -> list[str]:
         return [tag for tag in (self._mended("tags", each) for each in items(value, self.forms.separator)) if tag]
 
-    def _optional(self, name: str, read: Callable[[Any], T | None], value: Any) -> T | None:
+    def _optional(self, name: str, parse: Callable[[Any], T | None], value: Any) -> T | None:
         """What `read` makes of the cell; None when it is empty or, after a note, when it cannot be."""
         nothing = value is None or (isinstance(value, str) and name != "labels" and is_empty(value.strip()))
         try:
-            return None if nothing else read(value)
-        except Refused as refused:
-            is_own = refused.reason != "not_text"
+            return None if nothing else parse(value)
+        except ValueRefused as refusal:
+            is_own = refusal.reason != "not_text"
             self._reject(
-                refused if is_own else Refused("value_not_text", f"{name} is {refused.finding}; write it as text")
+                refusal if is_own else ValueRefused("value_not_text", f"{name} is {refusal.finding}; write it as text")
             )
             return None
 
     def _free_id(self, track_id: str) -> str:
         if track_id in self._where_of:
-            found = f'track_id "{track_id}" is taken by {self._where_of[track_id]}; remove one or rename it'
-            raise Refused("track_id_duplicate", found)
+            finding = f'track_id "{track_id}" is taken by {self._where_of[track_id]}; remove one or rename it'
+            raise ValueRefused("track_id_duplicate", finding)
         return track_id
 
     def _audio(self, audio: str | None) -> str | None:
@@ -182,19 +186,23 @@ class RowReader:
             inside = not absolute and (self.audio_root / relative).resolve().is_relative_to(self.audio_root)
             there = inside and (self.audio_root / relative).is_file()
         except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a name no disk can hold
-            self._reject(Refused("audio_missing", f'audio "{audio[:80]}" cannot be looked up ({error}); mend the path'))
+            self._reject(
+                ValueRefused("audio_missing", f'audio "{audio[:80]}" cannot be looked up ({error}); mend the path')
+            )
             return None
         if not inside:
-            found = f'audio "{audio[:200]}" is not inside the catalogue\'s folder; give a path relative to it'
-            raise Refused("audio_outside_folder", found)
+            finding = f'audio "{audio[:200]}" is not inside the catalogue\'s folder; give a path relative to it'
+            raise ValueRefused("audio_outside_folder", finding)
         if not there:
             self._reject(
-                Refused("audio_missing", f'there is no file "{audio[:200]}" in the catalogue\'s folder; put it there')
+                ValueRefused(
+                    "audio_missing", f'there is no file "{audio[:200]}" in the catalogue\'s folder; put it there'
+                )
             )
             return None
         if why := undecodable(relative):
-            found = f'audio "{audio[:200]}" is there, but {why}; convert it to FLAC, WAV, OGG or MP3'
-            self._reject(Refused("audio_undecodable", found))
+            finding = f'audio "{audio[:200]}" is there, but {why}; convert it to FLAC, WAV, OGG or MP3'
+            self._reject(ValueRefused("audio_undecodable", finding))
             return None
         return relative
 
@@ -202,8 +210,8 @@ class RowReader:
         """The parsed value; None when it is empty or, after a note, when it cannot be."""
         try:
             return None if text is None else parse(text)
-        except Refused as refused:
-            self._reject(refused)
+        except ValueRefused as refusal:
+            self._reject(refusal)
             return None
 
     def _extra(self, row: Mapping[str, Any]) -> str | None:
@@ -217,8 +225,8 @@ class RowReader:
             others = {**inner, **{name: value for name, value in others.items() if name != "extra"}}
         text = as_json(others) if others else None
         if text and len(text) > _EXTRA_CHARACTERS:
-            found = f"the other columns hold {len(text):,} characters; they are left out"
-            self._reject(Refused("value_not_text", found))
+            finding = f"the other columns hold {len(text):,} characters; they are left out"
+            self._reject(ValueRefused("value_not_text", finding))
             return None
         return text
 
@@ -242,8 +250,8 @@ class RowReader:
             if facet and each:
                 labels.append({"facet": facet, "value": each})
             else:
-                found = f'label "{facet or ""}={each or ""}" lacks a side; write facet=value;facet=value'
-                self._reject(Refused("label_illegal", found))
+                finding = f'label "{facet or ""}={each or ""}" lacks a side; write facet=value;facet=value'
+                self._reject(ValueRefused("label_illegal", finding))
         return labels
 
 

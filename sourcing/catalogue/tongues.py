@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from sourcing.catalogue.cells import Refused
+from sourcing.catalogue.cells import ValueRefused
 from sourcing.store.language_tags import LANGUAGE_CODE, tag_of
 
 __all__ = ["read_language"]
@@ -14,7 +14,7 @@ _WORDLESS = {"instrumental", "no lyrics", "none", "ohne text", "ohne gesang", "i
 
 
 def read_language(text: str) -> str:
-    """The tag in its canonical spelling; Refused when the text names no language, or several."""
+    """The tag in its canonical spelling; ValueRefused when the text names no language, or several."""
     return _read(" ".join(text.split()))
 
 
@@ -26,8 +26,10 @@ def _read(text: str) -> str:
         if tag := tag_of(spelling):
             return tag
     if name in _WORDLESS:
-        raise Refused("language_illegal", f'language "{text}" says that nobody sings, not which language')
+        raise ValueRefused("language_illegal", f'language "{text}" says that nobody sings, not which language')
     parts = [part for part in re.split(r"\s*(?:[/,;&+|]|\band\b|\bund\b|\bet\b|\by\b)\s*", name) if part]
     if len(parts) > 1 and all(tag_of(part) or LANGUAGE_CODE.fullmatch(part) for part in parts):
-        raise Refused("language_illegal", f'language "{text}" names {len(parts)}; a track has one, or none')
-    raise Refused("language_illegal", f'language "{text[:60]}" is not a BCP 47 tag or a name; write e.g. en or pt-BR')
+        raise ValueRefused("language_illegal", f'language "{text}" names {len(parts)}; a track has one, or none')
+    raise ValueRefused(
+        "language_illegal", f'language "{text[:60]}" is not a BCP 47 tag or a name; write e.g. en or pt-BR'
+    )

@@ -29,10 +29,10 @@ def band_pairs(
     for pair in pairs:
         if pair.doubt:
             pair.score = min(pair.score, below_accept)
-    said = {id(pair): verdicts.get((pair.track.track_id, pair.document.doc_id)) for pair in pairs}
+    verdict_of = {id(pair): verdicts.get((pair.track.track_id, pair.document.doc_id)) for pair in pairs}
     _settle_rivals(
-        [pair for pair in pairs if not said[id(pair)] and not pair.veto and pair.score >= accept_score],
-        [pair for pair in pairs if (verdict := said[id(pair)]) and verdict.verdict == "accept"],
+        [pair for pair in pairs if not verdict_of[id(pair)] and not pair.veto and pair.score >= accept_score],
+        [pair for pair in pairs if (verdict := verdict_of[id(pair)]) and verdict.verdict == "accept"],
         below_accept,
     )
     rows: list[MatchRow] = []
@@ -40,29 +40,29 @@ def band_pairs(
         band = "accept" if pair.score >= accept_score else "review" if pair.score >= review_score else "reject"
         if pair.veto:
             band = "reject"
-        if verdict := said[id(pair)]:
+        if verdict := verdict_of[id(pair)]:
             band = verdict.verdict
             pair.reasons.insert(0, f"{REVIEWED}{verdict.verdict} by {verdict.reviewer}")
         score = round(pair.score, 4)
         rows.append((pair.track.track_id, pair.document.doc_id, score, band, pair.method, pair.reasons))
     rejects = sorted((row for row in rows if row[3] == "reject"), key=lambda row: (-row[2], row[0]))
-    dropped = {row[0] for row in rejects[_MAX_REJECTS:]}
-    return [row for row in rows if row[0] not in dropped]
+    surplus_ids = {row[0] for row in rejects[_MAX_REJECTS:]}
+    return [row for row in rows if row[0] not in surplus_ids]
 
 
-def _settle_rivals(accepted: list[Pair], reviewed: list[Pair], below_accept: float) -> None:
+def _settle_rivals(accepts: list[Pair], reviews: list[Pair], below_accept: float) -> None:
     """Leave one track per document accepted, or several that nothing tells apart; the others go to review."""
-    exact = [pair for pair in accepted if pair.method != "text"]
-    scored = [pair for pair in accepted if pair.method == "text"]
-    best = max((pair.score for pair in scored), default=0.0)
-    leaders = [pair for pair in scored if pair.score >= best - _TIE]
+    exact = [pair for pair in accepts if pair.method != "text"]
+    by_text = [pair for pair in accepts if pair.method == "text"]
+    best = max((pair.score for pair in by_text), default=0.0)
+    leaders = [pair for pair in by_text if pair.score >= best - _TIE]
     alike: defaultdict[tuple[object, ...], list[Pair]] = defaultdict(list)
     for pair in leaders:
         alike[_identity(pair.track)].append(pair)
-    for pair in scored:
-        if reviewed and _identity(pair.track) not in {_identity(other.track) for other in reviewed}:
-            pair.reasons.insert(0, f"a person gave it to track {reviewed[0].track.track_id}")
-        elif reviewed:
+    for pair in by_text:
+        if reviews and _identity(pair.track) not in {_identity(other.track) for other in reviews}:
+            pair.reasons.insert(0, f"a person gave it to track {reviews[0].track.track_id}")
+        elif reviews:
             continue
         elif exact:
             pair.reasons.insert(0, f"its id names track {exact[0].track.track_id}")

@@ -34,8 +34,8 @@ class Blocks:
         self.by_mbid: defaultdict[str, list[int]] = defaultdict(list)
         self.by_isrc: defaultdict[str, list[int]] = defaultdict(list)
         self._by_title: defaultdict[str, list[int]] = defaultdict(list)
-        self._shelves: list[_Shelf] = []
-        self._shelf_of: list[int] = []
+        self._title_indexes: list[_TitleIndex] = []
+        self._title_index_of: list[int] = []
         self._by_name: defaultdict[str, list[int]] = defaultdict(list)
         self._by_name_word: defaultdict[str, list[int]] = defaultdict(list)
         self._by_sound: defaultdict[str, list[int]] = defaultdict(list)
@@ -49,73 +49,79 @@ class Blocks:
                 self.by_isrc[track.isrc].append(position)
             for title in track.title.forms | track.other_titles:
                 self._by_title[title].append(position)
-            number = numbers.setdefault(track.artist.raw, len(self._shelves))
-            if number == len(self._shelves):
-                self._add_shelf(track.artist)
-            self._shelf_of.append(number)
-            self._shelves[number].add(track, position)
+            number = numbers.setdefault(track.artist.raw, len(self._title_indexes))
+            if number == len(self._title_indexes):
+                self._add_title_index(track.artist)
+            self._title_index_of.append(number)
+            self._title_indexes[number].add(track, position)
 
     def candidates(self, document: DocumentSide) -> list[int]:
         """Positions of the tracks to compare with, ascending; equal identifiers are the caller's to look up."""
-        found: set[int] = set()
+        positions: set[int] = set()
         if document.lead_track_id in self.by_id:
-            found.add(self.by_id[document.lead_track_id])
+            positions.add(self.by_id[document.lead_track_id])
         if document.title is None:
-            return sorted(found)
+            return sorted(positions)
         same = {
             position
             for title in document.title.forms | document.other_titles
-            if len(positions := self._by_title.get(title, ())) <= _MAX_EQUAL_TITLES
-            for position in positions
+            if len(with_title := self._by_title.get(title, ())) <= _MAX_EQUAL_TITLES
+            for position in with_title
         }
         if document.artist is not None:
             alike = self._alike_artists(document.artist)
             for number in alike:
-                found.update(self._shelves[number].alike(document.title, document.other_titles))
-            numbers = {number for position in same - found if (number := self._shelf_of[position]) not in alike}
-            misspelt = {number for number in numbers if _may_be_misspelt(self._shelves[number].artist, document.artist)}
-            found.update(position for position in same if self._shelf_of[position] in misspelt)
-            return sorted(found)
-        found |= same
+                positions.update(self._title_indexes[number].alike(document.title, document.other_titles))
+            numbers = {
+                number for position in same - positions if (number := self._title_index_of[position]) not in alike
+            }
+            misspelt = {
+                number for number in numbers if _may_be_misspelt(self._title_indexes[number].artist, document.artist)
+            }
+            positions.update(position for position in same if self._title_index_of[position] in misspelt)
+            return sorted(positions)
+        positions |= same
         phrases = _phrases(comparable(document.heading).split())
-        named = _phrases(f"{fold(document.heading)} {fold(document.lead)}".split())
-        for number in {number for name in named for number in self._by_name.get(name, ())}:
-            found.update(self._shelves[number].alike(document.title))
-            found.update(self._shelves[number].titled(phrases))
-        return sorted(found)
+        names_in_text = _phrases(f"{fold(document.heading)} {fold(document.lead)}".split())
+        for number in {number for name in names_in_text for number in self._by_name.get(name, ())}:
+            positions.update(self._title_indexes[number].alike(document.title))
+            positions.update(self._title_indexes[number].with_title_among(phrases))
+        return sorted(positions)
 
-    def _add_shelf(self, artist: Artist) -> None:
+    def _add_title_index(self, artist: Artist) -> None:
         words = artist_words(artist)
-        shelf = _Shelf(artist, len(words))
+        title_index = _TitleIndex(artist, len(words))
         for name in {*artist.names, *artist.aliases}:
-            self._by_name[name].append(len(self._shelves))
+            self._by_name[name].append(len(self._title_indexes))
         for sound in {loose(name) for name in artist.aliases}:
-            self._by_sound[sound].append(len(self._shelves))
+            self._by_sound[sound].append(len(self._title_indexes))
         for word in words:
-            self._by_name_word[word].append(len(self._shelves))
-        self._shelves.append(shelf)
+            self._by_name_word[word].append(len(self._title_indexes))
+        self._title_indexes.append(title_index)
 
     def _alike_artists(self, artist: Artist) -> list[int]:
         """Artists that share more than half of the words of the shorter credit, or its sound, and can score."""
         key = (artist.raw, artist.aliases)
-        known = self._alike.get(key)
-        if known is None:
+        artist_numbers = self._alike.get(key)
+        if artist_numbers is None:
             words = artist_words(artist)
-            shared = Counter(number for word in words for number in self._by_name_word.get(word, ()))
-            found = {
+            word_counts = Counter(number for word in words for number in self._by_name_word.get(word, ()))
+            candidates = {
                 number
-                for number, count in shared.items()
-                if 2 * count > min(len(words), self._shelves[number].name_words)
+                for number, count in word_counts.items()
+                if 2 * count > min(len(words), self._title_indexes[number].name_words)
             }
-            found.update(number for name in artist.aliases for number in self._by_sound.get(loose(name), ()))
-            known = [n for n in sorted(found) if artist_similarity(self._shelves[n].artist, artist) >= KEPT_ARTIST]
+            candidates.update(number for name in artist.aliases for number in self._by_sound.get(loose(name), ()))
+            artist_numbers = [
+                n for n in sorted(candidates) if artist_similarity(self._title_indexes[n].artist, artist) >= KEPT_ARTIST
+            ]
             if len(self._alike) >= _REMEMBERED:
                 self._alike.clear()
-            self._alike[key] = known
-        return known
+            self._alike[key] = artist_numbers
+        return artist_numbers
 
 
-class _Shelf:
+class _TitleIndex:
     """The tracks of one artist credit by title."""
 
     def __init__(self, artist: Artist, name_words: int) -> None:
@@ -127,7 +133,7 @@ class _Shelf:
         self.by_anchor: defaultdict[str, list[int]] = defaultdict(list)
         self.by_other_title: defaultdict[str, list[int]] = defaultdict(list)
         self._titles: list[str] = []  # the keys, as a list that rapidfuzz reads without copying
-        self._sorted: list[str] = []
+        self._sorted_titles: list[str] = []
 
     def add(self, track: TrackSide, position: int) -> None:
         title = track.title
@@ -146,27 +152,27 @@ class _Shelf:
         if len(self.positions) <= _FEW:
             return set(self.positions)
         if len(self._titles) != len(self.by_title):
-            self._titles, self._sorted = list(self.by_title), list(self.by_sorted)
-        found: set[int] = set()
+            self._titles, self._sorted_titles = list(self.by_title), list(self.by_sorted)
+        positions: set[int] = set()
         for anchor in title.work.anchors if title.work else title.short.split():
-            found.update(self.by_anchor.get(anchor, ()))
+            positions.update(self.by_anchor.get(anchor, ()))
         for form in title.forms:
-            found.update(self.by_other_title.get(form, ()))
+            positions.update(self.by_other_title.get(form, ()))
         for other in other_titles:
-            found.update(self.by_title.get(other, ()))
+            positions.update(self.by_title.get(other, ()))
         for form in title.forms:
             for match, _, _ in process.extract(
                 form, self._titles, scorer=fuzz.ratio, score_cutoff=100 * KEPT_TITLE, limit=None
             ):
-                found.update(self.by_title[match])
+                positions.update(self.by_title[match])
             if " " in form:
                 for match, _, _ in process.extract(
-                    _in_order(form), self._sorted, scorer=fuzz.ratio, score_cutoff=100 * KEPT_TITLE, limit=None
+                    _in_order(form), self._sorted_titles, scorer=fuzz.ratio, score_cutoff=100 * KEPT_TITLE, limit=None
                 ):
-                    found.update(self.by_sorted[match])
-        return found
+                    positions.update(self.by_sorted[match])
+        return positions
 
-    def titled(self, phrases: set[str]) -> set[int]:
+    def with_title_among(self, phrases: set[str]) -> set[int]:
         """Tracks whose whole title is one of the phrases of a heading."""
         return {position for phrase in phrases & self.by_title.keys() for position in self.by_title[phrase]}
 

@@ -77,14 +77,14 @@ def one_form(title: str) -> str:
     return re.sub(r"[^\W\d_]+|n°", lambda match: _WORDS.get(match[0], match[0]), text)
 
 
-def without_links(folded: str) -> str:
+def without_links(text: str) -> str:
     """A folded classical title without the words that only join."""
-    return " ".join(word for word in folded.split() if word not in _LINKS)
+    return " ".join(word for word in text.split() if word not in _LINKS)
 
 
-def says_key(folded: str) -> str:
+def says_key(text: str) -> str:
     """ "c sharp minor" of a folded title; empty where it names no key."""
-    key = _KEY.search(folded)
+    key = _KEY.search(text)
     return " ".join(part for part in key.groups() if part) if key else ""
 
 

@@ -85,9 +85,9 @@ def judge(pairs: Iterable[LabelledPair], match_one: MatchOne) -> list[Judged]:
 
 def rates(judged: Sequence[Judged], bands: frozenset[str] = frozenset({"accept"})) -> tuple[Rate, Rate]:
     """(precision, recall) when the pairs in `bands` are taken as being about the track."""
-    taken = [one for one in judged if one.band in bands]
-    right = sum(one.pair.same for one in taken)
-    return Rate(right, len(taken)), Rate(right, sum(one.pair.same for one in judged))
+    in_bands = [one for one in judged if one.band in bands]
+    right = sum(one.pair.same for one in in_bands)
+    return Rate(right, len(in_bands)), Rate(right, sum(one.pair.same for one in judged))
 
 
 def _pair(line: str, where: str) -> LabelledPair:

@@ -49,11 +49,11 @@ _SOUNDS = (
 @lru_cache(maxsize=65536)
 def fold(text: str) -> str:
     """Words for comparing: NFKC, lower case, ASCII by transliteration, no punctuation. Never empty for visible text."""
-    lowered = _STARRED.sub(lambda match: match[0].replace("*", ""), plain(text).translate(_SIGN_WORDS))
-    folded = _STYLED_I.sub("i", _ascii(lowered))
-    folded = _DOLLAR_S.sub("s", folded) if "$" in folded else folded
-    folded = re.sub(r"['’`´]", "", folded.replace("&", " and ").replace("+", " and "))
-    words = re.sub(r"[^a-z0-9]+", " ", _join_initials(folded)).split()
+    lower = _STARRED.sub(lambda match: match[0].replace("*", ""), plain(text).translate(_SIGN_WORDS))
+    letters = _STYLED_I.sub("i", _ascii(lower))
+    letters = _DOLLAR_S.sub("s", letters) if "$" in letters else letters
+    letters = re.sub(r"['’`´]", "", letters.replace("&", " and ").replace("+", " and "))
+    words = re.sub(r"[^a-z0-9]+", " ", _join_initials(letters)).split()
     if len(words) > 1:
         words = [_SAME_WORD.get(word, word) for word in words]
     return " ".join(words) or "".join(plain(text).split())  # "!!!" and "????" are names too
@@ -63,13 +63,13 @@ def fold(text: str) -> str:
 def plain(text: str) -> str:
     """NFKC and lower case; Han characters in one script, so that 愛, 爱 and the Japanese 桜 and 櫻 are equal."""
     if text.isascii():
-        folded = text.casefold()
+        lower = text.casefold()
     else:
-        folded = unicodedata.normalize("NFKC", text).casefold()
-        if has_han(folded):
+        lower = unicodedata.normalize("NFKC", text).casefold()
+        if has_han(lower):
             japanese, traditional = _han_converters()
-            folded = str(traditional.convert(japanese.convert(folded)))
-    return _HTML_LEFTOVER.sub(lambda match: _HTML_FOR[match[1]], folded) if "&" in folded else folded
+            lower = str(traditional.convert(japanese.convert(lower)))
+    return _HTML_LEFTOVER.sub(lambda match: _HTML_FOR[match[1]], lower) if "&" in lower else lower
 
 
 def has_han(text: str) -> bool:
@@ -77,9 +77,9 @@ def has_han(text: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def loose(folded: str) -> str:
+def loose(text: str) -> str:
     """A folded name by sound, without spaces: only for one side in Latin letters and the other in none."""
-    text = folded.replace(" ", "")
+    text = text.replace(" ", "")
     for pattern, sound in _SOUNDS:
         text = pattern.sub(sound, text)
     return text

@@ -59,17 +59,17 @@ def match_documents(
     done. The rows are the same for any number of workers.
     """
     verdicts = dict(verdicts or {})
-    accepted = [pair for pair, verdict in verdicts.items() if verdict.verdict == "accept"]
-    names = learn_names(documents, tracks, accepted)
+    accepted_pairs = [pair for pair, verdict in verdicts.items() if verdict.verdict == "accept"]
+    names = learn_names(documents, tracks, accepted_pairs)
     rule = _Rule(accept_score, review_score, max_duration_gap_s, verdicts, names)
     columns = [*DOCUMENT_COLUMNS[:-1], pl.col("text").str.slice(0, TEXT_CHARS)]
     chunks = (documents.slice(start, _CHUNK).select(columns) for start in range(0, documents.height, _CHUNK))
     few_tracks = tracks.select(TRACK_COLUMNS)
     empty = pl.DataFrame(Match.create_empty())
     frames = [empty]
-    for done, rows in _run(rule, few_tracks, chunks, workers if documents.height >= _WORTH_WORKERS else 1):
+    for document_count, rows in _run(rule, few_tracks, chunks, workers if documents.height >= _WORTH_WORKERS else 1):
         frames.append(pl.DataFrame(rows, schema=empty.schema, orient="row"))
-        on_documents(done)
+        on_documents(document_count)
     return Match.validate(pl.concat(frames).sort("track_id", "doc_id"))
 
 
@@ -106,23 +106,25 @@ class _Matcher:
         self.rule = rule
         self.tracks = [read_track(row, other_names=rule.other_names) for row in tracks]
         self.blocks = Blocks(self.tracks)
-        self.reviewed: defaultdict[str, list[str]] = defaultdict(list)
+        self.review_ids: defaultdict[str, list[str]] = defaultdict(list)
         for track_id, doc_id in rule.verdicts:
-            self.reviewed[doc_id].append(track_id)
+            self.review_ids[doc_id].append(track_id)
 
     def match(self, documents: Iterable[Mapping[str, object]]) -> list[MatchRow]:
         return [row for values in documents for row in self._match_one(read_document(values))]
 
     def _match_one(self, document: DocumentSide) -> list[MatchRow]:
         pairs = _exact(document, self.tracks, self.blocks)
-        taken = {pair.track.track_id for pair in pairs}
+        track_ids = {pair.track.track_id for pair in pairs}
         for position in self.blocks.candidates(document):
             track = self.tracks[position]
-            if track.track_id not in taken and (pair := self._scored(track, document)) is not None:
+            if track.track_id not in track_ids and (pair := self._scored(track, document)) is not None:
                 pairs.append(pair)
-                taken.add(track.track_id)
-        for track_id in self.reviewed.get(document.doc_id, ()):
-            if track_id not in taken and track_id in self.blocks.by_id:  # a verdict outlives the score that led to it
+                track_ids.add(track.track_id)
+        for track_id in self.review_ids.get(document.doc_id, ()):
+            if (
+                track_id not in track_ids and track_id in self.blocks.by_id
+            ):  # a verdict outlives the score that led to it
                 track = self.tracks[self.blocks.by_id[track_id]]
                 pairs.append(self._scored(track, document) or Pair(track, document, 0.0, 0.0, ["no score any more"]))
         return band_pairs(
@@ -142,14 +144,14 @@ class _Matcher:
 
 
 def _exact(document: DocumentSide, tracks: list[TrackSide], blocks: Blocks) -> list[Pair]:
-    found: dict[int, Pair] = {}
+    pairs: dict[int, Pair] = {}
     for position in blocks.by_mbid.get(document.mbid or "", ()):
-        found[position] = Pair(tracks[position], document, 1.0, 1.0, ["MusicBrainz recording id equal"], "mbid")
+        pairs[position] = Pair(tracks[position], document, 1.0, 1.0, ["MusicBrainz recording id equal"], "mbid")
     for isrc in sorted(document.isrcs):
         for position in blocks.by_isrc.get(isrc, ()):
-            if position not in found:
-                found[position] = Pair(tracks[position], document, 1.0, 1.0, [f"ISRC {isrc} equal"], "isrc")
-    return [found[position] for position in sorted(found)]
+            if position not in pairs:
+                pairs[position] = Pair(tracks[position], document, 1.0, 1.0, [f"ISRC {isrc} equal"], "isrc")
+    return [pairs[position] for position in sorted(pairs)]
 
 
 def _run(
@@ -170,8 +172,8 @@ def _run(
                 (chunk.height, pool.submit(_match_chunk, _packed(chunk))) for chunk in islice(waiting, 4 * workers)
             ]
             while flying:
-                done, future = flying.pop(0)
-                yield done, future.result()
+                document_count, future = flying.pop(0)
+                yield document_count, future.result()
                 for chunk in islice(waiting, 1):
                     flying.append((chunk.height, pool.submit(_match_chunk, _packed(chunk))))
         finally:

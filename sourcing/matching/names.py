@@ -198,8 +198,8 @@ def _strip(title: str) -> tuple[str, list[str], list[str], list[str]]:
         guests.append(guest[1])
     head, *tails = _DASH.split(core)
     for tail in tails:
-        lowered = plain(tail)
-        if head.strip() and (VERSION.search(lowered) or NEUTRAL.search(lowered)):
+        lower = plain(tail)
+        if head.strip() and (VERSION.search(lower) or NEUTRAL.search(lower)):
             _file(tail, marks, [], guests)
         else:
             head = f"{head} - {tail}"
@@ -256,8 +256,8 @@ def _words_of(guests: str) -> frozenset[str]:
 
 def _without_article(name: str) -> str:
     name = _ARTICLE_BEHIND.sub(r"\2 \1", name.strip())
-    folded = fold(name) if name.strip() else ""
-    return folded[4:] if folded.startswith("the ") and len(folded) > 4 else folded
+    text = fold(name) if name.strip() else ""
+    return text[4:] if text.startswith("the ") and len(text) > 4 else text
 
 
 def _spelled(name: str) -> str:

@@ -64,7 +64,7 @@ def digits_for_words(words: Sequence[str]) -> Sequence[str]:
     """Folded words with the numbers among them in digits: "twenty four" is "24", "nineteen eighty five" "1985"."""
     if _NUMBER_WORDS.isdisjoint(words):
         return words
-    numbered: list[str] = []
+    tokens: list[str] = []
     pending: list[str] = []
     for word in [*words, ""]:
         if word in _UNITS or word in _TENS or word in _SCALES or (word == "and" and pending and pending[-1] in _SCALES):
@@ -74,17 +74,17 @@ def digits_for_words(words: Sequence[str]) -> Sequence[str]:
             if word in _ENDINGS and pending[-1] in _TENS:  # "twenty first"
                 unit, ending = _ENDINGS[word]
                 *before, tens = _read(pending)
-                numbered += [*before, f"{int(tens) + unit}{ending}"]
+                tokens += [*before, f"{int(tens) + unit}{ending}"]
                 word = ""
             else:
-                numbered += _read(pending)
+                tokens += _read(pending)
             pending = []
         if word:
-            numbered.append(_ORDINALS.get(word, word))
-    for position in range(len(numbered) - 1, 0, -1):  # "a thousand miles"
-        if numbered[position] in ("100", "1000") and numbered[position - 1] == "a":
-            del numbered[position - 1]
-    return numbered
+            tokens.append(_ORDINALS.get(word, word))
+    for position in range(len(tokens) - 1, 0, -1):  # "a thousand miles"
+        if tokens[position] in ("100", "1000") and tokens[position - 1] == "a":
+            del tokens[position - 1]
+    return tokens
 
 
 def _read(words: list[str]) -> list[str]:

@@ -26,7 +26,9 @@ NO_OTHER_NAMES = OtherNames({}, {})
 _ALIKE = 0.9
 
 
-def learn_names(documents: pl.DataFrame, tracks: pl.DataFrame, accepted: Collection[tuple[str, str]]) -> OtherNames:
+def learn_names(
+    documents: pl.DataFrame, tracks: pl.DataFrame, accepted_pairs: Collection[tuple[str, str]]
+) -> OtherNames:
     """Names that `Jay Chou` has elsewhere, so that one recording with an id opens the way for those without.
 
     Evidence is an alias that a document states, an equal MBID or ISRC with a like title, or a pair (track_id, doc_id)
@@ -36,20 +38,22 @@ def learn_names(documents: pl.DataFrame, tracks: pl.DataFrame, accepted: Collect
     theirs = documents.select("doc_id", "title", "artist", "mbid", "isrcs").drop_nulls("artist")
     columns = ["artist", "artist_right", "title", "title_right"]
     by_mbid = ours.drop_nulls("mbid").join(theirs.drop_nulls("mbid"), on="mbid").select(columns)
-    numbered = theirs.explode("isrcs").drop_nulls("isrcs")
-    by_isrc = ours.drop_nulls("isrc").join(numbered, left_on="isrc", right_on="isrcs").select(columns)
-    said = pl.DataFrame(sorted(accepted), schema={"track_id": pl.String, "doc_id": pl.String}, orient="row")
-    by_verdict = said.join(ours, on="track_id").join(theirs, on="doc_id").select(columns)
+    with_isrc = theirs.explode("isrcs").drop_nulls("isrcs")
+    by_isrc = ours.drop_nulls("isrc").join(with_isrc, left_on="isrc", right_on="isrcs").select(columns)
+    verdict_frame = pl.DataFrame(
+        sorted(accepted_pairs), schema={"track_id": pl.String, "doc_id": pl.String}, orient="row"
+    )
+    by_verdict = verdict_frame.join(ours, on="track_id").join(theirs, on="doc_id").select(columns)
 
     names, titles = _stated(documents)
     for frame, titles_count in ((pl.concat([by_mbid, by_isrc]), True), (by_verdict, False)):
         for one, other, title, other_title in frame.unique().iter_rows():
             if one == other or (titles_count and not _alike(title, other_title)):
                 continue
-            mine, found = read_artist(one), read_artist(other)
-            sure = len(mine.names) == len(found.names) == 1 and not (mine.nobody or found.nobody)
-            if sure and artist_similarity(mine, found) < _ALIKE:
-                names[mine.whole].update(found.aliases)
+            mine, other_artist = read_artist(one), read_artist(other)
+            sure = len(mine.names) == len(other_artist.names) == 1 and not (mine.nobody or other_artist.nobody)
+            if sure and artist_similarity(mine, other_artist) < _ALIKE:
+                names[mine.whole].update(other_artist.aliases)
     artists = {name: frozenset(others) for name, others in sorted(names.items())}
     return OtherNames(artists, {key: frozenset(others) for key, others in sorted(titles.items())})
 
@@ -63,8 +67,8 @@ def folded_titles(aliases: object) -> frozenset[str]:
     return frozenset(read_title(title).full for title in _texts(aliases))
 
 
-def with_other_names(artist: Artist, known: Mapping[str, frozenset[str]]) -> Artist:
-    others = known.get(artist.whole)
+def with_other_names(artist: Artist, names_of: Mapping[str, frozenset[str]]) -> Artist:
+    others = names_of.get(artist.whole)
     return replace(artist, aliases=artist.aliases | others) if others else artist
 
 
@@ -87,11 +91,11 @@ def _stated(
         if len(artist.names) == 1 and not artist.nobody:
             for name in {artist.whole, *others}:
                 names[name] |= {artist.whole, *others} - {name}
-        if row["title"] and (called := folded_titles(row["other_titles"])):
+        if row["title"] and (other_titles := folded_titles(row["other_titles"])):
             own = read_title(row["title"], artist=artist).full
-            for title in {own, *called}:
+            for title in {own, *other_titles}:
                 for credit in {artist.whole, *others}:
-                    titles[credit, title] |= {own, *called} - {title}
+                    titles[credit, title] |= {own, *other_titles} - {title}
     return names, titles
 
 

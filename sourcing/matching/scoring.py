@@ -161,9 +161,9 @@ def _spaced(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _as_written(credit: str) -> re.Pattern[str]:
-    written = re.escape(re.sub(r"^the\s+", "", credit.strip(), flags=re.IGNORECASE))
+    pattern = re.escape(re.sub(r"^the\s+", "", credit.strip(), flags=re.IGNORECASE))
     boundary = r"\b" if credit.strip()[-1:].isascii() and credit.strip()[-1:].isalnum() else ""
-    return re.compile(rf"{boundary}{written}{boundary}")
+    return re.compile(rf"{boundary}{pattern}{boundary}")
 
 
 def _names_track(document: DocumentSide, track: TrackSide) -> bool:
@@ -212,8 +212,8 @@ def _compare_numbers(pair: Pair, one: Title, other: Title, page_title: bool) -> 
     if page_title:
         return
     if one.numbers != other.numbers and ((one.numbers and other.numbers) or pair.title < 0.99):
-        counted, others = Counter(one.numbers), Counter(other.numbers)
-        one_says_more = (counted <= others or others <= counted) and pair.title >= 0.8
+        counts, others = Counter(one.numbers), Counter(other.numbers)
+        one_says_more = (counts <= others or others <= counts) and pair.title >= 0.8
         pair.veto = pair.veto or bool(one.numbers and other.numbers and not one_says_more)
         pair.doubt = True
         pair.reasons.insert(

@@ -98,8 +98,8 @@ def _substituted(one: str, other: str) -> bool:
 
 
 def _has_stranger(words: list[str], among: list[str]) -> bool:
-    known = set(among)
-    return any(word not in known and not any(_misspelt(word, other) for other in among) for word in words)
+    own_words = set(among)
+    return any(word not in own_words and not any(_misspelt(word, other) for other in among) for word in words)
 
 
 def _misspelt(one: str, other: str) -> bool:
@@ -113,8 +113,8 @@ def artist_similarity(one: Artist, other: Artist) -> float:
     """1.0 for equal credits, guests aside; less where one credit names more people than the other."""
     score = _credit_similarity(one, other)
     if one.han and other.han and not one.han & other.han:
-        shared: float = max(fuzz.ratio(a, b) / 100 for a in one.han for b in other.han)
-        return float(min(score, shared**1.5))
+        han_score: float = max(fuzz.ratio(a, b) / 100 for a in one.han for b in other.han)
+        return float(min(score, han_score**1.5))
     return score
 
 

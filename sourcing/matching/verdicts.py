@@ -60,19 +60,22 @@ class VerdictLog:
         if not self.path.exists():
             return [], ""
         lines = self.path.read_bytes().splitlines()
-        found: list[Verdict] = []
-        torn: list[int] = []
+        verdicts: list[Verdict] = []
+        torn_lines: list[int] = []
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
             except ValueError:
-                torn.append(number)  # only a write that was cut off leaves half a line
+                torn_lines.append(number)  # only a write that was cut off leaves half a line
                 continue
-            found.append(self._verdict(row, number))
-        if not torn:
-            return found, ""
-        told = ", ".join(str(number) for number in torn)
-        return found, f"{self.path}: line {told} was cut off while it was written; the verdict there was not kept"
+            verdicts.append(self._verdict(row, number))
+        if not torn_lines:
+            return verdicts, ""
+        line_list = ", ".join(str(number) for number in torn_lines)
+        return (
+            verdicts,
+            f"{self.path}: line {line_list} was cut off while it was written; the verdict there was not kept",
+        )
 
     def _verdict(self, row: object, number: int) -> Verdict:
         with contextlib.suppress(TypeError, KeyError, ValueError):  # of another shape
@@ -84,14 +87,14 @@ class VerdictLog:
 
 def last_words(verdicts: Iterable[Verdict]) -> Mapping[tuple[str, str], Verdict]:
     """What holds now, by (track_id, doc_id); an undone verdict gives way to the one before it."""
-    given: dict[tuple[str, str], list[Verdict]] = {}
+    verdicts_of: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
-        history = given.setdefault(verdict.pair, [])
+        history = verdicts_of.setdefault(verdict.pair, [])
         if verdict.verdict != "undo":
             history.append(verdict)
         elif history:
             history.pop()
-    return {pair: history[-1] for pair, history in sorted(given.items()) if history}
+    return {pair: history[-1] for pair, history in sorted(verdicts_of.items()) if history}
 
 
 def _ends_whole(stream: BinaryIO) -> bool:

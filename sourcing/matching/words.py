@@ -137,7 +137,7 @@ def _profanity(match: re.Match[str]) -> str:
     exact = re.compile("".join("." if _STARS.match(sign) else re.escape(sign) for sign in word), re.IGNORECASE)
     loose = re.compile(r"\w+".join(map(re.escape, re.split(r"[*#@_•–—]+", word))), re.IGNORECASE)
     for pattern in (exact, loose) if letters > 1 else (exact,):
-        for known in _PROFANE:
-            if pattern.fullmatch(known):
-                return known
+        for profanity in _PROFANE:
+            if pattern.fullmatch(profanity):
+                return profanity
     return str(match[0])

@@ -75,11 +75,11 @@ class Work:
 
     @property
     def anchors(self) -> frozenset[str]:
-        named = {f"{system} {number}" for system, number, _ in self.catalogue}
-        named |= {f"{form} {self.number}" for form in self.forms if self.number}
-        named |= {f"{form} in {self.key}" for form in self.forms if self.key}
+        anchors = {f"{system} {number}" for system, number, _ in self.catalogue}
+        anchors |= {f"{form} {self.number}" for form in self.forms if self.number}
+        anchors |= {f"{form} in {self.key}" for form in self.forms if self.key}
         words = [*self.words, *(self.movement.words if self.movement else ())]
-        return frozenset(named | {word for word in words if word not in TEMPO and len(word) > 2})
+        return frozenset(anchors | {word for word in words if word not in TEMPO and len(word) > 2})
 
 
 def parts_of(title: str) -> list[str]:
@@ -110,12 +110,12 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
     movement = None
     if tail:
         text = _CATALOGUE.sub(" ", " ".join(tail))
-        counted = re.match(r"\s*(?:(no) )?(\d+)\b", text)
+        count = re.match(r"\s*(?:(no) )?(\d+)\b", text)
         if (
-            counted and not number and (counted[1] or (_SET.search(bare) and _unnamed(text, counted)))
+            count and not number and (count[1] or (_SET.search(bare) and _unnamed(text, count)))
         ):  # "Gymnopédies: No. 1, Lent"
-            number = counted[2]
-        elif counted or not (number and forms <= _OF_ONE_PIECE):
+            number = count[2]
+        elif count or not (number and forms <= _OF_ONE_PIECE):
             anywhere = re.search(r"\d+", text)  # "Variation XVIII"
             movement = Movement(anywhere[0] if anywhere else "", _words(text))
     return Work(catalogue, forms, number, key, players, words, movement)
@@ -123,31 +123,31 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
 
 def same_work(one: Work, other: Work) -> bool | None:
     """True for the same piece, False where the titles contradict each other, None where they do not say enough."""
-    shared = _shared_catalogue(one, other)
-    if shared is False or (one.key and other.key and one.key != other.key):
+    common_number = _shared_catalogue(one, other)
+    if common_number is False or (one.key and other.key and one.key != other.key):
         return False
-    if one.number and other.number and one.number != other.number and not shared:
+    if one.number and other.number and one.number != other.number and not common_number:
         return False
-    if one.players and other.players and not (shared or one.players & other.players):
+    if one.players and other.players and not (common_number or one.players & other.players):
         return False
     if one.forms and other.forms and one.forms != other.forms:
-        return False if shared else None
+        return False if common_number else None
     if one.movement is None and other.movement is None:
         pass
     elif one.movement is None or other.movement is None:
         whole, part = (one, other) if one.movement is None else (other, one)
         if not (whole.words and part.movement and _telling(whole.words) and whole.words == part.movement.words):
-            return False if shared or _same_number(one, other) else None
+            return False if common_number or _same_number(one, other) else None
         # "Lacrimosa" is that of the requiem, but a composer may have written many a Gloria.
-        return True if shared or not (whole.forms or _IN_MANY.issuperset(whole.words)) else None
+        return True if common_number or not (whole.forms or _IN_MANY.issuperset(whole.words)) else None
     elif not _same_movement(one.movement, other.movement):
         return False
-    named_alike = bool(one.words) and set(one.words) == set(other.words)
-    if one.words and other.words and not named_alike:
-        return None if not shared else True  # the same number under names in two languages
-    if shared or _same_number(one, other) or (named_alike and (one.movement or one.forms == other.forms)):
+    alike_names = bool(one.words) and set(one.words) == set(other.words)
+    if one.words and other.words and not alike_names:
+        return None if not common_number else True  # the same number under names in two languages
+    if common_number or _same_number(one, other) or (alike_names and (one.movement or one.forms == other.forms)):
         return True
-    if named_alike and not (one.forms and other.forms) and (one.catalogue or other.catalogue):
+    if alike_names and not (one.forms and other.forms) and (one.catalogue or other.catalogue):
         return True  # "Für Elise" is Bagatelle No. 25, WoO 59 "Für Elise"
     only_key = not (one.words or other.words or one.number or other.number or one.catalogue or other.catalogue)
     return True if only_key and one.key and one.key == other.key and one.forms == other.forms else None
@@ -177,9 +177,9 @@ def _head(text: str) -> tuple[frozenset[str], frozenset[str], tuple[str, ...], s
     return frozenset(forms), frozenset(players), tuple(words), numbers[0] if numbers else "", named_key
 
 
-def _unnamed(piece: str, counted: re.Match[str]) -> bool:
+def _unnamed(piece: str, count: re.Match[str]) -> bool:
     """Whether a counted piece of a set has no name but its tempo, key and form: "4. Largo", not "8. La fille"."""
-    return not _telling(_head(piece[counted.end() :])[2])
+    return not _telling(_head(piece[count.end() :])[2])
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -234,23 +234,23 @@ def _composers() -> dict[str, list[tuple[str, list[tuple[str, ...]]]]]:
     return composers
 
 
-def composer_names(folded: str) -> frozenset[str]:
+def composer_names(text: str) -> frozenset[str]:
     """What names the composer a folded credit means, the same for "chopin", "f chopin" and "frederic chopin"."""
-    words = folded.split()
+    words = text.split()
     for length in (2, 1):
-        surname, given = " ".join(words[-length:]), words[:-length]
-        known = _composers().get(surname, []) if len(words) >= length else []
-        if known:
-            meant = known if given else known[:1]
-            return frozenset(line for line, ways in meant if any(_fits(given, way) for way in ways))
+        surname, forenames = " ".join(words[-length:]), words[:-length]
+        composers = _composers().get(surname, []) if len(words) >= length else []
+        if composers:
+            candidates = composers if forenames else composers[:1]
+            return frozenset(line for line, ways in candidates if any(_fits(forenames, way) for way in ways))
     return frozenset()
 
 
-def _fits(given: list[str], forenames: tuple[str, ...]) -> bool:
+def _fits(names: list[str], forenames: tuple[str, ...]) -> bool:
     """True where the given names or initials are the forenames, some of them left out behind the first."""
-    if not given:
+    if not names:
         return True
-    initials = [letter for name in given for letter in (name if _are_initials(name, forenames) else [name])]
+    initials = [letter for name in names for letter in (name if _are_initials(name, forenames) else [name])]
     rest = iter(forenames)
     first_fits = forenames[0].startswith(initials[0])
     return first_fits and all(any(name == own or own[:1] == name for own in rest) for name in initials)

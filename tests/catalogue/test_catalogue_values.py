@@ -11,7 +11,7 @@ import pytest
 from catalogue_files import read_csv, read_one
 
 from sourcing.catalogue import Reading, read_catalogue
-from sourcing.catalogue.cells import Refused, cell_text, credit, items
+from sourcing.catalogue.cells import ValueRefused, cell_text, credit, items
 from sourcing.catalogue.dates import read_year, year_form
 from sourcing.catalogue.durations import duration_unit, read_duration
 from sourcing.catalogue.tongues import read_language
@@ -69,7 +69,7 @@ def test_a_length_is_read_in_any_form(cell: Any, seconds: float | None) -> None:
     ],
 )
 def test_a_length_that_no_track_has_is_refused(cell: Any) -> None:
-    with pytest.raises(Refused, match="duration_illegal"):
+    with pytest.raises(ValueRefused, match="duration_illegal"):
         read_duration(cell)
 
 
@@ -137,7 +137,7 @@ def test_a_date_is_read_down_to_its_year(cell: Any, year: int | None) -> None:
 
 @pytest.mark.parametrize("cell", ["1975-1977", "1970s", "01/03/05", "MCMLXXV", "12005", "soon", 1e300])
 def test_a_date_that_names_no_one_year_is_refused(cell: Any) -> None:
-    with pytest.raises(Refused, match="year_illegal"):
+    with pytest.raises(ValueRefused, match="year_illegal"):
         read_year(cell)
 
 
@@ -174,7 +174,7 @@ def test_a_language_becomes_its_tag(text: str, tag: str) -> None:
 
 @pytest.mark.parametrize("text", ["English/French", "en;fr", "instrumental", "English please", "xx", "q", "Elvish"])
 def test_what_names_no_one_language_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="language_illegal"):
+    with pytest.raises(ValueRefused, match="language_illegal"):
         read_language(text)
 
 
@@ -223,7 +223,7 @@ def test_a_credit_is_read_from_any_type(value: Any, text: str | None) -> None:
     ],
 )
 def test_what_is_no_text_is_never_printed_as_one(value: Any) -> None:
-    with pytest.raises(Refused, match="not_text"):
+    with pytest.raises(ValueRefused, match="not_text"):
         credit(value)
 
 
@@ -333,6 +333,6 @@ def test_an_optional_cell_that_is_no_text_is_emptied_and_told(tmp_path: Path) ->
 
 
 def test_the_number_of_digits_and_depth_of_a_cell_is_bounded() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(ValueRefused):
         cell_text(10**5_000)
     assert items("[" * 50_000) == ["[" * 50_000]
