@@ -59,8 +59,10 @@ def _elements(path: Path, stream: io.BufferedReader) -> Iterator[Any]:
     first = re.search(rb"<(\w+)[\s>]", stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
     kind = _ROOTS.get(first[1].decode() if first else "")
     if kind is None:
-        found = f"it begins with <{first[1].decode()}>" if first else "it is no XML"
-        raise InputError(str(path), f"{found}, not with <releases> or <masters>", "take a dump of releases or masters")
+        finding = f"it begins with <{first[1].decode()}>" if first else "it is no XML"
+        raise InputError(
+            str(path), f"{finding}, not with <releases> or <masters>", "take a dump of releases or masters"
+        )
     # huge_tree lifts a limit on the length of the input, which a dump of 60 GB passes; entities stay unresolved.
     parsing = etree.iterparse(
         cast("io.BufferedReader", _Legal(stream)),

@@ -26,11 +26,11 @@ def open_dump(path: Path) -> Iterator[io.BufferedReader]:
     """The unpacked bytes of a file packed by gzip, xz, bzip2, zstd or not at all, told apart by its first bytes."""
     with contextlib.ExitStack() as stack:
         try:
-            packed = stack.enter_context(path.open("rb"))
+            raw_stream = stack.enter_context(path.open("rb"))
         except OSError as error:
             raise InputError(str(path), f"cannot be read ({error.strerror})", "name a dump file") from None
-        unpacked = stack.enter_context(_unpacked(packed))
-        yield stack.enter_context(io.BufferedReader(_Pieces(unpacked), _BUFFER_BYTES))
+        stream = stack.enter_context(_unpacked(raw_stream))
+        yield stack.enter_context(io.BufferedReader(_Pieces(stream), _BUFFER_BYTES))
 
 
 def is_tar(stream: io.BufferedReader) -> bool:
@@ -40,15 +40,15 @@ def is_tar(stream: io.BufferedReader) -> bool:
 
 def torn(path: Path, records: int, error: BaseException) -> InputError:
     """The error of a dump that breaks off; what came before it was good."""
-    found = f"it breaks off after {records} records ({type(error).__name__}: {str(error)[:200]})"
-    return InputError(str(path), found, "fetch it again and compare its checksum; the records before that are sound")
+    finding = f"it breaks off after {records} records ({type(error).__name__}: {str(error)[:200]})"
+    return InputError(str(path), finding, "fetch it again and compare its checksum; the records before that are sound")
 
 
 class _Pieces(io.RawIOBase):
     """What the decoder has at hand, no more: its own `read` loses that when the file breaks off under it."""
 
-    def __init__(self, unpacked: io.BufferedIOBase) -> None:
-        self.unpacked = unpacked
+    def __init__(self, stream: io.BufferedIOBase) -> None:
+        self.unpacked = stream
 
     def readable(self) -> bool:
         return True
@@ -59,21 +59,21 @@ class _Pieces(io.RawIOBase):
         return len(piece)
 
 
-def _unpacked(packed: io.BufferedReader) -> io.BufferedIOBase:
-    head = packed.read(6)
-    packed.seek(0)
+def _unpacked(stream: io.BufferedReader) -> io.BufferedIOBase:
+    head = stream.read(6)
+    stream.seek(0)
     if head.startswith(b"\x1f\x8b"):
         import gzip
 
-        return gzip.GzipFile(fileobj=packed)
+        return gzip.GzipFile(fileobj=stream)
     if head.startswith(b"\xfd7zXZ"):
-        return lzma.LZMAFile(packed)
+        return lzma.LZMAFile(stream)
     if head.startswith(b"BZh"):
         import bz2
 
-        return bz2.BZ2File(packed)
+        return bz2.BZ2File(stream)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         from backports import zstd
 
-        return zstd.ZstdFile(packed)
-    return packed
+        return zstd.ZstdFile(stream)
+    return stream

@@ -44,15 +44,15 @@ def _lines(path: Path, stream: io.BufferedReader) -> Iterator[bytes]:
     if not is_tar(stream):
         yield from stream
         return
-    found = []
+    records = []
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
-            found.append(member.name)
+            records.append(member.name)
             if member.name.removeprefix("./") in _MEMBERS:
                 # mypy: a plain file of an archive always has content
                 yield from cast("io.BufferedReader", archive.extractfile(member))
-    if not any(name.removeprefix("./") in _MEMBERS for name in found):
-        names = ", ".join(found[:5]) or "nothing"
+    if not any(name.removeprefix("./") in _MEMBERS for name in records):
+        names = ", ".join(records[:5]) or "nothing"
         raise InputError(
             str(path),
             f"it holds {names}, not {' or '.join(sorted(_MEMBERS))}",
@@ -81,12 +81,12 @@ def _records(path: Path, lines: Iterable[bytes]) -> Iterator[DumpRecord]:
 def _recordings(release: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Each recording on a release once, with that release in its list of releases."""
     on = [{name: release.get(name) for name in ("id", "title", "date", "status")}]
-    seen = set()
+    ids = set()
     for medium in release.get("media") or []:
         for track in [medium.get("pregap"), *(medium.get("tracks") or []), *(medium.get("data-tracks") or [])]:
             recording = track.get("recording") if track else None
-            if recording and recording.get("id") not in seen:
-                seen.add(recording.get("id"))
+            if recording and recording.get("id") not in ids:
+                ids.add(recording.get("id"))
                 yield {"artist-credit": track.get("artist-credit"), **recording, "releases": on}
 
 

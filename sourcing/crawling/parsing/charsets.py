@@ -48,9 +48,10 @@ def decode(captured: Captured) -> str:
     if utf_16 := _utf_16(body):
         return body.decode(utf_16, errors="replace")
     head = body[:2048].decode("ascii", errors="ignore")
-    declared = [match[1] for text in (captured.header("content-type")[:500], head) for match in _CHARSET.finditer(text)]
-    known = [charset for name in declared if (charset := _known_charset(name))]
-    charsets = sorted(["utf-8-sig", *known], key=lambda charset: charset not in _SEVEN_BIT)
+    places = (captured.header("content-type")[:500], head)
+    declarations = [match[1] for text in places for match in _CHARSET.finditer(text)]
+    known_charsets = [charset for name in declarations if (charset := _known_charset(name))]
+    charsets = sorted(["utf-8-sig", *known_charsets], key=lambda charset: charset not in _SEVEN_BIT)
     for charset in charsets:
         try:
             return body.decode(charset)
@@ -63,10 +64,10 @@ def decode(captured: Captured) -> str:
     return _as_windows_1252(body)
 
 
-def _known_charset(declared: str) -> str | None:
+def _known_charset(name: str) -> str | None:
     """Python's name for a declared charset; None for Latin-1 and ASCII, which pages declare without meaning it."""
     try:
-        return _CHARSETS.get(codecs.lookup(declared).name)
+        return _CHARSETS.get(codecs.lookup(name).name)
     except (LookupError, ValueError):
         return None
 

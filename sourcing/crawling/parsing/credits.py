@@ -61,10 +61,10 @@ def names_nobody(artist: str, granularity: str) -> bool:
 
 def parted_title(title: str) -> tuple[str | None, str]:
     """Artist and title of "Artist - Title"; no artist where what follows the dash is a version of what precedes it."""
-    found = _PARTED.fullmatch(title)
-    if found is None or _VERSION.match(found["title"]):
+    match = _PARTED.fullmatch(title)
+    if match is None or _VERSION.match(match["title"]):
         return None, title
-    return found["artist"], found["title"]
+    return match["artist"], match["title"]
 
 
 def without_catalogue_number(title: str) -> str:

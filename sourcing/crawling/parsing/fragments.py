@@ -43,8 +43,8 @@ def strip_html(fragment: str) -> str:
         return fragment
     if "<" not in fragment:
         return html.unescape(fragment)
-    opened, closed = fragment.count("<"), fragment.count(">")
-    if len(fragment) > _MAX_CHARS or opened > _MAX_TAGS or opened > closed + _MAX_UNCLOSED:
+    left_brackets, right_brackets = fragment.count("<"), fragment.count(">")
+    if len(fragment) > _MAX_CHARS or left_brackets > _MAX_TAGS or left_brackets > right_brackets + _MAX_UNCLOSED:
         return html.unescape(_TAG.sub(lambda tag: " " if (tag[1] or "p").casefold() in _PARTING else "", fragment))
     reader = _Reader()
     reader.feed(f"{fragment}\n")  # the parser keeps back a last word like "R&B" where nothing follows it

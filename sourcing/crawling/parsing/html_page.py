@@ -100,11 +100,11 @@ def read_html(text: str, url: str) -> Html:
         if text.isascii()
         else _NO_XML.sub("", text.replace("\x0b", " ").replace("\x0c", " "))
     )
-    nodes, broken = _json_ld(text)
+    nodes, faults = _json_ld(text)
     text = _without_scripts(text)
     if not _PREFORMATTED.search(text):
         text = text.replace("\r", " ").replace("\n", " ")  # a line of the source is no line of the page
-    page = Html(text, url, nodes, broken, canonical=url)
+    page = Html(text, url, nodes, faults, canonical=url)
     page.too_large = _too_large(page.text)
     if page.text.strip() and not page.too_large:
         _read_tree(page)
@@ -131,16 +131,16 @@ def joined(url: str, address: str) -> str | None:
 
 def _without_scripts(text: str) -> str:
     """Without the programs and styles of a page, which no reader sees and a parser need not."""
-    kept: list[str] = []
+    pieces: list[str] = []
     position = 0
     ends = dict.fromkeys(_UNREAD_END, True)  # whether there may be another closing tag
     while opening := _UNREAD.search(text, position):
         name = opening[1].casefold()
         closing = _UNREAD_END[name].search(text, opening.end()) if ends[name] else None
         ends[name] = closing is not None
-        kept.append(text[position : opening.start() if closing else opening.end()])
+        pieces.append(text[position : opening.start() if closing else opening.end()])
         position = closing.end() if closing else opening.end()
-    return "".join([*kept, text[position:]])
+    return "".join([*pieces, text[position:]])
 
 
 def _too_large(text: str) -> str:
@@ -157,15 +157,15 @@ def _too_large(text: str) -> str:
 def _json_ld(text: str) -> tuple[list[dict[str, Any]], list[str]]:
     """Block by block, so that one malformed block does not cost the others."""
     nodes: list[dict[str, Any]] = []
-    broken: list[str] = []
+    faults: list[str] = []
     for source in _json_ld_blocks(text):
         try:
             value = json.loads(_unwrapped(source), strict=False)
         except (ValueError, RecursionError) as error:
-            broken.append(f"JSON-LD block {len(nodes) + len(broken) + 1}: {type(error).__name__}: {str(error)[:120]}")
+            faults.append(f"JSON-LD block {len(nodes) + len(faults) + 1}: {type(error).__name__}: {str(error)[:120]}")
             continue  # reported through `broken`
         nodes.extend(node for part in as_list(value) for node in as_list(part) if isinstance(node, dict))
-    return nodes, broken
+    return nodes, faults
 
 
 def _json_ld_blocks(text: str) -> Iterator[str]:
@@ -181,8 +181,8 @@ def _json_ld_blocks(text: str) -> Iterator[str]:
 
 def _unwrapped(block: str) -> str:
     """Without the comment or CDATA marks some templates put around JSON, and a trailing semicolon."""
-    if wrapped := _BLOCK_START.match(block):
-        block = block[wrapped.end() :].rstrip(" \t\r\n;")
+    if comment_start := _BLOCK_START.match(block):
+        block = block[comment_start.end() :].rstrip(" \t\r\n;")
         for end in _BLOCK_ENDS:
             block = block.removesuffix(end).rstrip()
     return block.strip(" \t\r\n;")
@@ -216,19 +216,19 @@ def _language(tree: Any) -> str | None:
     body = tree.find("body")
     roots = [tree.get("lang"), tree.get("xml:lang"), None if body is None else body.get("lang")]
     by_name = sorted(tree.xpath(_LANGUAGE_METAS), key=lambda meta: "property" not in meta.attrib)  # og:locale first
-    stated = False
+    is_stated = False
     for value in (*roots, *(meta.get("content") for meta in by_name)):
         if value is not None and (tag := language_tag(value)):
             return tag
-        stated = stated or value is not None
-    return "und" if stated else None
+        is_stated = is_stated or value is not None
+    return "und" if is_stated else None
 
 
 def _show(tree: Any, text: str) -> None:
     """Make the body as a browser shows it: nothing hidden, no footnote marks, quotation marks where it draws them."""
-    hidden = tree.xpath(_HIDDEN) if " hidden" in text or "display" in text else []
+    hidden_elements = tree.xpath(_HIDDEN) if " hidden" in text or "display" in text else []
     marks = tree.xpath("//body//sup") if "<sup" in text else []
-    for element in [*hidden, *(mark for mark in marks if _NOTE_MARK.fullmatch(mark.text_content()))]:
+    for element in [*hidden_elements, *(mark for mark in marks if _NOTE_MARK.fullmatch(mark.text_content()))]:
         if element.getparent() is not None:
             element.drop_tree()
     for quotation in tree.xpath("//body//q") if "<q" in text else []:
@@ -252,9 +252,9 @@ def _shared_as(tree: Any) -> dict[str, Any]:
     return node if kind else {}
 
 
-def _canonical(url: str, stated: str | None) -> str:
+def _canonical(url: str, canonical_url: str | None) -> str:
     """The address the page gives itself, where it is one of its own host; a page speaks for no other."""
-    canonical = joined(url, stated or "") or url
+    canonical = joined(url, canonical_url or "") or url
     return canonical if urlsplit(canonical).netloc == urlsplit(url).netloc else url
 
 
@@ -288,8 +288,8 @@ def _flat(value: Any, depth: int) -> Any:
     if not isinstance(value, dict) or "properties" not in value or not depth:
         return value.get("value") if isinstance(value, dict) else value
     properties = {name: _flat(part, depth - 1) for name, part in value["properties"].items()}
-    named = {"@id": value["id"]} if "id" in value else {}
-    return {"@type": value.get("type"), **named, **properties}
+    identity = {"@id": value["id"]} if "id" in value else {}
+    return {"@type": value.get("type"), **identity, **properties}
 
 
 def _first(tree: Any, *paths: str) -> str | None:

@@ -109,9 +109,9 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 
 def with_whole_capitals(line: str) -> str:
     """The line with a drop capital joined to its word: "T he album" is "The album"."""
-    found = _CAPITAL.match(line)
-    if found and found[1].isupper() and f"{found[1]}{found[2]}".casefold() in _COMMON:
-        return f"{found[1]}{line[2:]}"
+    initial = _CAPITAL.match(line)
+    if initial and initial[1].isupper() and f"{initial[1]}{initial[2]}".casefold() in _COMMON:
+        return f"{initial[1]}{line[2:]}"
     return line
 
 

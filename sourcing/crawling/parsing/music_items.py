@@ -45,15 +45,15 @@ def items_about_music(page: Html) -> list[MusicItem]:
     """Recordings, releases and artists in the order they are found, JSON-LD first; a thing said twice is one item."""
     nodes = list(graph(page.nodes))
     by_id = {node["@id"]: node for node in nodes if isinstance(node.get("@id"), str) and len(node) > 1}
-    found = _Found()
+    collection = _Found()
     walk = _Walk(page, by_id)
     for node in nodes:
         for item in walk.items(node, {}, _MAX_DEPTH):
-            found.add(item)
-            if len(found.items) >= MAX_ITEMS:
-                return found.items
-    shared = {} if found.items else page.shared_as
-    return found.items or list(walk.items(shared, {}, 1))
+            collection.add(item)
+            if len(collection.items) >= MAX_ITEMS:
+                return collection.items
+    page_values = {} if collection.items else page.shared_as
+    return collection.items or list(walk.items(page_values, {}, 1))
 
 
 def item_of_page(items: list[MusicItem], page: Html) -> MusicItem | None:
@@ -61,8 +61,8 @@ def item_of_page(items: list[MusicItem], page: Html) -> MusicItem | None:
     if len(items) == 1:
         return items[0]
     mains = [value for node in graph(page.nodes) for value in as_list(node.get("mainEntity"))][:_MAX_MAINS]
-    named = [value["@id"] for value in mains if isinstance(value, dict) and isinstance(value.get("@id"), str)]
-    own = [item for item in items if _has_address(item, page) or item.facts.get("@id") in named]
+    main_ids = [value["@id"] for value in mains if isinstance(value, dict) and isinstance(value.get("@id"), str)]
+    own = [item for item in items if _has_address(item, page) or item.facts.get("@id") in main_ids]
     own = own or [item for item in items if any(item.facts.get("name") == _name_in(main) for main in mains)]
     return own[0] if len(own) == 1 else None
 
@@ -73,9 +73,9 @@ def _name_in(value: Any) -> Any:
 
 def _has_address(item: MusicItem, page: Html) -> bool:
     of_page = [item.facts.get("mainEntityOfPage"), item.facts.get("url"), item.facts.get("@id")]
-    stated = (value.get("@id") if isinstance(value, dict) else value for value in of_page)
+    addresses = (value.get("@id") if isinstance(value, dict) else value for value in of_page)
     return any(
-        joined(page.url, value) in (page.canonical, page.url) for value in stated if isinstance(value, str) and value
+        joined(page.url, value) in (page.canonical, page.url) for value in addresses if isinstance(value, str) and value
     )
 
 
@@ -129,11 +129,11 @@ class _Walk:
             inner = {"artist": name, "album": None}
         elif granularity == "release":
             inner = {"artist": self.artist(node) or context.get("artist"), "album": name}
-        stated = _words(node.get("reviewBody") or node.get("description")) if _is_review(types) else None
+        wording = _words(node.get("reviewBody") or node.get("description")) if _is_review(types) else None
         for key, value in node.items():
             if key.startswith("@") or key in ("byArtist", "inAlbum", "event", "performer"):
                 continue
-            around = {**inner, "stated": stated} if key == "itemReviewed" else inner
+            around = {**inner, "stated": wording} if key == "itemReviewed" else inner
             for child in as_list(value):
                 if isinstance(child, dict):
                     yield from self.items(child, around, depth - 1)
@@ -143,8 +143,8 @@ class _Walk:
         album = name if granularity == "release" else self.name(node.get("inAlbum")) or context.get("album")
         reviews = [review for review in as_list(node.get("review"))[:3] if isinstance(review, dict)]
         words = [node.get("description"), *(review.get("reviewBody") for review in reviews)]
-        stated = dict.fromkeys([*filter(None, map(_words, words)), *filter(None, [context.get("stated")])])
-        return MusicItem(granularity, {**node, "name": name}, artist, album, "\n\n".join(stated) or None)
+        wordings = dict.fromkeys([*filter(None, map(_words, words)), *filter(None, [context.get("stated")])])
+        return MusicItem(granularity, {**node, "name": name}, artist, album, "\n\n".join(wordings) or None)
 
     def artist(self, node: dict[str, Any]) -> str | None:
         makers = as_list(node.get("byArtist") or node.get("creator") or node.get("author"))
@@ -159,9 +159,9 @@ def _is_review(types: list[str]) -> bool:
 
 
 def _words(value: Any) -> str | None:
-    given = [text[:_MAX_WORDS_CHARS] for text in as_list(value)[:20] if isinstance(text, str)]
-    texts = [clean(strip_html(html_entities.unescape(text))) for text in given]
-    return "\n\n".join(text for text in texts if text) or None
+    texts = [text[:_MAX_WORDS_CHARS] for text in as_list(value)[:20] if isinstance(text, str)]
+    clean_texts = [clean(strip_html(html_entities.unescape(text))) for text in texts]
+    return "\n\n".join(text for text in clean_texts if text) or None
 
 
 @dataclass
@@ -174,11 +174,11 @@ class _Found:
     def add(self, item: MusicItem) -> None:
         """Append, or complete the item already found under the same name by the same artist."""
         namesakes = self.by_name.setdefault((item.granularity, str(item.facts["name"]).casefold()), [])
-        for known in namesakes:
-            if known.artist is None or item.artist is None or known.artist.casefold() == item.artist.casefold():
-                known.facts = {**item.facts, **{key: value for key, value in known.facts.items() if value}}
-                known.artist, known.album = known.artist or item.artist, known.album or item.album
-                known.stated = known.stated or item.stated
+        for namesake in namesakes:
+            if namesake.artist is None or item.artist is None or namesake.artist.casefold() == item.artist.casefold():
+                namesake.facts = {**item.facts, **{key: value for key, value in namesake.facts.items() if value}}
+                namesake.artist, namesake.album = namesake.artist or item.artist, namesake.album or item.album
+                namesake.stated = namesake.stated or item.stated
                 return
         namesakes.append(item)
         self.items.append(item)

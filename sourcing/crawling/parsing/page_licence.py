@@ -57,8 +57,8 @@ def page_licence(tree: Any, text: str, nodes: Iterable[Mapping[str, Any]], url: 
     of_nodes = [node.get("license") for node in nodes if node.get("license") and _is_about_page(node, url)]
     if of_nodes:
         return licence_of([part for value in of_nodes for part in as_list(value)])
-    lowered = text.lower()
-    if tree is None or not any(word in lowered for word in ("licen", "creativecommons", ".rights", ":rights")):
+    lower = text.lower()
+    if tree is None or not any(word in lower for word in ("licen", "creativecommons", ".rights", ":rights")):
         return None
     links = [link for link in tree.xpath(_LINKS)[:_MAX_LINKS] if _is_whole(link, url)]
     head = [_address(link, url) for link in links if link.tag == "link" and _is_licence(link)]
@@ -141,13 +141,13 @@ def _clause(link: Any) -> str:
             behind = True
         else:
             (after if behind else before).append(piece)
-    left = "".join(before)[-_MAX_CLAUSE_CHARS:]
+    text_before = "".join(before)[-_MAX_CLAUSE_CHARS:]
     right = "".join(after)[:_MAX_CLAUSE_CHARS]
-    stops = list(_CLAUSE_END.finditer(left))
-    left = left[stops[-1].end() :] if stops else left
+    stops = list(_CLAUSE_END.finditer(text_before))
+    text_before = text_before[stops[-1].end() :] if stops else text_before
     stop = _CLAUSE_END.search(right)
     right = right[: stop.start()] if stop else right
-    return clean(f"{left} {link.text_content()[:_MAX_CLAUSE_CHARS]} {right}") or ""
+    return clean(f"{text_before} {link.text_content()[:_MAX_CLAUSE_CHARS]} {right}") or ""
 
 
 def _pieces(block: Any, link: Any) -> Iterator[str | None]:

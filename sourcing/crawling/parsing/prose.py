@@ -53,8 +53,8 @@ def _extracted(tree: Any, *, fast: bool) -> tuple[str, bool]:
     """The text found, and whether any of it stands in paragraphs."""
     from trafilatura import bare_extraction
 
-    found: Any = bare_extraction(tree, options=_options(fast=fast))  # works on a copy of the tree
-    return ("", False) if found is None else (found.text or "", bool(found.body.xpath(".//p//text()")))
+    document: Any = bare_extraction(tree, options=_options(fast=fast))  # works on a copy of the tree
+    return ("", False) if document is None else (document.text or "", bool(document.body.xpath(".//p//text()")))
 
 
 class _Words(tuple[str, ...]):

@@ -19,8 +19,8 @@ _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]+")
 
 def words(text: str) -> list[str]:
     """Words without case, accents and punctuation, in their order."""
-    decomposed = unicodedata.normalize("NFKD", text.replace("'", "").replace("’", "").casefold())
-    letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    letters = unicodedata.normalize("NFKD", text.replace("'", "").replace("’", "").casefold())
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return _WORD.findall(unicodedata.normalize("NFKC", letters))
 
 
@@ -44,16 +44,16 @@ def plausible(
     Equal names come first, then those with the fewest words beyond; ties stay in the source's own order.
     """
     sought = _telling(asked)
-    ranked: list[tuple[float, int, int, _Hit]] = []
+    ranking: list[tuple[float, int, int, _Hit]] = []
     for names, hit in hits:
         share = len(sought.intersection(words(names))) / len(sought) if sought else 1.0
         if share >= least_share:
-            ranked.append((-share, len(_telling(names) - sought), len(ranked), hit))
-    ranked.sort(key=lambda entry: entry[:3])
-    return [entry[3] for entry in ranked[:limit]]
+            ranking.append((-share, len(_telling(names) - sought), len(ranking), hit))
+    ranking.sort(key=lambda entry: entry[:3])
+    return [entry[3] for entry in ranking[:limit]]
 
 
 def _telling(text: str) -> frozenset[str]:
     """The words that tell one name from another; all of them where none does ("The The")."""
-    found = frozenset(words(text))
-    return found - _FILLERS or found
+    all_words = frozenset(words(text))
+    return all_words - _FILLERS or all_words

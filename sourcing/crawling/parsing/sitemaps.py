@@ -37,15 +37,15 @@ class Sitemap:
 
     def addresses(self, own_url: str) -> Iterator[str]:
         """The entries that may be asked: absolute, http or https, of the sitemap's own host, each once."""
-        seen: set[str] = set()
+        urls: set[str] = set()
         for entry in self.entries:
-            if len(seen) >= MAX_ENTRIES:
+            if len(urls) >= MAX_ENTRIES:
                 return self.skip("sitemap_too_long", entry)
             reason, url = _checked(entry, own_url)
             if reason:
                 self.skip(reason, entry)
-            elif url not in seen:
-                seen.add(url)
+            elif url not in urls:
+                urls.add(url)
                 yield url
 
     def skip(self, reason: str, entry: str) -> None:
@@ -81,8 +81,8 @@ def _unzipped(captured: Captured) -> Captured:
     if not captured.body.startswith(_GZIP):
         return captured
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(captured.body)) as packed:
-            body = packed.read(MAX_BYTES + 1)
+        with gzip.GzipFile(fileobj=io.BytesIO(captured.body)) as stream:
+            body = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise PageError("gzip_broken", f"{type(error).__name__}: {error}") from None
     if len(body) > MAX_BYTES:
@@ -144,8 +144,8 @@ def _locations(events: Iterator[tuple[str, Any]], root: Any, tags: tuple[str, st
                 if element.tag == part:
                     yield (element.findtext(loc) or "").strip()
                 entries, elements = entries + 1, 0
-                while (done := element.getprevious()) is not None:  # the parser still needs the one just read
-                    root.remove(done)
+                while (sibling := element.getprevious()) is not None:  # the parser still needs the one just read
+                    root.remove(sibling)
     except lxml.etree.XMLSyntaxError as error:
         sitemap.skip("sitemap_torn", str(error))
 

@@ -154,7 +154,7 @@ def _csv(path: Path, table: Table) -> Iterator[Row]:
             names = table.names(cells)
         except csv.Error as error:
             raise InputError(str(path), f"it does not begin as such a file ({error})", table.cure) from None
-        kept = _kept(path, names, table)
+        columns = _kept(path, names, table)
         while True:
             line = cells.line_num + 1  # a row can span lines; it is named by its first
             try:
@@ -165,40 +165,40 @@ def _csv(path: Path, table: Table) -> Iterator[Row]:
             if row is None:
                 return
             if row:
-                yield _named(row, names, kept, table, line)
+                yield _named(row, names, columns, table, line)
 
 
-def _named(cells: list[str], names: list[str], kept: list[tuple[str, int]], table: Table, line: int) -> Row:
+def _named(cells: list[str], names: list[str], columns: list[tuple[str, int]], table: Table, line: int) -> Row:
     """The cells under their names; a row that ends early lacks its last columns."""
     last = len(names) - 1
     if len(cells) > len(names) and not table.rest:
         finding = f"it has {len(cells)} cells, the header names {len(names)}"
         return {_UNREADABLE: finding, "line": line, "row": " | ".join(cells)[:_EXCERPT_CHARS]}
-    row: Row = {name: cells[place] for name, place in kept if place < len(cells)}
+    row: Row = {name: cells[place] for name, place in columns if place < len(cells)}
     if table.rest:
         row[names[last]] = cells[last:]
     return row
 
 
 def _jsonl(path: Path, table: Table) -> Iterator[Row]:
-    checked = False
+    is_first_checked = False
     with path.open("rb") as stream:
         for number, line in enumerate(iter(lambda: stream.readline(_MAX_ROW_CHARS), b""), start=1):
             text = line.removeprefix(b"\xef\xbb\xbf").strip()
             if not text:
                 continue
             try:
-                found = json.loads(text)
+                value = json.loads(text)
             except (ValueError, RecursionError) as error:
                 yield {_UNREADABLE: f"it is not JSON ({error})", "line": number, "row": ascii(text[:_EXCERPT_CHARS])}
                 continue
-            if not isinstance(found, dict):
+            if not isinstance(value, dict):
                 yield {_UNREADABLE: "it is not a JSON object", "line": number, "row": ascii(text[:_EXCERPT_CHARS])}
                 continue
-            if not checked:
-                _kept(path, list(found), table)
-                checked = True
-            yield {name: found[name] for name in (*table.required, *table.optional) if name in found}
+            if not is_first_checked:
+                _kept(path, list(value), table)
+                is_first_checked = True
+            yield {name: value[name] for name in (*table.required, *table.optional) if name in value}
 
 
 def _parquet(path: Path, table: Table) -> Iterator[Row]:
@@ -224,8 +224,8 @@ def _kept(path: Path, names: list[str], table: Table) -> list[tuple[str, int]]:
     """The columns we read with their places; InputError when one that must be there is not."""
     missing = [name for name in table.required if name not in names]
     if missing:
-        shown = ", ".join(name[:40] for name in names[:_SHOWN_COLUMNS])
+        first_names = ", ".join(name[:40] for name in names[:_SHOWN_COLUMNS])
         more = ", …" if len(names) > _SHOWN_COLUMNS else ""
-        found = f"its columns are {shown}{more}" if names else "it is empty"
-        raise InputError(str(path), f"{found}; {', '.join(missing)} not among them" if names else found, table.cure)
+        finding = f"its columns are {first_names}{more}" if names else "it is empty"
+        raise InputError(str(path), f"{finding}; {', '.join(missing)} not among them" if names else finding, table.cure)
     return [(name, names.index(name)) for name in (*table.required, *table.optional) if name in names]

@@ -122,12 +122,12 @@ def _is_clean(text: str) -> bool:
 
 
 def _thirty_marks(run: re.Match[str]) -> str:
-    kept, marks = [], 0
+    characters, marks = [], 0
     for letter in run[0]:
         marks = marks + 1 if unicodedata.combining(letter) else 0
         if marks <= 30:
-            kept.append(letter)
-    return "".join(kept)
+            characters.append(letter)
+    return "".join(characters)
 
 
 def _may_be_garbled(text: str) -> bool:
@@ -217,11 +217,11 @@ def seconds_of_ms(value: Any) -> float | None:
 
 def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
     """Names a source has beside the one it shows, in its order, each once; None for none."""
-    stated = [name for name in names if isinstance(name, str) and name != than and len(name) <= _MAX_NAME_CHARS]
-    if not stated:
+    candidates = [name for name in names if isinstance(name, str) and name != than and len(name) <= _MAX_NAME_CHARS]
+    if not candidates:
         return None
-    cleaned = (clean(name) for name in stated)
-    once = {name.casefold(): name for name in cleaned if name}
+    clean_names = (clean(name) for name in candidates)
+    once = {name.casefold(): name for name in clean_names if name}
     once.pop((than or "").casefold(), None)
     return list(once.values())[:_MAX_NAMES] or None
 
@@ -251,9 +251,9 @@ def licence_of(value: Any) -> str | None:
     """
     texts = [text for part in as_list(value)[:_MAX_LICENCES] for text in _licence_texts(part)]
     statements = [clean(text) for text in texts if len(text) <= _MAX_LICENCE_CHARS]
-    stated = dict.fromkeys(text for text in statements if text and len(text) <= 300)
-    ids = {spdx for text in stated if (spdx := spdx_of(text)) != UNKNOWN}
-    return ids.pop() if len(ids) == 1 else "; ".join(stated) or None
+    short_statements = dict.fromkeys(text for text in statements if text and len(text) <= 300)
+    ids = {spdx for text in short_statements if (spdx := spdx_of(text)) != UNKNOWN}
+    return ids.pop() if len(ids) == 1 else "; ".join(short_statements) or None
 
 
 def _licence_texts(value: Any) -> list[str]:

@@ -46,7 +46,9 @@ __all__ = [
 
 def _declared() -> dict[str, Source]:
     """The `SOURCE` of every module in this folder that has one: adding a source is adding its file."""
-    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    modules = (
+        importlib.import_module(f"{__name__}.{module_info.name}") for module_info in pkgutil.iter_modules(__path__)
+    )
     sources = (module.SOURCE for module in modules if hasattr(module, "SOURCE"))
     return {source.name: source for source in sorted(sources, key=lambda source: str(source.name))}
 
@@ -68,13 +70,13 @@ def effective(source: Source, settings: SourceSettings | None) -> Source:
         "storage_cap_mb": settings.storage_cap_mb,
         "languages": None if settings.languages is None else tuple(settings.languages),
     }
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return replace(source, **given)  # type: ignore[arg-type]
+    values = {name: value for name, value in overrides.items() if value is not None}
+    return replace(source, **values)  # type: ignore[arg-type]
 
 
-def all_effective(given: Mapping[str, SourceSettings]) -> dict[str, Source]:
+def all_effective(overrides: Mapping[str, SourceSettings]) -> dict[str, Source]:
     """Every declaration with its settings applied, enabled or not: what was captured once can always be read."""
-    return {name: effective(source, given.get(name)) for name, source in SOURCES.items()}
+    return {name: effective(source, overrides.get(name)) for name, source in SOURCES.items()}
 
 
 def enabled(source: Source, settings: SourceSettings | None) -> bool:

@@ -58,11 +58,11 @@ _SHOP_SENTENCE = re.compile(
 
 def _page_url(ref: str, source: Source) -> str:
     """The address of a track or album page, given in full; its path on another host where settings name one."""
-    found = _ADDRESS.fullmatch(ref)
-    if found is None:
+    match = _ADDRESS.fullmatch(ref)
+    if match is None:
         raise PageError("not_a_bandcamp_page", f"{ref[:120]!r} is no https://NAME.bandcamp.com/track/… or /album/…")
-    host = f"https://{found['host'].lower()}" if source.base_url == BASE_URL else source.base_url
-    return f"{host}{found['path']}"
+    host = f"https://{match['host'].lower()}" if source.base_url == BASE_URL else source.base_url
+    return f"{host}{match['path']}"
 
 
 class MusicPage(Page):
@@ -124,9 +124,13 @@ def _credit(node: Mapping[str, Any], granularity: str, title: str, html: Html) -
         is_label(artist or "", name_of(publisher.get("description"), html) or "", _types(publisher))
         or _are_by_others(node, html)
     )
-    named, rest = parted_title(title)
-    if named and artist and (_same(named, artist) or of_label or (is_various(artist) and granularity == "recording")):
-        return (None if is_various(named) and granularity == "recording" else named), rest
+    performer, rest = parted_title(title)
+    if (
+        performer
+        and artist
+        and (_same(performer, artist) or of_label or (is_various(artist) and granularity == "recording"))
+    ):
+        return (None if is_various(performer) and granularity == "recording" else performer), rest
     if of_label or (granularity == "recording" and artist and is_various(artist)):
         return ("Various Artists" if granularity == "release" and _are_by_others(node, html) else None), title
     return artist, title
@@ -134,8 +138,8 @@ def _credit(node: Mapping[str, Any], granularity: str, title: str, html: Html) -
 
 def _are_by_others(node: Mapping[str, Any], html: Html) -> bool:
     """True when the tracks listed are called "Artist - Title", by three artists or more."""
-    listed = as_list(as_object(node.get("track")).get("itemListElement"))[:_MAX_TAGS]
-    names = [name_of(as_object(as_object(entry).get("item")).get("name"), html) or "" for entry in listed]
+    entries = as_list(as_object(node.get("track")).get("itemListElement"))[:_MAX_TAGS]
+    names = [name_of(as_object(as_object(entry).get("item")).get("name"), html) or "" for entry in entries]
     artists = [artist.casefold() for artist, _ in map(parted_title, names) if artist]
     return len(set(artists)) >= 3 and 2 * len(artists) > len(names)
 
@@ -151,16 +155,16 @@ def _letters(name: str) -> str:
 def _licence(node: Mapping[str, Any], html: Html) -> str | None:
     """As the page's button says; where the record says all rights are reserved, a link elsewhere is another's."""
     fields = [as_object(field) for field in as_list(node.get("additionalProperty"))]
-    stated = next((field.get("value") for field in fields if field.get("name") == "license_name"), None)
-    if isinstance(stated, str) and _RESERVED.fullmatch(stated.strip()):
+    name = next((field.get("value") for field in fields if field.get("name") == "license_name"), None)
+    if isinstance(name, str) and _RESERVED.fullmatch(name.strip()):
         return None
-    return licence_of(node.get("license")) or html.licence or licence_of(stated)
+    return licence_of(node.get("license")) or html.licence or licence_of(name)
 
 
-def _year(published: Any) -> int | None:
+def _year(date_text: Any) -> int | None:
     """Of "14 Sep 2013 00:00:00 GMT"."""
-    found = re.search(r"\b\d{4}\b", published[:100]) if isinstance(published, str) else None
-    return year_of(found[0]) if found else None
+    match = re.search(r"\b\d{4}\b", date_text[:100]) if isinstance(date_text, str) else None
+    return year_of(match[0]) if match else None
 
 
 def _text(node: Mapping[str, Any]) -> str | None:
@@ -185,13 +189,13 @@ def _lyrics(node: Mapping[str, Any]) -> str:
 def _tags(node: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
     """Keywords in the page's order; the artist's town and the names of artist and label say nothing of the music."""
     keywords = node.get("keywords")
-    listed = [text for text in as_list(keywords) if isinstance(text, str)][:_MAX_TAGS]
-    if isinstance(keywords, list) and listed and "," in listed[-1]:
-        del listed[-1]  # no tag holds a comma; "Portland, Oregon" does
+    texts = [text for text in as_list(keywords) if isinstance(text, str)][:_MAX_TAGS]
+    if isinstance(keywords, list) and texts and "," in texts[-1]:
+        del texts[-1]  # no tag holds a comma; "Portland, Oregon" does
     makers = [maker for key in ("publisher", "byArtist") for maker in as_list(node.get(key))[:_MAX_ARTISTS]]
     own = {name.casefold() for maker in makers if (name := name_of(maker, html))}
-    named = (name for text in listed for part in text.split(",") if (name := clean(part)))
-    names = [name for name in named if name.casefold() not in own]
+    keyword_names = (name for text in texts for part in text.split(",") if (name := clean(part)))
+    names = [name for name in keyword_names if name.casefold() not in own]
     places = _places(node, html)
     if not places and _ends_with_place(names):
         del names[-1]
@@ -201,10 +205,10 @@ def _tags(node: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
 def _places(node: Mapping[str, Any], html: Html) -> set[str]:
     """What the page says of where its artist is, and each part of it."""
     publisher = as_object(node.get("publisher"))
-    stated = [name_of(owner.get(key), html) for owner in (publisher, node) for key in ("foundingLocation", "location")]
+    places = [name_of(owner.get(key), html) for owner in (publisher, node) for key in ("foundingLocation", "location")]
     if html.tree is not None:
-        stated += [str(text)[:200] for text in html.tree.xpath(_PLACE)[:3]]
-    whole = {clean(place.casefold()) or "" for place in stated if place}
+        places += [str(text)[:200] for text in html.tree.xpath(_PLACE)[:3]]
+    whole = {clean(place.casefold()) or "" for place in places if place}
     return {part.strip() for place in whole for part in (place, *place.split(","))} - {""}
 
 

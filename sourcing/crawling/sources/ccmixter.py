@@ -72,8 +72,8 @@ class SearchPage(UploadPage):
     kind = "search"
 
     def _uploads(self) -> list[dict[str, Any]]:
-        named = [(f"{hit.get('upload_name')} {_uploader(hit)}", hit) for hit in _read_list(self)]
-        return plausible(asked_in(self.captured.url, "search"), named, limit=MAX_HITS)
+        names_with_hits = [(f"{hit.get('upload_name')} {_uploader(hit)}", hit) for hit in _read_list(self)]
+        return plausible(asked_in(self.captured.url, "search"), names_with_hits, limit=MAX_HITS)
 
 
 def _read_list(page: Page) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def _read_list(page: Page) -> list[dict[str, Any]]:
 
 
 def _without_leading_zeros(text: str) -> str:
-    return _STRING_OR_ZEROS.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
+    return _STRING_OR_ZEROS.sub(lambda match: match[0] if match[0].startswith('"') else "", text)
 
 
 def _document(upload: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def _duration_s(files: Any) -> float | None:
     """Length of the first sound file; others may be stems or archives."""
     for file in as_list(files):
         about = file.get("file_format_info") if isinstance(file, dict) else None
-        if isinstance(about, dict) and about.get("media-type") == "audio" and (found := duration_s(about.get("ps"))):
-            return found
+        if isinstance(about, dict) and about.get("media-type") == "audio" and (length_s := duration_s(about.get("ps"))):
+            return length_s
     return None
 
 

@@ -99,9 +99,9 @@ class SearchPage(Page):
 
     def follow(self) -> Iterable[Lead]:
         """Masters rather than editions, by the artist that was asked for; else the first hit by a single artist."""
-        asked = parse_qs(urlsplit(self.captured.url).query).get("artist", [""])[0]
+        artist_asked = parse_qs(urlsplit(self.captured.url).query).get("artist", [""])[0]
         hits = [(_plain(artist), lead) for artist, lead in _hits(self) if _plain(artist) not in _VARIOUS]
-        equal = [lead for artist, lead in hits if artist == _plain(asked)]
+        equal = [lead for artist, lead in hits if artist == _plain(artist_asked)]
         yield from list(dict.fromkeys(equal))[:MAX_HITS] or [lead for _, lead in hits[:1]]
 
 
@@ -110,7 +110,7 @@ def _hits(page: Page) -> list[tuple[str, Lead]]:
     results = read_json(page.captured).get("results")
     if not isinstance(results, list):
         raise PageError("results_missing", "a search answer without a list of results")
-    found = []
+    hits = []
     for hit in results:
         if not isinstance(hit, dict):
             continue
@@ -118,8 +118,8 @@ def _hits(page: Page) -> list[tuple[str, Lead]]:
         kind, number = ("master", master_id) if master_id else (str(hit.get("type")), record_id)
         artist, dash, _ = (clean(hit.get("title")) or "").partition(" - ")
         if dash and number and kind in ("release", "master"):
-            found.append((_name(artist.removesuffix("*")), Lead(NAME, kind, str(number))))
-    return found
+            hits.append((_name(artist.removesuffix("*")), Lead(NAME, kind, str(number))))
+    return hits
 
 
 def _credit(artists: Any) -> str | None:

@@ -54,8 +54,8 @@ _GENRES = Table(required=("genre_id", "title"), cure="unpack fma_metadata.zip an
 def read_dump(path: Path) -> Iterator[DumpRecord]:
     """A record per track, its genres' names under `genre_names`."""
     rows, genres = read_rows(path, _TRACKS), _genres(path.parent / GENRES_FILE, path)
-    named = ({**row, "genre_names": _named(row, genres)} for row in rows)
-    return records(path, named, HOME, lambda row: f"track-{row['track_id']}" if row.get("track_id") else "")
+    named_rows = ({**row, "genre_names": _named(row, genres)} for row in rows)
+    return records(path, named_rows, HOME, lambda row: f"track-{row['track_id']}" if row.get("track_id") else "")
 
 
 def _genres(table: Path, tracks: Path) -> Mapping[str, str]:

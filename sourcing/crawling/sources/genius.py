@@ -44,12 +44,12 @@ class SearchPage(Page):
         return []
 
     def follow(self) -> Iterable[Lead]:
-        named = [
+        names_with_hits = [
             (f"{song.get('title')} {_artist(song)}", song_id)
             for song in self._songs()
             if (song_id := as_int(song.get("id"))) is not None
         ]
-        for song_id in plausible(asked_in(self.captured.url, "q"), named, limit=MAX_HITS):
+        for song_id in plausible(asked_in(self.captured.url, "q"), names_with_hits, limit=MAX_HITS):
             yield Lead(NAME, SongPage.kind, str(song_id))
 
     def _songs(self) -> list[dict[str, Any]]:
@@ -108,8 +108,8 @@ def _description(description: Any) -> str | None:
         return None
     text = _text(description["dom"], _MAX_DEPTH) if "dom" in description else description.get("plain")
     paragraphs = (clean(text) or "").split("\n\n")
-    kept = [part for part in paragraphs if part != _PLACEHOLDER and not re.fullmatch(r"https?://\S+", part)]
-    return "\n\n".join(kept) or None
+    own_paragraphs = [part for part in paragraphs if part != _PLACEHOLDER and not re.fullmatch(r"https?://\S+", part)]
+    return "\n\n".join(own_paragraphs) or None
 
 
 def _text(node: Any, depth: int) -> str:

@@ -74,16 +74,16 @@ class SearchPage(Page):
         return []
 
     def follow(self) -> Iterable[Lead]:
-        licensed = [
+        licensed_items = [
             (f"{_joined(hit.get('title'))} {_joined(hit.get('creator'))}", str(hit.get("identifier")))
             for hit in self._hits()
             if hit.get("mediatype") in _SOUND_TYPES
             and licence_of(hit.get("licenseurl"))
             and _IDENTIFIER.fullmatch(str(hit.get("identifier")))
         ]
-        asked = " ".join(_PHRASE.findall(asked_in(self.captured.url, "q")))
+        phrases = " ".join(_PHRASE.findall(asked_in(self.captured.url, "q")))
         # The query has already held the creator against the artist: an album's name may share no word with its track's.
-        for identifier in plausible(asked, licensed, limit=MAX_HITS, least_share=0.0):
+        for identifier in plausible(phrases, licensed_items, limit=MAX_HITS, least_share=0.0):
             yield Lead(NAME, ItemPage.kind, identifier)
 
     def _hits(self) -> list[dict[str, Any]]:
@@ -163,14 +163,14 @@ def _track(file: Mapping[str, Any], item: Mapping[str, Any], *, live: bool) -> d
     title_raw, tags = clean(file.get("title")), _tags(file.get("genre"))
     if title_raw is None or not (tags or live):
         return None
-    shared = None if item["artist"] and item["artist"].casefold() == _VARIOUS else item["artist"]
+    item_artist = None if item["artist"] and item["artist"].casefold() == _VARIOUS else item["artist"]
     return {
         "record_id": f"{item['record_id']}/{file.get('name')}",
         "permalink": item["permalink"],
         "granularity": "recording",
         "title": _SEGUE.sub("", _unnumbered(title_raw, file)) if live else _unnumbered(title_raw, file),
         "title_raw": f"{title_raw} (live)" if live and "live" not in title_raw.casefold() else title_raw,
-        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or shared,
+        "artist": _joined(file.get("artist")) or _joined(file.get("creator")) or item_artist,
         "album": clean(file.get("album")) or item["title"],
         "year": item["year"],
         "duration_s": _length_s(file),
@@ -232,9 +232,9 @@ def _prose(description: Any) -> str | None:
     parts = []
     for fragment in as_list(description):
         if isinstance(fragment, str):
-            broken = re.sub(r"(?i)<br\s*/?>", "\n", fragment)
-            broken = re.sub(r"(?i)(</?(?:p|div|ul|ol|li|h\d)\b[^<>]*>)", "\\1\n\n", broken)
-            parts.append(clean(strip_html(broken)))
+            with_breaks = re.sub(r"(?i)<br\s*/?>", "\n", fragment)
+            with_breaks = re.sub(r"(?i)(</?(?:p|div|ul|ol|li|h\d)\b[^<>]*>)", "\\1\n\n", with_breaks)
+            parts.append(clean(strip_html(with_breaks)))
     return "\n\n".join(part for part in parts if part) or None
 
 

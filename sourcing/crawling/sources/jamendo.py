@@ -76,8 +76,10 @@ class SearchPage(TrackPage):
     kind = "search"
 
     def _records(self) -> list[dict[str, Any]]:
-        named = [(f"{record.get('name')} {record.get('artist_name')}", record) for record in _results(self)]
-        return plausible(asked_in(self.captured.url, "namesearch", "artist_name"), named, limit=MAX_HITS)
+        names_with_records = [
+            (f"{record.get('name')} {record.get('artist_name')}", record) for record in _results(self)
+        ]
+        return plausible(asked_in(self.captured.url, "namesearch", "artist_name"), names_with_records, limit=MAX_HITS)
 
 
 def _results(page: Page) -> list[dict[str, Any]]:
@@ -127,13 +129,13 @@ def _tags(musicinfo: Any) -> list[dict[str, Any]]:
     info = as_object(musicinfo)
     groups = as_object(info.get("tags"))
     names = [clean(name) for group in ("genres", "instruments", "vartags") for name in as_list(groups.get(group))]
-    stated = {key: clean(info.get(key)) for key in ("vocalinstrumental", "gender", "acousticelectric", "speed", "lang")}
-    sings = stated["vocalinstrumental"] != "instrumental"
-    names += [stated["vocalinstrumental"], stated["acousticelectric"], _SPEEDS.get(stated["speed"] or "")]
-    if sings and stated["gender"]:
-        names.append(f"{stated['gender']} vocals")
-    if sings and stated["lang"]:
-        names.append(f"{_LANGUAGES.get(stated['lang'], stated['lang'])} lyrics")
+    values = {key: clean(info.get(key)) for key in ("vocalinstrumental", "gender", "acousticelectric", "speed", "lang")}
+    sings = values["vocalinstrumental"] != "instrumental"
+    names += [values["vocalinstrumental"], values["acousticelectric"], _SPEEDS.get(values["speed"] or "")]
+    if sings and values["gender"]:
+        names.append(f"{values['gender']} vocals")
+    if sings and values["lang"]:
+        names.append(f"{_LANGUAGES.get(values['lang'], values['lang'])} lyrics")
     return tags_of(names)
 
 

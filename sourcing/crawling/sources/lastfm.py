@@ -157,13 +157,13 @@ def _site_url(artist: str, title: str) -> str:
 
 def _tags(toptags: Any) -> list[dict[str, Any]]:
     """One tag comes as an object, several as a list; tags nobody gives any more have the count 0."""
-    found: dict[str, int | None] = {}
+    counts: dict[str, int | None] = {}
     for tag in as_list(as_object(toptags).get("tag")):
         name = clean(tag.get("name")) if isinstance(tag, dict) else None
         count = as_int(tag.get("count")) if isinstance(tag, dict) else None
         if name is not None and count != 0:
-            found.setdefault(name, count)
-    return [{"name": name, "count": count} for name, count in sorted(found.items(), key=lambda tag: -(tag[1] or 0))]
+            counts.setdefault(name, count)
+    return [{"name": name, "count": count} for name, count in sorted(counts.items(), key=lambda tag: -(tag[1] or 0))]
 
 
 def _wiki_text(text: Any) -> str | None:

@@ -74,12 +74,12 @@ def _document(mbid: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tags(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Voted tags, most voted first, then the instruments of those who play."""
-    given = [as_object(tag) for tag in as_list(as_object(record.get("tag")).get("recording"))]
-    tags = voted_tags((clean(tag.get("tag")), as_int(tag.get("count")) or 0) for tag in given)
-    voted = {tag["name"] for tag in tags}
+    tag_objects = [as_object(tag) for tag in as_list(as_object(record.get("tag")).get("recording"))]
+    tags = voted_tags((clean(tag.get("tag")), as_int(tag.get("count")) or 0) for tag in tag_objects)
+    tag_names = {tag["name"] for tag in tags}
     rels = as_list(as_object(record.get("recording")).get("rels"))
-    played = dict.fromkeys(clean(as_object(rel).get("instrument")) for rel in rels)
-    return tags + [{"name": name, "count": None} for name in played if name and name not in voted]
+    instruments = dict.fromkeys(clean(as_object(rel).get("instrument")) for rel in rels)
+    return tags + [{"name": name, "count": None} for name in instruments if name and name not in tag_names]
 
 
 SOURCE = Source(

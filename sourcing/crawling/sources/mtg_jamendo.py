@@ -50,8 +50,8 @@ _META = Table(
 def read_dump(path: Path) -> Iterator[DumpRecord]:
     """A record per track of a tag file; the names, of 56,639 tracks in all, are held in memory, the file is not."""
     rows, names = read_rows(path, _TAGS), jamendo_names(path)
-    named = ({**row, **names.get(jamendo_number(row.get("TRACK_ID")), {})} for row in rows)
-    return records(path, named, HOME, lambda row: str(row.get("TRACK_ID") or "").strip())
+    named_rows = ({**row, **names.get(jamendo_number(row.get("TRACK_ID")), {})} for row in rows)
+    return records(path, named_rows, HOME, lambda row: str(row.get("TRACK_ID") or "").strip())
 
 
 def jamendo_names(path: Path) -> Mapping[str, Row]:
@@ -61,12 +61,12 @@ def jamendo_names(path: Path) -> Mapping[str, Row]:
     because rows that name their tracks by number alone match no catalogue.
     """
     folders = [path.parent, *path.absolute().parent.parents[:2]]
-    found = next((folder / NAMES_FILE for folder in folders if (folder / NAMES_FILE).is_file()), None)
-    if found is None:
+    names_path = next((folder / NAMES_FILE for folder in folders if (folder / NAMES_FILE).is_file()), None)
+    if names_path is None:
         finding = f"it names tracks by Jamendo's numbers alone, and there is no {NAMES_FILE} beside it"
         raise InputError(str(path), finding, f"put {NAMES_FILE} of MTG-Jamendo into its folder")
     names = {}
-    for row in read_rows(found, _META):
+    for row in read_rows(names_path, _META):
         number, end = (
             jamendo_number(row.get("TRACK_ID")),
             as_list(row.get("URL")),

@@ -229,13 +229,13 @@ def _artist_names(credit: Any) -> list[Any]:
     artist = as_object(as_object(parts[0]).get("artist")) if len(parts) == 1 else {}
     name, sort_name = artist.get("name"), artist.get("sort-name")
     latin = isinstance(name, str) and not name.isascii() and isinstance(sort_name, str) and sort_name.isascii()
-    spoken = " ".join(reversed(str(sort_name).split(", ", 1))) if latin else None  # "Sakamoto, Kyu"
-    return [name, *_aliases(artist), spoken]
+    spoken_name = " ".join(reversed(str(sort_name).split(", ", 1))) if latin else None  # "Sakamoto, Kyu"
+    return [name, *_aliases(artist), spoken_name]
 
 
 def _album(releases: Any) -> str | None:
     """The title of the earliest release of the best status; undated ones come last."""
-    found = [
+    candidates = [
         (
             _STATUSES.get(str(release.get("status")), _STATUS_UNSAID),
             str(release.get("date") or "9999"),
@@ -245,13 +245,13 @@ def _album(releases: Any) -> str | None:
         for release in as_list(releases)
         if isinstance(release, dict) and isinstance(release.get("title"), str)
     ]
-    return clean(min(found)[-1]) if found else None
+    return clean(min(candidates)[-1]) if candidates else None
 
 
 def _tags(recording: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Genres and tags in one list: a genre is also a tag, so equal names are one, with the higher count."""
-    given = [tag for name in ("genres", "tags") for tag in as_list(recording.get(name)) if isinstance(tag, dict)]
-    return voted_tags((clean(tag.get("name")), as_int(tag.get("count")) or 0) for tag in given)
+    tag_objects = [tag for name in ("genres", "tags") for tag in as_list(recording.get(name)) if isinstance(tag, dict)]
+    return voted_tags((clean(tag.get("name")), as_int(tag.get("count")) or 0) for tag in tag_objects)
 
 
 def _annotation(annotation: Any) -> str | None:

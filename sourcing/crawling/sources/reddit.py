@@ -64,12 +64,12 @@ class SearchPage(Page):
 
     def documents(self) -> list[dict[str, Any]]:
         phrases = re.findall(r'"([^"]*)"', asked_in(self.captured.url, "q"))
-        named = (
+        names_with_posts = (
             post
             for post in _posts(self)
             if all(names_phrase(f"{post.get('title')} {post.get('selftext')}", phrase) for phrase in phrases)
         )
-        documents = (row for post in named if (row := _document(post)))
+        documents = (row for post in names_with_posts if (row := _document(post)))
         return list(islice(documents, MAX_HITS))
 
 

@@ -53,20 +53,20 @@ def find_checkout(into: Path | None = None) -> Path:
 
 def scaffold_source(name: str, root: Path) -> Scaffold:
     """Write the module and the fixtures of a source called `name`; UsageError when the name cannot be."""
-    made = Scaffold(name, SOURCES / f"{name}.py", FIXTURES / name)
+    paths = Scaffold(name, SOURCES / f"{name}.py", FIXTURES / name)
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name):
         finding = "no name for a module of ours"
         raise UsageError(f"source name {name!r}", finding, "use up to 40 small letters, digits and _, a letter first")
-    for taken in (made.module, made.fixtures):
-        if (root / taken).exists():
-            raise UsageError(f"source name {name!r}", f"{taken} is there already", "choose another name")
+    for path in (paths.module, paths.fixtures):
+        if (root / path).exists():
+            raise UsageError(f"source name {name!r}", f"{path} is there already", "choose another name")
     for case, showing in _CASES.items():
-        _write_case(root / made.fixtures / case, {"FILL IN": showing}, _UNREAD)
-    _write_case(root / made.fixtures / "malformed_cut", _CUT, {"rejected": "body_not_json"})
+        _write_case(root / paths.fixtures / case, {"FILL IN": showing}, _UNREAD)
+    _write_case(root / paths.fixtures / "malformed_cut", _CUT, {"rejected": "body_not_json"})
     # The module comes last: from then on the source is found by all who look for sources.
     text = Template(_TEMPLATE.read_text("utf-8")).substitute(name=name)
-    (root / made.module).write_text(text, encoding="utf-8")
-    return made
+    (root / paths.module).write_text(text, encoding="utf-8")
+    return paths
 
 
 def blanks(name: str, root: Path) -> list[str]:

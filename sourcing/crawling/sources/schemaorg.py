@@ -45,27 +45,27 @@ class MusicPage(Page):
         html = read_html(decode(captured), captured.url)
         items = items_about_music(html)
         recordings = [item for item in items if item.granularity == "recording"]
-        wanted = [item for item in items if item.granularity == "recording" or item.stated] or items[:1]
-        if not wanted:
+        items_to_read = [item for item in items if item.granularity == "recording" or item.stated] or items[:1]
+        if not items_to_read:
             return [_prose_alone(html)]
         albums = {item.facts["name"] for item in items if item.granularity == "release"}
-        alone = len(wanted) == 1 and len(recordings) <= 1 and wanted[0].album not in albums
-        main = wanted[0] if alone else item_of_page(items, html)  # of a track and its album both may be meant
+        alone = len(items_to_read) == 1 and len(recordings) <= 1 and items_to_read[0].album not in albums
+        main = items_to_read[0] if alone else item_of_page(items, html)  # of a track and its album both may be meant
         if main is None:  # prose of a page about several things is about none of them
-            return [_document(item, html, captured) for item in wanted]
+            return [_document(item, html, captured) for item in items_to_read]
         prose = reading_matter(html.prose())
-        others = [_document(item, html, captured) for item in wanted if item is not main]
+        others = [_document(item, html, captured) for item in items_to_read if item is not main]
         return [_document(main, html, captured, prose=prose, record_id=html.canonical), *others]
 
 
 def _document(
     item: MusicItem, html: Html, captured: Captured, *, prose: str | None = None, record_id: str | None = None
 ) -> dict[str, Any]:
-    facts, stated = item.facts, without_interface(item.stated)
+    facts, wording = item.facts, without_interface(item.stated)
     if prose and prose.casefold() == facts["name"].casefold():
         prose = None  # a heading alone says nothing about the thing it names
-    text = "\n\n".join(part for part in (stated, prose) if part) or None
-    if stated and prose and " ".join(stated.split()) in " ".join(prose.split()):
+    text = "\n\n".join(part for part in (wording, prose) if part) or None
+    if wording and prose and " ".join(wording.split()) in " ".join(prose.split()):
         text = prose
     address = next((value for value in (facts.get("url"), facts.get("@id")) if isinstance(value, str)), "")
     address = (joined(html.url, address) or address) if address else ""
@@ -84,7 +84,7 @@ def _document(
         "mbid": _mbid(facts),
         "language": language_of(text, _language(facts) or html.language),
         "tags": _tags(facts, html),
-        "lead": first_sentences(stated or text),
+        "lead": first_sentences(wording or text),
         "text": text,
     }
     licence = (None if html.is_article else licence_of(facts.get("license"))) or html.licence
@@ -119,14 +119,14 @@ def _prose_alone(html: Html) -> dict[str, Any]:
 
 def _year(facts: Mapping[str, Any]) -> int | None:
     dates = (facts.get(key) for key in ("datePublished", "dateCreated", "copyrightYear"))
-    stated = (str(date) if isinstance(date, int) else date for value in dates for date in as_list(value)[:3])
-    return next((year for date in stated if (year := year_of(date))), None)
+    dates_as_text = (str(date) if isinstance(date, int) else date for value in dates for date in as_list(value)[:3])
+    return next((year for date in dates_as_text if (year := year_of(date))), None)
 
 
 def _language(facts: Mapping[str, Any]) -> str | None:
     """Of `inLanguage`, a tag or a name, bare, in a list or as a Language with both."""
-    stated = [part for value in as_list(facts.get("inLanguage"))[:3] for part in _parts(value)]
-    return next((tag for value in stated if isinstance(value, str) and (tag := language_tag(value))), None)
+    parts = [part for value in as_list(facts.get("inLanguage"))[:3] for part in _parts(value)]
+    return next((tag for value in parts if isinstance(value, str) and (tag := language_tag(value))), None)
 
 
 def _parts(value: Any) -> list[Any]:
@@ -146,8 +146,8 @@ def _isrcs(facts: Mapping[str, Any]) -> list[str]:
 
 def _mbid(facts: Mapping[str, Any]) -> str | None:
     links = [facts.get("@id"), *as_list(facts.get("sameAs")), *as_list(facts.get("identifier"))]
-    found = (_MBID.search(link) for link in links[:_MAX_LINKS] if isinstance(link, str))
-    return next((match[1] for match in found if match), None)
+    matches = (_MBID.search(link) for link in links[:_MAX_LINKS] if isinstance(link, str))
+    return next((match[1] for match in matches if match), None)
 
 
 def _tags(facts: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
@@ -173,9 +173,9 @@ class SitemapPage(Page):
         sitemap = read_sitemap(self.captured)
         if sitemap.is_index and not self.below:
             raise PageError("sitemaps_too_deep", "an index of sitemaps in an index in an index")
-        found = sum(1 for _ in sitemap.addresses(self.captured.url))
+        address_count = sum(1 for _ in sitemap.addresses(self.captured.url))
         self.refused = sitemap.refused()
-        if not found and self.refused:
+        if not address_count and self.refused:
             raise self.refused.pop(0)
         return []
 

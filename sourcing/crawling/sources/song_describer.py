@@ -38,8 +38,8 @@ _CAPTIONS = Table(
 def read_dump(path: Path) -> Iterator[DumpRecord]:
     """A record per caption: a track with three captions is three documents."""
     rows, names = read_rows(path, _CAPTIONS), jamendo_names(path)
-    named = ({**row, **names.get(jamendo_number(row.get("track_id")), {})} for row in rows)
-    return records(path, named, HOME, lambda row: f"caption-{row['caption_id']}" if row.get("caption_id") else "")
+    named_rows = ({**row, **names.get(jamendo_number(row.get("track_id")), {})} for row in rows)
+    return records(path, named_rows, HOME, lambda row: f"caption-{row['caption_id']}" if row.get("caption_id") else "")
 
 
 class CaptionPage(RowPage):

@@ -89,12 +89,12 @@ def _entity_url(qid: str, source: Source) -> str:
 
 
 def _labels_url(qids: Iterable[str], source: Source) -> str:
-    wanted = dict.fromkeys(code for language in source.languages for code in _codes(language))
+    codes = dict.fromkeys(code for language in source.languages for code in _codes(language))
     query = {
         "action": "wbgetentities",
         "ids": "|".join(qids),
         "props": "info|labels|aliases|claims",
-        "languages": "|".join(dict.fromkeys([*wanted, _ANY_LANGUAGE, *_LETTERS])),
+        "languages": "|".join(dict.fromkeys([*codes, _ANY_LANGUAGE, *_LETTERS])),
     }
     return api_url(source.base_url, query)
 
@@ -143,9 +143,9 @@ class EntityPage(Page):
 
     def follow(self) -> Iterator[TaskSpec | Lead]:
         entity = self._entity()
-        needed = _needed(entity)
-        if needed:
-            url = _labels_url([str(entity["id"]), *needed], self.source)
+        item_ids = _needed(entity)
+        if item_ids:
+            url = _labels_url([str(entity["id"]), *item_ids], self.source)
             yield TaskSpec(NAME, url, LabelsPage.kind, priority=1)
         if _granularity(entity) in ("recording", "release"):
             yield from _links(entity, self.source)
@@ -161,19 +161,21 @@ class LabelsPage(Page):
 
     def documents(self) -> list[dict[str, Any]]:
         entities = _entities({"entities": api_answer(self, "entities")})
-        asked = parse_qs(urlsplit(self.captured.url).query).get("ids", [""])[0].split("|")[0]
-        return _documents(entities.get(asked) or _first(entities), entities, self.source)
+        first_id = parse_qs(urlsplit(self.captured.url).query).get("ids", [""])[0].split("|")[0]
+        return _documents(entities.get(first_id) or _first(entities), entities, self.source)
 
 
 def _entities(answer: Mapping[str, Any]) -> dict[str, Entity]:
-    found = as_object(answer.get("entities"))
+    entities = as_object(answer.get("entities"))
     sound: dict[str, Entity] = {
         key: entity
-        for key, entity in found.items()
+        for key, entity in entities.items()
         if isinstance(entity, dict) and "missing" not in entity and QID.fullmatch(str(entity.get("id")))
     }
     if not sound:
-        raise PageError("entity_missing", f"an answer with only {sorted(found)[:6]}, none of them an item that exists")
+        raise PageError(
+            "entity_missing", f"an answer with only {sorted(entities)[:6]}, none of them an item that exists"
+        )
     return sound
 
 
@@ -229,9 +231,9 @@ def _links(entity: Entity, source: Source) -> Iterator[Lead]:
 def _documents(entity: Entity, others: Mapping[str, Entity], source: Source) -> list[dict[str, Any]]:
     """One per asked language that the item has a name in; else one in whatever language it has a name in."""
     languages = [language for language in source.languages if label(entity, _codes(language))]
-    stated = entity.get("labels")
-    if not languages and isinstance(stated, dict):
-        languages = [code for code in (_ANY_LANGUAGE, *sorted(stated)) if label(entity, (code,))][:1]
+    labels = entity.get("labels")
+    if not languages and isinstance(labels, dict):
+        languages = [code for code in (_ANY_LANGUAGE, *sorted(labels)) if label(entity, (code,))][:1]
     if not languages:
         raise PageError("label_missing", f"the item {entity['id']} has no name in any language asked for")
     return [_document(entity, others, language, source) for language in languages]
@@ -241,7 +243,7 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
     own = _codes(language)
     widely = dict.fromkeys([*own, _ANY_LANGUAGE, *(code for other in source.languages for code in _codes(other))])
     title = label(entity, own)
-    lettered = dict.fromkeys([*widely, *_LETTERS])
+    codes = dict.fromkeys([*widely, *_LETTERS])
     performing = items(entity, _PERFORMER)
     sole = performing[0] if len(performing) == 1 else None
     performers = [label(others.get(qid, {}), widely) for qid in performing]
@@ -250,8 +252,8 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         for qid in items(entity, _PART_OF)[: _MOST[_PART_OF]]
         if _granularity(others.get(qid, {})) == "release" and (name := label(others[qid], widely))
     ]
-    named = [qid for name in (_GENRE, *_INSTRUMENTS) for qid in items(entity, name)[: _MOST[name]]]
-    tags = dict.fromkeys(name for qid in named if (name := label(others.get(qid, {}), (*own, _ANY_LANGUAGE))))
+    item_ids = [qid for name in (_GENRE, *_INSTRUMENTS) for qid in items(entity, name)[: _MOST[name]]]
+    tags = dict.fromkeys(name for qid in item_ids if (name := label(others.get(qid, {}), (*own, _ANY_LANGUAGE))))
     mbids = [mbid for mbid in texts(entity, _MBID_PROPERTY) if MBID.fullmatch(mbid)]
     granularity, standing, revision = _granularity(entity), _standing(entity), entity.get("lastrevid")
     no_music = granularity == "page" and standing == Standing.ITEM  # a tour has performers, and is no track of theirs
@@ -263,8 +265,8 @@ def _document(entity: Entity, others: Mapping[str, Entity], language: str, sourc
         "granularity": granularity,
         "title": title,
         "title_raw": title,
-        "other_titles": other_names(names(entity, lettered), than=title),
-        "other_artists": other_names(names(others.get(sole, {}), lettered), than=artist) if sole and artist else None,
+        "other_titles": other_names(names(entity, codes), than=title),
+        "other_artists": other_names(names(others.get(sole, {}), codes), than=artist) if sole and artist else None,
         "artist": artist,
         "album": albums[0] if albums and granularity == "recording" else None,
         "year": year(entity, _PUBLISHED),

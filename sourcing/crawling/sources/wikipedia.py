@@ -83,8 +83,8 @@ def _wikitext_url(ref: str, source: Source) -> str:
 
 
 def _split_ref(ref: str, source: Source) -> tuple[str, str]:
-    named = _LANGUAGE_REF.match(ref)
-    return (named[1], ref[named.end() :]) if named else (source.languages[0] if source.languages else "en", ref)
+    match = _LANGUAGE_REF.match(ref)
+    return (match[1], ref[match.end() :]) if match else (source.languages[0] if source.languages else "en", ref)
 
 
 class _WikipediaPage(Page):
@@ -95,8 +95,8 @@ class _WikipediaPage(Page):
         pattern = (
             rf"{re.escape(before)}([a-z-]+){re.escape(after)}/" if language else r"https?://([a-z-]+)\.wikipedia\.org/"
         )
-        named = re.match(pattern, self.captured.url)
-        return named[1] if named else edition_of(self.source.languages[0] if self.source.languages else "en")
+        match = re.match(pattern, self.captured.url)
+        return match[1] if match else edition_of(self.source.languages[0] if self.source.languages else "en")
 
     @property
     def asked(self) -> dict[str, str]:
@@ -129,11 +129,11 @@ class SearchPage(_WikipediaPage):
         if not isinstance(hits, list):
             raise PageError("search_missing", "an answer without a list of search hits")
         titles = (hit.get("title") for hit in hits if isinstance(hit, dict))
-        found = list(dict.fromkeys(title for title in titles if isinstance(title, str) and title))
-        called = re.match(r'"([^"]*)"', self.asked.get("srsearch", ""))
-        wanted = words(called[1]) if called else []
-        found.sort(key=lambda title: words(split_title(title)[0]) != wanted)
-        return found[:MAX_HITS]
+        titles_found = list(dict.fromkeys(title for title in titles if isinstance(title, str) and title))
+        quoted_title = re.match(r'"([^"]*)"', self.asked.get("srsearch", ""))
+        title_words = words(quoted_title[1]) if quoted_title else []
+        titles_found.sort(key=lambda title: words(split_title(title)[0]) != title_words)
+        return titles_found[:MAX_HITS]
 
 
 class ArticlePage(_WikipediaPage):
@@ -197,8 +197,8 @@ class ArticlePage(_WikipediaPage):
     def _language(self, page: Mapping[str, Any]) -> str:
         """The way of writing that was asked for, else the language the answer states, else the edition's."""
         variant = VARIANTS.get(self.asked.get("variant", ""))
-        stated = page.get("pagelanguagehtmlcode") or page.get("pagelanguage")
-        return variant or (stated if isinstance(stated, str) and stated else self.edition)
+        language = page.get("pagelanguagehtmlcode") or page.get("pagelanguage")
+        return variant or (language if isinstance(language, str) and language else self.edition)
 
 
 def _item_of(page: Mapping[str, Any]) -> str | None:

@@ -72,8 +72,8 @@ def kind_of_phrase(phrase: list[str]) -> str | None:
         return None
     noun, before = phrase[-1], phrase[-2].casefold() if len(phrase) > 1 else ""
     singular = noun if noun in PERFORMERS and noun.removesuffix("s") not in PERFORMERS else noun.removesuffix("s")
-    needed = _ONLY_AFTER.get(singular)
-    if (needed is not None and before not in needed) or before in _NOT_AFTER.get(singular, ()):
+    prefix = _ONLY_AFTER.get(singular)
+    if (prefix is not None and before not in prefix) or before in _NOT_AFTER.get(singular, ()):
         return None
     if ALBUMS.fullmatch(f"{before} {noun}") or ALBUMS.fullmatch(noun):
         return "release"

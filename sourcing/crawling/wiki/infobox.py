@@ -69,8 +69,8 @@ def read_infobox(wikitext: str) -> Infobox | None:
 def _read(template: Template, name: str) -> Infobox:
     lines: dict[str, list[str]] = {}
     for key, value in template.named().items():
-        if (called := _CALLED.get(key)) and not lines.get(called):
-            lines[called] = _lines(value)
+        if (field := _CALLED.get(key)) and not lines.get(field):
+            lines[field] = _lines(value)
     kind = " ".join(lines.get("type", []))
     release = bool(_RELEASE.search(f"{name} {kind}")) and not _SONG_TYPES.search(kind)
     artist = _joined(lines.get("artist", []))
@@ -108,19 +108,21 @@ def _unquoted(name: str | None) -> str | None:
 
 def _year(lines: list[str]) -> int | None:
     years = (re.search(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)", line) for line in lines)
-    return next((int(found[1]) for found in years if found), None)
+    return next((int(match[1]) for match in years if match), None)
 
 
 def _length_s(lines: list[str]) -> float | None:
     """One length only: of "3:45 (album) / 4:10 (single)" nobody can say which is meant."""
     text = _IN_WORDS.sub(_clock, " ".join(lines))
-    found = {duration_s(clock) for clock in re.findall(r"(?<![\d:])(?:\d{1,2}:)?\d{1,3}:\d{2}(?![\d:])", text)}
-    return found.pop() if len(found) == 1 else None
+    lengths = {duration_s(clock) for clock in re.findall(r"(?<![\d:])(?:\d{1,2}:)?\d{1,3}:\d{2}(?![\d:])", text)}
+    return lengths.pop() if len(lengths) == 1 else None
 
 
-def _clock(said: re.Match[str]) -> str:
-    hours, minutes, seconds = (part and part.zfill(2) for part in said.groups())
-    return said[0] if not (minutes and seconds) and not hours else f"{hours or '0'}:{minutes or '00'}:{seconds or '00'}"
+def _clock(match: re.Match[str]) -> str:
+    hours, minutes, seconds = (part and part.zfill(2) for part in match.groups())
+    return (
+        match[0] if not (minutes and seconds) and not hours else f"{hours or '0'}:{minutes or '00'}:{seconds or '00'}"
+    )
 
 
 def _genres(lines: list[str]) -> tuple[str, ...]:

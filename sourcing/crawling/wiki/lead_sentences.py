@@ -44,8 +44,8 @@ def read_opening(text: str, qualifier: str | None, language: str) -> Reading:
 
     Performer and year only of recordings and releases; of a language nobody reads here only what the bracket says.
     """
-    read = _READERS.get(language.split("-")[0].lower())
-    granularity, artist, year = read(text, qualifier) if read else ("page", None, None)
+    reader = _READERS.get(language.split("-")[0].lower())
+    granularity, artist, year = reader(text, qualifier) if reader else ("page", None, None)
     granularity = kind_of_qualifier(qualifier) or granularity
     return (granularity, artist, year) if granularity in ("recording", "release") else (granularity, None, None)
 

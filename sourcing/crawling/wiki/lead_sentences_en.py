@@ -104,10 +104,10 @@ _Predicate = tuple[str, str, str]  # kind, what follows the noun, the words befo
 def english(text: str, qualifier: str | None = None) -> Reading:
     """What the first sentence says, and the year also from the two after it."""
     sentences = _sentences(text)
-    found = _predicate(sentences[0]) if sentences else None
-    kind = kind_of_qualifier(qualifier) or (found[0] if found else "page")
-    named = _performer(found[1]) if found and found[0] in ("recording", "release") else None
-    return kind, named or _from_qualifier(qualifier), _year(sentences, found, kind)
+    predicate = _predicate(sentences[0]) if sentences else None
+    kind = kind_of_qualifier(qualifier) or (predicate[0] if predicate else "page")
+    performer = _performer(predicate[1]) if predicate and predicate[0] in ("recording", "release") else None
+    return kind, performer or _from_qualifier(qualifier), _year(sentences, predicate, kind)
 
 
 def granularity_of(text: str, qualifier: str | None) -> str:
@@ -138,19 +138,19 @@ def year_in_lead(text: str) -> int | None:
     return english(text)[2]
 
 
-def _year(sentences: list[str], found: _Predicate | None, kind: str) -> int | None:
+def _year(sentences: list[str], predicate: _Predicate | None, kind: str) -> int | None:
     if kind not in _SUBJECTS:
         return None
-    if found:
-        if stated := re.search(r"(?<!\d)(1[89]\d\d|20\d\d)\s", f"{found[2]} "):
-            return int(stated[1])
+    if predicate:
+        if match := re.search(r"(?<!\d)(1[89]\d\d|20\d\d)\s", f"{predicate[2]} "):
+            return int(match[1])
         for pattern in (_RELEASED, _RECORDED_BY) if kind == "recording" else (_RELEASED,):
-            match = pattern.match(found[1]) if _SAYS_OUT.search(found[1]) else None
+            match = pattern.match(predicate[1]) if _SAYS_OUT.search(predicate[1]) else None
             if match and not _OTHERS.search(match["before"]):
                 return int(match["year"])
     for sentence in sentences[1:]:
-        begun = _SUBJECTS[kind].match(sentence)
-        out = _OUT_WHEN.match(sentence, begun.end()) if begun else None
+        subject = _SUBJECTS[kind].match(sentence)
+        out = _OUT_WHEN.match(sentence, subject.end()) if subject else None
         if out or _BEGINS_OUT.match(sentence):
             match = _RELEASED.match(sentence[out.start() :] if out else f"{sentence[0].lower()}{sentence[1:]}")
             if match and (out or not _THEN_THE.match(sentence) or _own(sentence, kind)):
@@ -221,7 +221,7 @@ def _up_to_cut(text: str) -> str:
 def _names(segment: str) -> str | None:
     """The names in "American singer A and English band B", joined as they were: "A and B"."""
     pieces = _JOIN.split(segment)  # name, join, name, join, name
-    named, half = "", False
+    credit, half = "", False
     for index in range(0, len(pieces), 2):
         name = _undescribed(pieces[index])
         if half and pieces[index].startswith("DJ "):
@@ -231,9 +231,9 @@ def _names(segment: str) -> str | None:
             continue  # half a descriptor: "American actor [and filmmaker A]", "the British [and American band A]"
         if not _is_name(name):
             return None
-        join = pieces[index - 1] if named else ""
-        named += re.sub(r",\s+(featuring|feat\.|with)\s", r" \1 ", join) + name
-    return named or None
+        join = pieces[index - 1] if credit else ""
+        credit += re.sub(r",\s+(featuring|feat\.|with)\s", r" \1 ", join) + name
+    return credit or None
 
 
 def _undescribed(piece: str) -> str:

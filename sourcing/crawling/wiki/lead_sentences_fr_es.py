@@ -116,8 +116,8 @@ def _read(words: _Words, text: str, qualifier: str | None = None) -> Reading:
     if kind == "artist":
         return kind, None, None
     subject = dict(words.subjects)[kind]
-    dated = [follows, *(sentence for sentence in later if re.match(rf"(?:{subject})\s", sentence))]
-    years = (words.year.match(said) for said in dated)
+    sentences_of_it = [follows, *(sentence for sentence in later if re.match(rf"(?:{subject})\s", sentence))]
+    years = (words.year.match(sentence) for sentence in sentences_of_it)
     sure = (int(year["year"]) for year in years if year and not re.search(rf"\b(?:{words.others})\b", year["before"]))
     artist = _performer(words, follows)
     if artist is None and (bracket := _OWNED.match(qualifier or "")):

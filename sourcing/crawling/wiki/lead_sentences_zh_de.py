@@ -155,8 +155,8 @@ Reading = tuple[str, str | None, int | None]  # granularity, performer, year
 def chinese(text: str, qualifier: str | None = None) -> Reading:
     """What the first sentence says; the bracket ("周杰倫歌曲") names the performer where the sentence does not."""
     sentences = _sentences(text)
-    said = _ZH_CLAUSE.search(_ZH_TITLE.sub("", sentences[0]))
-    clause = said["clause"].strip() if said else ""
+    predicate = _ZH_CLAUSE.search(_ZH_TITLE.sub("", sentences[0]))
+    clause = predicate["clause"].strip() if predicate else ""
     kind = _chinese_kind(clause)
     by, of = _ZH_BY.search(clause), _ZH_OF.match(clause)
     who = of if of and not _ZH_MAKING.search(of["who"]) else by
@@ -193,8 +193,8 @@ def _chinese_year(sentences: list[str], kind: str, qualifier: str | None) -> int
 def japanese(text: str, qualifier: str | None = None) -> Reading:
     """Of "「X」は、日本の歌手・Yの楽曲。" alone; a performer is named only behind the word for what they are."""
     first, *later = _sentences(text)
-    said = _JA_IS.search(first)
-    what = said["what"] if said else ""
+    clause = _JA_IS.search(first)
+    what = clause["what"] if clause else ""
     kind = next((kind for kind, words in _JA_KINDS if re.search(rf"(?:{words})(?:である|です)?$", what)), "page")
     of = _JA_OF.match(what) or _JA_BRACKET.match(qualifier or "")
     parts = (part for sentence in (first, *later) for part in re.split("[、。]", sentence) if "収録" not in part)
@@ -225,8 +225,8 @@ def german(text: str, qualifier: str | None = None) -> Reading:
     noun = head["head"] if head and not _DE_NOT.match(head["head"]) else ""
     kind = next((kind for kind, words in _DE_KINDS if words.fullmatch(noun)), "page")
     of = _DE_OF.match(first, head.end()) if head and kind in ("recording", "release") else None
-    named = of is not None and not re.fullmatch(_DE_COMPOSED, noun)
-    artist = _german_names(of["rest"], described=of["of"] != "von") if of and named else None
+    has_performer = of is not None and not re.fullmatch(_DE_COMPOSED, noun)
+    artist = _german_names(of["rest"], described=of["of"] != "von") if of and has_performer else None
     return (
         kind,
         artist,
@@ -238,14 +238,14 @@ def german(text: str, qualifier: str | None = None) -> Reading:
 def _german_year(sentence: str, kind: str, start: int | None) -> int | None:
     """From `start` of the first sentence; of a later one (None) only where it speaks of the same thing."""
     if start is None:
-        begun = _DE_SUBJECTS[kind].match(sentence) if kind in _DE_SUBJECTS else None
-        if begun is None:
+        subject = _DE_SUBJECTS[kind].match(sentence) if kind in _DE_SUBJECTS else None
+        if subject is None:
             return None
-        start = begun.end()
-    said = _DE_YEAR.match(sentence, start)
-    if said is None or _DE_OTHERS.search(said["before"]):
+        start = subject.end()
+    match = _DE_YEAR.match(sentence, start)
+    if match is None or _DE_OTHERS.search(match["before"]):
         return None
-    return next(int(group) for group in said.groups()[1:] if group)
+    return next(int(group) for group in match.groups()[1:] if group)
 
 
 def _german_names(rest: str, *, described: bool) -> str | None:
@@ -268,8 +268,8 @@ def _german_names(rest: str, *, described: bool) -> str | None:
 
 
 def _german_up_to_cut(rest: str) -> str:
-    cut = _DE_CUT.search(rest)
-    return (rest[: cut.start()] if cut else rest).removesuffix(".")
+    match = _DE_CUT.search(rest)
+    return (rest[: match.start()] if match else rest).removesuffix(".")
 
 
 def _sentences(text: str) -> list[str]:

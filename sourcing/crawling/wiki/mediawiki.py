@@ -62,7 +62,7 @@ def api_answer(page: Page, part: str) -> dict[str, Any]:
         code = error.get("code") if isinstance(error, dict) else None
         info = error.get("info") if isinstance(error, dict) else error
         raise PageError("maxlag" if code == "maxlag" else "api_error", f"{code}: {str(info)[:200]}")
-    found = answer.get(part)
-    if not isinstance(found, dict):
+    value = answer.get(part)
+    if not isinstance(value, dict):
         raise PageError(f"{part}_missing", f"an answer with only {sorted(answer)[:6]}")
-    return found
+    return value

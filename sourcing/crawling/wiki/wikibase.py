@@ -17,8 +17,10 @@ _SECONDS = {"Q11574": 1.0, "Q7727": 60.0, "Q25235": 3600.0}  # second, minute, h
 
 def claims(entity: Entity, name: str) -> list[Any]:
     """Values of a property, the preferred ones where some are preferred; deprecated and unknown ones left out."""
-    stated = entity.get("claims")
-    statements = stated.get(name) if isinstance(stated, dict) else None  # an item without claims has a list there
+    by_property = entity.get("claims")
+    statements = (
+        by_property.get(name) if isinstance(by_property, dict) else None
+    )  # an item without claims has a list there
     by_rank: dict[str, list[Any]] = {}
     for statement in statements if isinstance(statements, list) else []:
         snak = statement.get("mainsnak") if isinstance(statement, dict) else None
@@ -33,8 +35,8 @@ def texts(entity: Entity, name: str) -> list[str]:
 
 
 def items(entity: Entity, name: str) -> list[str]:
-    found = (str(value.get("id")) for value in claims(entity, name) if isinstance(value, dict))
-    return [qid for qid in dict.fromkeys(found) if QID.fullmatch(qid)]
+    ids = (str(value.get("id")) for value in claims(entity, name) if isinstance(value, dict))
+    return [qid for qid in dict.fromkeys(ids) if QID.fullmatch(qid)]
 
 
 def label(entity: Entity, codes: Iterable[str]) -> str | None:
@@ -46,19 +48,19 @@ def label(entity: Entity, codes: Iterable[str]) -> str | None:
 def names(entity: Entity, codes: Iterable[str]) -> list[Any]:
     """Labels, then aliases, in these languages."""
     labels, aliases, codes = as_object(entity.get("labels")), as_object(entity.get("aliases")), [*codes]
-    stated = [labels.get(code) for code in codes]
-    stated += [alias for code in codes for alias in as_list(aliases.get(code))]
-    return [as_object(name).get("value") for name in stated]
+    label_list = [labels.get(code) for code in codes]
+    label_list += [alias for code in codes for alias in as_list(aliases.get(code))]
+    return [as_object(name).get("value") for name in label_list]
 
 
 def year(entity: Entity, name: str) -> int | None:
     """The earliest year of publication; a time of coarser precision than a year names none."""
     years = []
     for value in claims(entity, name):
-        stated = re.match(r"\+(\d{4})-", str(as_object(value).get("time")))
-        if stated and as_object(value).get("precision") in range(9, 15):
-            years.append(int(stated[1]))
-    return min((found for found in years if 1000 <= found <= 2999), default=None)
+        match = re.match(r"\+(\d{4})-", str(as_object(value).get("time")))
+        if match and as_object(value).get("precision") in range(9, 15):
+            years.append(int(match[1]))
+    return min((number for number in years if 1000 <= number <= 2999), default=None)
 
 
 def duration_s(entity: Entity, name: str) -> float | None:

@@ -81,11 +81,11 @@ class Template(_Brackets):
 
     def named(self) -> dict[str, Children]:
         """Parameters by name, without case and underscores; the first of several counts."""
-        found: dict[str, Children] = {}
+        values: dict[str, Children] = {}
         for key, value in self._parameters():
             if key is not None:
-                found.setdefault(key.strip().casefold().replace("_", " "), value)
-        return found
+                values.setdefault(key.strip().casefold().replace("_", " "), value)
+        return values
 
     def _parameters(self) -> list[tuple[str | None, Children]]:
         return [_named(part) for part in self.parts[1:]]
@@ -130,8 +130,8 @@ def _parsed(text: str) -> Children:
         elif any(opening == _CLOSES.get(mark) for opening, _ in open_ones):
             while open_ones[-1][0] != _CLOSES[mark]:
                 give_up()
-            closed = open_ones.pop()[1]
-            put([closed])  # type: ignore[list-item]
+            children = open_ones.pop()[1]
+            put([children])  # type: ignore[list-item]
         else:
             put([mark])
     put([text[position:]])
@@ -142,11 +142,11 @@ def _parsed(text: str) -> Children:
 
 def _without(text: str, opening: str, closing: str) -> str:
     """The text without comments; an opening that is never closed stays."""
-    kept, position = [], 0
+    pieces, position = [], 0
     while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start)) >= 0:
-        kept.append(text[position:start])
+        pieces.append(text[position:start])
         position = end + len(closing)
-    return "".join([*kept, text[position:]])
+    return "".join([*pieces, text[position:]])
 
 
 def _named(part: Children) -> tuple[str | None, Children]:
@@ -168,32 +168,32 @@ def _shown(link: Link) -> str:
 
 
 def _said(template: Template) -> str:
-    name, unnamed = template.name, template.unnamed()
+    name, arguments = template.name, template.unnamed()
     if _LISTS.match(name):
         items = (plain(value).strip() for key, value in template.named().items() if _ITEM.fullmatch(key))
-        return "\n" + "\n".join([*unnamed, *items])
+        return "\n" + "\n".join([*arguments, *items])
     if _DATES.match(name):
-        return "-".join(part for part in unnamed[:3] if part.isdigit())
+        return "-".join(part for part in arguments[:3] if part.isdigit())
     if _DATE_WORDS.match(name):
-        return " ".join(unnamed)
-    if name in _SIGNS and not unnamed:
+        return " ".join(arguments)
+    if name in _SIGNS and not arguments:
         return _SIGNS[name]
     if _LENGTHS.match(name):
-        return _length(template, unnamed)
-    if name.startswith("lang-") and unnamed:
-        return unnamed[0]
-    place = _DRESS.get(name, len(unnamed))
-    return unnamed[place] if place < len(unnamed) else ""
+        return _length(template, arguments)
+    if name.startswith("lang-") and arguments:
+        return arguments[0]
+    place = _DRESS.get(name, len(arguments))
+    return arguments[place] if place < len(arguments) else ""
 
 
-def _length(template: Template, unnamed: list[str]) -> str:
+def _length(template: Template, arguments: list[str]) -> str:
     """A clock of {{duration|4|6}}, {{duration|m=4|s=6}} or {{duration|4:06}}."""
-    if unnamed and ":" in unnamed[0]:
-        return unnamed[0]
-    named = {key: plain(value).strip() for key, value in template.named().items()}
-    unnamed = ["", *unnamed] if len(unnamed) == 2 else unnamed  # minutes and seconds
+    if arguments and ":" in arguments[0]:
+        return arguments[0]
+    values = {key: plain(value).strip() for key, value in template.named().items()}
+    arguments = ["", *arguments] if len(arguments) == 2 else arguments  # minutes and seconds
     hours, minutes, seconds = (
-        named.get(unit) or (unnamed[place] if place < len(unnamed) else "")
+        values.get(unit) or (arguments[place] if place < len(arguments) else "")
         for place, unit in enumerate(("h", "m", "s"))
     )
     return f"{hours + ':' if hours else ''}{(minutes or '0').zfill(2)}:{(seconds or '0').zfill(2)}"
