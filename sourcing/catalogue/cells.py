@@ -15,6 +15,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from sourcing.store.text import without_surrogates
+
 __all__ = [
     "MAXIMUM_CHARACTERS",
     "ValueRefused",
@@ -167,7 +169,7 @@ def mended(text: str) -> str:
 
 def as_json(value: Any) -> str:
     """Any cell or row as JSON, for keeping: bytes as text or escapes, dates as ISO, nothing deeper than 32."""
-    return json.dumps(_plain(value, _DEPTH), ensure_ascii=False, sort_keys=True).encode("utf-8", "replace").decode()
+    return without_surrogates(json.dumps(_plain(value, _DEPTH), ensure_ascii=False, sort_keys=True))
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -204,7 +206,7 @@ def _item(value: Any) -> str | None:
 
 def _string(text: str) -> str | None:
     if not text.isprintable():
-        text = text.encode("utf-8", "replace").decode().translate(_UNSEEN)
+        text = without_surrogates(text).translate(_UNSEEN)
     text = text.strip()
     if len(text) > MAXIMUM_CHARACTERS:
         _refuse(f"{len(text):,} characters")

@@ -19,6 +19,7 @@ from sourcing.catalogue.identifiers import made_id, one_text, read_isrc, read_mb
 from sourcing.catalogue.tongues import read_language
 from sourcing.store import Track
 from sourcing.store.audio import undecodable
+from sourcing.store.text import without_surrogates
 
 __all__ = ["FAILED", "VALUE_REASONS", "Forms", "RowReader"]
 
@@ -98,8 +99,12 @@ class RowReader:
     def _reject(self, refusal: ValueRefused) -> None:
         where, row = self._row
         sample = row.raw if isinstance(row, Unreadable) else as_json(row.row if isinstance(row, Doubtful) else row)
-        facts = {"stage": "catalogue", "key": _kept(where), "row": _kept(sample[:_SAMPLE_CHARACTERS])}
-        self.rejected.append({**facts, "reason": refusal.reason, "finding": _kept(refusal.finding)})
+        facts = {
+            "stage": "catalogue",
+            "key": without_surrogates(where),
+            "row": without_surrogates(sample[:_SAMPLE_CHARACTERS]),
+        }
+        self.rejected.append({**facts, "reason": refusal.reason, "finding": without_surrogates(refusal.finding)})
 
     def _track(self, row: Mapping[str, Any]) -> dict[str, Any]:
         track_id = None if self.forms.ids_made else self._free_id(read_track_id(row.get("track_id")))
@@ -258,11 +263,6 @@ class RowReader:
 def _filled(value: Any) -> bool:
     is_nan = isinstance(value, float) and math.isnan(value)
     return value is not None and not is_nan and not (isinstance(value, str) and not value.strip())
-
-
-def _kept(text: str) -> str:
-    """As text that any table takes: lone surrogates become question marks."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _as_list(value: Any) -> list[Any]:

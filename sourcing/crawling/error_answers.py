@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any
 
 from sourcing.crawling.source import Captured, Source
+from sourcing.store.text import without_surrogates
 
 __all__ = ["ErrorAnswer", "error_answer", "error_in"]
 
@@ -92,7 +93,7 @@ def _text(value: Any) -> str:
         text = str(value)
     except ValueError:  # Python writes no numbers of more than 4,300 digits
         return "a very large number"
-    return text.encode("utf-8", "replace").decode().strip()[:_SHOWN_CHARS]
+    return without_surrogates(text).strip()[:_SHOWN_CHARS]
 
 
 def _wait_s(hints: Iterable[Any]) -> float:

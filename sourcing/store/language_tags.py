@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 __all__ = ["LANGUAGE_CODE", "language_tag", "tag_of"]
 
 LANGUAGE_CODE = re.compile(r"([A-Za-z]{2,3}|[Ii]|[Xx])((?:-[A-Za-z0-9]{1,8})*)")
-_NAMED_IN = "en de fr es it pt nl sv pl ru tr zh ja ko ar cs da el fi he hi hu nb ro uk".split()  # noqa: SIM905
+_NAMED_IN = "en de fr es it pt nl sv pl ru tr zh ja ko ar cs da el fi he hi hu nb ro uk".split()
 _SPECIAL = ("und", "mul", "zxx", "mis")
 _OTHERS = {
     "mandarin": "zh", "汉语": "zh", "漢語": "zh", "farsi": "fa", "bokmål": "nb", "flemish": "nl-BE", "castilian": "es",

@@ -24,7 +24,7 @@ _STARTERS = frozenset(
     """the it its in he she they this these that his her their there after although along as at an both but critics
     despite during each following however many most musically on one originally only produced recorded released several
     since some upon we when while with written composed then der die das es er sie ein eine im am nach seit il elle le
-    la les ce cette el los las fue""".split()  # noqa: SIM905
+    la les ce cette el los las fue""".split()
 )
 #: German writes "3. Mai", "das 2. Album", "im XIX. Jahrhundert": capital letters follow, as at a sentence's start.
 _ORDINAL = re.compile("[1-9][0-9]?|[ivxl]{2,6}")

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from sourcing.crawling.dumps import read_discogs_xml
+from sourcing.crawling.parsing.credits import names_nobody
 from sourcing.crawling.parsing.values import (
     as_int,
     as_list,
@@ -28,7 +29,6 @@ MAX_HITS = 2
 _SEARCH_LIMIT = 10
 _NUMBERED = re.compile(r"\s*\(\d+\)$")  # "Harbour (3)": the third artist of that name
 _ARTICLE_LAST = re.compile(r"^(.+), (the|a|an|die|der|das|les?|la|los|las|el|i)$", re.IGNORECASE)
-_VARIOUS = frozenset({"various", "various artists", "unknown artist"})
 #: [a=Name] and [l=Name] name an artist or label; [a123], [r=123], [m123] point at a record by its number alone.
 _NAMED_LINK = re.compile(r"\[[al]=([^\[\]]*?[^\[\]\d][^\[\]]*)\]")
 _NUMBERED_LINK = re.compile(r"\[[a-z]=?\d+\]")
@@ -100,7 +100,7 @@ class SearchPage(Page):
     def follow(self) -> Iterable[Lead]:
         """Masters rather than editions, by the artist that was asked for; else the first hit by a single artist."""
         artist_asked = parse_qs(urlsplit(self.captured.url).query).get("artist", [""])[0]
-        hits = [(_plain(artist), lead) for artist, lead in _hits(self) if _plain(artist) not in _VARIOUS]
+        hits = [(_plain(artist), lead) for artist, lead in _hits(self) if not names_nobody(artist, "recording")]
         equal = [lead for artist, lead in hits if artist == _plain(artist_asked)]
         yield from list(dict.fromkeys(equal))[:MAX_HITS] or [lead for _, lead in hits[:1]]
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sourcing.crawling.parsing.credits import is_various
 from sourcing.crawling.parsing.search_hits import asked_in, plausible
 from sourcing.crawling.parsing.values import (
     as_list,
@@ -32,7 +33,6 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}")
 _SOUND_FORMAT = re.compile(r"mp3|flac|ogg|wave|aiff|lossless|m4a|opus|shorten|wma", re.IGNORECASE)
 _PHRASE = re.compile(r'"([^"]*)"')
 _SOUND_TYPES = ("audio", "etree")  # etree: the Live Music Archive, a concert an item
-_VARIOUS = "various artists"
 _SEGUE = re.compile(r"(?<=\S)\s*(?:-*>|\*|\^)+$")  # tapers write "Low Tide >" where one song runs into the next
 #: Before a track's title: "01 - ", "d1t05 ", "03. "; a bare number may belong to the title ("99 Luftballons").
 _NUMBERED = re.compile(
@@ -163,7 +163,7 @@ def _track(file: Mapping[str, Any], item: Mapping[str, Any], *, live: bool) -> d
     title_raw, tags = clean(file.get("title")), _tags(file.get("genre"))
     if title_raw is None or not (tags or live):
         return None
-    item_artist = None if item["artist"] and item["artist"].casefold() == _VARIOUS else item["artist"]
+    item_artist = None if item["artist"] and is_various(item["artist"]) else item["artist"]
     return {
         "record_id": f"{item['record_id']}/{file.get('name')}",
         "permalink": item["permalink"],
@@ -205,7 +205,7 @@ def _originals(files: Any) -> list[dict[str, Any]]:
 def _credit(creator: Any) -> str | None:
     """The artists; of a compilation nobody, whoever else is named beside "Various Artists"."""
     names = [name for part in as_list(creator) if (name := clean(part))]
-    various = next((name for name in names if name.casefold() == _VARIOUS), None)
+    various = next((name for name in names if is_various(name)), None)
     return various or _joined(creator)
 
 

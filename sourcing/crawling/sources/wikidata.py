@@ -42,18 +42,16 @@ _RELEASE_GROUP, _ARTIST = "P436", "P434"
 _DISCOGS_MASTER, _DISCOGS_RELEASE, _LASTFM = "P1954", "P2206", "P3192"
 #: album; studio, live, compilation, soundtrack, remix, greatest hits, demo album; EP, mixtape
 _ALBUMS = frozenset(
-    """Q482994 Q208569 Q209939 Q222910 Q4176708 Q963099 Q723849 Q5610543 Q169930 Q1892995 Q108041408""".split()  # noqa: SIM905
+    """Q482994 Q208569 Q209939 Q222910 Q4176708 Q963099 Q723849 Q5610543 Q169930 Q1892995 Q108041408""".split()
 )
 #: song, single, audio track, musical work, composition; track with vocals, without; single release
-_SONGS = frozenset(
-    "Q7366 Q134556 Q7302866 Q105543609 Q2188189 Q207628 Q55850593 Q55850643 Q108352496".split()  # noqa: SIM905
-)
+_SONGS = frozenset("Q7366 Q134556 Q7302866 Q105543609 Q2188189 Q207628 Q55850593 Q55850643 Q108352496".split())
 _GROUPS = frozenset({"Q215380", "Q5741069", "Q2088357"})  # musical group, rock band, musical ensemble
 #: What no track is, though performers are stated of it: film, TV series, game, book, novel, musical, concert, concert
 #: tour, festival, label, genre, instrument, music video, list, disambiguation page, music award
 _OTHERS = frozenset(
     """Q11424 Q5398426 Q7889 Q571 Q8261 Q2743 Q182832 Q1573906 Q868557 Q18127 Q188451 Q34379 Q193977 Q13406463
-    Q4167410 Q1364556""".split()  # noqa: SIM905
+    Q4167410 Q1364556""".split()
 )
 _MOST = {_PERFORMER: 3, _GENRE: 6, _INSTRUMENTS[0]: 4, _INSTRUMENTS[1]: 4, _PART_OF: 2}  # names looked up per claim
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")

@@ -37,7 +37,7 @@ _SEARCH_LIMIT = 6
 #: Editions a track's own language may add to those of the settings: a tag like "und" has no host.
 _EDITIONS = frozenset(
     """af ar az be bg bn bs ca cs cy da de el en eo es et eu fa fi fr ga gl he hi hr hu hy id is it ja ka kk ko la lt lv
-    mk ml ms mt my nl nn no pl pt ro ru sk sl sq sr sv sw ta te th tl tr uk ur uz vi zh""".split()  # noqa: SIM905
+    mk ml ms mt my nl nn no pl pt ro ru sk sl sq sr sv sw ta te th tl tr uk ur uz vi zh""".split()
 )
 _LANGUAGE_REF = re.compile(r"([a-z]{2,3}(?:-[a-z]+)*):(?=\S)")  # titles begin with a capital, so this is no part of one
 
