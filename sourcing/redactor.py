@@ -68,7 +68,9 @@ class Redactor:
         return text if clean is data else clean.decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes) -> bytes:
-        """The very bytes where there is nothing to blot out. What is gzip is looked into, and packed anew."""
+        """The data without secrets; the same object when it holds none. What is gzip is looked into, and packed
+        anew.
+        """
         if len(data) < self._shortest:
             return data
         if data.startswith(b"\x1f\x8b"):
@@ -88,7 +90,7 @@ class Redactor:
         return self._wide(data) if b"\0" in data else data
 
     def _wide(self, data: bytes) -> bytes:
-        """Text of two or four bytes a character, whatever its first bytes call it."""
+        """Redact text of two or four bytes a character, with or without a byte order mark."""
         for form, width in _WIDE.items():
             whole = len(data) - len(data) % width
             try:
@@ -100,7 +102,7 @@ class Redactor:
         return data
 
     def _may_hold(self, data: bytes) -> bool:
-        """Says no to most of what passes here, at a twentieth of what the patterns cost."""
+        """False for data without a trace of a secret, at a twentieth of the patterns' cost."""
         lower = data.lower()
         return (
             any(hint in lower for hint in self._hints)
@@ -145,7 +147,7 @@ def _is_placeholder(secret: str) -> bool:
 
 
 def key_fault(key: str) -> str:
-    """What is wrong with a key as it stands in a variable, without showing it; empty when nothing is."""
+    """The fault of a key in a variable, in words that do not show the key; empty when nothing is."""
     if not key.strip():
         return "there is nothing but spaces in it" if key else "it is set and empty"
     if "\n" in key or "\r" in key:
@@ -175,7 +177,7 @@ def read_key(environment: Mapping[str, str], name: str) -> str | None:
 
 @contextlib.contextmanager
 def guarded_output() -> Iterator[None]:
-    """Whatever is printed inside, and the traceback of an error that nobody foresaw, passes the redactor."""
+    """Redact all output printed inside the block, tracebacks of unforeseen errors included."""
     sys.excepthook = _print_error
     out, err = (cast("TextIO", _Guarded(stream)) for stream in (sys.stdout, sys.stderr))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -184,7 +184,9 @@ def load_settings(workspace: Path, **flags: Any) -> Settings:
 
 
 def _shown(error: Mapping[str, Any]) -> str:
-    """What was found, where it can be shown: what stands under an unknown name, or in an address, may be a secret."""
+    """The refused value, when showing it is safe: what stands under an unknown name, or in an address, may be a
+    secret.
+    """
     value = error["input"]
     if error["type"] == "extra_forbidden" or (isinstance(value, str) and "@" in value and "/" in value):
         return ""

@@ -33,7 +33,7 @@ _SLASHES = (rf"\\{_MORE_SLASHES}", rf"{_SLASH_ENCODED}{_MORE_SLASHES}")
 
 
 def hints(secret: str) -> Iterator[bytes]:
-    """In data where the secret stands, and no letter or digit of it is escaped, is one of these, in small letters."""
+    """Fragments in small letters; data with an unescaped spelling of the secret holds one of them."""
     data = secret.encode("utf-8", "surrogatepass")
     yield data.hex().encode()
     for whole in (data, *_base64_cores(data)):
@@ -55,14 +55,16 @@ def escaped(secrets: Iterable[str]) -> list[re.Pattern[bytes]]:
 
 
 def literal_spellings(secret: str) -> list[bytes]:
-    """Those in which nothing can be escaped."""
+    """Spellings of a secret that leave nothing to escape: base64 and hexadecimal."""
     data = secret.encode("utf-8", "surrogatepass")
     base64_spellings = [core for core in _base64_cores(data) if core.isalnum()]
     return [*base64_spellings, data.hex().encode(), data.hex().upper().encode()]
 
 
 def patterns(secret: str, *, alone: bool) -> Iterator[re.Pattern[bytes]]:
-    """Those of all others; `alone`: only in its own case, and where no letter or digit adjoins."""
+    """Patterns for all other spellings of a secret; `alone`: only in its own case, and where no letter or digit
+    adjoins.
+    """
     whole = "".join(_spelled(part, any_case=not alone) for part in re.findall(r"\\+|[^\\]", secret))
     yield _compiled(rf"(?<![A-Za-z0-9]){whole}(?![A-Za-z0-9])" if alone else whole)
     for core in _base64_cores(secret.encode("utf-8", "surrogatepass")):
@@ -78,7 +80,7 @@ def _compiled(source: str) -> re.Pattern[bytes]:
 
 
 def _base64_cores(data: bytes) -> list[bytes]:
-    """What the data is in base64, after none, one or two bytes of something else, without the ends they share."""
+    """Base64 of the data at the three possible offsets, cut to the characters that no neighbour changes."""
     cores = []
     for before in range(3):
         base64_text = base64.b64encode(bytes(before) + data)

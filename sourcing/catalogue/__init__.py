@@ -62,7 +62,7 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file is read where it does not say so itself: its columns, what parts `tags`, its sheet, its encoding.
+    """Options for reading a file that the file leaves open: its columns, what parts `tags`, its sheet, its encoding.
 
     `remembered` are these three of a file before; each counts where it fits this file.
     """
@@ -149,7 +149,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _renamed(rows: Iterator[Row], column_map: ColumnMap, header: Sequence[str]) -> Iterator[Row]:
-    """The rows under our column names, whatever their case; a row that names one of ours twice is none."""
+    """Rows with columns renamed to our names, in any case of letters; a row that names one of ours twice is none."""
     exact = {theirs: ours for ours, theirs in column_map.columns.items()}
     ours_by_folded_name = {theirs.strip().casefold(): ours for theirs, ours in exact.items()}
     of_their_own = {name for name in header if name not in exact}
@@ -171,7 +171,7 @@ def _renamed(rows: Iterator[Row], column_map: ColumnMap, header: Sequence[str]) 
 
 
 def _free(theirs: str) -> str:
-    """A name for `extra` that is none of our columns."""
+    """A column name for `extra` that differs from our columns' names."""
     return f"{theirs} (other)" if theirs in Track.column_names() and theirs != "extra" else theirs
 
 

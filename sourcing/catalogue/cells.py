@@ -75,7 +75,7 @@ class ValueRefused(ValueError):
 
 
 def cell_text(value: Any) -> str | None:
-    """The cell's text without white space around it, None when nothing is left; ValueRefused when it is no text."""
+    """Text of a cell, stripped of white space; None when the cell is empty; ValueRefused when it is no text."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -140,7 +140,7 @@ def items(value: Any, separator: str | None = None) -> list[str]:
 
 
 def is_empty(text: str) -> bool:
-    """Whether the text is a program's word for nothing: NaN, None, #N/A, a dash."""
+    """True when a program wrote the text for a missing value: NaN, None, #N/A, a dash."""
     return len(text) < 12 and text.casefold() in _EMPTY
 
 
@@ -168,7 +168,9 @@ def mended(text: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Any cell or row as JSON, for keeping: bytes as text or escapes, dates as ISO, nothing deeper than 32."""
+    """JSON text of a cell or row, for quarantine and `extra`: bytes as text or escapes, dates as ISO, nothing deeper
+    than 32.
+    """
     return without_surrogates(json.dumps(_plain(value, _DEPTH), ensure_ascii=False, sort_keys=True))
 
 

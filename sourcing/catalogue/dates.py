@@ -1,4 +1,4 @@
-"""Dates of a catalogue down to their years, whatever their order, language or serial number."""
+"""Years of release from dates in any order or language, and from serial numbers of spreadsheets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def read_year(value: Any, form: str = "date") -> int | None:
 
 
 def year_form(values: Sequence[Any], header: str = "") -> tuple[str, str | None]:
-    """How a column's bare numbers count, and what to tell of it: `date`, `serial` (days), `epoch`, `epoch_ms`."""
+    """The form of a column's bare numbers (years or serial days), with a note: `date`, `serial` (days), `epoch`,
+    `epoch_ms`.
+    """
     numbers, filled_cells = [], 0
     for value in values:
         try:

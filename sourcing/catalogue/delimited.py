@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Layout:
-    """What parts the cells, and how many lines stand before the header."""
+    """Delimiter of the cells, and number of lines above the header."""
 
     delimiter: str
     skipped: int
@@ -65,7 +65,7 @@ def find_layout(lines: Sequence[str], knows: Callable[[Sequence[str]], int]) -> 
 def read_records(
     lines: Iterator[Line], delimiter: str, *, width: int = 0, names: Collection[int] = ()
 ) -> Iterator[tuple[Line, list[str] | str]]:
-    """Each record by its first line, as cells or as what is wrong with it.
+    """Records with their first line: the cells, or a sentence on the fault.
 
     Quotes are read strictly where a cell spans lines. Where one is not closed, or where a cell of `names` (places of
     columns that hold no line ends) spans lines of which each makes a row of `width` cells by itself, the first line is

@@ -62,7 +62,7 @@ def read_duration(value: Any, unit: str = "s") -> float | None:
 
 
 def duration_unit(values: Sequence[Any], header: str = "") -> tuple[str, str | None]:
-    """The unit of a column's bare numbers by its header and median, and what to tell of it when that was a guess.
+    """Unit of a column's bare numbers by header and median, with a note when the unit was guessed.
 
     A column called `duration_s` is held for milliseconds only where its median would be hours.
     """

@@ -80,7 +80,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 def open_text(
     path: Path, encoding: str | None = None, likely_encoding: str | None = None
 ) -> Iterator[tuple[TextIO, list[str]]]:
-    """The file as text with line ends made one, and what to tell of its encoding; CatalogueError when it is no text.
+    """A text stream with uniform line ends, and notes on the encoding; CatalogueError when it is no text.
 
     `encoding` is that of this file, `remembered` that of one before: it counts where the bytes do not say otherwise.
     """
@@ -218,7 +218,9 @@ def _likelihood(text: str, alphabets: Iterable[str]) -> float:
 
 
 def _is_odd(text: str, place: int) -> bool:
-    """Whether no writer would put the sign there: a capital behind a small letter, typography inside a word."""
+    """True when no writer would put the sign in that place: a capital behind a small letter, typography inside a
+    word.
+    """
     sign, before, after = text[place], text[place - 1 : place], text[place + 1 : place + 2]
     if sign in _TYPOGRAPHY:
         return sign != "’" and before.isalpha() and after.isalpha()

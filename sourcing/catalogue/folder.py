@@ -24,7 +24,7 @@ _UFID = "http://musicbrainz.org\0"  # whose identifier Picard writes for a recor
 
 
 def open_folder(folder: Path) -> Opened:
-    """The sound files as rows, and in the notes what lies there and is none."""
+    """Rows for the sound files of a folder, with notes that count files left out."""
     paths, reason_counts = _listed(folder)
     notes = [f"{count} files are left out: {reason}" for reason, count in sorted(reason_counts.items())]
     return Opened(_rows(folder, [path.relative_to(folder).as_posix() for path in paths]), COLUMNS, notes)
@@ -90,7 +90,7 @@ class _Bounded(io.BufferedReader):
 
 
 def _tags(path: Path) -> dict[str, Any] | str:
-    """What the file says of itself, or why it is none."""
+    """Tags of a sound file as a row's values, or the reason why the file cannot be used."""
     from tinytag import TinyTag
 
     if not path.stat().st_size:

@@ -47,7 +47,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Doubtful:
-    """A row that is taken, with something to tell of it."""
+    """A row that is accepted with a finding."""
 
     row: dict[str, Any]
     reason: str
@@ -60,7 +60,7 @@ Row = tuple[str, "dict[str, Any] | Doubtful | Unreadable"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A catalogue's rows, its columns, and what to tell of how it is read."""
+    """A catalogue that can be read: its rows, columns and notes on sheet, header and encoding."""
 
     rows: Iterator[Row]
     header: list[str]
@@ -185,7 +185,7 @@ def _read_json(path: Path, text: OpensText) -> Iterator[Any]:
 
 
 def _json_row(text: str) -> Any:
-    """What the text says, or Unreadable."""
+    """Value of a line of JSON, or Unreadable."""
     try:
         return json.loads(text.strip().removeprefix("\ufeff"), object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What names a recording: track ids, ISRCs and MusicBrainz ids, read and made."""
+"""Identifiers of recordings: track ids, ISRCs and MusicBrainz ids, read and made."""
 
 from __future__ import annotations
 

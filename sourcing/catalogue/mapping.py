@@ -1,4 +1,4 @@
-"""Which column of an owner's file is which of ours, guessed by its name in the languages catalogues come in."""
+"""Column names of an owner's file mapped to ours, guessed in the languages catalogues come in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _folded(name: str) -> str:
 
 @cache
 def _fields() -> dict[str, tuple[int, str]]:
-    """Folded name → how likely it is (0 the likeliest) and which column of ours."""
+    """Folded file column name → (rank, our column); rank 0 is the likeliest."""
     fields: dict[str, tuple[int, str]] = {}
     text = (Path(__file__).parent / "data" / "column_names.txt").read_text(encoding="utf-8")
     for part in text.split("[")[1:]:
@@ -39,14 +39,14 @@ def _fields() -> dict[str, tuple[int, str]]:
 
 
 def _likely(name: str) -> tuple[int, str] | None:
-    """How likely the name is one of our columns, and which; what it says in brackets counts second."""
+    """(rank, our column) of a file's column name; what it says in brackets counts second."""
     fields = _fields()
     return fields.get(_folded(name)) or fields.get(_folded(re.sub(r"[(\[（].*?[)\]）]", "", name)))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is known of a file's columns before it is opened.
+    """Wishes for a file's columns before the file is opened.
 
     `columns` (ours → theirs) must be there, `remembered` ones are taken where they are. `guess` is `none`, `needed`
     (guess when a needed column has another name) or `all`; with `make_ids` a file without ids is given them.
@@ -83,7 +83,7 @@ class ColumnMap:
 
 
 def field_of(name: str) -> str | None:
-    """Our column that a column of this name is likeliest to be."""
+    """Our column with the likeliest meaning of a file's column name."""
     likeliest = _likely(name)
     return likeliest[1] if likeliest else (exact if (exact := name.strip().casefold()) in OURS else None)
 
@@ -144,7 +144,7 @@ def map_columns(
 def _guessed(
     thing: str, header: Sequence[str], columns: Mapping[str, str], unusable: Mapping[str, Collection[str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """The likeliest column for each of ours that has none yet, and what to tell of the others."""
+    """The likeliest file column for every unmapped column of ours, with notes on the rivals."""
     rivals: dict[str, list[tuple[int, str]]] = {}
     for theirs in header:
         place, ours = _likely(theirs) or (0, "")
@@ -173,7 +173,7 @@ def _alike(header: Sequence[str], name: str, columns_in_use: Iterable[str] = ())
 
 
 def _only(thing: str, ours: str, names: Sequence[str]) -> str:
-    """The one column of these; CatalogueError when it stands twice, or is not there."""
+    """The only column name in `names`; CatalogueError when it stands twice, or is not there."""
     if not names:
         raise CatalogueError(thing, f"it has no column for {ours} of that name", "correct --map, or the file's header")
     if len(names) > 1:

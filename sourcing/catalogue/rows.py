@@ -129,7 +129,7 @@ class RowReader:
         return {"track_id": track_id or self._free_id(made_id(track)), **track}
 
     def _name(self, name: str, value: Any) -> str:
-        """A title or an artist credit, which a row is nothing without."""
+        """A title or artist credit; a row without one is refused."""
         try:
             text = credit(value, single=name == "title")
             text = text and self._mended(name, text)
@@ -164,7 +164,7 @@ class RowReader:
         return [tag for tag in (self._mended("tags", each) for each in items(value, self.forms.separator)) if tag]
 
     def _optional(self, name: str, parse: Callable[[Any], T | None], value: Any) -> T | None:
-        """What `read` makes of the cell; None when it is empty or, after a note, when it cannot be."""
+        """The cell parsed by `parse`; None when it is empty or, after a note, when it cannot be."""
         nothing = value is None or (isinstance(value, str) and name != "labels" and is_empty(value.strip()))
         try:
             return None if nothing else parse(value)

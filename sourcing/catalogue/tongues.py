@@ -1,4 +1,4 @@
-"""Languages of a catalogue as BCP 47 tags, or why a cell names none."""
+"""Languages of a catalogue as BCP 47 tags, with reasons for cells that name no language."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def band_pairs(
     review_score: float,
     verdicts: Mapping[tuple[str, str], Verdict],
 ) -> list[MatchRow]:
-    """A row for each pair in accept and review, and for the nearest of the rejected ones."""
+    """Match rows for all pairs in accept and review, and for the nearest rejected pairs."""
     below_accept = (accept_score + min(review_score, accept_score)) / 2
     for pair in pairs:
         if pair.doubt:

@@ -148,7 +148,7 @@ class _TitleIndex:
                 self.by_sorted[_in_order(form)].append(position)
 
     def alike(self, title: Title, other_titles: frozenset[str] = frozenset()) -> set[int]:
-        """Every track whose title could score above the cut."""
+        """Positions of tracks whose title could score above the cut."""
         if len(self.positions) <= _FEW:
             return set(self.positions)
         if len(self._titles) != len(self.by_title):

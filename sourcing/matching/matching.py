@@ -100,7 +100,7 @@ class _Rule:
 
 
 class _Matcher:
-    """The tracks, indexed once, and the rule documents are held against them by."""
+    """Tracks indexed once, and the rule by which documents are compared with them."""
 
     def __init__(self, rule: _Rule, tracks: Iterable[Mapping[str, object]]) -> None:
         self.rule = rule

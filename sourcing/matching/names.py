@@ -116,7 +116,7 @@ class Artist:
 
 
 def comparable(text: str) -> str:
-    """Any text folded as titles are, so that a title is found in it."""
+    """Text folded like a title, for searching titles in prose."""
     return " ".join(digits_for_words(fold(one_form(plain(digits_for_numbered(text)))).split()))
 
 

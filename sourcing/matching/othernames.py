@@ -16,7 +16,7 @@ __all__ = ["NO_OTHER_NAMES", "OtherNames", "folded_names", "folded_titles", "lea
 
 
 class OtherNames(NamedTuple):
-    """What is called otherwise elsewhere, all of it folded."""
+    """Other names of artists and titles, folded."""
 
     artists: Mapping[str, frozenset[str]]  # a whole credit → other names of that artist
     titles: Mapping[tuple[str, str], frozenset[str]]  # (a whole credit, a full title) → other titles

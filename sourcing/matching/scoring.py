@@ -29,7 +29,7 @@ _MUSIC_PIECE = re.compile(
 
 @dataclass
 class Pair:
-    """What holding one document against one track came to."""
+    """Outcome of comparing one document with one track."""
 
     track: TrackSide
     document: DocumentSide
@@ -225,7 +225,7 @@ def _compare_numbers(pair: Pair, one: Title, other: Title, page_title: bool) -> 
 
 
 def _compare_guests(pair: Pair) -> None:
-    """Somebody else's verse makes another recording; a guest on one side only may be left out on the other."""
+    """Guests on one side only make another recording; a guest on one side only may be left out on the other."""
     track, document = pair.track, pair.document
     mine = track.title.guests | track.artist.guests
     theirs = (document.title.guests if document.title else frozenset()) | (

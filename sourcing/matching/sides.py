@@ -1,4 +1,4 @@
-"""The two sides of a comparison, each read once from its row: a track and a document."""
+"""Both sides of a comparison, read once from their rows: a track and a document."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _similarity(one: str, other: str) -> float:
 
 
 def _substituted(one: str, other: str) -> bool:
-    """Whether each has a word that nothing in the other resembles."""
+    """True when both titles hold a word unlike all words of the other."""
     mine, theirs = one.split(), other.split()
     return _has_stranger(mine, theirs) and _has_stranger(theirs, mine)
 

@@ -53,7 +53,7 @@ class VerdictLog:
             os.fsync(stream.fileno())
 
     def read(self) -> tuple[list[Verdict], str]:
-        """All verdicts in the order they were given, and a sentence about a torn last line, empty where none is.
+        """All verdicts in order of entry, and a warning about torn lines ("" without any).
 
         InputError for any other line that is no verdict: the log is the truth and is not guessed at.
         """
@@ -86,7 +86,7 @@ class VerdictLog:
 
 
 def last_words(verdicts: Iterable[Verdict]) -> Mapping[tuple[str, str], Verdict]:
-    """What holds now, by (track_id, doc_id); an undone verdict gives way to the one before it."""
+    """The latest verdict by (track_id, doc_id); an undone verdict gives way to the one before it."""
     verdicts_of: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         history = verdicts_of.setdefault(verdict.pair, [])

@@ -83,7 +83,7 @@ class Work:
 
 
 def parts_of(title: str) -> list[str]:
-    """A title parted into the name of the work and what follows it."""
+    """Parts of a title: the work's name and the movement behind the name."""
     return [part for part in _PARTED.split(title) if part.strip()] or [title]
 
 
@@ -122,7 +122,7 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
 
 
 def same_work(one: Work, other: Work) -> bool | None:
-    """True for the same piece, False where the titles contradict each other, None where they do not say enough."""
+    """True for the same piece, False for titles in contradiction, None for too little evidence."""
     common_number = _shared_catalogue(one, other)
     if common_number is False or (one.key and other.key and one.key != other.key):
         return False
@@ -178,7 +178,7 @@ def _head(text: str) -> tuple[frozenset[str], frozenset[str], tuple[str, ...], s
 
 
 def _unnamed(piece: str, count: re.Match[str]) -> bool:
-    """Whether a counted piece of a set has no name but its tempo, key and form: "4. Largo", not "8. La fille"."""
+    """True when a numbered piece of a set has no name beyond tempo, key and form: "4. Largo", not "8. La fille"."""
     return not _telling(_head(piece[count.end() :])[2])
 
 
@@ -187,7 +187,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _shared_catalogue(one: Work, other: Work) -> bool | None:
-    """True where a number of one catalogue is equal, False where it differs, None where no catalogue is in both."""
+    """True for an equal catalogue number, False for a different one, None without a common catalogue."""
     systems = {system for system, _, _ in one.catalogue} & {system for system, _, _ in other.catalogue}
     if not systems:
         return None
@@ -235,7 +235,7 @@ def _composers() -> dict[str, list[tuple[str, list[tuple[str, ...]]]]]:
 
 
 def composer_names(text: str) -> frozenset[str]:
-    """What names the composer a folded credit means, the same for "chopin", "f chopin" and "frederic chopin"."""
+    """Composers a folded credit may mean; "chopin", "f chopin" and "frederic chopin" give the same."""
     words = text.split()
     for length in (2, 1):
         surname, forenames = " ".join(words[-length:]), words[:-length]

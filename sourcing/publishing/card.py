@@ -140,7 +140,7 @@ def _rows_by_split(manifest: Mapping[str, Any]) -> str:
 
 
 def track_shares(manifest: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Split → its share of the tracks, and the share that was wished for."""
+    """Split → (actual share, target share) of the tracks."""
     rule, tracks = manifest["split_rule"], manifest["rows"]["tracks"]
     target_shares = {"test": rule["test_fraction"], "validation": rule["validation_fraction"]}
     target_shares["train"] = 1 - sum(target_shares.values())

@@ -1,4 +1,4 @@
-"""The number of the next version, by what changed since the one before."""
+"""Semantic version number of the next version, by the changes since its parent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def next_version(
 
 
 def _widened(parent: DatasetVersion, config: str, name: str) -> bool:
-    """Whether whoever read the parent's column can read ours: its type with, at most, more fields in its structs."""
+    """True when a reader of the parent's column can read ours: its type with, at most, more fields in its structs."""
     before, after = parent.scan(config).collect_schema(), CONFIGS[config].create_empty().schema
     return name in before and name in after and _holds(after[name], before[name])
 

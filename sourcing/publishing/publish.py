@@ -40,7 +40,7 @@ _GUESTS_TOLD = 20  # of those heard in two splits
 
 @dataclass(frozen=True)
 class WorkspaceTables:
-    """What a version is made of; `inputs` names each workspace file it came from with its sha256.
+    """The tables a version is made of; `inputs` names each workspace file it came from with its sha256.
 
     `spend` is what each prompt cost (id@version → calls, tokens, USD), `doctor` what the model server was found to be.
     """
@@ -56,7 +56,7 @@ class WorkspaceTables:
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What a version is to be called, why it is published, and how many rows a Parquet file holds at most.
+    """Version number, reason and maximum rows of a Parquet file for a new version.
 
     Without `version` the number follows from the latest one, see `next_version`.
     """
@@ -210,7 +210,7 @@ def _split_rows(valid: ValidTables, split_of: pl.DataFrame) -> dict[tuple[str, s
 
 
 def _facts(parts: Mapping[tuple[str, str], pl.DataFrame], splits: Splits, settings: PublishSettings) -> dict[str, Any]:
-    """What the manifest says of the rows themselves."""
+    """Facts about the rows for the manifest: hashes, counts, splits, prompts, licences."""
     columns = {
         config: {name: str(dtype) for name, dtype in schema.create_empty().schema.items()}
         for config, schema in CONFIGS.items()
@@ -264,7 +264,7 @@ def _split_counts(split: str, parts: Mapping[tuple[str, str], pl.DataFrame], gro
 
 
 def _split_report(splits: Splits) -> dict[str, Any]:
-    """What binds the largest cluster, and which guests are heard in two splits all the same."""
+    """The largest cluster with its joints, and the guests heard in two splits."""
     return {
         "largest_cluster": splits.largest._asdict() if splits.largest else None,
         "guests_in_two_splits": len(splits.leaks),

@@ -98,7 +98,7 @@ def _part(texts: Iterable[str]) -> set[str]:
 
 
 def cluster_tracks(tracks: pl.DataFrame) -> dict[str, str]:
-    """track_id → name of its cluster, which does not depend on the order of the rows.
+    """track_id → cluster name, independent of the order of rows.
 
     A track with a `group_id` is held by that alone, except that its main artists still bind where another track of
     theirs has no `group_id`.
@@ -141,7 +141,7 @@ def split_tracks(tracks: pl.DataFrame, *, salt: str, validation_fraction: float,
 
 
 class _Bonds(NamedTuple):
-    """What holds a track to others (`keys`, of which any one is enough), and who is heard on it."""
+    """Keys that bind a track to others (one in common is enough), and its artist credits."""
 
     keys: list[str]
     credits: Credits

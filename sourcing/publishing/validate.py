@@ -159,7 +159,7 @@ def _fault(row: Row, length_of: Mapping[str, int], refusals: Mapping[str, tuple[
 
 
 def _without_lyrics(descriptions: pl.DataFrame, documents: pl.DataFrame) -> tuple[pl.DataFrame, list[Row]]:
-    """Descriptions that take at most eight words in a row of what documents about their track mark as lyrics."""
+    """Descriptions without more than eight consecutive words of lyrics from documents about the track."""
     text_of = dict(documents.select("doc_id", "text").drop_nulls().iter_rows())
     doc_ids_of: dict[str, set[str]] = {}
     for track_id, doc_ids in descriptions.select("track_id", "doc_ids").iter_rows():
@@ -177,7 +177,7 @@ def _without_lyrics(descriptions: pl.DataFrame, documents: pl.DataFrame) -> tupl
 
 
 def _without_sung_findings(quarantine: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
-    """Rejected rows without the finding where it, or the sample, holds words that a document marks as lyrics."""
+    """Rejected rows; finding and sample are blanked where they hold lyrics of a document."""
     texts = [f"{finding}\n{row or ''}" for finding, row in quarantine.select("finding", "row").iter_rows()]
     runs_of = [shared_runs([text], over_words=_FINDING_WORDS) for text in texts]
     all_runs = set[tuple[str, ...]]().union(*runs_of)
@@ -244,7 +244,7 @@ def _bad_row(what: str, row: Row, reason: str, finding: str) -> Row:
 
 
 def validation_report(tables: ValidTables) -> dict[str, Any]:
-    """Counts by reason, and what share of tracks has which fields, by origin, language and facet."""
+    """Counts of rows by reason, origin, language and facet, and of tracks by field."""
     descriptions, tracks = tables.descriptions, tables.tracks
     reasons = tables.quarantine.group_by("stage", "reason").len().sort("stage", "reason")
     per_track = descriptions.group_by("track_id").len()["len"]

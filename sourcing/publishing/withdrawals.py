@@ -1,4 +1,4 @@
-"""Documents lost since they were published or drawn on, what that changes in a version, and how old consent is."""
+"""Documents lost since publication, the changes of a version against its parent, and the age of consent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GONE = "document_gone"
 
 
 class LostDocument(NamedTuple):
-    """A document that was published once and may not be, or is not there, any more."""
+    """A published document that was withdrawn or is gone by now."""
 
     reason: str  # consent_withdrawn or document_gone
     finding: str
@@ -32,7 +32,7 @@ def lost_documents(
     descriptions: pl.DataFrame,
     rejected_rows: pl.DataFrame,
 ) -> dict[str, LostDocument]:
-    """doc_id → what became of it, for documents of the latest version, or drawn on now and published once before.
+    """doc_id → reason of loss, for documents of the latest version, or in use now and published before.
 
     Withdrawn is what the documents table or the crawl's rejected rows say a no of; any other loss is `document_gone`.
     """

@@ -37,12 +37,12 @@ _TO_THE_END = 0xFFFFFFFF  # what a program writes as size when it cannot go back
 
 
 def is_audio_name(name: str) -> bool:
-    """Whether the name ends like a sound file, whatever its case."""
+    """True when the name ends like a sound file's, in any case of letters."""
     return name.strip().lower().endswith(AUDIO_SUFFIXES)
 
 
 def undecodable(name: str) -> str | None:
-    """Why a file of this name is never decoded, or None when its kind is."""
+    """Reason why files of this ending are never decoded; None for those that are."""
     suffix = Path(name.strip()).suffix.lower()
     return f"{suffix} files cannot be decoded" if suffix in UNDECODABLE_SUFFIXES else None
 
@@ -81,7 +81,7 @@ def audio_path(text: str) -> Path | None:
 
 
 def header_fault(sample_rate_hz: float, channels: int) -> str | None:
-    """What no sound file can have, in words; None when rate and channels can be."""
+    """Fault of an impossible header, in words; None when rate and channels can be."""
     low, high = SAMPLE_RATES_HZ
     if not low <= sample_rate_hz <= high:
         return f"its header tells of {sample_rate_hz:,.0f} samples a second"
@@ -92,7 +92,7 @@ def header_fault(sample_rate_hz: float, channels: int) -> str | None:
 
 @dataclass(frozen=True)
 class WavHeader:
-    """What a WAV file holds, by its header and its real size."""
+    """Contents of a WAV file by its header and real size."""
 
     duration_s: float | None
     fault: str | None = None  # why it cannot be used

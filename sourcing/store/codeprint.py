@@ -1,4 +1,6 @@
-"""What made a file: what is kept between runs counts only while the code and the libraries below it are the same."""
+"""Fingerprint of the code that made a file: what is kept between runs counts only while the code and the libraries
+below it are the same.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ __all__ = ["code_and_libraries"]
 
 
 def code_and_libraries(files: Iterable[Path], libraries: Iterable[str]) -> list[Any]:
-    """The version of Python, a digest of what stands in these files, and the versions of these distributions."""
+    """Python version, digest of the files' contents, and versions of the distributions."""
     code = hashlib.sha256()
     for path in files:
         code.update(path.read_bytes() + b"\0")

@@ -170,7 +170,7 @@ def _is_plainly_english(text: str) -> bool:
 
 
 def _holds_english(text: str) -> bool:
-    """True when a tenth of the words, three of them different, are such as other languages lack or seldom use."""
+    """True when a tenth of the words, three different ones, are typical of English alone."""
     words = text.casefold().split()
     english = [word for word in words if word in _ENGLISH_IN_PROSE]
     return len(set(english)) > 2 and 10 * len(english) >= len(words)
@@ -216,7 +216,7 @@ def _base(language: str) -> str:
 
 @cache
 def _script(character: str) -> str:
-    """The script of a letter, by the first word of its Unicode name; "" of what is no letter."""
+    """Script of a letter, by the first word of the Unicode name; "" of what is no letter."""
     if not character.isalpha():
         return ""
     first = unicodedata.name(character, "").split(" ")[0]

@@ -20,7 +20,9 @@ _AFTER_TAG = re.compile(r"[,;.@\s(]")
 
 @lru_cache(maxsize=1024)
 def language_tag(stated: str) -> str | None:
-    """The tag of what a page states: a tag, a locale ("en_us.UTF-8"), a name, the first of several; else None."""
+    """BCP 47 tag of a page's stated language: a tag, a locale ("en_us.UTF-8"), a name, the first of several; else
+    None.
+    """
     text = _AFTER_TAG.split(stated.strip()[:_MAX_CHARS])[0]
     tag = _coded(text) or (_names().get(text.casefold()) if text[:1].isalpha() and len(text) > 1 else None)
     return tag if tag and not tag.startswith(("x-", "i-")) else None
@@ -69,7 +71,7 @@ def _names() -> dict[str, str]:
 
 @cache
 def _own_names() -> dict[str, str]:
-    """What each language calls itself: half a second to read, so asked last and not of pages."""
+    """Languages' names for themselves → code: half a second to read, so asked last and not of pages."""
     from babel import Locale, UnknownLocaleError
 
     names: dict[str, str] = {}

@@ -102,7 +102,7 @@ _COUNTRIES = {"deutschland": "de", "germany": "de", "österreich": "at", "austri
 
 
 def may_be_passed_on(licence: str) -> bool:
-    """True when text under this licence may be published. Unknown and no-derivatives licences may not."""
+    """True when text under the licence may be published. Unknown and no-derivatives licences may not."""
     return _OPEN.fullmatch(licence.strip()) is not None
 
 

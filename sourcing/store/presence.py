@@ -22,7 +22,7 @@ class Presence:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Be alive to the others until the block ends."""
+        """Announce this process to the others until the block ends."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self._lock(self.owner)
         lock.acquire()
@@ -43,7 +43,7 @@ class Presence:
             return False
 
     def forget(self, owner: str) -> None:
-        """Remove the lock file of a process that is gone, once nothing refers to it any more."""
+        """Remove the lock file of a process that is gone."""
         Path(self._lock(owner).lock_file).unlink(missing_ok=True)
 
     def _lock(self, owner: str) -> FileLock:

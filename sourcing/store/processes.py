@@ -22,7 +22,7 @@ _AHEAD = 2  # items handed to a helper ahead of time
 
 
 def cores() -> int:
-    """How many processes this one may keep busy."""
+    """Number of processor cores available to the process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

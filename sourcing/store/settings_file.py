@@ -1,4 +1,4 @@
-"""One section of `crossmusim.toml` written anew, with everything else in the file as it was."""
+"""Writer of one section of `crossmusim.toml` that leaves the rest of the file as it was."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
 
 
 def _without(lines: list[str], section: str) -> tuple[list[str], int | None, list[str]]:
-    """The other lines, the place among them where the section began, and the comments inside it."""
+    """Lines outside the section, the section's place among them, and the section's comments."""
     others: list[str] = []
     inside: list[str] = []
     comments: list[str] = []

@@ -30,7 +30,7 @@ class Shard:
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
     def part(self, index: int, count: int) -> Shard:
-        """The `index`-th of `count` parts of this part."""
+        """The `index`-th of `count` parts of the shard."""
         return Shard(self.index + (index - 1) * self.count, self.count * count)
 
     def __str__(self) -> str:

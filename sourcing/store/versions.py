@@ -101,7 +101,7 @@ class DatasetVersion:
 
     @property
     def latest(self) -> bool:
-        """Whether the bare name opens this version."""
+        """True when the bare dataset name opens this version."""
         return _latest(self.path.parent) == self.version
 
     def files(self, config: str, split: str | None = None) -> list[Path]:
@@ -123,7 +123,7 @@ class DatasetVersion:
         return pl.scan_parquet(paths) if paths else CONFIGS[config].create_empty().lazy()
 
     def problems(self, advance: Callable[[], None] = lambda: None) -> list[str]:
-        """Everything in which the folder differs from its manifest, one line per file; empty when sound.
+        """Differences between folder and manifest, one line per file; empty when sound.
 
         `advance` is called after each file.
         """
@@ -150,7 +150,7 @@ class DatasetVersion:
             raise self.damage(problems)
 
     def damage(self, problems: list[str]) -> DatasetError:
-        """The error that tells of what `problems` found."""
+        """DatasetError for a list of problems."""
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return DatasetError(f"dataset {self}", problems[0] + more, _DAMAGED)
 
@@ -204,7 +204,7 @@ class Shelf:
             )
 
     def seal(self, version: str, fill: Callable[[Path], dict[str, Any]]) -> DatasetVersion:
-        """Publish what `fill` writes into the empty folder it is given; it returns the manifest but for `files`.
+        """Publish the files that `fill` writes into an empty folder; it returns the manifest but for `files`.
 
         Order, so that a kill at any moment leaves the version whole or unseen: files synced, manifest written last
         and synced, folder renamed, pointer swapped.
@@ -252,7 +252,7 @@ def _versions(folder: Path) -> list[str]:
 
 
 def _latest(folder: Path) -> str | None:
-    """What latest.json points to, if that is there."""
+    """Version named by latest.json; None when the version is missing."""
     try:
         version = json.loads((folder / "latest.json").read_text(encoding="utf-8"))["version"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -300,7 +300,7 @@ def _fsync_file(path: Path) -> None:
 
 
 def _seal(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with a hash of all its other fields, by which a change to the manifest itself is seen."""
+    """The manifest with a hash of all other fields, so that a change of the manifest shows."""
     body = {key: value for key, value in manifest.items() if key != "seal"}
     return {**body, "seal": hashlib.sha256(_render(body)).hexdigest()}
 

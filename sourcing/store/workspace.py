@@ -73,7 +73,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _with_new_columns(schema: type[dy.Schema], frame: pl.DataFrame) -> pl.DataFrame:
-    """A table of before some nullable columns came to be, with nothing in them."""
+    """An older table, with nulls in nullable columns added since."""
     empty = schema.create_empty().schema
     missing = [name for name, column in schema.columns().items() if column.nullable and name not in frame.columns]
     return frame.with_columns(pl.lit(None, empty[name]).alias(name) for name in missing) if missing else frame
@@ -158,7 +158,7 @@ class Workspace:
         return Rejected.validate(pl.concat([Rejected.create_empty(), *frames]))
 
     def catalogue_record(self) -> dict[str, Any]:
-        """What `catalogue import` noted: `path`, `sha256`, `audio_root`; empty before the first import."""
+        """Record that `catalogue import` left: `path`, `sha256`, `audio_root`; empty before the first import."""
         path = self.root / "catalogue.json"
         return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
