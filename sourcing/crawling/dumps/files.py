@@ -1,4 +1,4 @@
-"""Dump files as plain streams, whatever they are packed with, and the error that names where one is torn."""
+"""Dump files as plain streams, unpacked from any common compression, and the error for a torn one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of a response as text, by the charset they are in rather than the one they claim."""
+"""Text of a response's bytes, by their real charset rather than the declared one."""
 
 from __future__ import annotations
 

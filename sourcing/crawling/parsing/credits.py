@@ -1,4 +1,4 @@
-"""Who is credited and what a thing is called, where a shop's page writes label, artist and number into one line."""
+"""Artist and title from a shop's line that mixes label, artist and catalogue number."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _DIGITS = re.compile(r"\d{2}")
 
 
 def is_label(name: str, description: str = "", types: Iterable[str] = ()) -> bool:
-    """True for an account that calls itself a label, by its name, its own words or its type."""
+    """True for a label's account, by name, description or type."""
     return bool(_LABEL_NAME.search(name) or _LABEL_WORDS.search(description[:2000]) or _LABEL_TYPES.intersection(types))
 
 
@@ -55,7 +55,7 @@ def is_various(artist: str) -> bool:
 
 
 def names_nobody(artist: str, granularity: str) -> bool:
-    """True for what stands where nobody is named: "[unknown]"; and for a recording "Various Artists"."""
+    """True for a credit that names nobody: "[unknown]"; and for a recording "Various Artists"."""
     return (_NOBODY if granularity != "recording" else _NOBODY_OR_ALL).fullmatch(artist) is not None
 
 

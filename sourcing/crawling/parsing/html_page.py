@@ -113,7 +113,7 @@ def read_html(text: str, url: str) -> Html:
 
 
 def graph(nodes: list[Any], depth: int = 4) -> Iterator[dict[str, Any]]:
-    """Each node, and those of its `@graph`, also where one lies in another."""
+    """Nodes of a JSON-LD value, those of nested `@graph` lists included."""
     for node in nodes:
         if isinstance(node, dict):
             yield node
@@ -155,7 +155,7 @@ def _too_large(text: str) -> str:
 
 
 def _json_ld(text: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Block by block, so that one malformed block does not cost the others."""
+    """JSON-LD nodes block by block, so that one malformed block costs no other."""
     nodes: list[dict[str, Any]] = []
     faults: list[str] = []
     for source in _json_ld_blocks(text):
@@ -180,7 +180,7 @@ def _json_ld_blocks(text: str) -> Iterator[str]:
 
 
 def _unwrapped(block: str) -> str:
-    """Without the comment or CDATA marks some templates put around JSON, and a trailing semicolon."""
+    """JSON without comment or CDATA marks around the text, and without a trailing semicolon."""
     if comment_start := _BLOCK_START.match(block):
         block = block[comment_start.end() :].rstrip(" \t\r\n;")
         for end in _BLOCK_ENDS:
@@ -212,7 +212,7 @@ def _read_tree(page: Html) -> None:
 
 
 def _language(tree: Any) -> str | None:
-    """As the root or the body says, else as the head tells other sites; "und" where all they say is no language."""
+    """Language stated by the root or the body, else by the head; "und" where all they say is no language."""
     body = tree.find("body")
     roots = [tree.get("lang"), tree.get("xml:lang"), None if body is None else body.get("lang")]
     by_name = sorted(tree.xpath(_LANGUAGE_METAS), key=lambda meta: "property" not in meta.attrib)  # og:locale first
@@ -253,7 +253,7 @@ def _shared_as(tree: Any) -> dict[str, Any]:
 
 
 def _canonical(url: str, canonical_url: str | None) -> str:
-    """The address the page gives itself, where it is one of its own host; a page speaks for no other."""
+    """Canonical address of the page, if on the same host; a page speaks for no other."""
     canonical = joined(url, canonical_url or "") or url
     return canonical if urlsplit(canonical).netloc == urlsplit(url).netloc else url
 

@@ -1,4 +1,4 @@
-"""What a page says to work its buttons, told from what it says about music."""
+"""Interface text (buttons, menus, notices) told apart from prose about music."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _joined(lines: list[str]) -> str | None:
 
 
 def too_little(prose: str | None, rest: str | None) -> str:
-    """Why a page of this prose, `rest` of it without interface, is no document; empty when it is one."""
+    """Reason why a page's prose is no document, `rest` being the prose without interface text; empty when it is one."""
     if rest and _has_words(rest) and _STOP.search(rest):
         return ""
     return "prose_too_short" if rest == prose else "interface_text"

@@ -1,4 +1,4 @@
-"""What a web page says about music in JSON-LD and microdata, flattened to one set of facts per item."""
+"""Music items (recordings, releases, artists) in a page's JSON-LD and microdata, one set of facts each."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _has_address(item: MusicItem, page: Html) -> bool:
 
 
 def name_of(value: Any, page: Html, by_id: Mapping[str, Any] | None = None, depth: int = 4) -> str | None:
-    """A name however it is written: text, {"name"}, {"@value"}, a reference, a link whose words are the name."""
+    """Name of a value in any notation: text, {"name"}, {"@value"}, a reference, a link whose words are the name."""
     value = as_list(value)[0] if as_list(value) else None
     if isinstance(value, dict) and depth:
         node = (by_id or {}).get(str(value.get("@id")), value)

@@ -1,4 +1,4 @@
-"""The licence a page states of itself, told from those it states of a picture, a podcast, a theme or a comment."""
+"""Licence of a page as a whole, told apart from licences of pictures, podcasts, themes and comments in the page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _CLAUSE_END = re.compile(r"(?:(?<![A-Z])\.|[!?;©])\s|[\n|·•]")  # a full sto
 
 
 def page_licence(tree: Any, text: str, nodes: Iterable[Mapping[str, Any]], url: str) -> str | None:
-    """What the page's structured data, its head or a link in it states as its own licence: an SPDX id, else the words.
+    """Licence of the page by structured data, head or a link: an SPDX id, else the words.
 
     The first of these that speaks is heard. Two licences there, of which neither says what it is for, are both given.
     """
@@ -81,7 +81,7 @@ def _is_licence(link: Any) -> bool:
 
 
 def _is_about_page(node: Mapping[str, Any], url: str) -> bool:
-    """True of a node of the page, or of an article that names no other address as its own."""
+    """True for a node about the page, or about an article without another address."""
     names = [name for name in as_list(node.get("@type")) if isinstance(name, str)]
     if not any(name.endswith(("WebPage", "Article", "WebSite", "Page", "BlogPosting")) for name in names):
         return False
@@ -98,7 +98,7 @@ def _same(address: str, url: str) -> bool:
 
 
 def _speaks_of_page(link: Any) -> bool:
-    """True when the words around a link do not give the licence to something else.
+    """True when the words around a link speak of the page's licence.
 
     A link that does not call itself one of a licence has to be in words that do.
     """
@@ -108,7 +108,7 @@ def _speaks_of_page(link: Any) -> bool:
 
 
 def _is_whole(link: Any, url: str) -> bool:
-    """True where no element around the link is a part of the page about something else."""
+    """True when no element around the link is about another thing than the page."""
     articles = 0
     for element in [link, *link.iterancestors()]:
         articles += element.tag == "article"

@@ -34,7 +34,7 @@ def _is_heading(line: str) -> bool:
 
 
 def _most_of_it(tree: Any) -> str:
-    """By trafilatura's own rules where they find most of the page's text, else also by its slow second opinions.
+    """Prose by trafilatura's fast rules; by its fallbacks too where those miss most of the text.
 
     The second opinions replace a finding only when they are twice as long, so they cannot where it is more than
     half of all the page's running text: leaving them out changes nothing then, and halves the time.
@@ -50,7 +50,7 @@ def _most_of_it(tree: Any) -> str:
 
 
 def _extracted(tree: Any, *, fast: bool) -> tuple[str, bool]:
-    """The text found, and whether any of it stands in paragraphs."""
+    """The extracted text, and True when paragraphs hold some of the text."""
     from trafilatura import bare_extraction
 
     document: Any = bare_extraction(tree, options=_options(fast=fast))  # works on a copy of the tree

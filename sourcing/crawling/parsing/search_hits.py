@@ -25,7 +25,7 @@ def words(text: str) -> list[str]:
 
 
 def asked_in(url: str, *parameters: str) -> str:
-    """What a search was for, read back from its address, so that a replay ranks as the crawl did."""
+    """Search words read back from the search's address, so that a replay ranks as the crawl did."""
     query = parse_qs(urlsplit(url).query)
     return " ".join(value for name in parameters for value in query.get(name, []))
 

@@ -36,7 +36,7 @@ _WORD_BEFORE, _WORD_AFTER = re.compile(r"[\w.&]*$"), re.compile(r"\s*[\"“'«�
 
 
 def sentence_ends(text: str) -> Iterator[int]:
-    """Where each sentence of a paragraph ends, behind its stop and closing quotes."""
+    """End offsets of a paragraph's sentences, behind stop and closing quotes."""
     for match in _END.finditer(text):
         if not _goes_on(text, match):
             yield match.end()
@@ -82,7 +82,7 @@ def _is_abbreviation(text: str, word: str, stop: re.Match[str]) -> bool:
 
 
 def _is_amid_ordinals(text: str, start: int, end: int) -> bool:
-    """Whether the words around a number with a full stop make it an ordinal."""
+    """True when the words around a number with a full stop make an ordinal."""
     after = re.match(r"\s*([^\W\d_]*)", text[end : end + 20])
     before = re.search(r"([^\W\d_]*)\s*$", text[max(0, start - 20) : start])
     return bool(after and _MONTHS.fullmatch(after[1].casefold())) or bool(

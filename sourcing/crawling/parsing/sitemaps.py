@@ -28,7 +28,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass
 class Sitemap:
-    """What one sitemap lists, read as it is iterated; `skipped` is whole once the iteration has ended."""
+    """Entries of one sitemap, read during iteration; `skipped` is whole once the iteration has ended."""
 
     is_index: bool  # its addresses are those of further sitemaps
     entries: Iterator[str]
@@ -127,7 +127,7 @@ def _xml(text: str) -> Sitemap:
 
 
 def _locations(events: Iterator[tuple[str, Any]], root: Any, tags: tuple[str, str], sitemap: Sitemap) -> Iterator[str]:
-    """Text of each entry's own <loc> (images and videos have others), freeing what was read."""
+    """Addresses in the entries' own <loc> (images and videos have others), freeing elements on the way."""
     import lxml.etree
 
     part, loc = tags

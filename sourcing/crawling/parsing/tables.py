@@ -50,7 +50,7 @@ def first_row_names(cells: Iterator[list[str]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Table:
-    """What a data set's file looks like; columns that are not named here are not read."""
+    """Layout of a data set's file; columns that are not named here are not read."""
 
     required: tuple[str, ...]  # tell this file from others
     cure: str  # which file to give instead
@@ -113,7 +113,7 @@ class RowPage(Page):
 
 
 def needed(row: Mapping[str, Any], column: str, reason: str = "") -> str:
-    """The text of a column that a row is nothing without; PageError `<column>_missing` when it is empty."""
+    """Text of a column that every row must have; PageError `<column>_missing` when it is empty."""
     value = row.get(column)
     text = clean(str(value) if isinstance(value, int) and abs(value) < 2**63 else value)
     if text is None:
@@ -122,7 +122,7 @@ def needed(row: Mapping[str, Any], column: str, reason: str = "") -> str:
 
 
 def positive(value: Any) -> float | None:
-    """A number above zero, also when it is written as text; None for anything else."""
+    """Number above zero, also from text; None for anything else."""
     try:
         number = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):
@@ -169,7 +169,7 @@ def _csv(path: Path, table: Table) -> Iterator[Row]:
 
 
 def _named(cells: list[str], names: list[str], columns: list[tuple[str, int]], table: Table, line: int) -> Row:
-    """The cells under their names; a row that ends early lacks its last columns."""
+    """A row's cells by column name; a row that ends early lacks its last columns."""
     last = len(names) - 1
     if len(cells) > len(names) and not table.rest:
         finding = f"it has {len(cells)} cells, the header names {len(names)}"
@@ -216,12 +216,12 @@ def _parquet(path: Path, table: Table) -> Iterator[Row]:
 
 
 def _plain(value: Any) -> Any:
-    """NaN is how tables of numbers write that there is none; JSON has no word for it."""
+    """The cell, None for NaN (a missing number in tables of numbers); JSON has no word for it."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _kept(path: Path, names: list[str], table: Table) -> list[tuple[str, int]]:
-    """The columns we read with their places; InputError when one that must be there is not."""
+    """Columns to read with their positions; InputError when one that must be there is not."""
     missing = [name for name in table.required if name not in names]
     if missing:
         first_names = ", ".join(name[:40] for name in names[:_SHOWN_COLUMNS])

@@ -1,4 +1,4 @@
-"""What page objects share: text to clean sentences, and values of unknown shape to plain ones."""
+"""Helpers of page objects: text to clean sentences, and values of unknown shape to plain ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def read_json(captured: Captured) -> dict[str, Any]:
 
 
 def read_json_value(captured: Captured, *, mend: Callable[[str], str] = str) -> Any:
-    """The body as any JSON value, after `mend` has made JSON of its text; PageError as for `read_json`."""
+    """JSON value of the body, after `mend` has turned its text into JSON; PageError as for `read_json`."""
     if captured.status != 200:
         raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
     text = decode(captured)
@@ -110,7 +110,7 @@ _cleaned_once = lru_cache(maxsize=4096)(_cleaned)
 
 
 def _is_clean(text: str) -> bool:
-    """Whether cleaning would change nothing, for plain ASCII, where a few searches can tell."""
+    """True when cleaning would leave plain ASCII as it is, by a few searches."""
     return (
         text.isascii()
         and "&" not in text
@@ -136,7 +136,9 @@ def _may_be_garbled(text: str) -> bool:
 
 
 def _mended(text: str) -> str:
-    """By ftfy, save that it unescapes until nothing changes: a flood of "&amp;amp;amp;" would take hours."""
+    """Text mended by ftfy, with entities unescaped only as often as needed: a flood of "&amp;amp;amp;" would take
+    hours.
+    """
     import ftfy
     from ftfy.badness import is_bad
 
@@ -155,14 +157,14 @@ def _surrogate_free(text: str) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value that a source writes bare when there is one, as a list when there are several, or not at all."""
+    """A list of a value that sources write bare, as a list, or not at all."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
 
 
 def as_object(value: Any) -> Mapping[str, Any]:
-    """A value that should be an object, and is empty text, null or missing where a source has nothing to say."""
+    """An object, empty for the null, empty text or gap that sources write in place of one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -216,7 +218,7 @@ def seconds_of_ms(value: Any) -> float | None:
 
 
 def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
-    """Names a source has beside the one it shows, in its order, each once; None for none."""
+    """Distinct further names of a record in the source's order; None for none."""
     candidates = [name for name in names if isinstance(name, str) and name != than and len(name) <= _MAX_NAME_CHARS]
     if not candidates:
         return None
@@ -227,7 +229,7 @@ def other_names(names: Iterable[Any], *, than: str | None) -> list[str] | None:
 
 
 def tags_of(*names: Iterable[str | None]) -> list[dict[str, Any]]:
-    """Tags without votes, in the order given, each once whatever its case."""
+    """Distinct tags without votes in order, compared without case."""
     once: dict[str, str] = {}
     for name in (name for group in names for name in group):
         if name:

@@ -1,4 +1,4 @@
-"""The sources we may ask: one declaration per file, and how settings change or switch them."""
+"""Registry of sources: one declaration per file, and how settings change or switch them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def enabled(source: Source, settings: SourceSettings | None) -> bool:
 
 
 def why_off(source: Source, settings: SourceSettings | None) -> str:
-    """What keeps the source from being asked, with the cure; empty when nothing does."""
+    """Reason why a source is off, with the cure; empty when nothing does."""
     section = f"[sources.{source.name}]"
     wish = settings.enabled if settings else None
     if source.ship_class == "import":
@@ -107,7 +107,7 @@ def resolved(
     sources: Mapping[str, Source],
     on_refused: Callable[[Lead, PageError], None] = lambda _lead, _why: None,
 ) -> Iterator[TaskSpec]:
-    """Tasks as they are, and those that leads come to; a lead to a source that is not there leads nowhere.
+    """Tasks, and leads resolved into tasks; a lead to a source that is not there leads nowhere.
 
     A reference its source cannot make an address of goes to `on_refused`, and costs the others nothing.
     """

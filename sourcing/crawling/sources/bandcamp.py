@@ -168,7 +168,7 @@ def _year(date_text: Any) -> int | None:
 
 
 def _text(node: Mapping[str, Any]) -> str | None:
-    """The description without what the shop says, and without lines of the lyrics that the record has apart."""
+    """Description without the shop's words and without lines of the record's lyrics."""
     words = node.get("description")
     if not isinstance(words, str):
         return None
@@ -203,7 +203,7 @@ def _tags(node: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
 
 
 def _places(node: Mapping[str, Any], html: Html) -> set[str]:
-    """What the page says of where its artist is, and each part of it."""
+    """Place names of the page's artist, whole and in parts."""
     publisher = as_object(node.get("publisher"))
     places = [name_of(owner.get(key), html) for owner in (publisher, node) for key in ("foundingLocation", "location")]
     if html.tree is not None:

@@ -36,7 +36,7 @@ _STYLING = re.compile(r"\[/?(?:b|i|u|s|url|img|quote)(?:=[^\[\]]*)?\]", re.IGNOR
 
 
 def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """A search for releases with this track by this artist: the database knows no identifier of a recording."""
+    """A search for releases by artist and track: the database knows no identifier of a recording."""
     words = {"type": "release", "artist": track["artist"], "track": track["title"], "per_page": _SEARCH_LIMIT}
     parameters = urlencode({name: " ".join(str(word).split()) for name, word in words.items()}, quote_via=quote)
     yield TaskSpec(NAME, f"{source.base_url}/database/search?{parameters}", SearchPage.kind, str(track["track_id"]))
@@ -83,7 +83,7 @@ class ReleasePage(Page):
 
 
 class MasterPage(ReleasePage):
-    """What the editions of one album or single have in common; without notes."""
+    """A master release, common to all editions of an album or single; without notes."""
 
     kind = "master"
 
@@ -123,7 +123,7 @@ def _hits(page: Page) -> list[tuple[str, Lead]]:
 
 
 def _credit(artists: Any) -> str | None:
-    """Names as printed on the release, with what the site puts between them: "Harbour & Kite"."""
+    """Artist names as printed on the release, with the joins between them: "Harbour & Kite"."""
     parts: list[str] = []
     for artist in as_list(artists):
         name = clean(artist.get("anv")) or _name(clean(artist.get("name")) or "") if isinstance(artist, dict) else ""

@@ -159,7 +159,7 @@ def _single(file: Mapping[str, Any], item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _track(file: Mapping[str, Any], item: Mapping[str, Any], *, live: bool) -> dict[str, Any] | None:
-    """A file whose own tags say what it is and sounds like; of a concert, what was played is enough."""
+    """Document of a file with tags on title and sound; of a concert, what was played is enough."""
     title_raw, tags = clean(file.get("title")), _tags(file.get("genre"))
     if title_raw is None or not (tags or live):
         return None
@@ -210,7 +210,7 @@ def _credit(creator: Any) -> str | None:
 
 
 def _is_original_sound(file: Mapping[str, Any]) -> bool:
-    """Whether it was uploaded, not derived from another file by the archive."""
+    """True for an uploaded file, False for one that the archive derived."""
     return file.get("source") == "original" and _SOUND_FORMAT.search(str(file.get("format"))) is not None
 
 
@@ -228,7 +228,7 @@ def _joined(value: Any) -> str | None:
 
 
 def _prose(description: Any) -> str | None:
-    """Text of an HTML description, or of several, with its line and paragraph breaks."""
+    """Text of one or several HTML descriptions with line and paragraph breaks."""
     parts = []
     for fragment in as_list(description):
         if isinstance(fragment, str):

@@ -40,7 +40,7 @@ _LANGUAGES = {
 
 
 def tasks(track: Mapping[str, Any], source: Source) -> Iterable[TaskSpec]:
-    """One search per track, by a name like its title among tracks of its artist."""
+    """One search per track, by title among the artist's tracks."""
     query = {
         "namesearch": " ".join(str(track["title"]).split()),
         "artist_name": " ".join(str(track["artist"]).split()),
@@ -125,7 +125,7 @@ def _line(value: Any) -> str | None:
 
 
 def _tags(musicinfo: Any) -> list[dict[str, Any]]:
-    """Genres, instruments and free tags, then what the closed fields say, put into words."""
+    """Genres, instruments and free tags, then the closed fields in words."""
     info = as_object(musicinfo)
     groups = as_object(info.get("tags"))
     names = [clean(name) for group in ("genres", "instruments", "vartags") for name in as_list(groups.get(group))]

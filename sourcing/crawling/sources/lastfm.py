@@ -93,7 +93,7 @@ class TrackPage(Page):
         ]
 
     def follow(self) -> Iterable[TaskSpec]:
-        """All tags with their counts, where there are tags."""
+        """A task for all tags with counts, for tracks with tags."""
         track = self._track()
         artist, title = _artist(track), clean(track.get("name"))
         if artist and title and _tags(track.get("toptags")):

@@ -73,7 +73,7 @@ def _document(mbid: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tags(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Voted tags, most voted first, then the instruments of those who play."""
+    """Voted tags, most voted first, then instruments of the performers."""
     tag_objects = [as_object(tag) for tag in as_list(as_object(record.get("tag")).get("recording"))]
     tags = voted_tags((clean(tag.get("tag")), as_int(tag.get("count")) or 0) for tag in tag_objects)
     tag_names = {tag["name"] for tag in tags}

@@ -45,7 +45,7 @@ def read_dump(path: Path) -> Iterator[DumpRecord]:
 
 
 def _name(row: Row) -> str:
-    """The part and what names the row there: "msd-TR…", "mtt-2", "mc-<video>@<second>"; empty without a name."""
+    """Name of a row, by part and identifier: "msd-TR…", "mtt-2", "mc-<video>@<second>"; empty without a name."""
     video, track_id = str(row.get("ytid") or "").strip(), str(row.get("track_id") or "").strip()
     if video:
         return f"mc-{video}@{row.get('start_s') or 0}"

@@ -86,7 +86,7 @@ def jamendo_number(track_id: Any) -> str:
 
 
 def named_columns(row: Row) -> dict[str, Any]:
-    """Columns of a document from what `jamendo_names` put into its row."""
+    """Columns of a document from a row that `jamendo_names` has completed."""
     title = clean(row.get("TRACK_NAME"))
     return {
         "title": title,

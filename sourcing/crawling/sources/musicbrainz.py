@@ -92,7 +92,7 @@ def _lucene(text: Any) -> str:
 
 
 class RecordingPage(Page):
-    """A recording, and where its links and those of the works it performs lead."""
+    """A recording, with leads from the links of recording and works."""
 
     kind = "recording"
 
@@ -150,7 +150,7 @@ def _links(recording: Mapping[str, Any]) -> Iterator[Lead]:
 
 
 def _leads_of(relations: Iterable[Any]) -> Iterator[Lead]:
-    """What the addresses of url relations name; an address of no known shape leads nowhere."""
+    """Leads from the addresses of url relations; an address of no known shape leads nowhere."""
     for relation in relations:
         url = relation.get("url") if isinstance(relation, dict) else None
         resource = url.get("resource") if isinstance(url, dict) else None

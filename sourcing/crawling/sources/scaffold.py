@@ -33,7 +33,7 @@ _CUT = '{"id": 1, "title": "An answer cut sho'
 
 @dataclass(frozen=True)
 class Scaffold:
-    """What was written, relative to the checkout."""
+    """Paths of a new source, relative to the checkout."""
 
     name: str
     module: Path
@@ -70,7 +70,7 @@ def scaffold_source(name: str, root: Path) -> Scaffold:
 
 
 def blanks(name: str, root: Path) -> list[str]:
-    """What is left to fill in, as "file:line: the line"; empty when the source is done."""
+    """Blanks left to fill in, as "file:line: the line"; empty when the source is done."""
     files = [root / SOURCES / f"{name}.py", *sorted((root / FIXTURES / name).rglob("*.*"))]
     return [
         f"{file.relative_to(root)}:{number}: {line.strip()}"

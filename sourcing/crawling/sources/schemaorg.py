@@ -163,7 +163,7 @@ def _tags(facts: Mapping[str, Any], html: Html) -> list[dict[str, Any]]:
 
 
 class SitemapPage(Page):
-    """A site's list of its own pages, each a task for `MusicPage`, or an index of such lists."""
+    """A sitemap, whose pages become tasks for `MusicPage`, or an index of sitemaps."""
 
     kind = "sitemap"
     below: ClassVar[str] = "sitemap_in_index"  # kind of the lists an index names; "" where there may be none

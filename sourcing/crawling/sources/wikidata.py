@@ -153,7 +153,7 @@ class EntityPage(Page):
 
 
 class LabelsPage(Page):
-    """An item together with those it names."""
+    """An item together with the items in its claims."""
 
     kind: ClassVar[str] = "labels"
 
@@ -183,7 +183,7 @@ def _first(entities: Mapping[str, Entity]) -> Entity:
 
 
 def _needed(entity: Entity) -> list[str]:
-    """The items whose names the entity's documents need."""
+    """Ids of items with names that the entity's documents need."""
     return list(dict.fromkeys(qid for name, most in _MOST.items() for qid in items(entity, name)[:most]))
 
 
@@ -206,7 +206,7 @@ def _standing(entity: Entity) -> Standing:
 
 
 def _links(entity: Entity, source: Source) -> Iterator[Lead]:
-    """To the articles in the asked languages and to the records of other sources."""
+    """Leads to articles in the chosen languages and to records of other sources."""
     sitelinks = entity.get("sitelinks")
     for language in source.languages:
         site = f"{edition_of(language).replace('-', '_')}wiki"

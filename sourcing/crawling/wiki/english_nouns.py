@@ -1,4 +1,4 @@
-"""The English nouns for a recording, a release and a performer, and where one of them says something else."""
+"""English nouns for recordings, releases and performers, with phrases in which they mean another thing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _ONLY_AFTER = {
 
 
 def kind_of_phrase(phrase: list[str]) -> str | None:
-    """By the last word of a noun phrase, and the one before it where that changes what it says."""
+    """Granularity of a noun phrase by its last word and, where needed, the word before."""
     if not phrase:
         return None
     noun, before = phrase[-1], phrase[-2].casefold() if len(phrase) > 1 else ""

@@ -46,7 +46,7 @@ _CALLED = {name: field for field, names in _FIELDS.items() for name in names.spl
 
 @dataclass(frozen=True)
 class Infobox:
-    """What an infobox says; a fact it does not state, or states in several ways, is None."""
+    """Facts of an infobox; a fact it does not state, or states in several ways, is None."""
 
     granularity: str  # recording or release; page where it does not say which
     title: str | None

@@ -59,7 +59,7 @@ def split_title(title: str) -> tuple[str, str | None]:
 
 
 def name_in_title(title: str) -> str:
-    """The name of whom an article is about: its title without the bracket that tells namesakes apart."""
+    """Performer's name for an article about a performer: its title without the bracket that tells namesakes apart."""
     bracket = _BRACKET.search(title)
     told_apart = bracket is not None and any(map(str.isalnum, bracket[1]))
     return (title[: bracket.start()] if bracket and told_apart else title) or title

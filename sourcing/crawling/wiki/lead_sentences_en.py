@@ -102,7 +102,7 @@ _Predicate = tuple[str, str, str]  # kind, what follows the noun, the words befo
 
 
 def english(text: str, qualifier: str | None = None) -> Reading:
-    """What the first sentence says, and the year also from the two after it."""
+    """Granularity, performer and year of an English opening; the year also from the next two sentences."""
     sentences = _sentences(text)
     predicate = _predicate(sentences[0]) if sentences else None
     kind = kind_of_qualifier(qualifier) or (predicate[0] if predicate else "page")
@@ -116,7 +116,7 @@ def granularity_of(text: str, qualifier: str | None) -> str:
 
 
 def kind_of_qualifier(qualifier: str | None) -> str | None:
-    """By the bracket after a title in any language read here: "Coldplay song", "專輯", "Lied"."""
+    """Granularity by the bracket after a title, in all supported languages: "Coldplay song", "專輯", "Lied"."""
     if qualifier is None:
         return None
     own = (("recording", RECORDING), ("release", RELEASE), ("artist", f"(?:{QUALIFIER})"))
@@ -134,7 +134,9 @@ def artist_in_lead(text: str, qualifier: str | None = None) -> str | None:
 
 
 def year_in_lead(text: str) -> int | None:
-    """The year this came out, where it is said of this: the album's and the film's years are not the song's."""
+    """Year of release, when a sentence states the year of this very thing: the album's and the film's years are not
+    the song's.
+    """
     return english(text)[2]
 
 
@@ -163,7 +165,7 @@ _THEN_THE = re.compile(r"[^,]*,\s+(?:\d{4},\s+)?the\s")
 
 
 def _own(sentence: str, granularity: str) -> bool:
-    """Whether "Released in 1997, the album …" speaks of a thing of this kind."""
+    """True when "Released in 1997, the album …" speaks of a thing of `kind`."""
     after = re.match(r"[^,]*,\s+(?:\d{4},\s+)?the\s+(\w+)\s+(\w+)", sentence)
     kind = SONGS if granularity == "recording" else ALBUMS
     return after is not None and any(kind.fullmatch(word) for word in after.groups())
@@ -178,7 +180,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _predicate(sentence: str) -> _Predicate | None:
-    """(kind, what follows the noun, the words before it) of "is the second studio album | by …"."""
+    """(kind, words after the noun, words before the noun) of "is the second studio album | by …"."""
     title = re.match(r'\s*(?:["“][^"”]*["”],?\s*(?:/\s*)?){1,3}', sentence)
     for be in _PREDICATE.finditer(sentence, title.end() if title else 0):
         end = _PHRASE_END.search(sentence, be.end() - 1)
@@ -237,7 +239,7 @@ def _names(segment: str) -> str | None:
 
 
 def _undescribed(piece: str) -> str:
-    """What follows the last word for a kind of performer; the article of "the Beatles" is part of the name."""
+    """The name behind the last word for a kind of performer; the article of "the Beatles" is part of the name."""
     words = re.sub(r"^(?:guest |lead )?vocals (?:by|from) ", "", piece.strip(' ,"“”')).split()
     start = 0
     for index, word in enumerate(words):

@@ -126,7 +126,9 @@ def _read(words: _Words, text: str, qualifier: str | None = None) -> Reading:
 
 
 def _performer(words: _Words, follows: str) -> str | None:
-    """Who sings it, else whose it is: "interprétée par A", "de la chanteuse A", "de A"; writers are not performers."""
+    """Performer by "sung by", else by the possessive: "interprétée par A", "de la chanteuse A", "de A"; writers are
+    not performers.
+    """
     if by := words.by.search(follows):
         return _names(words, by["who"])
     if re.match(rf"[\s,]*(?:{words.written})\b", follows):

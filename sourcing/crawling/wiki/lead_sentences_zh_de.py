@@ -153,7 +153,9 @@ Reading = tuple[str, str | None, int | None]  # granularity, performer, year
 
 
 def chinese(text: str, qualifier: str | None = None) -> Reading:
-    """What the first sentence says; the bracket ("周杰倫歌曲") names the performer where the sentence does not."""
+    """Granularity, performer and year of a Chinese opening; the bracket ("周杰倫歌曲") names the performer where the
+    sentence does not.
+    """
     sentences = _sentences(text)
     predicate = _ZH_CLAUSE.search(_ZH_TITLE.sub("", sentences[0]))
     clause = predicate["clause"].strip() if predicate else ""
@@ -181,7 +183,7 @@ def _chinese_kind(clause: str) -> str:
 
 
 def _chinese_year(sentences: list[str], kind: str, qualifier: str | None) -> int | None:
-    """In a part of a sentence that speaks of nothing else: the album's, film's and cover's years are their own."""
+    """Year from a clause about this thing alone: the album's, film's and cover's years are their own."""
     others = _ZH_OTHERS if kind == "recording" or (qualifier and not re.search(_ZH_RELEASE, qualifier)) else _ZH_SCREEN
     for part in (part for sentence in sentences for part in re.split("[，,；;]", sentence)):
         year = _ZH_YEAR.search(part)
@@ -219,7 +221,9 @@ def _chinese_name(described: str) -> str | None:
 
 
 def german(text: str, qualifier: str | None = None) -> Reading:
-    """What the first sentence says, and the year also from the next. "Komposition von" names a writer, no performer."""
+    """Granularity, performer and year of a German opening; the year also from the next sentence. "Komposition von"
+    names a writer, no performer.
+    """
     first, *later = _sentences(text)
     head = _DE_HEAD.search(first)
     noun = head["head"] if head and not _DE_NOT.match(head["head"]) else ""

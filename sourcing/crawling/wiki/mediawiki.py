@@ -1,4 +1,4 @@
-"""What sources on MediaWiki share: the address of a question to the API, the asked part of its answer, Chinese."""
+"""Helpers of sources on MediaWiki: the address of a question to the API, the asked part of its answer, Chinese."""
 
 from __future__ import annotations
 

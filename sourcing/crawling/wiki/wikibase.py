@@ -46,7 +46,7 @@ def label(entity: Entity, codes: Iterable[str]) -> str | None:
 
 
 def names(entity: Entity, codes: Iterable[str]) -> list[Any]:
-    """Labels, then aliases, in these languages."""
+    """Labels, then aliases, in the languages of `codes`."""
     labels, aliases, codes = as_object(entity.get("labels")), as_object(entity.get("aliases")), [*codes]
     label_list = [labels.get(code) for code in codes]
     label_list += [alias for code in codes for alias in as_list(aliases.get(code))]
@@ -64,7 +64,7 @@ def year(entity: Entity, name: str) -> int | None:
 
 
 def duration_s(entity: Entity, name: str) -> float | None:
-    """The length, when only one is stated and its unit is one of time."""
+    """Length in seconds, when a single one is stated in a unit of time."""
     lengths = set()
     for value in claims(entity, name):
         unit = _SECONDS.get(str(as_object(value).get("unit")).rpartition("/")[2])
