@@ -27,7 +27,7 @@ from sourcing.publishing.withdrawals import changes_since, consent_age, lost_doc
 from sourcing.redactor import redact
 from sourcing.settings import PublishSettings
 from sourcing.store.schemas import Description, Document, Rejected, Track
-from sourcing.store.versions import CONFIGS, SPLITS, DatasetVersion, Shelf, file_sha256, hold_shelf
+from sourcing.store.versions import CONFIGS, SPLITS, DatasetFolder, DatasetVersion, file_sha256, hold_dataset
 from sourcing.store.workspace import Workspace, write_json
 
 __all__ = ["STEPS", "PublishOptions", "PublishResult", "WorkspaceTables", "logical_hash", "publish", "read_tables"]
@@ -112,10 +112,10 @@ def publish(
     out, whatever earlier versions hold; those never change. DatasetError when the version exists or no description
     is fit to publish.
     """
-    shelf = Shelf(Path(root), name)
+    dataset = DatasetFolder(Path(root), name)
     if options.version:
-        shelf.refuse_existing(options.version)  # said before the work, and held to once more when sealing
-    lost_by_id = lost_documents(shelf.versions(), tables.documents, tables.descriptions, tables.rejected_rows)
+        dataset.refuse_existing(options.version)  # said before the work, and held to once more when sealing
+    lost_by_id = lost_documents(dataset.versions(), tables.documents, tables.descriptions, tables.rejected_rows)
     valid = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected_rows, lost_by_id)
     if valid.descriptions.is_empty():
         raise DatasetError(f"dataset {name}", *_nothing_to_publish(valid))
@@ -133,15 +133,15 @@ def publish(
     asked_at = valid.documents["consent_at"].fill_null(valid.documents["retrieved_at"])
     consent = consent_age(asked_at, now, settings.consent_max_age_days)
     on_progress(STEPS[2])
-    with hold_shelf(root, name) as shelf:
-        parent = shelf.versions()[-1] if shelf.versions() else None
+    with hold_dataset(root, name) as dataset:
+        parent = dataset.versions()[-1] if dataset.versions() else None
         same = parent is not None and all(
             parent.manifest.get(key) == facts[key] for key in ("logical_hash", "split_rule")
         )
         if options.version is None and parent is not None and same:
             return PublishResult(parent, False, report, changes_since(parent, parts, {}), consent)
         number = options.version or next_version(parent, facts, parts)
-        shelf.refuse_existing(number)
+        dataset.refuse_existing(number)
         changes = changes_since(parent, parts, lost_by_id)
         manifest = {
             **facts,
@@ -155,7 +155,7 @@ def publish(
             "tools": {"crossmusim": __version__, "polars": pl.__version__, "python": platform.python_version()},
         }
         contents = _Contents(parts, valid, report, changes)
-        published_version = _write_and_seal(shelf, number, manifest, contents, options.rows_per_shard)
+        published_version = _write_and_seal(dataset, number, manifest, contents, options.rows_per_shard)
     on_progress(STEPS[3])
     return PublishResult(published_version, True, report, changes, consent)
 
@@ -281,7 +281,7 @@ class _Contents:
 
 
 def _write_and_seal(
-    shelf: Shelf, number: str, manifest: dict[str, Any], contents: _Contents, rows_per_shard: int
+    dataset: DatasetFolder, number: str, manifest: dict[str, Any], contents: _Contents, rows_per_shard: int
 ) -> DatasetVersion:
     def fill(folder: Path) -> dict[str, Any]:
         parts = contents.parts.items()
@@ -290,7 +290,7 @@ def _write_and_seal(
         write_json(folder / "validation.json", contents.report)
         write_json(folder / "CHANGES.json", contents.changes)
         card = render_card(
-            name=shelf.name,
+            name=dataset.name,
             version=number,
             manifest=manifest,
             report=contents.report,
@@ -301,10 +301,10 @@ def _write_and_seal(
         return manifest
 
     try:
-        return shelf.seal(number, fill)
+        return dataset.seal(number, fill)
     except OSError as error:
         raise InputError(
-            f"dataset {shelf.name}@{number}", f"could not be written ({error})", "free space or choose another --root"
+            f"dataset {dataset.name}@{number}", f"could not be written ({error})", "free space or choose another --root"
         ) from error
 
 

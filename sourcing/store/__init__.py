@@ -1,4 +1,4 @@
-"""The ground floor: schemas, the workspace and dataset versions. Everyone may use it."""
+"""The base of everything: schemas, the workspace, dataset versions. Every package may use it."""
 
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.versions import DatasetVersion, list_versions, open_version

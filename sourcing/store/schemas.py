@@ -1,4 +1,4 @@
-"""The tables every room exchanges: Track, Document, Match, Description, Disagreement, Rejected.
+"""The tables the packages exchange: Track, Document, Match, Description, Disagreement, Rejected.
 
 Each schema is a dataframely class whose columns carry their own documentation (`description=`), which
 the dataset card and `dataset show` print. Rows that break a rule come back as rejected rows with the rule's name.

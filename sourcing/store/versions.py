@@ -34,11 +34,11 @@ __all__ = [
     "CONFIGS",
     "MANIFEST_FILE",
     "SPLITS",
+    "DatasetFolder",
     "DatasetVersion",
     "PublishedDocument",
-    "Shelf",
     "file_sha256",
-    "hold_shelf",
+    "hold_dataset",
     "list_versions",
     "open_version",
     "parse_version",
@@ -181,8 +181,8 @@ def list_versions(root: Path | str = "datasets", name: str | None = None) -> lis
     ]
 
 
-class Shelf:
-    """The folder of one dataset while this process alone may add versions to it; get it from `hold_shelf`."""
+class DatasetFolder:
+    """The folder of one dataset while this process alone may add versions to it; get it from `hold_dataset`."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.name, self.folder = root, _checked_name(name), root / name
@@ -236,14 +236,14 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def hold_shelf(root: Path | str, name: str) -> Iterator[Shelf]:
+def hold_dataset(root: Path | str, name: str) -> Iterator[DatasetFolder]:
     """Hold a dataset for writing, after clearing what killed publishes left; StoppedShort when another holds it."""
-    shelf = Shelf(Path(root), name)
-    with hold_lock(shelf.folder / ".locks", "publish", f"dataset {name}"):
-        for stale in (*shelf.folder.glob(".tmp-*"), *shelf.folder.glob(".latest.json.*.tmp")):
+    dataset = DatasetFolder(Path(root), name)
+    with hold_lock(dataset.folder / ".locks", "publish", f"dataset {name}"):
+        for stale in (*dataset.folder.glob(".tmp-*"), *dataset.folder.glob(".latest.json.*.tmp")):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        shelf.point()
-        yield shelf
+        dataset.point()
+        yield dataset
 
 
 def _versions(folder: Path) -> list[str]:

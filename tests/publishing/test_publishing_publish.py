@@ -23,7 +23,7 @@ from sourcing.errors import DatasetError, UsageError
 from sourcing.publishing.publish import PublishOptions, PublishResult, WorkspaceTables, publish, read_tables
 from sourcing.settings import PublishSettings
 from sourcing.store import DatasetVersion, Description, Document, Track, Workspace, list_versions, open_version
-from sourcing.store.versions import hold_shelf
+from sourcing.store.versions import hold_dataset
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
@@ -93,8 +93,8 @@ def _published_as(root: Path, aspects: pl.Expr) -> DatasetVersion:
         columns = {**now.manifest["columns"], "descriptions": {name: str(dtype) for name, dtype in schema.items()}}
         return {**now.manifest, "columns": columns, "logical_hash": "another"}
 
-    with hold_shelf(root / "then", "mine") as shelf:
-        return shelf.seal("0.1.0", fill)
+    with hold_dataset(root / "then", "mine") as dataset:
+        return dataset.seal("0.1.0", fill)
 
 
 def test_a_struct_that_gained_a_field_is_no_column_retyped(tmp_path: Path) -> None:

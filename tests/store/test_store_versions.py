@@ -13,7 +13,7 @@ import pytest
 
 from sourcing.errors import DatasetError, StoppedShort, UsageError
 from sourcing.store import list_versions, open_version
-from sourcing.store.versions import hold_shelf
+from sourcing.store.versions import hold_dataset
 
 
 def _fill(folder: Path) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def _fill(folder: Path) -> dict[str, Any]:
 
 
 def _publish(root: Path, version: str = "0.1.0", name: str = "mine") -> None:
-    with hold_shelf(root, name) as shelf:
-        shelf.seal(version, _fill)
+    with hold_dataset(root, name) as dataset:
+        dataset.seal(version, _fill)
 
 
 def test_a_bare_name_opens_the_highest_version(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def _killed_at(moment: int, root: Path) -> int:
             return {"rows": {}}
 
         try:
-            with hold_shelf(root, "mine") as shelf:
-                shelf.seal("0.2.0", fill)
+            with hold_dataset(root, "mine") as dataset:
+                dataset.seal("0.2.0", fill)
         except BaseException:
             os._exit(1)
         os._exit(0)
@@ -194,8 +194,8 @@ def test_a_publish_killed_at_any_moment_leaves_a_whole_version_or_none(tmp_path:
             version.verify()
         seen.add(tuple(each.version for each in versions))
         assert open_version("mine", root).version in ("0.1.0", "0.2.0")
-        with hold_shelf(root, "mine") as shelf:  # the next publish: nothing is held, and the remains are cleared
-            assert not list(shelf.folder.glob(".tmp-*"))
+        with hold_dataset(root, "mine") as dataset:  # the next publish: nothing is held, and the remains are cleared
+            assert not list(dataset.folder.glob(".tmp-*"))
         assert open_version("mine", root).version == versions[-1].version
     assert status == 0
     assert moment > 5
@@ -207,14 +207,14 @@ def test_a_fill_that_fails_leaves_nothing(tmp_path: Path) -> None:
         (folder / "half").write_text("half", encoding="utf-8")
         raise RuntimeError("disk")
 
-    with pytest.raises(RuntimeError), hold_shelf(tmp_path, "mine") as shelf:
-        shelf.seal("0.1.0", fill)
+    with pytest.raises(RuntimeError), hold_dataset(tmp_path, "mine") as dataset:
+        dataset.seal("0.1.0", fill)
     assert list_versions(tmp_path) == []
     assert not list((tmp_path / "mine").glob(".tmp-*"))
 
 
 def test_two_cannot_publish_one_dataset_at_once(tmp_path: Path) -> None:
-    with hold_shelf(tmp_path, "mine"), pytest.raises(StoppedShort, match=f"process {os.getpid()}"):
+    with hold_dataset(tmp_path, "mine"), pytest.raises(StoppedShort, match=f"process {os.getpid()}"):
         _publish(tmp_path)
     _publish(tmp_path)
 
@@ -228,8 +228,8 @@ def test_a_version_published_before_a_field_was_added_opens_with_its_own_columns
         frame.write_parquet(folder / "descriptions/train-00000-of-00001.parquet")
         return {"rows": {"descriptions": 1}}
 
-    with hold_shelf(tmp_path, "mine") as shelf:
-        shelf.seal("0.1.0", fill)
+    with hold_dataset(tmp_path, "mine") as dataset:
+        dataset.seal("0.1.0", fill)
     version = open_version("mine", tmp_path)
     version.verify()
     assert version.scan("descriptions").collect()["aspects"].to_list() == [[{**aspect, "evidence": ["d"]}]]
