@@ -91,7 +91,7 @@ def write_report(mission: Mission, world: World, result: dict[str, Any]) -> Path
         "map": _map(mission, world),
         "styles": list(dict.fromkeys(track.style_tag for track in world.tracks)),
         "searches": _searches(mission, result),
-        "steps": [(name, mission.typed.get(name, ""), spent) for name, spent in mission.seconds.items()],
+        "steps": [(name, mission.commands.get(name, ""), spent) for name, spent in mission.seconds.items()],
     }
     path = out / "report.html"
     path.write_text(render_report(facts), encoding="utf-8")

@@ -24,8 +24,8 @@ def contradictions(text: str, track) -> list[str]:
     """Cue words in `text` for values the track does not have."""
     text = text.replace(track.title, "").replace(track.artist, "").lower()
     found = []
-    for attribute, values in prose.data("phrases").items():
-        own = track.instruments if attribute == "lead" else (track.heard[attribute],)
+    for attribute, values in prose.word_list("phrases").items():
+        own = track.instruments if attribute == "lead" else (track.audible[attribute],)
         for value in values:
             if value not in own:
                 cues = (cue for cue in prose.phrases(attribute, value, "cues") if re.search(rf"\b{cue}", text))
@@ -68,7 +68,7 @@ def test_every_value_of_every_attribute_occurs_and_styles_vary_inside(world: Wor
     assert {track.spec.drums for track in world.tracks} == set(DRUMS)
     assert {track.spec.effect for track in world.tracks} == set(EFFECTS)
     assert {track.spec.mode for track in world.tracks} == set(MODES)
-    for style in prose.data("styles"):
+    for style in prose.word_list("styles"):
         assert len({track.spec.lead for track in world.tracks if track.style == style}) >= 2
 
 
@@ -116,7 +116,7 @@ def test_the_check_for_contradictions_finds_one(world: World) -> None:
 
 def test_sentences_vary(world: World) -> None:
     for name in (*prose.ATTRIBUTES, "backing", "drums_none", "effect_dry", "opening", "lead_sentence", "noise"):
-        assert len(set(prose.data("sentences")[name])) >= 8, name
+        assert len(set(prose.word_list("sentences")[name])) >= 8, name
     leads = [prose.article(track, world.draw(f"a{track.number}")).split("\n")[0] for track in world.tracks]
     assert len(set(leads)) == len(leads)
 
@@ -128,7 +128,7 @@ def test_articles_and_reviews_differ_in_shape(world: World) -> None:
 
 
 def test_tags_are_right_ones_junk_and_rarely_a_wrong_one(world: World) -> None:
-    junk = set(prose.data("names")["junk_tags"])
+    junk = set(prose.word_list("names")["junk_tags"])
     wrong = with_junk = 0
     for track in world.tracks:
         tags = prose.tags(track, world.draw(f"tags:{track.number}"))
