@@ -72,16 +72,16 @@ def test_the_first_chart_counts_what_the_three_sources_were_asked(demo: tuple[Pa
     lines = (out / "site" / "requests.jsonl").read_text(encoding="utf-8").splitlines()
     paths = {json.loads(line)["path"] for line in lines}
     folders = {"musicbrainz": "/musicbrainz/", "schemaorg": "/reviews/", "wikipedia": "/wikipedia/"}
-    asked = {name: sum(path.startswith(folder) for path in paths) for name, folder in folders.items()}
+    paths_logged = {name: sum(path.startswith(folder) for path in paths) for name, folder in folders.items()}
     closed = result["rejected"]["crawl: robots.txt"]
     assert closed == 1
-    asked["schemaorg"] += closed
-    assert {name: sum(states.values()) for name, states in result["requests"].items()} == asked
+    paths_logged["schemaorg"] += closed
+    assert {name: sum(states.values()) for name, states in result["requests"].items()} == paths_logged
     assert set(result["leads_elsewhere"]) & set(folders) == set()
     page = Path(result["report"]).read_text(encoding="utf-8")
     stage = page.split("addresses at the three sources")[1].split('class="stage"')[0]
     assert re.findall(r'<div class="row"><span>(\w+)<', stage) == list(folders)
-    assert f"<b>{sum(asked.values())}</b>" in stage
+    assert f"<b>{sum(paths_logged.values())}</b>" in stage
 
 
 def test_the_bars_of_a_stage_add_up_to_its_figure(demo: tuple[Path, dict[str, Any]]) -> None:
