@@ -7,14 +7,16 @@ import hashlib
 import io
 import re
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import soundfile
 
 from sourcing.demo.report.charts import line_chart, whiskers
-from sourcing.demo.report.clips import encode_clip
-from sourcing.demo.report.funnel import Bar, Stage
+from sourcing.demo.report.clips import CLIP_S, encode_clip, encode_clips
+from sourcing.demo.report.funnel import Bar, Stage, requests_by_source
 from sourcing.demo.report.page import render_report
 from sourcing.demo.report.showcase import Example, ModelRecord, highlight
 from sourcing.demo.report.sound_map import Dot, Region, draw_map
@@ -166,3 +168,38 @@ def test_every_picture_is_well_formed_and_inside_its_frame(svg: str) -> None:
 
 def test_pictures_of_nothing_are_empty() -> None:
     assert line_chart({}, x_label="x", y_label="y") == whiskers([]) == draw_map([], []) == ""
+
+
+def test_requests_are_counted_for_the_sources_that_were_asked() -> None:
+    def source(on: bool, **states: int) -> dict:
+        return {"on": on, **dict.fromkeys(("pending", "leased", "fetched", "failed", "denied"), 0), **states}
+
+    status = {
+        "sources": {
+            "wikipedia": source(True, fetched=5, failed=1),
+            "schemaorg": source(True, fetched=2, denied=1),
+            "wikidata": source(False, pending=392),
+            "discogs": source(False),
+        },
+        "total": {"pending": 392, "fetched": 7, "failed": 1, "denied": 1},
+    }
+    requests, leads_elsewhere = requests_by_source(status)
+    assert requests == {"wikipedia": {"fetched": 5, "failed": 1}, "schemaorg": {"fetched": 2, "denied": 1}}
+    assert leads_elsewhere == {"wikidata": 392}
+
+
+def test_clips_are_short_and_mono_and_end_before_they_exceed_the_page(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (12 * 22_050, 2))
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.flac", noise, 22_050)
+    soundfile.write(tmp_path / "short.flac", noise[:22_050], 22_050)
+    paths = {path.stem: path for path in tmp_path.glob("*.flac")}
+    clips = encode_clips(["b", "a", "b", "short"], paths)
+    assert list(clips) == ["b", "a", "short"]
+    wave, rate_hz = soundfile.read(io.BytesIO(clips["a"]))
+    assert (wave.ndim, rate_hz) == (1, 22_050)
+    assert len(wave) / rate_hz == pytest.approx(CLIP_S, abs=0.1)
+    assert len(clips["a"]) < 0.2 * len(wave) * 2, "a fifth of 16-bit samples, at most"
+    size = len(clips["b"]) + len(clips["a"])
+    assert list(encode_clips(["b", "a", "c"], paths, max_total_bytes=size)) == ["b", "a"]
+    assert encode_clips(["b"], paths, max_total_bytes=10) == {}
