@@ -23,18 +23,18 @@ def world() -> World:
 def contradictions(text: str, track) -> list[str]:
     """Cue words in `text` for values the track does not have."""
     text = text.replace(track.title, "").replace(track.artist, "").lower()
-    found = []
+    contradicted = []
     for attribute, values in prose.word_list("phrases").items():
         own = track.instruments if attribute == "lead" else (track.audible[attribute],)
         for value in values:
             if value not in own:
                 cues = (cue for cue in prose.phrases(attribute, value, "cues") if re.search(rf"\b{cue}", text))
-                found += [f"{attribute}={value}: {cue}" for cue in cues]
+                contradicted += [f"{attribute}={value}: {cue}" for cue in cues]
     if re.search(r"\bslow\b", text) and "slow" not in track.spec.tempo:
-        found.append("slow")
+        contradicted.append("slow")
     if re.search(r"\bfast\b", text) and "fast" not in track.spec.tempo:
-        found.append("fast")
-    return found
+        contradicted.append("fast")
+    return contradicted
 
 
 def test_equal_seeds_give_equal_worlds_and_others_differ(world: World) -> None:

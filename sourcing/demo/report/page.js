@@ -65,7 +65,8 @@ if (map) {
   const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   map.addEventListener("keydown", (event) => {
     const way = ways[event.key];
-    if (way && !chosen) choose(best((dot) => Math.hypot(dot.x - 240, dot.y - 200)));
+    const middle = map.viewBox.baseVal;
+    if (way && !chosen) choose(best((dot) => Math.hypot(dot.x - middle.width / 2, dot.y - middle.height / 2)));
     else if (way) {
       const next = best((dot) => {
         const ahead = (dot.x - chosen.x) * way[0] + (dot.y - chosen.y) * way[1];

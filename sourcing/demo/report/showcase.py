@@ -107,15 +107,10 @@ def model_record(workspace: Workspace, world: World, replies: int) -> ModelRecor
 def aspect_truth(text: str, track: DemoTrack) -> str:
     """true, false or silent: what an aspect says of a track's sound, by its cues; one false cue makes it false."""
     text = text.lower()
-    if track.style_tag in text:
-        text = text.replace(track.style_tag, "")
-        truths = {"true"}
-    else:
-        truths = set()
+    truths = {"true"} if track.style_tag in text else set()
     own = {name: {value} for name, value in track.audible.items()} | {"lead": set(track.instruments)}
     for (attribute, value), cues in _cues().items():
         if cues.search(text):
-            # the words of one cue may belong to two values ("bass"): it is false only if the track has neither
             truths.add("true" if value in own[attribute] else "false")
     for word in ("slow", "fast"):
         if re.search(rf"\b{word}\b", text):
@@ -164,16 +159,16 @@ def highlight(text: str, spans: list[tuple[int, int]], context: int = _CONTEXT_C
 
     Overlapping spans are joined; spans outside the text are clipped.
     """
-    joined: list[list[int]] = []
+    ranges: list[list[int]] = []
     for start, end in sorted((max(0, start), min(len(text), end)) for start, end in spans):
         if start >= end:
             continue
-        if joined and start <= joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], end)
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1][1] = max(ranges[-1][1], end)
         else:
-            joined.append([start, end])
+            ranges.append([start, end])
     pieces, position = Markup(""), 0
-    for start, end in joined:
+    for start, end in ranges:
         pieces += _between(text[position:start], context, first=position == 0)
         pieces += Markup("<mark>{}</mark>").format(text[start:end])
         position = end

@@ -162,5 +162,5 @@ def _spoken(facet: str, value: str) -> str:
     """The usual word for a label's value: `drums=none` is "no drums"."""
     if facet == "style":
         return str(word_list("styles").get(value, {"tag": value})["tag"])
-    known = word_list("phrases").get(facet, {})
-    return phrases(facet, value, "tags")[0] if value in known else value.replace("_", " ")
+    values = word_list("phrases").get(facet, {})
+    return phrases(facet, value, "tags")[0] if value in values else value.replace("_", " ")
