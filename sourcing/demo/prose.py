@@ -1,35 +1,19 @@
-"""Prose and tags about a track, drawn from its sound; nothing here contradicts the sound."""
+"""Prose and tags about a track, drawn from what can be heard in it; none contradicts the sound."""
 
 from __future__ import annotations
 
 import random
 import re
-import tomllib
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sourcing.demo.world import DemoTrack
+from sourcing.demo.word_lists import phrases, word_list
+from sourcing.demo.world import DemoTrack
 
-__all__ = ["ATTRIBUTES", "annotation", "article", "phrases", "review", "tags", "word_list"]
+__all__ = ["ATTRIBUTES", "annotation", "article", "review", "tags"]
 
 #: the audible attributes a text may speak of
 ATTRIBUTES = ("lead", "tempo", "mode", "drums", "effect", "density", "mood")
-_LISTS = Path(__file__).parent / "lists"
 _SECTIONS = (("Composition", "Reception"), ("Background and composition", "Critical reception"), ("Music", "Legacy"))
-
-
-@cache
-def word_list(name: str) -> dict[str, Any]:
-    """The list `lists/NAME.toml` as a dictionary."""
-    return tomllib.loads((_LISTS / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def phrases(attribute: str, value: str, what: str = "phrases") -> list[str]:
-    """The words for an attribute's value: `phrases` and `tags` to write with, `cues` that give it away."""
-    names: list[str] = word_list("phrases")[attribute][value][what]
-    return names
 
 
 def article(track: DemoTrack, rng: random.Random) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from sourcing.demo import prose
 from sourcing.demo.synth import DURATION_S
+from sourcing.demo.word_lists import word_list
 from sourcing.demo.world import DemoTrack, World
 
 __all__ = ["ROBOTS_TXT", "Web", "build_web", "review_urls"]
@@ -47,7 +48,7 @@ def build_web(world: World) -> Web:
         if track.number % 12 == 5:
             _add_version(web, track, draw, "Live", 31.0)
         if track.number % 17 == 9:
-            _add_version(web, track, draw, f"{draw.choice(prose.word_list('names')['places'])} Remix", 1.5)
+            _add_version(web, track, draw, f"{draw.choice(word_list('names')['places'])} Remix", 1.5)
         if draw.random() < _ARTICLE_SHARE:
             _add_article(web, track, prose.article(track, draw), draw)
         if draw.random() < _REVIEW_SHARE:
@@ -78,7 +79,7 @@ def _add_recording(web: Web, track: DemoTrack, draw: random.Random) -> None:
 def _add_version(web: Web, track: DemoTrack, draw: random.Random, version: str, longer_s: float) -> None:
     """Another recording of the same work: near in name, different in sound."""
     mbid = str(uuid.UUID(int=draw.getrandbits(128), version=4))
-    junk = draw.sample(prose.word_list("names")["junk_tags"], 2)
+    junk = draw.sample(word_list("names")["junk_tags"], 2)
     tags = [{"name": name, "count": draw.randint(1, 5)} for name in [version.split()[-1].lower(), *junk]]
     record = _recording(track, mbid, f"{track.title} ({version})", DURATION_S + longer_s, tags)
     record["disambiguation"] = version.lower()
@@ -149,7 +150,7 @@ def _add_wrong_articles(web: Web, world: World) -> None:
         tracks = [track for track in world.tracks if track.artist == artist]
         draw = world.draw(f"artist:{artist}")
         titles = ", ".join(f'"{track.title}"' for track in draw.sample(tracks, min(3, len(tracks))))
-        place = draw.choice(prose.word_list("names")["places"])
+        place = draw.choice(word_list("names")["places"])
         text = (
             f"{artist} are a musical group from {place}, active since {1991 + index % 20}. "
             f"They are best known for {titles}.\n\n\n== History ==\nThe group met in {place}, where two of its "
@@ -165,7 +166,7 @@ def _add_wrong_articles(web: Web, world: World) -> None:
     )
     without_article = [track for track in world.tracks if track.title not in web.articles and track.language == "en"]
     for track, thing in zip(draw.sample(without_article, min(12, len(without_article))), things * 3, strict=False):
-        names = prose.word_list("names")
+        names = word_list("names")
         what = thing.format(place=draw.choice(names["places"]), person=draw.choice(names["persons"]))
         _add_page(
             web,
@@ -195,7 +196,7 @@ def _add_review(web: Web, track: DemoTrack, draw: random.Random) -> None:
         "datePublished": str(track.year),
         "review": {
             "@type": "Review",
-            "author": {"@type": "Person", "name": draw.choice(prose.word_list("names")["persons"])},
+            "author": {"@type": "Person", "name": draw.choice(word_list("names")["persons"])},
             "reviewRating": {"@type": "Rating", "ratingValue": stars, "bestRating": 5},
             "datePublished": date(track.year + 1, draw.randint(1, 12), draw.randint(1, 28)).isoformat(),
             "reviewBody": paragraphs[0],

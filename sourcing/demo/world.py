@@ -10,8 +10,8 @@ import uuid
 from dataclasses import dataclass
 from functools import cached_property
 
-from sourcing.demo.prose import word_list
 from sourcing.demo.synth import BPM, DURATION_S, TrackSpec
+from sourcing.demo.word_lists import word_list
 from sourcing.errors import UsageError
 
 __all__ = ["COLUMNS", "MIN_TRACKS", "DemoTrack", "World", "build_world", "catalogue_csv"]

@@ -6,6 +6,7 @@ import pytest
 
 from sourcing.demo import prose
 from sourcing.demo.report.showcase import aspect_truth, choose, model_record
+from sourcing.demo.word_lists import phrases, word_list
 from sourcing.demo.world import World, build_world
 from sourcing.store import Workspace
 from sourcing.store.schemas import Description
@@ -29,14 +30,14 @@ def test_what_the_prose_says_of_a_track_is_never_false_and_its_own_phrases_are_t
         sentences = [each for each in text.split(". ") if not any(name in each for name in names)]
         assert "false" not in {aspect_truth(sentence, track) for sentence in sentences}
         for attribute, value in track.audible.items():
-            assert {aspect_truth(phrase, track) for phrase in prose.phrases(attribute, value)} <= {"true"}
+            assert {aspect_truth(phrase, track) for phrase in phrases(attribute, value)} <= {"true"}
 
 
 def test_an_instrument_that_does_not_play_is_false_and_empty_words_are_silent(world: World) -> None:
     for track in world.tracks:
-        absent = [lead for lead in prose.word_list("phrases")["lead"] if lead not in track.instruments]
+        absent = [lead for lead in word_list("phrases")["lead"] if lead not in track.instruments]
         for lead in absent:
-            assert {aspect_truth(phrase, track) for phrase in prose.phrases("lead", lead)} == {"false"}, (track, lead)
+            assert {aspect_truth(phrase, track) for phrase in phrases("lead", lead)} == {"false"}, (track, lead)
         assert aspect_truth("harmony stays", track) == aspect_truth("four chords", track) == "silent"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from sourcing.demo.prose import phrases, word_list
+from sourcing.demo.word_lists import phrases, word_list
 from sourcing.demo.world import DemoTrack, World
 from sourcing.store import Description, Document, Workspace
 

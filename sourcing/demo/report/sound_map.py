@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from sourcing.demo.prose import phrases, word_list
 from sourcing.demo.report.palette import marker
+from sourcing.demo.word_lists import phrases, word_list
 
 if TYPE_CHECKING:
     import numpy as np
