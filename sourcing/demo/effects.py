@@ -1,4 +1,4 @@
-"""What is done to a finished mix: rooms, distortion, worn records and tapes, echoes; loudness is kept, roughly."""
+"""Effects on a finished mix: rooms, distortion, worn records and tapes, echoes, at about the same loudness."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def _wobble(wave: Wave, rng: np.random.Generator, sr: int) -> Wave:
 
     t = np.arange(len(wave), dtype=np.float64)
     depth, rate_hz = 0.0035 * sr, 0.8
-    read = t + depth * np.sin(2 * np.pi * rate_hz * t / sr) + 0.0006 * sr * np.sin(2 * np.pi * 6.0 * t / sr)
-    return np.interp(read, t, wave).astype(np.float32)
+    position = t + depth * np.sin(2 * np.pi * rate_hz * t / sr) + 0.0006 * sr * np.sin(2 * np.pi * 6.0 * t / sr)
+    return np.interp(position, t, wave).astype(np.float32)
 
 
 def _echo(wave: Wave, rng: np.random.Generator, sr: int) -> Wave:

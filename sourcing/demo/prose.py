@@ -1,48 +1,32 @@
-"""Prose and tags about a track, drawn from what can be heard in it; nothing here contradicts the sound."""
+"""Prose and tags about a track, drawn from what can be heard in it; none contradicts the sound."""
 
 from __future__ import annotations
 
 import random
 import re
-import tomllib
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sourcing.demo.world import DemoTrack
+from sourcing.demo.word_lists import phrases, word_list
+from sourcing.demo.world import DemoTrack
 
-__all__ = ["ATTRIBUTES", "annotation", "article", "data", "phrases", "review", "tags"]
+__all__ = ["ATTRIBUTES", "annotation", "article", "review", "tags"]
 
 #: the audible attributes a text may speak of
 ATTRIBUTES = ("lead", "tempo", "mode", "drums", "effect", "density", "mood")
-_DATA = Path(__file__).parent / "data"
 _SECTIONS = (("Composition", "Reception"), ("Background and composition", "Critical reception"), ("Music", "Legacy"))
-
-
-@cache
-def data(name: str) -> dict[str, Any]:
-    """One of the lists in `data/`, by its file's stem."""
-    return tomllib.loads((_DATA / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def phrases(attribute: str, value: str, what: str = "phrases") -> list[str]:
-    """What a value is called: `phrases` and `tags` to write with, `cues` that give it away."""
-    found: list[str] = data("phrases")[attribute][value][what]
-    return found
 
 
 def article(track: DemoTrack, rng: random.Random) -> str:
     """An encyclopedia's plain-text extract: an opening paragraph and two sections under `== headings ==`."""
     opening = f"{_fill('opening', track, rng)} {_lead_sentence(track, rng)}"
     facts = [*_attribute_sentences(track, rng)]
-    kept = facts[: rng.randint(4, 6)]
-    kept.insert(rng.randint(0, 2), _fill("noise", track, rng))
+    music_sentences = facts[: rng.randint(4, 6)]
+    music_sentences.insert(rng.randint(0, 2), _fill("noise", track, rng))
     reception = [_fill("noise", track, rng), _attribute("mood", track, rng)]
     if rng.random() < 0.5:
         reception.append(_fill("noise", track, rng))
     music, reviews = rng.choice(_SECTIONS)
-    body = [opening, f"== {music} ==\n{' '.join(kept)}", f"== {reviews} ==\n{' '.join(reception)}"]
+    body = [opening, f"== {music} ==\n{' '.join(music_sentences)}", f"== {reviews} ==\n{' '.join(reception)}"]
     return "\n\n\n".join(body)
 
 
@@ -55,28 +39,28 @@ def review(track: DemoTrack, rng: random.Random) -> list[str]:
 
 
 def annotation(track: DemoTrack, rng: random.Random) -> str:
-    """A line or two as an editor of a database leaves them."""
+    """The line or two that an editor of a database leaves about a track."""
     return f"{_lead_sentence(track, rng)} {_fill('noise', track, rng)}"
 
 
 def tags(track: DemoTrack, rng: random.Random) -> list[dict[str, Any]]:
     """Tags with votes: right ones from the sound, junk that listeners leave, now and then a wrong one."""
     votes: dict[str, int] = {track.style_tag: rng.randint(4, 12)}
-    values = track.heard
-    asked = ["lead", "mood", *rng.sample(["tempo", "drums", "effect", "mode", "density"], rng.randint(2, 5))]
-    for attribute in asked:
+    values = track.audible
+    attributes = ["lead", "mood", *rng.sample(["tempo", "drums", "effect", "mode", "density"], rng.randint(2, 5))]
+    for attribute in attributes:
         names = phrases(attribute, values[attribute], "tags")
         votes.setdefault(names[0] if rng.random() < 0.65 else rng.choice(names), rng.randint(1, 9))
     for instrument in track.spec.backing:
         if rng.random() < 0.5:
             votes.setdefault(phrases("lead", instrument, "tags")[0], rng.randint(1, 4))
     votes.setdefault("instrumental", rng.randint(1, 8))
-    for junk in rng.sample(data("names")["junk_tags"], rng.randint(0, 3)):
+    for junk in rng.sample(word_list("names")["junk_tags"], rng.randint(0, 3)):
         votes.setdefault(junk, rng.randint(1, 6))
     if rng.random() < 0.3:
         votes.setdefault(track.artist.lower(), rng.randint(1, 3))
     if rng.random() < 0.06:  # someone misheard, or meant another track
-        wrong = rng.choice([value for value in data("phrases")["lead"] if value not in track.instruments])
+        wrong = rng.choice([value for value in word_list("phrases")["lead"] if value not in track.instruments])
         votes.setdefault(phrases("lead", wrong, "tags")[0], 1)
     ranked = sorted(votes.items(), key=lambda vote: (-vote[1], vote[0]))
     return [{"name": name, "count": count} for name, count in ranked]
@@ -96,8 +80,8 @@ def _attribute(name: str, track: DemoTrack, rng: random.Random) -> str:
     if name == "backing":
         phrase = rng.choice(phrases("lead", track.spec.backing[0]))
         return _fill("backing", track, rng, phrase)
-    value = track.heard[name]
-    family = f"{name}_{value}" if f"{name}_{value}" in data("sentences") else name
+    value = track.audible[name]
+    family = f"{name}_{value}" if f"{name}_{value}" in word_list("sentences") else name
     return _fill(family, track, rng, rng.choice(phrases(name, value)))
 
 
@@ -115,11 +99,11 @@ def _lead_sentence(track: DemoTrack, rng: random.Random) -> str:
         "a_mode": rng.choice(phrases("mode", spec.mode)),
         "a_effect": rng.choice(phrases("effect", spec.effect)),
     }
-    return str(rng.choice(data("sentences")["lead_sentence"])).format(**values)
+    return str(rng.choice(word_list("sentences")["lead_sentence"])).format(**values)
 
 
 def _fill(family: str, track: DemoTrack, rng: random.Random, phrase: str = "") -> str:
-    names = data("names")
+    names = word_list("names")
     values = {
         "x": _bare(phrase),
         "a_x": phrase,
@@ -136,7 +120,7 @@ def _fill(family: str, track: DemoTrack, rng: random.Random, phrase: str = "") -
         "n": rng.randint(3, 19),
         "later": track.year + rng.randint(2, 9),
     }
-    return str(rng.choice(data("sentences")[family])).format(**values)
+    return str(rng.choice(word_list("sentences")[family])).format(**values)
 
 
 def with_article(phrase: str) -> str:

@@ -38,40 +38,40 @@ _TAIL_LINES = 12
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What `crossmusim demo` was asked for; `typed` is the command as the printed lines should show it."""
+    """The options of `crossmusim demo`; `program` is how printed lines spell the program."""
 
     out: Path
     seed: int = 0
     tracks: int = 300
     documents: int = 28  # mined with the embedded model, at most
     fresh: bool = False
-    typed: str = "crossmusim"
+    program: str = "crossmusim"
 
 
 class StepFailed(CrossmusimError):
     """A command of the demo ended with another exit code than 0, which is passed on."""
 
-    def __init__(self, thing: str, found: str, cure: str, exit_code: int) -> None:
-        super().__init__(thing, found, cure)
+    def __init__(self, thing: str, finding: str, cure: str, exit_code: int) -> None:
+        super().__init__(thing, finding, cure)
         self.exit_code = exit_code
 
 
 @dataclass
 class Mission:
-    """What has been done so far: each step's JSON answer and its seconds, in order."""
+    """The steps of a demo so far: each one's command line, JSON answer and seconds, in order."""
 
     options: DemoOptions
     say: Callable[[str], None]
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    typed: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, str] = field(default_factory=dict)
 
     def step(self, name: str, shows: str, arguments: Iterable[object]) -> dict[str, Any]:
-        """Run `crossmusim --workspace OUT --json ARGUMENTS` and keep its answer; else StepFailed."""
+        """Run `crossmusim --workspace OUT --json ARGUMENTS` and record its answer; StepFailed if it fails."""
         words = [str(argument) for argument in arguments]
         workspace = ["--workspace", str(self.options.out)]
-        self.typed[name] = f"{self.options.typed} {shlex.join([*workspace, *words])}"
-        self.say(f"\n$ {self.typed[name]}\n  {shows}")
+        self.commands[name] = f"{self.options.program} {shlex.join([*workspace, *words])}"
+        self.say(f"\n$ {self.commands[name]}\n  {shows}")
         started = time.monotonic()
         # -P: the folder `datasets/` of wherever we stand must not shadow the package of that name
         command = [sys.executable, "-P", "-m", "sourcing.cli", *workspace, "--json", *words]
@@ -79,13 +79,13 @@ class Mission:
         self.seconds[name] = round(time.monotonic() - started, 1)
         answer = _answer(stdout)
         if code != 0 or "error" in answer:
-            raise _failed(name, self.typed[name], code, answer, tail)
+            raise _failed(name, self.commands[name], code, answer, tail)
         self.answers[name] = answer
         self.say(f"  done in {self.seconds[name]:.1f} s")
         return answer
 
     def timed(self, name: str, shows: str, work: Callable[[], None]) -> None:
-        """Do something that no command does (invent the world), told and timed like a step."""
+        """Run `work`, which is no command of its own (it invents the world), announced and timed like a step."""
         self.say(f"\n# {shows}")
         started = time.monotonic()
         work()
@@ -114,7 +114,7 @@ def run_demo(
 
 
 def prepare(options: DemoOptions) -> None:
-    """Make sure `out` is ours to fill: InputError when something is there and --fresh was not given."""
+    """Make `out` an empty folder that a demo may fill: InputError for an earlier demo without --fresh."""
     out = options.out
     if not out.exists() or not any(out.iterdir()):
         out.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def lay_out(out: Path, web: Web, url: str) -> None:
 
 
 def source(mission: Mission) -> None:
-    """From the catalogue to descriptions: import, crawl, match, mine."""
+    """Run the steps that make descriptions of the catalogue: import, crawl, match, mine."""
     out, mined = mission.options.out, mission.options.documents
     mission.step(
         "import",
@@ -173,7 +173,7 @@ def source(mission: Mission) -> None:
 
 
 def learn(mission: Mission) -> None:
-    """From descriptions to hits: publish, verify, train, evaluate, embed, search."""
+    """Run the steps that make hits of descriptions: publish, verify, train, evaluate, embed, search."""
     out, seed = mission.options.out, mission.options.seed
     root = ["--root", out / "datasets"]
     why = "first version of the demo: tags, lead sentences, mined aspects"
@@ -206,21 +206,21 @@ def serve_forever(options: DemoOptions, port: int, say: Callable[[str], None], p
     _write_world(out, world, progress)
     with DemoSite(web, out / "site" / "requests.jsonl", port) as site:
         lay_out(out, web, site.url)
-        typed = f"{options.typed} --workspace {shlex.quote(str(out))}"
+        program = f"{options.program} --workspace {shlex.quote(str(out))}"
         say(f"serving {site.url} (requests are logged in {out / 'site' / 'requests.jsonl'}); Ctrl-C ends it. Now try:")
-        say(f"  {typed} catalogue import {shlex.quote(str(out / 'catalogue.csv'))}")
-        say(f"  {typed} crawl run --urls {shlex.quote(str(out / 'review-urls.txt'))}")
+        say(f"  {program} catalogue import {shlex.quote(str(out / 'catalogue.csv'))}")
+        say(f"  {program} crawl run --urls {shlex.quote(str(out / 'review-urls.txt'))}")
         threading.Event().wait()
 
 
 def finish(mission: Mission, result: dict[str, Any]) -> None:
-    """Keep the result beside everything else, and mark the folder as a finished demo."""
+    """Write the result to OUT/demo.json, which marks the folder as a finished demo."""
     text = json.dumps({"finished": True, **result}, indent=2, ensure_ascii=False, default=str)
     (mission.options.out / _MARKER).write_text(text + "\n", encoding="utf-8")
 
 
 def _site(web: Web, log_path: Path) -> DemoSite:
-    """On the port of every demo, so that pages have the same addresses and a seed gives the same figures again."""
+    """The site on the port of every demo: pages keep their addresses, and a seed gives the same figures again."""
     try:
         return DemoSite(web, log_path, _PORT)
     except OSError:  # another demo has it
@@ -246,7 +246,7 @@ def _likeable(out: Path) -> str:
 
 
 def _run(command: list[str], say: Callable[[str], None]) -> tuple[int, str, list[str]]:
-    """Exit code, stdout and the last lines of stderr, which is passed on as it comes."""
+    """The exit code, stdout and last stderr lines of a command, whose stderr is passed on line by line."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
@@ -280,8 +280,8 @@ def _answer(stdout: str) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _failed(name: str, typed: str, code: int, answer: dict[str, Any], tail: list[str]) -> StepFailed:
-    said = answer.get("error") or {}
-    found = said.get("message") if isinstance(said, dict) else None
-    found = found or "\n    ".join(["its last words:", *tail]) if tail or found else "it said nothing"
-    return StepFailed(f"demo step {name!r}", f"exit code {code}, {found}", f"look closer with `{typed}`", code or 1)
+def _failed(name: str, command: str, code: int, answer: dict[str, Any], tail: list[str]) -> StepFailed:
+    error = answer.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    message = message or ("\n    ".join(["its last words:", *tail]) if tail else "it said nothing")
+    return StepFailed(f"demo step {name!r}", f"exit code {code}, {message}", f"look closer with `{command}`", code or 1)

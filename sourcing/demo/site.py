@@ -85,7 +85,7 @@ class DemoSite:
 
 
 def answer(web: Web, path: str) -> tuple[int, str, str]:
-    """Status, content type and text for a GET of `path`."""
+    """The status, content type and text that answer a GET of `path`."""
     parts = urlsplit(path)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     where = unquote(parts.path)
@@ -103,21 +103,21 @@ def answer(web: Web, path: str) -> tuple[int, str, str]:
 
 def _musicbrainz(web: Web, what: str, query: dict[str, str]) -> tuple[int, str, str]:
     if what == "recording" and "query" in query:
-        found = _search_recordings(web, query["query"], int(query.get("limit", "25")))
-        hits = {"created": "2026-02-12T00:00:00.000Z", "count": len(found), "offset": 0, "recordings": found}
+        recordings = _search_recordings(web, query["query"], int(query.get("limit", "25")))
+        hits = {"created": "2026-02-12T00:00:00.000Z", "count": len(recordings), "offset": 0, "recordings": recordings}
         return 200, _JSON, json.dumps(hits, ensure_ascii=False)
     included = set(re.split(r"[+ ]", query.get("inc", "")))
     kind, _, key = what.partition("/")
     if kind == "recording" and key in web.recordings:
         return 200, _JSON, json.dumps(_included(web.recordings[key], included), ensure_ascii=False)
     if kind == "isrc" and key in web.isrcs:
-        found = [_included(web.recordings[mbid], included) for mbid in web.isrcs[key]]
-        return 200, _JSON, json.dumps({"isrc": key, "recordings": found}, ensure_ascii=False)
+        recordings = [_included(web.recordings[mbid], included) for mbid in web.isrcs[key]]
+        return 200, _JSON, json.dumps({"isrc": key, "recordings": recordings}, ensure_ascii=False)
     return 404, _JSON, json.dumps({"error": "Not Found", "help": "For usage, please see: the development docs"})
 
 
 def _included(record: dict[str, Any], included: set[str]) -> dict[str, Any]:
-    """The parts of a record that `inc=` asked for, as the real service leaves the others out."""
+    """The parts of a record that `inc=` names; the real service too leaves the others out."""
     needs = {"artist-credit": "artist-credits", "isrcs": "isrcs", "tags": "tags", "genres": "genres"}
     needs |= {"annotation": "annotation", "relations": "url-rels", "releases": "releases"}
     return {name: value for name, value in record.items() if name not in needs or needs[name] in included}
@@ -125,22 +125,22 @@ def _included(record: dict[str, Any], included: set[str]) -> dict[str, Any]:
 
 def _search_recordings(web: Web, query: str, limit: int) -> list[dict[str, Any]]:
     """Hits with scores of 0 to 100 for the quoted title and artist of a Lucene query, best first."""
-    wanted = [re.sub(r"\\(.)", r"\1", phrase) for phrase in _PHRASE.findall(query)] or [query]
-    scored = []
+    phrases = [re.sub(r"\\(.)", r"\1", phrase) for phrase in _PHRASE.findall(query)] or [query]
+    hits = []
     for record in web.recordings.values():
         names = [record["title"], record["artist-credit"][0]["name"]]
-        pairs = zip(wanted, names, strict=False)
-        scores = [max(fuzz.ratio(want.lower(), name.lower()), 0.97 * _starts(want, name)) for want, name in pairs]
+        pairs = zip(phrases, names, strict=False)
+        scores = [max(fuzz.ratio(phrase.lower(), name.lower()), 0.97 * _starts(phrase, name)) for phrase, name in pairs]
         score = round(sum(scores) / len(scores))
         if min(scores) > 55 and score > 60:
-            scored.append((score, record))
-    scored.sort(key=lambda hit: (-hit[0], hit[1]["id"]))
-    kept = ("id", "title", "length", "disambiguation", "artist-credit", "first-release-date", "releases", "isrcs")
-    return [{"score": score, **{name: record[name] for name in kept}} for score, record in scored[:limit]]
+            hits.append((score, record))
+    hits.sort(key=lambda hit: (-hit[0], hit[1]["id"]))
+    columns = ("id", "title", "length", "disambiguation", "artist-credit", "first-release-date", "releases", "isrcs")
+    return [{"score": score, **{name: record[name] for name in columns}} for score, record in hits[:limit]]
 
 
-def _starts(want: str, name: str) -> float:
-    return 100.0 if name.lower().startswith(want.lower() + " (") else 0.0
+def _starts(phrase: str, name: str) -> float:
+    return 100.0 if name.lower().startswith(phrase.lower() + " (") else 0.0
 
 
 def _wikipedia(web: Web, query: dict[str, str]) -> dict[str, Any]:
@@ -150,14 +150,14 @@ def _wikipedia(web: Web, query: dict[str, str]) -> dict[str, Any]:
         info = f'Unrecognized value for parameter "action": {query.get("action")}.'
         return {"error": {"code": "badvalue", "info": info}}
     if query.get("list") == "search":
-        found = _search_articles(web, query.get("srsearch", ""), int(query.get("srlimit", "10")))
-        return {"batchcomplete": True, "query": {"searchinfo": {"totalhits": len(found)}, "search": found}}
+        articles = _search_articles(web, query.get("srsearch", ""), int(query.get("srlimit", "10")))
+        return {"batchcomplete": True, "query": {"searchinfo": {"totalhits": len(articles)}, "search": articles}}
     result: dict[str, Any] = {}
     pages = []
-    for asked in query.get("titles", "").split("|"):
-        title = web.redirects.get(asked, asked)
-        if title != asked:
-            result.setdefault("redirects", []).append({"from": asked, "to": title})
+    for requested in query.get("titles", "").split("|"):
+        title = web.redirects.get(requested, requested)
+        if title != requested:
+            result.setdefault("redirects", []).append({"from": requested, "to": title})
         pages.append(web.articles.get(title) or {"ns": 0, "title": title, "missing": True})
     asked_for = set(query.get("prop", "").split("|"))
     parts = {"extracts": ["extract"], "pageprops": ["pageprops"], "revisions": ["revisions"]}
@@ -168,26 +168,26 @@ def _wikipedia(web: Web, query: dict[str, str]) -> dict[str, Any]:
 
 def _wikitext(web: Web, query: dict[str, str]) -> dict[str, Any]:
     """The wikitext of an article's opening: the demo's articles have no infobox."""
-    asked = query.get("page", "")
-    article = web.articles.get(web.redirects.get(asked, asked))
+    page = query.get("page", "")
+    article = web.articles.get(web.redirects.get(page, page))
     if article is None:
         return {"error": {"code": "missingtitle", "info": "The page you specified doesn't exist."}}
     wikitext = article["extract"].split("\n")[0]
     return {"parse": {name: article[name] for name in ("title", "pageid")} | {"wikitext": wikitext}}
 
 
-def _search_articles(web: Web, wanted: str, limit: int) -> list[dict[str, Any]]:
+def _search_articles(web: Web, text_query: str, limit: int) -> list[dict[str, Any]]:
     """Articles that hold every quoted phrase, best first; those that hold all in their title or opening come first."""
-    phrases = [phrase.lower() for phrase in _PHRASE.findall(wanted)] or [wanted.strip('" ').lower()]
-    scored = []
+    phrases = [phrase.lower() for phrase in _PHRASE.findall(text_query)] or [text_query.strip('" ').lower()]
+    hits = []
     for title, page in web.articles.items():
         text = f"{title}\n{page['extract']}".lower()
         if all(phrase in text for phrase in phrases):
             opening = text[:300]
-            named = sum(phrase in title.lower() for phrase in phrases)
-            scored.append((-2 * named - sum(phrase in opening for phrase in phrases), page["pageid"], page))
-    scored.sort(key=lambda hit: hit[:2])
-    return [_hit(page) for _, _, page in scored[:limit]]
+            in_title = sum(phrase in title.lower() for phrase in phrases)
+            hits.append((-2 * in_title - sum(phrase in opening for phrase in phrases), page["pageid"], page))
+    hits.sort(key=lambda hit: hit[:2])
+    return [_hit(page) for _, _, page in hits[:limit]]
 
 
 def _hit(page: dict[str, Any]) -> dict[str, Any]:

@@ -113,11 +113,11 @@ def render(spec: TrackSpec, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Wave:
 
     rng = np.random.Generator(np.random.PCG64(spec.seed))
     n = int(DURATION_S * sample_rate_hz)
-    scale, chords = MODES[spec.mode], _chords(rng, len(MODES[spec.mode]))
+    chords = _chords(rng, len(MODES[spec.mode]))
     mix = np.zeros(n, np.float32)
-    _add(mix, _part(spec.lead, spec, scale, chords, rng, n, sample_rate_hz, leads=True), 0.22)
+    _add(mix, _part(spec.lead, spec, chords, rng, n, sample_rate_hz, leads=True), 0.22)
     for instrument in spec.backing:
-        _add(mix, _part(instrument, spec, scale, chords, rng, n, sample_rate_hz, leads=False), 0.09)
+        _add(mix, _part(instrument, spec, chords, rng, n, sample_rate_hz, leads=False), 0.09)
     if spec.drums != "none":
         loudness = {"brushed": 0.08, "marching": 0.15}.get(spec.drums, 0.17)
         _add(mix, _drums(spec, rng, n, sample_rate_hz), loudness)
@@ -171,7 +171,6 @@ def _chords(rng: np.random.Generator, size: int) -> list[int]:
 def _part(
     instrument: str,
     spec: TrackSpec,
-    scale: tuple[int, ...],
     chords: list[int],
     rng: np.random.Generator,
     n: int,
@@ -181,18 +180,18 @@ def _part(
 ) -> Wave:
     import numpy as np
 
-    beat_s = 60.0 / spec.bpm
+    beat_s, scale = 60.0 / spec.bpm, MODES[spec.mode]
     shift, per_beat = _PLAYS[instrument]
-    held = instrument in ("strings", "organ", "brass") and not leads
+    sustains = instrument in ("strings", "organ", "brass") and not leads
     if not leads:
-        per_beat = 0.25 if held else 1.0
+        per_beat = 0.25 if sustains else 1.0
     step_s = beat_s / per_beat
     out = np.zeros(n, np.float32)
     cache: dict[tuple[int, int], Wave] = {}
     degree, at_s, step = 0, 0.0, 0
     while at_s < n / sr:
         chord = chords[int(at_s / (4 * beat_s)) % len(chords)]
-        if held or (leads and instrument in ("strings", "overdrive")):
+        if sustains or (leads and instrument in ("strings", "overdrive")):
             degrees = [chord, chord + 4] if instrument == "overdrive" else [chord, chord + 2, chord + 4]
         elif leads and instrument in ("piano", "organ") and step % int(max(1, 4 * per_beat)) == 0:
             degrees = [chord, chord + 2, chord + 4, chord - len(scale)]
@@ -204,8 +203,8 @@ def _part(
             degree += int(rng.integers(-2, 3))
             degree = max(-3, min(7, degree))
             degrees = [chord + degree]
-        rest = leads and len(degrees) == 1 and rng.random() < 0.12
-        if not rest:
+        pauses = leads and len(degrees) == 1 and rng.random() < 0.12
+        if not pauses:
             for each in degrees:
                 octave, index = divmod(each, len(scale))
                 midi = spec.root_midi + shift + 12 * octave + scale[index]

@@ -1,4 +1,4 @@
-"""What the demo's web holds about a world: recordings, encyclopedia articles and review pages, noise included.
+"""The pages and records of the demo's web about a world: recordings, articles and reviews, noise included.
 
 Not every track is covered, some records are of a live version or a remix, some articles are about something else of
 the same name, and a few pages are broken or closed to us, so that every stage has something to refuse.
@@ -17,6 +17,7 @@ from typing import Any
 
 from sourcing.demo import prose
 from sourcing.demo.synth import DURATION_S
+from sourcing.demo.word_lists import word_list
 from sourcing.demo.world import DemoTrack, World
 
 __all__ = ["ROBOTS_TXT", "Web", "build_web", "review_urls"]
@@ -27,7 +28,7 @@ _ARTICLE_SHARE, _REVIEW_SHARE = 0.6, 0.25
 
 @dataclass
 class Web:
-    """All answers by what they are asked for; filled by `build_web`, then only read."""
+    """The web's answers, each by the key that a request names; filled by `build_web`, then only read."""
 
     recordings: dict[str, dict[str, Any]] = field(default_factory=dict)  # MBID → full record
     isrcs: dict[str, list[str]] = field(default_factory=dict)  # ISRC → MBIDs
@@ -38,6 +39,7 @@ class Web:
 
 
 def build_web(world: World) -> Web:
+    """The web of a world; equal worlds give equal webs."""
     web = Web()
     for track in world.tracks:
         draw = world.draw(f"web:{track.number}")
@@ -46,7 +48,7 @@ def build_web(world: World) -> Web:
         if track.number % 12 == 5:
             _add_version(web, track, draw, "Live", 31.0)
         if track.number % 17 == 9:
-            _add_version(web, track, draw, f"{draw.choice(prose.data('names')['places'])} Remix", 1.5)
+            _add_version(web, track, draw, f"{draw.choice(word_list('names')['places'])} Remix", 1.5)
         if draw.random() < _ARTICLE_SHARE:
             _add_article(web, track, prose.article(track, draw), draw)
         if draw.random() < _REVIEW_SHARE:
@@ -77,7 +79,7 @@ def _add_recording(web: Web, track: DemoTrack, draw: random.Random) -> None:
 def _add_version(web: Web, track: DemoTrack, draw: random.Random, version: str, longer_s: float) -> None:
     """Another recording of the same work: near in name, different in sound."""
     mbid = str(uuid.UUID(int=draw.getrandbits(128), version=4))
-    junk = draw.sample(prose.data("names")["junk_tags"], 2)
+    junk = draw.sample(word_list("names")["junk_tags"], 2)
     tags = [{"name": name, "count": draw.randint(1, 5)} for name in [version.split()[-1].lower(), *junk]]
     record = _recording(track, mbid, f"{track.title} ({version})", DURATION_S + longer_s, tags)
     record["disambiguation"] = version.lower()
@@ -147,11 +149,11 @@ def _add_wrong_articles(web: Web, world: World) -> None:
     for index, artist in enumerate(world.artists):
         tracks = [track for track in world.tracks if track.artist == artist]
         draw = world.draw(f"artist:{artist}")
-        named = ", ".join(f'"{track.title}"' for track in draw.sample(tracks, min(3, len(tracks))))
-        place = draw.choice(prose.data("names")["places"])
+        titles = ", ".join(f'"{track.title}"' for track in draw.sample(tracks, min(3, len(tracks))))
+        place = draw.choice(word_list("names")["places"])
         text = (
             f"{artist} are a musical group from {place}, active since {1991 + index % 20}. "
-            f"They are best known for {named}.\n\n\n== History ==\nThe group met in {place}, where two of its "
+            f"They are best known for {titles}.\n\n\n== History ==\nThe group met in {place}, where two of its "
             f"members worked on the ferries. They have released {2 + index % 5} albums."
         )
         _add_page(web, artist if artist not in web.articles else f"{artist} (band)", text)
@@ -162,9 +164,9 @@ def _add_wrong_articles(web: Web, world: World) -> None:
         "novel by {person}",
         "harbour ferry built in 1911",
     )
-    uncovered = [track for track in world.tracks if track.title not in web.articles and track.language == "en"]
-    for track, thing in zip(draw.sample(uncovered, min(12, len(uncovered))), things * 3, strict=False):
-        names = prose.data("names")
+    without_article = [track for track in world.tracks if track.title not in web.articles and track.language == "en"]
+    for track, thing in zip(draw.sample(without_article, min(12, len(without_article))), things * 3, strict=False):
+        names = word_list("names")
         what = thing.format(place=draw.choice(names["places"]), person=draw.choice(names["persons"]))
         _add_page(
             web,
@@ -172,7 +174,7 @@ def _add_wrong_articles(web: Web, world: World) -> None:
             f"{track.title} is a {what}. It was restored in 1987 and has belonged to a foundation since.\n\n\n"
             f"== Name ==\nIt is not to be confused with the music of {track.artist}.",
         )
-    title = uncovered[0].title
+    title = without_article[0].title
     _add_page(web, f"{title} (disambiguation)", f"{title} may refer to:\n\n{title}, a village", {"disambiguation": ""})
 
 
@@ -194,7 +196,7 @@ def _add_review(web: Web, track: DemoTrack, draw: random.Random) -> None:
         "datePublished": str(track.year),
         "review": {
             "@type": "Review",
-            "author": {"@type": "Person", "name": draw.choice(prose.data("names")["persons"])},
+            "author": {"@type": "Person", "name": draw.choice(word_list("names")["persons"])},
             "reviewRating": {"@type": "Rating", "ratingValue": stars, "bestRating": 5},
             "datePublished": date(track.year + 1, draw.randint(1, 12), draw.randint(1, 28)).isoformat(),
             "reviewBody": paragraphs[0],
@@ -206,7 +208,7 @@ def _add_review(web: Web, track: DemoTrack, draw: random.Random) -> None:
 
 
 def _page(track: DemoTrack, paragraphs: list[str], json_ld: str, head: str) -> str:
-    """Three pages in four say what may be done with their words; the others leave it open, and stay unpublished."""
+    """A review page; three in four name a licence, and the words of the others stay unpublished."""
     licence = '<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>'
     terms = f"Our texts are {licence}." if track.number % 4 else "Subscribe to our newsletter."
     title = html.escape(f"{track.title} by {track.artist}: review")
@@ -229,11 +231,11 @@ def _page(track: DemoTrack, paragraphs: list[str], json_ld: str, head: str) -> s
 
 def _spoil_reviews(web: Web, world: World) -> None:
     """One page with torn JSON-LD, one closed to models by its meta tag, one below a disallowed path, one dead link."""
-    chosen = world.draw("spoiled reviews").sample(world.tracks, 3)
-    texts = [prose.review(track, world.draw(f"spoiled:{track.number}")) for track in chosen]
-    torn = '{"@context": "https://schema.org", "@type": "MusicRecording", "name": "' + chosen[0].title.replace('"', "")
-    web.pages["torn-json-ld.html"] = _page(chosen[0], texts[0], torn, "")
+    tracks = world.draw("spoiled reviews").sample(world.tracks, 3)
+    texts = [prose.review(track, world.draw(f"spoiled:{track.number}")) for track in tracks]
+    torn = '{"@context": "https://schema.org", "@type": "MusicRecording", "name": "' + tracks[0].title.replace('"', "")
+    web.pages["torn-json-ld.html"] = _page(tracks[0], texts[0], torn, "")
     noai = '<meta name="robots" content="noai, noimageai">'
-    web.pages["not-for-models.html"] = _page(chosen[1], texts[1], "{}", noai)
-    web.pages["private/draft.html"] = _page(chosen[2], texts[2], "{}", "")
+    web.pages["not-for-models.html"] = _page(tracks[1], texts[1], "{}", noai)
+    web.pages["private/draft.html"] = _page(tracks[2], texts[2], "{}", "")
     web.dead.append("taken-down.html")

@@ -10,8 +10,8 @@ import uuid
 from dataclasses import dataclass
 from functools import cached_property
 
-from sourcing.demo.prose import data
 from sourcing.demo.synth import BPM, DURATION_S, TrackSpec
+from sourcing.demo.word_lists import word_list
 from sourcing.errors import UsageError
 
 __all__ = ["COLUMNS", "MIN_TRACKS", "DemoTrack", "World", "build_world", "catalogue_csv"]
@@ -30,7 +30,7 @@ _LOUD = ("overdrive",)
 
 @dataclass(frozen=True)
 class DemoTrack:
-    """One track as it truly is; the catalogue and the web each tell a part of it."""
+    """One track with all its attributes, of which catalogue and web each tell a part."""
 
     track_id: str
     title: str
@@ -51,7 +51,7 @@ class DemoTrack:
 
     @property
     def mood(self) -> str:
-        """What tempo, mode and loudness add up to."""
+        """The mood that tempo, mode and loudness add up to."""
         spec = self.spec
         bright = spec.mode in ("major", "pentatonic")
         quick = spec.tempo in ("fast", "very fast")
@@ -66,8 +66,8 @@ class DemoTrack:
         return "melancholy"
 
     @property
-    def heard(self) -> dict[str, str]:
-        """Audible attribute → value."""
+    def audible(self) -> dict[str, str]:
+        """The audible attributes of the track: attribute → value."""
         spec = self.spec
         return {
             "lead": spec.lead, "tempo": spec.tempo, "mode": spec.mode, "drums": spec.drums, "effect": spec.effect,
@@ -81,7 +81,7 @@ class DemoTrack:
 
 @dataclass(frozen=True)
 class World:
-    """All there is; `tracks` in catalogue order."""
+    """The invented artists and tracks of a seed; `tracks` in catalogue order."""
 
     seed: int
     tracks: tuple[DemoTrack, ...]
@@ -91,7 +91,7 @@ class World:
         return tuple(dict.fromkeys(track.artist for track in self.tracks))
 
     def draw(self, what: str) -> random.Random:
-        """A generator of its own for each purpose, so that adding one changes no other."""
+        """A random generator of its own for each purpose, so that a new one changes no other."""
         return random.Random(f"{self.seed}:{what}")
 
 
@@ -99,19 +99,19 @@ def build_world(seed: int = 0, tracks: int = 300) -> World:
     """The world of a seed; equal arguments give equal worlds. UsageError below MIN_TRACKS."""
     if tracks < MIN_TRACKS:
         raise UsageError("--tracks", f"{tracks} are too few to learn from", f"ask for {MIN_TRACKS} or more")
-    artists, styles = data("names")["artists"], list(data("styles"))
+    artists, styles = word_list("names")["artists"], list(word_list("styles"))
     rng = random.Random(f"{seed}:world")
     titles = _titles(artists, tracks, rng)
-    made = []
+    all_tracks = []
     for number in range(tracks):
         index = number % len(artists)
         draw = random.Random(f"{seed}:track:{number}")
         main, side = styles[index % len(styles)], styles[(3 * index + index // len(styles) + 1) % len(styles)]
         style = main if draw.random() < 0.75 else side
         album_no = number // len(artists) // 5
-        albums = data("names")["albums"]
+        albums = word_list("names")["albums"]
         digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
-        made.append(
+        all_tracks.append(
             DemoTrack(
                 track_id=f"trk{number + 1:04d}",
                 title=titles[number],
@@ -122,12 +122,12 @@ def build_world(seed: int = 0, tracks: int = 300) -> World:
                 mbid=str(uuid.UUID(bytes=digest[:16], version=4)),
                 language=_language(artists[index]),
                 style=style,
-                style_tag=data("styles")[style]["tag"],
+                style_tag=word_list("styles")[style]["tag"],
                 spec=_spec(style, draw),
                 number=number,
             )
         )
-    return World(seed, tuple(made))
+    return World(seed, tuple(all_tracks))
 
 
 def catalogue_csv(world: World) -> str:
@@ -137,9 +137,9 @@ def catalogue_csv(world: World) -> str:
     writer.writeheader()
     for track in world.tracks:
         draw = world.draw(f"row:{track.number}")
-        known = draw.choice(("mbid", "mbid", "isrc", "isrc", "both", "neither", "neither"))
+        ids = draw.choice(("mbid", "mbid", "isrc", "isrc", "both", "neither", "neither"))
         words = {"lead": track.spec.lead, "style": track.style, "mood": track.mood}
-        words |= {name: track.heard[name].replace(" ", "-") for name in ("tempo", "drums", "effect")}
+        words |= {name: track.audible[name].replace(" ", "-") for name in ("tempo", "drums", "effect")}
         writer.writerow(
             {
                 "track_id": track.track_id,
@@ -147,8 +147,8 @@ def catalogue_csv(world: World) -> str:
                 "artist": track.artist,
                 "album": track.album,
                 "year": track.year,
-                "isrc": track.isrc if known in ("isrc", "both") else "",
-                "mbid": track.mbid if known in ("mbid", "both") else "",
+                "isrc": track.isrc if ids in ("isrc", "both") else "",
+                "mbid": track.mbid if ids in ("mbid", "both") else "",
                 "duration_s": DURATION_S,
                 "language": track.language,
                 "audio": track.audio,
@@ -169,7 +169,7 @@ def _language(artist: str) -> str:
 
 
 def _spec(style: str, draw: random.Random) -> TrackSpec:
-    weights = data("styles")[style]
+    weights = word_list("styles")[style]
 
     def pick(name: str) -> str:
         table: dict[str, int] = weights[name]
@@ -179,9 +179,9 @@ def _spec(style: str, draw: random.Random) -> TrackSpec:
     backing: list[str] = []
     others = {name: weight for name, weight in weights["backing"].items() if name != lead}
     for _ in range(min(int(pick("players")), len(others))):
-        chosen = draw.choices(list(others), list(others.values()))[0]
-        backing.append(chosen)
-        del others[chosen]
+        instrument = draw.choices(list(others), list(others.values()))[0]
+        backing.append(instrument)
+        del others[instrument]
     return TrackSpec(
         lead=lead,
         tempo=tempo,
@@ -197,23 +197,23 @@ def _spec(style: str, draw: random.Random) -> TrackSpec:
 
 def _titles(artists: list[str], tracks: int, rng: random.Random) -> list[str]:
     """A title per track: new ones, then a few that two artists share and a few that are an artist's own name."""
-    names = data("names")
+    names = word_list("names")
     scripts = {"ru": names["titles_ru"], "zh": names["titles_zh"]}
-    seen: set[str] = set()
+    used_titles: set[str] = set()
     titles = []
     for number in range(tracks):
         script = scripts.get(_language(artists[number % len(artists)]))
         title = script[number // len(artists) % len(script)] if script else ""
-        if script and title in seen:
+        if script and title in used_titles:
             title = f"{title} {number // len(artists) // len(script) + 1}"
-        while not title or title in seen:
+        while not title or title in used_titles:
             title = rng.choice(names["frames"]).format(
                 adj=rng.choice(names["adjectives"]),
                 noun=rng.choice(names["nouns"]),
                 person=rng.choice(names["persons"]).split()[0],
                 place=rng.choice(names["places"]),
-            ) + (f" {rng.randint(2, 99)}" if len(seen) > 1500 else "")
-        seen.add(title)
+            ) + (f" {rng.randint(2, 99)}" if len(used_titles) > 1500 else "")
+        used_titles.add(title)
         titles.append(title)
     latin = [number for number in range(tracks) if _language(artists[number % len(artists)]) == "en"]
     for pair in range(min(8, tracks // 30)):

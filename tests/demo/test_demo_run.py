@@ -39,8 +39,8 @@ def test_the_settings_point_each_source_at_its_part_of_the_site(tmp_path: Path) 
         "wikipedia": "http://127.0.0.1:7/wikipedia",
         "schemaorg": "http://127.0.0.1:7/reviews",
     }
-    asked = [name for name, source in SOURCES.items() if enabled(source, settings.sources.get(name))]
-    assert asked == ["musicbrainz", "schemaorg", "wikipedia"]
+    names = [name for name, source in SOURCES.items() if enabled(source, settings.sources.get(name))]
+    assert names == ["musicbrainz", "schemaorg", "wikipedia"]
     urls = (tmp_path / "a b" / "review-urls.txt").read_text().splitlines()
     assert all(url.startswith("http://127.0.0.1:7/reviews/") for url in urls)
 
@@ -52,12 +52,12 @@ def test_a_second_demo_at_the_same_time_is_served_elsewhere(tmp_path: Path) -> N
 
 
 def test_a_step_is_a_real_command_and_its_answer_is_kept(tmp_path: Path) -> None:
-    said: list[str] = []
-    mission = Mission(DemoOptions(tmp_path / "out", typed="crossmusim"), said.append)
+    lines: list[str] = []
+    mission = Mission(DemoOptions(tmp_path / "out", program="crossmusim"), lines.append)
     answer = mission.step("list", "Lists nothing.", ["dataset", "list", "--root", tmp_path / "none"])
     assert answer == mission.answers["list"] == {"versions": []}
-    assert mission.typed["list"].startswith(f"crossmusim --workspace {tmp_path / 'out'} dataset list")
-    assert mission.typed["list"] in "\n".join(said)
+    assert mission.commands["list"].startswith(f"crossmusim --workspace {tmp_path / 'out'} dataset list")
+    assert mission.commands["list"] in "\n".join(lines)
 
 
 def test_a_failing_step_names_itself_and_passes_its_exit_code_on(tmp_path: Path) -> None:

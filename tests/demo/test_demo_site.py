@@ -42,8 +42,8 @@ def read(module, web: Web, task, base: str):
 def follow_all(module, web: Web, row: dict, base: str) -> list[dict]:
     todo, documents = list(module.SOURCE.tasks(row, replace(module.SOURCE, base_url=base))), []
     while todo:
-        found, further = read(module, web, todo.pop(), base)
-        documents += found
+        answers, further = read(module, web, todo.pop(), base)
+        documents += answers
         todo += further
     return documents
 
@@ -55,18 +55,18 @@ def test_musicbrainz_finds_a_recording_by_mbid_isrc_and_search_alike(world: Worl
     by_mbid = follow_all(musicbrainz, web, {**row, "mbid": track.mbid}, base)
     by_isrc = follow_all(musicbrainz, web, {**row, "isrc": track.isrc}, base)
     by_search = follow_all(musicbrainz, web, row, base)
-    for found in (by_mbid[0], by_isrc[0], next(d for d in by_search if d["mbid"] == track.mbid)):
-        assert (found["title"], found["artist"], found["album"]) == (track.title, track.artist, track.album)
-        assert found["isrcs"] == [track.isrc]
-        assert track.style_tag in [tag["name"] for tag in found["tags"]]
-        assert abs(found["duration_s"] - 12) < 1
+    for document in (by_mbid[0], by_isrc[0], next(d for d in by_search if d["mbid"] == track.mbid)):
+        assert (document["title"], document["artist"], document["album"]) == (track.title, track.artist, track.album)
+        assert document["isrcs"] == [track.isrc]
+        assert track.style_tag in [tag["name"] for tag in document["tags"]]
+        assert abs(document["duration_s"] - 12) < 1
 
 
 def test_a_live_version_answers_the_same_search(world: World, web: Web) -> None:
     track = next(t for t in world.tracks if t.number % 12 == 5 and t.mbid in web.recordings and t.language == "en")
     row = {"track_id": track.track_id, "title": track.title, "artist": track.artist}
-    found = follow_all(musicbrainz, web, row, "http://127.0.0.1:1/musicbrainz")
-    assert f"{track.title} (Live)" in {document["title"] for document in found}
+    documents = follow_all(musicbrainz, web, row, "http://127.0.0.1:1/musicbrainz")
+    assert f"{track.title} (Live)" in {document["title"] for document in documents}
 
 
 def test_search_scores_run_to_a_hundred_and_inc_limits_a_lookup(web: Web) -> None:
@@ -91,18 +91,18 @@ def test_wikipedia_finds_the_articles_of_tracks_with_their_artists(world: World,
     for track in world.tracks:
         if track.title in web.articles and track.artist in web.articles[track.title]["extract"].split(".")[0]:
             row = {"track_id": track.track_id, "title": track.title, "artist": track.artist}
-            found = follow_all(wikipedia, web, row, "http://127.0.0.1:1/wikipedia")
+            documents = follow_all(wikipedia, web, row, "http://127.0.0.1:1/wikipedia")
             tried += 1
-            right += any(d["title"] == track.title and d["artist"] == track.artist and d["text"] for d in found)
+            right += any(d["title"] == track.title and d["artist"] == track.artist and d["text"] for d in documents)
     assert tried > 100
     assert right == tried
 
 
 def test_wikipedia_has_redirects_missing_pages_and_pages_of_the_wrong_thing(web: Web) -> None:
-    asked, title = next(iter(web.redirects.items()))
+    redirect, title = next(iter(web.redirects.items()))
     url = "/wikipedia/w/api.php?action=query&prop=extracts%7Cinfo&explaintext=1&redirects=1&titles="
-    result = json.loads(answer(web, url + quote(asked))[2])["query"]
-    assert result["redirects"] == [{"from": asked, "to": title}]
+    result = json.loads(answer(web, url + quote(redirect))[2])["query"]
+    assert result["redirects"] == [{"from": redirect, "to": title}]
     assert "extract" in result["pages"][0] and "pageprops" not in result["pages"][0]
     assert json.loads(answer(web, url + "Nowhere")[2])["query"]["pages"] == [
         {"ns": 0, "title": "Nowhere", "missing": True}

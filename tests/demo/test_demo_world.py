@@ -11,6 +11,7 @@ import pytest
 
 from sourcing.demo import prose
 from sourcing.demo.synth import DRUMS, EFFECTS, LEADS, MODES
+from sourcing.demo.word_lists import phrases, word_list
 from sourcing.demo.world import COLUMNS, World, build_world, catalogue_csv
 from sourcing.errors import UsageError
 
@@ -23,18 +24,18 @@ def world() -> World:
 def contradictions(text: str, track) -> list[str]:
     """Cue words in `text` for values the track does not have."""
     text = text.replace(track.title, "").replace(track.artist, "").lower()
-    found = []
-    for attribute, values in prose.data("phrases").items():
-        own = track.instruments if attribute == "lead" else (track.heard[attribute],)
+    contradicted = []
+    for attribute, values in word_list("phrases").items():
+        own = track.instruments if attribute == "lead" else (track.audible[attribute],)
         for value in values:
             if value not in own:
-                cues = (cue for cue in prose.phrases(attribute, value, "cues") if re.search(rf"\b{cue}", text))
-                found += [f"{attribute}={value}: {cue}" for cue in cues]
+                cues = (cue for cue in phrases(attribute, value, "cues") if re.search(rf"\b{cue}", text))
+                contradicted += [f"{attribute}={value}: {cue}" for cue in cues]
     if re.search(r"\bslow\b", text) and "slow" not in track.spec.tempo:
-        found.append("slow")
+        contradicted.append("slow")
     if re.search(r"\bfast\b", text) and "fast" not in track.spec.tempo:
-        found.append("fast")
-    return found
+        contradicted.append("fast")
+    return contradicted
 
 
 def test_equal_seeds_give_equal_worlds_and_others_differ(world: World) -> None:
@@ -68,7 +69,7 @@ def test_every_value_of_every_attribute_occurs_and_styles_vary_inside(world: Wor
     assert {track.spec.drums for track in world.tracks} == set(DRUMS)
     assert {track.spec.effect for track in world.tracks} == set(EFFECTS)
     assert {track.spec.mode for track in world.tracks} == set(MODES)
-    for style in prose.data("styles"):
+    for style in word_list("styles"):
         assert len({track.spec.lead for track in world.tracks if track.style == style}) >= 2
 
 
@@ -104,7 +105,7 @@ def test_prose_names_the_lead_and_contradicts_nothing(world: World) -> None:
         draw = world.draw(f"test:{track.number}")
         for text in (prose.article(track, draw), "\n".join(prose.review(track, draw)), prose.annotation(track, draw)):
             assert not contradictions(text, track), (track.spec, text)
-            cues = prose.phrases("lead", track.spec.lead, "cues")
+            cues = phrases("lead", track.spec.lead, "cues")
             assert any(cue in text.lower() for cue in cues), (track.spec, text)
             assert not re.search(r"[{}]", text), "a slot was left unfilled"
 
@@ -116,7 +117,7 @@ def test_the_check_for_contradictions_finds_one(world: World) -> None:
 
 def test_sentences_vary(world: World) -> None:
     for name in (*prose.ATTRIBUTES, "backing", "drums_none", "effect_dry", "opening", "lead_sentence", "noise"):
-        assert len(set(prose.data("sentences")[name])) >= 8, name
+        assert len(set(word_list("sentences")[name])) >= 8, name
     leads = [prose.article(track, world.draw(f"a{track.number}")).split("\n")[0] for track in world.tracks]
     assert len(set(leads)) == len(leads)
 
@@ -128,7 +129,7 @@ def test_articles_and_reviews_differ_in_shape(world: World) -> None:
 
 
 def test_tags_are_right_ones_junk_and_rarely_a_wrong_one(world: World) -> None:
-    junk = set(prose.data("names")["junk_tags"])
+    junk = set(word_list("names")["junk_tags"])
     wrong = with_junk = 0
     for track in world.tracks:
         tags = prose.tags(track, world.draw(f"tags:{track.number}"))

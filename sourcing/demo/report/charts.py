@@ -1,4 +1,4 @@
-"""The report's pictures as inline SVG: lines, dots with whiskers, a scatter. Colours come from the page's CSS."""
+"""The report's pictures as inline SVG: lines, dots with whiskers. Colours come from the page's CSS."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from html import escape
 
 from markupsafe import Markup
 
-__all__ = ["line_chart", "scatter", "whiskers"]
+__all__ = ["line_chart", "whiskers"]
 
 _WIDTH = 480  # user units; text is sized to be read at this width and on a phone
 Point = tuple[float, float]
 
 
 def line_chart(series: Mapping[str, Sequence[Point]], *, x_label: str, y_label: str) -> Markup:
-    """One line per named series over a shared axis pair; series are told apart by colour and by a direct label."""
+    """One line per named series over a shared axis pair; series differ in dash and have a direct label."""
     height, left, right, top, bottom = 280, 46, 92, 22, 40
     points = [point for line in series.values() for point in line]
     if not points:
@@ -41,16 +41,16 @@ def line_chart(series: Mapping[str, Sequence[Point]], *, x_label: str, y_label: 
     for index, (name, line) in enumerate(series.items()):
         if not line:
             continue
-        placed = [place(x, y) for x, y in line]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+        places = [place(x, y) for x, y in line]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline class="line s{index}" points="{path}"/>')
-        if len(placed) < 12:
-            parts += [f'<circle class="dot s{index}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in placed]
-        label_y = placed[-1][1] + 4
+        if len(places) < 12:
+            parts += [f'<circle class="dot s{index}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places]
+        label_y = places[-1][1] + 4
         while any(abs(label_y - other) < 15 for other in label_ys):
             label_y -= 15
         label_ys.append(label_y)
-        x = placed[-1][0] + 8
+        x = places[-1][0] + 8
         parts.append(f'<text class="label s{index}" x="{x:.1f}" y="{label_y:.1f}">{escape(name)}</text>')
     middle = left + (_WIDTH - left - right) / 2
     parts.append(f'<text class="tick" x="{middle:.0f}" y="{height - 6}" text-anchor="middle">{escape(x_label)}</text>')
@@ -86,36 +86,17 @@ def whiskers(rows: Sequence[tuple[str, Mapping[str, float]]], *, log: bool = Fal
         y = top + step * index + step / 2
         low, high = place(row["chance_low"]), place(row["chance_high"])
         interval = f"95 % interval {row['low']:.3g} to {row['high']:.3g}"
-        said = f"{name}: {row['value']:.3g}, {interval}, chance {row['chance']:.3g}"
+        description = f"{name}: {row['value']:.3g}, {interval}, chance {row['chance']:.3g}"
         number = f"{row['value']:.1f}" if log else f"{row['value']:.2f}"
         parts.append(
-            f"<g><title>{escape(said)}</title>"
+            f"<g><title>{escape(description)}</title>"
             f'<rect class="chance" x="{low:.1f}" y="{y - 10:.1f}" width="{max(high - low, 3):.1f}" height="20" rx="3"/>'
             f'<line class="whisker" x1="{place(row["low"]):.1f}" x2="{place(row["high"]):.1f}" y1="{y}" y2="{y}"/>'
-            f'<circle class="dot s0" cx="{place(row["value"]):.1f}" cy="{y}" r="5"/>'
+            f'<circle class="dot" cx="{place(row["value"]):.1f}" cy="{y}" r="5"/>'
             f'<text class="name" x="{left - 12}" y="{y + 4.5}" text-anchor="end">{escape(name)}</text>'
             f'<text class="number" x="{_WIDTH - 4}" y="{y + 4.5}" text-anchor="end">{number}</text></g>'
         )
     return _svg(height, parts, "metrics with their intervals over the band of chance")
-
-
-def scatter(points: Sequence[tuple[float, float, str, str]], groups: Sequence[str]) -> Markup:
-    """Points (x, y, group, label) in a square; colour by the group's place in `groups`, the label as a tooltip."""
-    if not points:
-        return Markup("")
-    height, margin = 400, 14
-    xs, ys = [point[0] for point in points], [point[1] for point in points]
-    scale = max(max(xs) - min(xs), (max(ys) - min(ys)) * _WIDTH / height) or 1.0
-    scale = (_WIDTH - 2 * margin) / scale  # one scale for both axes: distances stay honest
-    x_middle, y_middle = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
-    parts = []
-    for x, y, group, label in points:
-        cx, cy = _WIDTH / 2 + (x - x_middle) * scale, height / 2 - (y - y_middle) * scale
-        color = groups.index(group) if group in groups else len(groups)
-        parts.append(
-            f'<circle class="point c{color}" cx="{cx:.1f}" cy="{cy:.1f}" r="5"><title>{escape(label)}</title></circle>'
-        )
-    return _svg(height, parts, "the catalogue, near when it sounds alike")
 
 
 def _svg(height: float, parts: Sequence[str], title: str) -> Markup:
