@@ -16,7 +16,7 @@ def load_model(path: Path | str) -> SentenceTransformer:
 
     CheckpointError when the folder is missing or torn. Nothing is fetched.
     """
-    from training.model.dual import DualEncoder  # torch and sentence-transformers take seconds to import
-    from training.model.sentence import as_sentence_transformer
+    from training.model.dual_encoder import DualEncoder  # torch and sentence-transformers take seconds to import
+    from training.model.sentence_transformer import as_sentence_transformer
 
     return as_sentence_transformer(DualEncoder.load(path))

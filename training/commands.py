@@ -138,9 +138,9 @@ def evaluate(
     with _quiet():
         from sourcing.store.workspace import write_json
         from training.audio.cache import PcmCache
-        from training.data import load_split, require_tracks
-        from training.evaluation.measure import measure_split
-        from training.model.dual import DualEncoder
+        from training.evaluation.evaluate import measure_split
+        from training.model.dual_encoder import DualEncoder
+        from training.pairs import load_split, require_tracks
         from training.step import choose_device
 
         version = _open_verified(name, root)
@@ -188,7 +188,7 @@ def embed(invocation: Invocation, model: Path, out: Path | None, audio_root: Pat
     with _quiet():
         from sourcing.store.workspace import write_json
         from training.index import embed_catalogue
-        from training.model.dual import DualEncoder
+        from training.model.dual_encoder import DualEncoder
         from training.step import choose_device
 
         encoder = DualEncoder.load(model, device=choose_device())
@@ -230,15 +230,14 @@ def search(
         found = "both words and --like were given" if text else "neither words nor --like were given"
         raise UsageError("search", found, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
     with _quiet():
-        from training.index import TrackIndex
-        from training.search import search_like, search_text
+        from training.index import TrackIndex, search_like, search_text
 
         folder = index_dir or invocation.workspace.index_dir
         index = TrackIndex.load(folder)
         if like is not None:
             hits = search_like(index, like, count)
         else:
-            from training.model.dual import DualEncoder
+            from training.model.dual_encoder import DualEncoder
             from training.step import choose_device
 
             assert text is not None

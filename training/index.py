@@ -1,4 +1,4 @@
-"""The catalogue's embeddings on disk, and exact search over them.
+"""The catalogue's embeddings on disk, and exact search over them by words or by a track.
 
 <folder>/
   embeddings.npy     (N, E) float32 unit vectors, rows as in tracks.parquet
@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 
-from sourcing.errors import CheckpointError, InputError, UsageError
+from sourcing.errors import AudioError, CheckpointError, InputError, UsageError
+from sourcing.store.audio import audio_path
 from sourcing.store.workspace import atomic_path, write_json, write_parquet
 from training.audio.io import AudioRefused
 
 if TYPE_CHECKING:
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
-__all__ = ["Hit", "TrackIndex", "embed_catalogue"]
+__all__ = ["Hit", "TrackIndex", "embed_catalogue", "search_like", "search_text"]
 
 FORMAT = "crossmusim-index/1"
 _TRACK_COLUMNS = ("track_id", "title", "artist")
@@ -166,6 +168,27 @@ def embed_catalogue(
     empty = np.empty((0, model.config.embedding_ndim), dtype=np.float32)
     embeddings = np.stack([vectors[track_id] for track_id in rows["track_id"]]) if vectors else empty
     return TrackIndex(embeddings, rows, fingerprint), rejected
+
+
+def search_text(model: DualEncoder, index: TrackIndex, text: str, k: int = 10) -> list[Hit]:
+    """The `k` tracks that fit the words best; CheckpointError when the index is another model's."""
+    if not text.strip():
+        raise InputError("search text", "empty", "say in words what the music should be like")
+    if (path := audio_path(text)) is not None:
+        cure = "say in words what the music should be like, or give a track's id to --like"
+        raise AudioError(str(path), "the path of a file where words are wanted", cure)
+    if model.fingerprint() != index.fingerprint:
+        raise CheckpointError("index", "it was made with another model", "run `crossmusim embed` with this one")
+    model.eval()
+    with torch.inference_mode():
+        vector = model.embed_text([text])[0].cpu().numpy()
+    return index.search(vector, k)
+
+
+def search_like(index: TrackIndex, track_id: str, k: int = 10, *, exclude_self: bool = True) -> list[Hit]:
+    """The `k` tracks that sound most like one in the index; InputError names near ids when it is not there."""
+    vector = index.embeddings[index.row_of(track_id)]
+    return index.search(vector, k, exclude=[track_id] if exclude_self else [])
 
 
 class _Done:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from training.config import TrainConfig
-from training.data import Batch
 from training.loss import nt_xent
-from training.model.dual import DualEncoder
+from training.model.dual_encoder import DualEncoder
+from training.pairs import Batch
 
 __all__ = [
     "StepResult",

@@ -26,10 +26,10 @@ from sourcing.store.workspace import write_json
 from training.audio.cache import PcmCache
 from training.checkpoint import Checkpoint, Checkpoints, require_fit
 from training.config import Recipe
-from training.data import PairedTrack, Pairs, SplitData, load_split, prefetch, require_tracks
-from training.evaluation.measure import validate
-from training.log import MetricsLog
-from training.model.dual import DualEncoder
+from training.evaluation.evaluate import validate
+from training.metrics_log import MetricsLog
+from training.model.dual_encoder import DualEncoder
+from training.pairs import PairedTrack, Pairs, SplitData, load_split, prefetch, require_tracks
 from training.step import choose_device, make_optimizer, never_trains_text, train_step
 
 __all__ = ["RECORD_FILE", "Watcher", "run_folder", "train"]

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 if TYPE_CHECKING:
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
 
 def write_text_model(folder: Path, *, dense: bool = True) -> Path:
@@ -43,7 +43,7 @@ def make_dual(text_model: Path, *, seed: int = 0, **config: Any) -> DualEncoder:
     import torch
 
     from training.config import ModelConfig
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
     torch.manual_seed(seed)
     small: dict[str, Any] = {

@@ -13,8 +13,8 @@ from tiny_models import make_dual, write_text_model
 
 _ENCODE = """
 import resource, sys, torch
-from training.model.dual import DualEncoder
-from training.model.sentence import as_sentence_transformer
+from training.model.dual_encoder import DualEncoder
+from training.model.sentence_transformer import as_sentence_transformer
 torch.set_num_threads(1)
 model = as_sentence_transformer(DualEncoder.load(sys.argv[1]))
 model.encode([sys.argv[2]])

@@ -10,7 +10,7 @@ import torch
 
 from sourcing.errors import CheckpointError
 from training.checkpoint import Checkpoints, require_fit
-from training.log import MetricsLog, read_metrics
+from training.metrics_log import MetricsLog, read_metrics
 
 FACTS: dict[str, Any] = {
     "dataset": "mine@0.1.0",

@@ -210,7 +210,7 @@ def test_without_a_catalogue_the_audio_folder_must_be_named(
 
 @pytest.mark.e2e
 def test_training_killed_dead_ends_with_the_weights_of_an_undisturbed_run(home: Home) -> None:
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
     straight, killed = home.workspace / "models" / "straight", home.workspace / "models" / "killed"
     command = [sys.executable, "-P", "-m", "sourcing.cli", *home.train_words(epochs=25, checkpoint_every_steps=7)]

@@ -17,9 +17,9 @@ from training_rows import SMALL, publish_tones
 from sourcing.errors import CheckpointError, DatasetError, UsageError
 from sourcing.store.versions import DatasetVersion
 from training.config import ModelConfig, Recipe, TrainConfig
-from training.data import Batch
-from training.log import read_metrics
-from training.model.dual import DualEncoder
+from training.metrics_log import read_metrics
+from training.model.dual_encoder import DualEncoder
+from training.pairs import Batch
 from training.step import _augment, learning_rate_factor, make_optimizer, same_pairs, train_step
 from training.trainer import RECORD_FILE, Watcher, run_folder, train
 

@@ -16,8 +16,8 @@ from tiny_models import make_dual, write_tone
 from sourcing.errors import AudioError, CheckpointError, InputError, UsageError
 from training import load_model
 from training.audio.io import load_audio, take, windows
-from training.model.dual import DualEncoder
-from training.model.sentence import as_sentence_transformer
+from training.model.dual_encoder import DualEncoder
+from training.model.sentence_transformer import as_sentence_transformer
 
 
 @pytest.fixture(scope="module")

@@ -34,14 +34,24 @@ from sourcing.errors import CheckpointError, UsageError
 from sourcing.store.workspace import fsync_folder
 from training.audio.io import stream_windows, take, windows
 from training.config import ModelConfig
-from training.model.mtt import MAXIMUM_SAMPLES, MINIMUM_SAMPLES, MusicTaggingTransformer
-from training.model.projection import Projection
-from training.model.text import TextTower, load_text_tower
+from training.model.audio_tower import MAXIMUM_SAMPLES, MINIMUM_SAMPLES, MusicTaggingTransformer
+from training.model.text_tower import TextTower, load_text_tower
 
 __all__ = ["DualEncoder"]
 
 FORMAT = "crossmusim-dual-encoder/1"
 _MAXIMUM_SCALE = 100.0
+
+
+class Projection(nn.Module):
+    """Linear, GELU, Linear: (B, in_ndim) to (B, out_ndim), not normalised."""
+
+    def __init__(self, in_ndim: int, hidden_ndim: int, out_ndim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(in_ndim, hidden_ndim), nn.GELU(), nn.Linear(hidden_ndim, out_ndim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
 
 
 class DualEncoder(nn.Module):
@@ -127,7 +137,7 @@ class DualEncoder(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Write the model folder, whole or not at all, in place of what was there."""
-        from training.model.sentence import as_sentence_transformer
+        from training.model.sentence_transformer import as_sentence_transformer
 
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sourcing.errors import InputError
 from sourcing.store.audio import audio_path
-from training.model.dual import DualEncoder
+from training.model.dual_encoder import DualEncoder
 
 __all__ = ["AudioTextModule", "as_sentence_transformer"]
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.data import PairedTrack, usable_texts
 from training.evaluation.bootstrap import REPLICATES, Floats, Measured
 from training.evaluation.report import as_record, verdict
 from training.evaluation.retrieval import Queries, evaluate_retrieval, first_ranks, gather_queries
 from training.evaluation.similarity import evaluate_similarity
 from training.loss import nt_xent
-from training.model.dual import DualEncoder
+from training.model.dual_encoder import DualEncoder
+from training.pairs import PairedTrack, usable_texts
 
 __all__ = ["embed_texts", "embed_tracks", "measure_split", "validate"]
 

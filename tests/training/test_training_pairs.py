@@ -12,7 +12,7 @@ from training_rows import SMALL, publish_tones
 from sourcing.errors import DatasetError
 from training.audio.cache import PcmCache
 from training.config import ModelConfig, Recipe, TrainConfig
-from training.data import Pairs, SplitData, load_split, prefetch, require_tracks, usable_texts
+from training.pairs import Pairs, SplitData, load_split, prefetch, require_tracks, usable_texts
 
 RECIPE = Recipe(ModelConfig(), TrainConfig()).with_settings(SMALL)
 

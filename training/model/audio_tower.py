@@ -1,0 +1,203 @@
+"""The Music Tagging Transformer (Won, Choi, Serra: "Semi-supervised music tagging transformer", ISMIR 2021).
+
+A convolutional stem on the dB mel spectrogram, then a transformer with a CLS token. Names and shapes of
+parameters and buffers are those of the published checkpoints, so that they load as they are.
+
+Letters: B clips, N samples, C channels of the stem, T frames, S tokens, D width of the transformer, H heads.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sourcing.errors import CheckpointError
+from training.audio.mel import HOP_SIZE, MEL_BANDS, MelSpectrogram
+
+__all__ = ["MAXIMUM_SAMPLES", "MINIMUM_SAMPLES", "MusicTaggingTransformer", "load_published"]
+
+MAXIMUM_TOKENS = 512
+MINIMUM_SAMPLES = 3 * HOP_SIZE  # 4 frames, one token
+MAXIMUM_SAMPLES = (4 * MAXIMUM_TOKENS + 3) * HOP_SIZE - 1  # 2,051 frames, 512 tokens
+_HEADS = 8
+_DEPTH = 4
+_DROPOUT = 0.1
+
+
+class MusicTaggingTransformer(nn.Module):
+    """The encoder and its tag head: teacher (128, 256), student (128, 64), small (16, 256)."""
+
+    def __init__(self, conv_ndim: int = 128, attention_ndim: int = 256, n_seq_cls: int = 50) -> None:
+        super().__init__()
+        self.out_ndim = attention_ndim
+        self.pos_embedding = nn.Parameter(0.02 * torch.randn(1, MAXIMUM_TOKENS + 1, attention_ndim))
+        self.cls_token = nn.Parameter(0.02 * torch.randn(attention_ndim))
+        self.spec = MelSpectrogram()
+        # Channels last: the stem then takes about half the time on a CPU; names and values are the same.
+        self.frontend = _Stem(conv_ndim, attention_ndim).to(memory_format=torch.channels_last)
+        self.dropout = nn.Dropout(_DROPOUT)
+        self.transformer = _Transformer(attention_ndim)
+        self.to_latent = nn.Identity()
+        self.mlp_head = nn.Sequential(nn.LayerNorm(attention_ndim), nn.Linear(attention_ndim, n_seq_cls))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Tag probabilities (B, n_seq_cls) of waveforms (B, N)."""
+        return torch.sigmoid(self.mlp_head(self.embed(audio)))
+
+    def embed(self, audio: Tensor) -> Tensor:
+        """Embeddings (B, D), not normalised, of waveforms (B, N) at 22,050 Hz in [-1, 1], or int16."""
+        return self.embed_mel(self.mel(audio))
+
+    def mel(self, audio: Tensor) -> Tensor:
+        """dB mels (B, 1, 128, T) in fp32; without parameters, so they may be computed once and kept."""
+        return self.spec(audio)[:, None]
+
+    def embed_mel(self, mel: Tensor) -> Tensor:
+        """Embeddings (B, D) of dB mels (B, 1, 128, T) with 4 <= T < 2052."""
+        tokens = self.frontend(mel)  # (B, S, D)
+        n_clips, n_tokens, _ = tokens.shape
+        if n_tokens > MAXIMUM_TOKENS:
+            raise ValueError(f"{mel.shape[-1]} frames make {n_tokens} tokens; {MAXIMUM_TOKENS} is the most")
+        first = self.cls_token.to(tokens.dtype).expand(n_clips, 1, -1)
+        tokens = torch.cat([first, tokens], dim=1) + self.pos_embedding[:, : n_tokens + 1]  # (B, 1 + S, D)
+        tokens = self.transformer(self.dropout(tokens))
+        return self.to_latent(tokens[:, 0])
+
+
+class _Stem(nn.Module):
+    def __init__(self, conv_ndim: int, attention_ndim: int) -> None:
+        super().__init__()
+        self.input_bn = nn.BatchNorm2d(1)
+        self.layer1 = _ResidualBlock(1, conv_ndim, pool=(2, 2))
+        self.layer2 = _ResidualBlock(conv_ndim, conv_ndim, pool=(2, 2))
+        self.layer3 = _ResidualBlock(conv_ndim, conv_ndim, pool=(2, 1))
+        self.fc = nn.Linear(conv_ndim * MEL_BANDS // 8, attention_ndim)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        maps = self.layer3(self.layer2(self.layer1(self.input_bn(mel))))  # (B, C, 16, S)
+        return self.fc(maps.permute(0, 3, 1, 2).flatten(2))  # (B, S, D), channel-major before the Linear
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, in_ndim: int, out_ndim: int, *, pool: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(in_ndim, out_ndim, 3, padding=1)
+        self.bn_1 = nn.BatchNorm2d(out_ndim)
+        self.conv_2 = nn.Conv2d(out_ndim, out_ndim, 3, padding=1)
+        self.bn_2 = nn.BatchNorm2d(out_ndim)
+        self.has_shortcut = in_ndim != out_ndim
+        if self.has_shortcut:
+            self.conv_3 = nn.Conv2d(in_ndim, out_ndim, 3, padding=1)
+            self.bn_3 = nn.BatchNorm2d(out_ndim)
+        self.pool = nn.MaxPool2d(pool)  # (frequency, time)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        out = self.bn_2(self.conv_2(F.relu(self.bn_1(self.conv_1(maps)))))
+        shortcut = self.bn_3(self.conv_3(maps)) if self.has_shortcut else maps
+        return self.pool(F.relu(out + shortcut))
+
+
+class _Transformer(nn.Module):
+    """Pre-LN blocks, and no norm after the last."""
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleList([_Residual(_PreNorm(ndim, _Attention(ndim))), _Residual(_PreNorm(ndim, _FeedForward(ndim)))])
+            for _ in range(_DEPTH)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        for attention, feed_forward in self.layers:
+            tokens = feed_forward(attention(tokens))
+        return tokens
+
+
+class _Residual(nn.Module):
+    def __init__(self, fn: nn.Module) -> None:
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens + self.fn(tokens)
+
+
+class _PreNorm(nn.Module):
+    def __init__(self, ndim: int, fn: nn.Module) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(ndim)
+        self.fn = fn
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fn(self.norm(tokens))
+
+
+class _Attention(nn.Module):
+    def __init__(self, ndim: int) -> None:
+        super().__init__()
+        self.to_qkv = nn.Linear(ndim, 3 * ndim, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(ndim, ndim), nn.Dropout(_DROPOUT))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        n_clips, n_tokens, ndim = tokens.shape
+        qkv = self.to_qkv(tokens).view(n_clips, n_tokens, 3, _HEADS, ndim // _HEADS)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, D / H)
+        out = F.scaled_dot_product_attention(query, key, value)  # scaled by (D / H) ** -0.5
+        return self.to_out(out.transpose(1, 2).reshape(n_clips, n_tokens, ndim))
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, ndim: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(ndim, 4 * ndim), nn.GELU(), nn.Dropout(_DROPOUT), nn.Linear(4 * ndim, ndim), nn.Dropout(_DROPOUT)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.net(tokens)
+
+
+def load_published(source: Path | str | Mapping[str, Any]) -> MusicTaggingTransformer:
+    """The model of a published Lightning checkpoint, or of its state dict, at the size its shapes say.
+
+    The prefix `network.` is stripped and a student's `teacher*` keys are dropped. CheckpointError when the
+    file is missing or torn, or when its names or shapes are not this model's.
+    """
+    name = "state dict" if isinstance(source, Mapping) else str(source)
+    state = dict(source) if isinstance(source, Mapping) else _read(Path(source))
+    if isinstance(state.get("state_dict"), Mapping):
+        state = dict(state["state_dict"])
+    state = {key.removeprefix("network."): value for key, value in state.items() if not key.startswith("teacher")}
+    cure = "give a checkpoint of the Music Tagging Transformer"
+    try:
+        model = MusicTaggingTransformer(
+            conv_ndim=state["frontend.layer1.conv_1.weight"].shape[0],
+            attention_ndim=state["cls_token"].shape[0],
+            n_seq_cls=state["mlp_head.1.weight"].shape[0],
+        )
+        model.load_state_dict(state)
+    except KeyError as error:
+        raise CheckpointError(name, f"has no {error.args[0]!r}", cure) from None
+    except RuntimeError as error:
+        found = " ".join(str(error).split())
+        raise CheckpointError(name, f"its names or shapes differ: {found[:300]}", cure) from None
+    return model
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(str(path), "no such file", "correct the path")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        found = f"not a checkpoint of plain tensors ({str(error).splitlines()[0]})"
+        raise CheckpointError(str(path), found, "download it again, or save only its state_dict") from None
+    if not isinstance(loaded, dict):
+        raise CheckpointError(str(path), f"holds a {type(loaded).__name__}, not a dict", "give a state dict")
+    return loaded
