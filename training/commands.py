@@ -139,13 +139,13 @@ def evaluate(
         from sourcing.store.workspace import write_json
         from training.audio.cache import PcmCache
         from training.evaluation.evaluate import measure_split
-        from training.model.dual_encoder import DualEncoder
+        from training.model.weights import load_dual_encoder
         from training.pairs import load_split, require_tracks
         from training.step import choose_device
 
         version = _open_verified(name, root)
         folder = _audio_root(invocation, audio_root)
-        encoder = DualEncoder.load(model, device=choose_device())
+        encoder = load_dual_encoder(model, device=choose_device())
         cache = PcmCache(_cache_dir(invocation), sample_rate_hz=encoder.config.sample_rate_hz)
         with invocation.progress("audio") as advance:
             data = load_split(version, split, audio_root=folder, cache=cache, on_progress=advance)
@@ -188,10 +188,10 @@ def embed(invocation: Invocation, model: Path, out: Path | None, audio_root: Pat
     with _quiet():
         from sourcing.store.workspace import write_json
         from training.index import embed_catalogue
-        from training.model.dual_encoder import DualEncoder
+        from training.model.weights import load_dual_encoder
         from training.step import choose_device
 
-        encoder = DualEncoder.load(model, device=choose_device())
+        encoder = load_dual_encoder(model, device=choose_device())
         with_audio = tracks.filter(pl.col("audio").is_not_null())
         with invocation.workspace.lock("index"), invocation.progress("embed", len(with_audio)) as advance:
             index, rejected = embed_catalogue(
@@ -237,11 +237,11 @@ def search(
         if like is not None:
             hits = search_like(index, like, count)
         else:
-            from training.model.dual_encoder import DualEncoder
+            from training.model.weights import load_dual_encoder
             from training.step import choose_device
 
             assert text is not None
-            encoder = DualEncoder.load(model or _noted_model(folder), device=choose_device())
+            encoder = load_dual_encoder(model or _noted_model(folder), device=choose_device())
             hits = search_text(encoder, index, text, count)
     from training.console import hits_table
 

@@ -1,4 +1,4 @@
-"""The configuration of a model and of a training run: plain dataclasses with units in the names, read from recipes.
+"""The configuration of a training run: plain dataclasses with units in the names, read from recipes.
 
 A recipe is a TOML file with a table `[model]` and a table `[train]`; what it leaves out keeps the default here.
 """
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from sourcing.errors import UsageError
+from training.model.config import ModelConfig
 
 __all__ = [
-    "DEFAULT_TEXT_MODEL",
     "RECIPES_DIR",
-    "ModelConfig",
     "Recipe",
     "TrainConfig",
     "list_recipes",
@@ -26,7 +25,6 @@ __all__ = [
     "parse_settings",
 ]
 
-DEFAULT_TEXT_MODEL = "sentence-transformers/distiluse-base-multilingual-cased-v2"
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
 _CHOICES = {
@@ -39,21 +37,6 @@ _MAY_BE_ZERO = {
     "text_variants", "gain_db", "freq_mask_bins", "time_mask_fraction",
 }  # fmt: skip
 _AT_MOST_ONE = {"final_lr_fraction", "aspects_probability", "time_mask_fraction"}
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What the model is made of; stored beside its weights."""
-
-    conv_ndim: int = 128  # channels of the audio encoder's stem: 128 teacher and student, 16 small
-    attention_ndim: int = 256  # width of its transformer: 256 teacher and small, 64 student
-    text_model: str = DEFAULT_TEXT_MODEL  # name on a hub, a folder, or "embedded" for the one from PyPI
-    projection_hidden_ndim: int = 512
-    embedding_ndim: int = 256  # width of the common space
-    clip_s: float = 10.0  # audio seen at once
-    sample_rate_hz: int = 22_050
-    temperature: float = 0.07  # initial; the learned scale is 1 / temperature, clamped to 100
-    learn_temperature: bool = True
 
 
 @dataclass(frozen=True)

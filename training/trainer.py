@@ -29,6 +29,8 @@ from training.config import Recipe
 from training.evaluation.evaluate import validate
 from training.metrics_log import MetricsLog
 from training.model.dual_encoder import DualEncoder
+from training.model.export import save_dual_encoder
+from training.model.text_source import load_text_tower
 from training.pairs import PairedTrack, Pairs, SplitData, load_split, prefetch, require_tracks
 from training.step import choose_device, make_optimizer, never_trains_text, train_step
 
@@ -145,8 +147,9 @@ def _facts(version: DatasetVersion, recipe: Recipe, tracks: list[PairedTrack]) -
 
 
 def _begin(recipe: Recipe, device: torch.device) -> _Run:
+    text_tower = load_text_tower(recipe.model.text_model)
     torch.manual_seed(recipe.train.seed)
-    model = DualEncoder(recipe.model).to(device)
+    model = DualEncoder(recipe.model, text_tower).to(device)
     return _Run(model, make_optimizer(model, recipe.train))
 
 
@@ -249,7 +252,7 @@ def _export(
     """Model folder first, then its metrics, then the record that says it is complete, then the run folder goes."""
     if run.best:
         run.model.load_state_dict(checkpoints.load("best").state["model"], strict=False)
-    run.model.eval().save(out)
+    save_dual_encoder(run.model.eval(), out)
     folder = run_folder(out)
     shutil.copyfile(folder / "metrics.jsonl", out / "metrics.jsonl")
     validation = run.best or run.last.get("validation", {})

@@ -210,7 +210,7 @@ def test_without_a_catalogue_the_audio_folder_must_be_named(
 
 @pytest.mark.e2e
 def test_training_killed_dead_ends_with_the_weights_of_an_undisturbed_run(home: Home) -> None:
-    from training.model.dual_encoder import DualEncoder
+    from training.model.weights import load_dual_encoder
 
     straight, killed = home.workspace / "models" / "straight", home.workspace / "models" / "killed"
     command = [sys.executable, "-P", "-m", "sourcing.cli", *home.train_words(epochs=25, checkpoint_every_steps=7)]
@@ -229,5 +229,5 @@ def test_training_killed_dead_ends_with_the_weights_of_an_undisturbed_run(home: 
     assert not killed.exists()
 
     subprocess.run([*command, "--out", killed], capture_output=True, check=True, env=env)
-    first, second = DualEncoder.load(straight).state_dict(), DualEncoder.load(killed).state_dict()
+    first, second = load_dual_encoder(straight).state_dict(), load_dual_encoder(killed).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)

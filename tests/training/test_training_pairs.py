@@ -11,7 +11,8 @@ from training_rows import SMALL, publish_tones
 
 from sourcing.errors import DatasetError
 from training.audio.cache import PcmCache
-from training.config import ModelConfig, Recipe, TrainConfig
+from training.config import Recipe, TrainConfig
+from training.model.config import ModelConfig
 from training.pairs import Pairs, SplitData, load_split, prefetch, require_tracks, usable_texts
 
 RECIPE = Recipe(ModelConfig(), TrainConfig()).with_settings(SMALL)

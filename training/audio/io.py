@@ -22,12 +22,10 @@ from sourcing.store.audio import header_fault, is_there, undecodable
 __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioRefused",
-    "load_audio",
     "random_start",
     "stream_blocks",
     "stream_windows",
     "take",
-    "to_float",
     "to_pcm",
     "windows",
 ]
@@ -47,11 +45,6 @@ class AudioRefused(AudioError):
     def __init__(self, reason: str, thing: str, found: str, cure: str) -> None:
         super().__init__(thing, found, cure)
         self.reason = reason
-
-
-def load_audio(path: Path | str, *, sample_rate_hz: int = SAMPLE_RATE_HZ, minimum_s: float = 0.5) -> Waveform:
-    """The whole file as float32 mono (n,), channels averaged; raises as `stream_blocks` does."""
-    return np.concatenate(list(stream_blocks(path, sample_rate_hz=sample_rate_hz, minimum_s=minimum_s)))
 
 
 def stream_blocks(
@@ -141,11 +134,6 @@ def random_start(n: int, size: int, rng: np.random.Generator) -> int:
 def to_pcm(waveform: Waveform) -> npt.NDArray[np.int16]:
     """float32 in [-1, 1) to int16; louder samples are clipped."""
     return np.clip(np.rint(waveform * 32_768.0), -32_768, 32_767).astype(np.int16)
-
-
-def to_float(pcm: npt.NDArray[np.int16]) -> Waveform:
-    """int16 to float32 in [-1, 1): the inverse of `to_pcm`."""
-    return pcm.astype(np.float32) / np.float32(32_768.0)
 
 
 def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:

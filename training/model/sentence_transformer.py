@@ -2,6 +2,8 @@
 
 sentence-transformers' own Router sends a whole batch one way and refuses a mixed one, so a single input
 module holds both routes and looks at each input for itself.
+
+Letters: B inputs, N samples, E width of the common space.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ from torch import Tensor
 from sourcing.errors import InputError
 from sourcing.store.audio import audio_path
 from training.model.dual_encoder import DualEncoder
+from training.model.weights import load_dual_encoder, write_weights
 
 __all__ = ["AudioTextModule", "as_sentence_transformer"]
+
+_PLACES = ("token", "cache_folder", "revision", "local_files_only")  # options of `load` that say where files lie
 
 
 class AudioTextModule(InputModule):
@@ -64,11 +69,14 @@ class AudioTextModule(InputModule):
         return self.dual.config.embedding_ndim
 
     def save(self, output_path: str, *_args: Any, **_options: Any) -> None:
-        self.dual.write_parts(Path(output_path))
+        write_weights(self.dual, Path(output_path))
 
     @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", **_options: Any) -> AudioTextModule:
-        return cls(DualEncoder.load(Path(model_name_or_path) / subfolder))
+    def load(cls, model_name_or_path: str, subfolder: str = "", **options: Any) -> AudioTextModule:
+        """The module of a folder, or of a repository on the hub, whose files are fetched first."""
+        places = {name: options[name] for name in _PLACES if name in options}
+        folder = cls.load_dir_path(model_name_or_path, subfolder, **places)
+        return cls(load_dual_encoder(folder or Path(model_name_or_path, subfolder)))
 
 
 def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
