@@ -140,6 +140,7 @@ def evaluate(
         from training.audio.cache import PcmCache
         from training.evaluation.evaluate import measure_split
         from training.model.weights import load_dual_encoder
+        from training.model_card import update_figures
         from training.pairs import load_split, require_tracks
         from training.step import choose_device
 
@@ -161,6 +162,7 @@ def evaluate(
         }
         result = {**about, **found, "rejected": data.rejected}
         write_json(model / "evaluation.json", result)
+        update_figures(model, result)
     from training.console import evaluate_lines
 
     invocation.emit(result, evaluate_lines(result))

@@ -98,6 +98,9 @@ def test_evaluate_puts_each_number_beside_its_chance_and_keeps_the_record(home: 
             assert isinstance(found["clear_of_chance"], bool)
     assert told["verdict"] in ("good", "within chance")
     assert json.loads((home.workspace / "models" / "tones" / "evaluation.json").read_text()) == told
+    card = (home.workspace / "models" / "tones" / "README.md").read_text()
+    assert f"Split test of `tones@0.1.0`: {told['tracks']} tracks" in card
+    assert "| owner | 24 |" in card
 
 
 def test_evaluate_measures_the_labels_it_is_given(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,8 @@ def random_start(n: int, size: int, rng: np.random.Generator) -> int:
 
 def to_pcm(waveform: Waveform) -> npt.NDArray[np.int16]:
     """float32 in [-1, 1) to int16; louder samples are clipped."""
-    return np.clip(np.rint(waveform * 32_768.0), -32_768, 32_767).astype(np.int16)
+    pcm: npt.NDArray[np.int16] = np.clip(np.rint(waveform * 32_768.0), -32_768, 32_767).astype(np.int16)
+    return pcm
 
 
 def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:

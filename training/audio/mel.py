@@ -5,6 +5,8 @@
 further floor, so that a clip's values never depend on its batch mates and silence is exactly -100 dB.
 
 Buffer names and shapes are those of the published checkpoints.
+
+Letters: B clips, N samples, T frames.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ class MelSpectrogram(nn.Module):
 
 
 class _Spectrogram(nn.Module):
+    window: Tensor  # (1024,)
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("window", torch.hann_window(FFT_SIZE, periodic=True))
@@ -47,16 +51,19 @@ class _Spectrogram(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         spectrum = torch.stft(
             audio, FFT_SIZE, HOP_SIZE, window=self.window, center=True, pad_mode="reflect", return_complex=True
-        )
+        )  # (B, 513, T) complex
         return spectrum.real.square() + spectrum.imag.square()
 
 
 class _MelScale(nn.Module):
+    fb: Tensor  # (513, 128)
+
     def __init__(self, sample_rate_hz: int) -> None:
         super().__init__()
         self.register_buffer("fb", htk_filterbank(sample_rate_hz))
 
     def forward(self, power: Tensor) -> Tensor:
+        # (B, T, 513) @ (513, 128), for the checkpoints hold the filters that way round.
         return torch.matmul(power.transpose(-1, -2), self.fb).transpose(-1, -2)
 
 
@@ -69,6 +76,7 @@ def htk_filterbank(sample_rate_hz: int) -> Tensor:
     top_mel = 2595.0 * torch.log10(torch.tensor(1.0 + nyquist_hz / 700.0, dtype=torch.float64))
     mels = torch.linspace(0.0, float(top_mel), MEL_BANDS + 2, dtype=torch.float64)
     edges_hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)  # (130,)
+    # Every bin against every band: (513, 1) and (128,) make (513, 128).
     bins_hz = torch.linspace(0.0, nyquist_hz, FFT_SIZE // 2 + 1, dtype=torch.float64)[:, None]  # (513, 1)
     lower, centre, upper = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     rising = (bins_hz - lower) / (centre - lower)

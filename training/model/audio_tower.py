@@ -39,8 +39,9 @@ class MusicTaggingTransformer(nn.Module):
         self.pos_embedding = nn.Parameter(0.02 * torch.randn(1, MAXIMUM_TOKENS + 1, attention_ndim))
         self.cls_token = nn.Parameter(0.02 * torch.randn(attention_ndim))
         self.spec = MelSpectrogram()
+        self.frontend = _Stem(conv_ndim, attention_ndim)
         # Channels last: the stem then takes about half the time on a CPU; names and values are the same.
-        self.frontend = _Stem(conv_ndim, attention_ndim).to(memory_format=torch.channels_last)
+        self.frontend.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types it not
         self.dropout = nn.Dropout(_DROPOUT)
         self.transformer = _Transformer(attention_ndim)
         self.to_latent = nn.Identity()
@@ -56,18 +57,20 @@ class MusicTaggingTransformer(nn.Module):
 
     def mel(self, audio: Tensor) -> Tensor:
         """dB mels (B, 1, 128, T) in fp32; without parameters, so they may be computed once and kept."""
-        return self.spec(audio)[:, None]
+        mel: Tensor = self.spec(audio)  # (B, 128, T)
+        return mel[:, None]  # one channel, as of a grey picture
 
     def embed_mel(self, mel: Tensor) -> Tensor:
         """Embeddings (B, D) of dB mels (B, 1, 128, T) with 4 <= T < 2052."""
-        tokens = self.frontend(mel)  # (B, S, D)
+        tokens: Tensor = self.frontend(mel)  # (B, S, D), one token for four frames
         n_clips, n_tokens, _ = tokens.shape
         if n_tokens > MAXIMUM_TOKENS:
             raise ValueError(f"{mel.shape[-1]} frames make {n_tokens} tokens; {MAXIMUM_TOKENS} is the most")
-        first = self.cls_token.to(tokens.dtype).expand(n_clips, 1, -1)
+        first = self.cls_token.to(tokens.dtype).expand(n_clips, 1, -1)  # (B, 1, D)
         tokens = torch.cat([first, tokens], dim=1) + self.pos_embedding[:, : n_tokens + 1]  # (B, 1 + S, D)
         tokens = self.transformer(self.dropout(tokens))
-        return self.to_latent(tokens[:, 0])
+        latent: Tensor = self.to_latent(tokens[:, 0])  # (B, D): the CLS token has looked at all the others
+        return latent
 
 
 class _Stem(nn.Module):
@@ -80,8 +83,12 @@ class _Stem(nn.Module):
         self.fc = nn.Linear(conv_ndim * MEL_BANDS // 8, attention_ndim)
 
     def forward(self, mel: Tensor) -> Tensor:
-        maps = self.layer3(self.layer2(self.layer1(self.input_bn(mel))))  # (B, C, 16, S)
-        return self.fc(maps.permute(0, 3, 1, 2).flatten(2))  # (B, S, D), channel-major before the Linear
+        maps = self.layer1(self.input_bn(mel))  # (B, C, 64, T / 2)
+        maps = self.layer2(maps)  # (B, C, 32, T / 4)
+        maps = self.layer3(maps)  # (B, C, 16, S), S = T / 4: the last pooling is over frequency alone
+        # Channel-major before the Linear, as in the published checkpoints.
+        tokens: Tensor = self.fc(maps.permute(0, 3, 1, 2).flatten(2))  # (B, S, 16 C) -> (B, S, D)
+        return tokens
 
 
 class _ResidualBlock(nn.Module):
@@ -99,8 +106,10 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         out = self.bn_2(self.conv_2(F.relu(self.bn_1(self.conv_1(maps)))))
+        # A convolution where the count of channels changes, else the maps as they are.
         shortcut = self.bn_3(self.conv_3(maps)) if self.has_shortcut else maps
-        return self.pool(F.relu(out + shortcut))
+        pooled: Tensor = self.pool(F.relu(out + shortcut))
+        return pooled
 
 
 class _Transformer(nn.Module):
@@ -114,8 +123,10 @@ class _Transformer(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        for attention, feed_forward in self.layers:
-            tokens = feed_forward(attention(tokens))
+        for block in self.layers:
+            assert isinstance(block, nn.ModuleList)  # (attention, feed-forward)
+            for layer in block:
+                tokens = layer(tokens)  # (B, 1 + S, D)
         return tokens
 
 
@@ -125,7 +136,8 @@ class _Residual(nn.Module):
         self.fn = fn
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return tokens + self.fn(tokens)
+        change: Tensor = self.fn(tokens)
+        return tokens + change
 
 
 class _PreNorm(nn.Module):
@@ -135,7 +147,8 @@ class _PreNorm(nn.Module):
         self.fn = fn
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.fn(self.norm(tokens))
+        change: Tensor = self.fn(self.norm(tokens))
+        return change
 
 
 class _Attention(nn.Module):
@@ -148,8 +161,10 @@ class _Attention(nn.Module):
         n_clips, n_tokens, ndim = tokens.shape
         qkv = self.to_qkv(tokens).view(n_clips, n_tokens, 3, _HEADS, ndim // _HEADS)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, D / H)
-        out = F.scaled_dot_product_attention(query, key, value)  # scaled by (D / H) ** -0.5
-        return self.to_out(out.transpose(1, 2).reshape(n_clips, n_tokens, ndim))
+        heads = F.scaled_dot_product_attention(query, key, value)  # (B, H, S, D / H), scaled by (D / H) ** -0.5
+        # Heads side by side again before they are mixed.
+        mixed: Tensor = self.to_out(heads.transpose(1, 2).reshape(n_clips, n_tokens, ndim))  # (B, S, D)
+        return mixed
 
 
 class _FeedForward(nn.Module):
@@ -160,7 +175,8 @@ class _FeedForward(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.net(tokens)
+        change: Tensor = self.net(tokens)  # (B, S, D) -> (B, S, 4 D) -> (B, S, D)
+        return change
 
 
 def load_published(source: Path | str | Mapping[str, Any]) -> MusicTaggingTransformer:

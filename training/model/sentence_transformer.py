@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modality_types import Modality
 from sentence_transformers.base.modules import InputModule
 from torch import Tensor
 
@@ -38,11 +40,11 @@ class AudioTextModule(InputModule):
     """
 
     def __init__(self, dual: DualEncoder) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.dual = dual
 
     @property
-    def modalities(self) -> list[str]:
+    def modalities(self) -> list[Modality]:
         return ["text", "audio", "message"]  # "message" is what the library calls a mixed batch
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **_options: Any) -> dict[str, Any]:
@@ -72,7 +74,9 @@ class AudioTextModule(InputModule):
         write_weights(self.dual, Path(output_path))
 
     @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", **options: Any) -> AudioTextModule:
+    def load(  # type: ignore[override]  # the library passes all but the first argument by name
+        cls, model_name_or_path: str, subfolder: str = "", **options: Any
+    ) -> AudioTextModule:
         """The module of a folder, or of a repository on the hub, whose files are fetched first."""
         places = {name: options[name] for name in _PLACES if name in options}
         folder = cls.load_dir_path(model_name_or_path, subfolder, **places)
@@ -88,7 +92,7 @@ def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
     return SentenceTransformer(modules=[AudioTextModule(dual)], device=str(dual.device))
 
 
-def _audio_source(value: Any, sample_rate_hz: int) -> str | np.ndarray | None:
+def _audio_source(value: Any, sample_rate_hz: int) -> str | npt.NDArray[Any] | None:
     """A path or a mono waveform when `value` is audio, None when it is text."""
     if isinstance(value, str | os.PathLike):
         path = audio_path(value) if isinstance(value, str) else Path(os.fspath(value))
@@ -103,4 +107,5 @@ def _audio_source(value: Any, sample_rate_hz: int) -> str | np.ndarray | None:
         raise InputError("an input of encode", found, "give a text, a sound file's path, or a waveform (n,)")
     if rate_hz == sample_rate_hz:
         return value if value.dtype == np.int16 else value.astype(np.float32)
-    return soxr.resample(value.astype(np.float32), rate_hz, sample_rate_hz)
+    resampled: npt.NDArray[np.float32] = soxr.resample(value.astype(np.float32), rate_hz, sample_rate_hz)
+    return resampled
