@@ -48,15 +48,13 @@ _MODEL_NOTE = "model.json"
 @click.pass_obj
 def train(
     invocation: Invocation,
+    /,
     name: str,
     root: Path,
     recipe: str,
-    text_model: str | None,
-    seed: int | None,
     out: Path | None,
     audio_root: Path | None,
-    resume: str | None,
-    settings: tuple[str, ...],
+    **flags: Any,
 ) -> None:
     """Train the audio-text model on a dataset version.
 
@@ -68,8 +66,8 @@ def train(
     """
     from training.config import load_recipe, parse_settings
 
-    chosen = {"text_model": text_model, "seed": seed}
-    overrides = {key: value for key, value in chosen.items() if value is not None} | parse_settings(settings)
+    overrides = {key: flags[key] for key in ("text_model", "seed") if flags[key] is not None}
+    overrides |= parse_settings(flags["settings"])
     final_recipe = load_recipe(recipe).with_settings(overrides)
     with _quiet():
         from training.trainer import Watcher
@@ -95,7 +93,7 @@ def train(
                 audio_root=_audio_root(invocation, audio_root),
                 cache_dir=_cache_dir(invocation),
                 out=out,
-                resume=resume or "auto",
+                resume=flags["resume"] or "auto",
                 watcher=Watcher(invocation.note, on_audio, on_step),
             )
     from training.console import train_lines
@@ -152,15 +150,15 @@ def evaluate(
             data = load_split(version, split, audio_root=folder, cache=cache, on_progress=advance)
         require_tracks(data, version, split, folder)
         with invocation.progress("evaluate", len(data.tracks)) as advance:
-            found = measure_split(encoder, data.tracks, facets=list(facets) or None, on_progress=advance)
-        about = {
+            figures = measure_split(encoder, data.tracks, facets=list(facets) or None, on_progress=advance)
+        header = {
             "model": str(model),
             "fingerprint": encoder.fingerprint(),
             "dataset": str(version),
             "logical_hash": version.manifest["logical_hash"],
             "split": split,
         }
-        result = {**about, **found, "rejected": data.rejected}
+        result = {**header, **figures, "rejected": data.rejected}
         write_json(model / "evaluation.json", result)
         update_figures(model, result)
     from training.console import evaluate_lines
@@ -229,8 +227,8 @@ def search(
       crossmusim search --like mytrack-17 -k 5
     """
     if (text is None) == (like is None):
-        found = "both words and --like were given" if text else "neither words nor --like were given"
-        raise UsageError("search", found, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
+        finding = "both words and --like were given" if text else "neither words nor --like were given"
+        raise UsageError("search", finding, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
     with _quiet():
         from training.index import TrackIndex, search_like, search_text
 
@@ -247,9 +245,9 @@ def search(
             hits = search_text(encoder, index, text, count)
     from training.console import hits_table
 
-    asked = {"like": like} if like is not None else {"query": text}
+    query = {"like": like} if like is not None else {"query": text}
     rows = [{"track_id": h.track_id, "title": h.title, "artist": h.artist, "score": h.score} for h in hits]
-    invocation.emit({**asked, "hits": rows}, [hits_table(rows, like or f"“{text}”")])
+    invocation.emit({**query, "hits": rows}, [hits_table(rows, like or f"“{text}”")])
 
 
 def _open_verified(name: str, root: Path) -> Any:
@@ -261,12 +259,12 @@ def _open_verified(name: str, root: Path) -> Any:
     return version
 
 
-def _audio_root(invocation: Invocation, given: Path | None) -> Path:
-    noted = invocation.workspace.catalogue_record().get("audio_root")
-    if given is None and noted is None:
-        thing, found = f"workspace {invocation.workspace.root}", "it has no catalogue that says where the audio lies"
-        raise UsageError(thing, found, "name the folder with --audio-root, or run `crossmusim catalogue import FILE`")
-    return given or Path(str(noted))
+def _audio_root(invocation: Invocation, audio_root: Path | None) -> Path:
+    catalogue_root = invocation.workspace.catalogue_record().get("audio_root")
+    if audio_root is None and catalogue_root is None:
+        thing, finding = f"workspace {invocation.workspace.root}", "it has no catalogue that says where the audio lies"
+        raise UsageError(thing, finding, "name the folder with --audio-root, or run `crossmusim catalogue import FILE`")
+    return audio_root or Path(str(catalogue_root))
 
 
 def _cache_dir(invocation: Invocation) -> Path:

@@ -150,18 +150,18 @@ def _make_recipe(tables: Mapping[str, Mapping[str, Any]], where: str) -> Recipe:
 
 def _make(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
-    checked = {name: _check(name, hints[name], value, where) for name, value in values.items()}
-    made = kind(**checked)
-    for name, value in dataclasses.asdict(made).items():
+    fields = {name: _check(name, hints[name], value, where) for name, value in values.items()}
+    config = kind(**fields)
+    for name, value in dataclasses.asdict(config).items():
         choices = _CHOICES.get(name)
         if choices and value not in choices:
             raise UsageError(f"{where}: {name} = {value!r}", "not a choice", f"take one of {', '.join(choices)}")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             low_enough = value >= 0 if name in _MAY_BE_ZERO else value > 0
             if not low_enough or (name in _AT_MOST_ONE and value > 1):
-                wanted = "a number from 0 to 1" if name in _AT_MOST_ONE else "a number above 0"
-                raise UsageError(f"{where}: {name} = {value!r}", "out of range", f"give {wanted}")
-    return made
+                bounds = "a number from 0 to 1" if name in _AT_MOST_ONE else "a number above 0"
+                raise UsageError(f"{where}: {name} = {value!r}", "out of range", f"give {bounds}")
+    return config
 
 
 def _check(name: str, hint: Any, value: Any, where: str) -> Any:
@@ -177,5 +177,5 @@ def _check(name: str, hint: Any, value: Any, where: str) -> Any:
         return float(value)
     elif type(value) in kinds:
         return value
-    expected = getattr(hint, "__name__", str(hint))
-    raise UsageError(f"{where}: {name} = {value!r}", f"not of type {expected}", f"give {name} as {expected}")
+    type_name = getattr(hint, "__name__", str(hint))
+    raise UsageError(f"{where}: {name} = {value!r}", f"not of type {type_name}", f"give {name} as {type_name}")

@@ -24,7 +24,7 @@ import polars as pl
 import torch
 
 from sourcing.errors import AudioError, CheckpointError, InputError, UsageError
-from sourcing.store.audio import audio_path
+from sourcing.store.audio import audio_path, stays_below
 from sourcing.store.workspace import atomic_path, write_json, write_parquet
 from training.audio.io import AudioRefused
 
@@ -78,8 +78,8 @@ class TrackIndex:
         """The `k` tracks nearest to `vector` (E,) by cosine, exact, best first; equal scores by track_id."""
         query = np.asarray(vector, dtype=np.float32)
         if query.shape != self.embeddings.shape[1:]:
-            found = f"a vector of shape {query.shape} against {self.embeddings.shape[1:]}"
-            raise CheckpointError("index", found, _REBUILD)
+            finding = f"a vector of shape {query.shape} against {self.embeddings.shape[1:]}"
+            raise CheckpointError("index", finding, _REBUILD)
         if k < 1:
             raise UsageError("search", f"k = {k}", "ask for at least one hit")
         scores = self.embeddings @ (query / max(float(np.linalg.norm(query)), 1e-12))  # (N,)
@@ -119,8 +119,8 @@ class TrackIndex:
             raise CheckpointError(str(folder), "no index in it", "run `crossmusim embed` first")
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            for name, expected in record["sha256"].items():
-                if _sha256(folder / name) != expected:
+            for name, digest in record["sha256"].items():
+                if _sha256(folder / name) != digest:
                     raise CheckpointError(str(folder / name), "not the file index.json tells of", _REBUILD)
             embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
             tracks = pl.read_parquet(folder / "tracks.parquet")
@@ -145,26 +145,29 @@ def embed_catalogue(
     the same; give `<index folder>/partial`, which `TrackIndex.save` removes. `on_progress` is called with 1
     after each track.
     """
-    fingerprint = model.fingerprint()
-    done = _Done(Path(resume_dir) / fingerprint[:16] if resume_dir is not None else None)
-    wanted = tracks.filter(pl.col("audio").is_not_null()).sort("track_id")
+    fingerprint, root = model.fingerprint(), Path(audio_root).resolve()
+    earlier = _PartFiles(Path(resume_dir) / fingerprint[:16] if resume_dir is not None else None)
+    with_audio = tracks.filter(pl.col("audio").is_not_null()).sort("track_id")
     vectors: dict[str, Vectors] = {}
     rejected: list[dict[str, Any]] = []
-    for track_id, audio in wanted.select("track_id", "audio").iter_rows():
+    for track_id, audio in with_audio.select("track_id", "audio").iter_rows():
         try:
-            path = _below(Path(audio_root), audio)
+            path = Path(audio_root, audio)
+            if not stays_below(root, path):
+                finding = f"leaves the audio folder {audio_root}"
+                raise AudioRefused("audio_outside", audio, finding, "keep sound files below the catalogue's folder")
             stamp = _stamp(path)
-            vector = done.get(track_id, stamp)
+            vector = earlier.get(track_id, stamp)
             if vector is None:
                 vector = model.embed_track(path).numpy()
-                done.add(track_id, stamp, vector)
+                earlier.add(track_id, stamp, vector)
             vectors[track_id] = vector
         except AudioRefused as error:
             rejected.append({"stage": "embed", "key": track_id, "reason": error.reason, "finding": str(error)})
         if on_progress is not None:
             on_progress(1)
-    done.flush()
-    rows = wanted.select(_TRACK_COLUMNS).filter(pl.col("track_id").is_in(list(vectors)))
+    earlier.flush()
+    rows = with_audio.select(_TRACK_COLUMNS).filter(pl.col("track_id").is_in(list(vectors)))
     empty = np.empty((0, model.config.embedding_ndim), dtype=np.float32)
     embeddings = np.stack([vectors[track_id] for track_id in rows["track_id"]]) if vectors else empty
     return TrackIndex(embeddings, rows, fingerprint), rejected
@@ -191,7 +194,7 @@ def search_like(index: TrackIndex, track_id: str, k: int = 10, *, exclude_self: 
     return index.search(vector, k, exclude=[track_id] if exclude_self else [])
 
 
-class _Done:
+class _PartFiles:
     """Rows an earlier run finished, in part files of up to 64; without a folder it remembers nothing."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -220,14 +223,6 @@ class _Done:
             np.savez(stream, track_ids=np.array(track_ids), stamps=np.array(stamps), vectors=np.stack(vectors))
         self.n_parts += 1
         self.pending = []
-
-
-def _below(root: Path, audio: str) -> Path:
-    path = root / audio
-    if not path.resolve().is_relative_to(root.resolve()):
-        found = f"leaves the audio folder {root}"
-        raise AudioRefused("audio_outside", audio, found, "keep sound files below the catalogue's folder")
-    return path
 
 
 def _stamp(path: Path) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sourcing.errors import DatasetError
+from sourcing.store.audio import stays_below
 from sourcing.store.versions import DatasetVersion
 from training.audio.cache import PcmCache
 from training.audio.io import random_start, take
@@ -47,8 +48,8 @@ class Wording:
 
     def texts(self) -> list[str]:
         """Both forms in full, for asking: all aspects joined, and the caption."""
-        joined = [", ".join(self.aspects)] if self.aspects else []
-        return joined + ([self.caption] if self.caption else [])
+        aspects = [", ".join(self.aspects)] if self.aspects else []
+        return aspects + ([self.caption] if self.caption else [])
 
 
 @dataclass(frozen=True)
@@ -93,28 +94,29 @@ def load_split(
     rows = version.scan("tracks", split).collect().sort("track_id").to_dicts()
     wordings = _read_wordings(version, split, text_mode, origins)
     rejected: list[dict[str, str]] = []
+    root = audio_root.resolve()
 
     def reject(track_id: str, reason: str, finding: str) -> None:
         rejected.append({"stage": "train", "key": track_id, "reason": reason, "finding": finding})
 
     with_words: dict[str, tuple[dict[str, Any], Path]] = {}
     for row in rows:
-        path = _audio_path(audio_root, row["audio"])
+        path = audio_root / (row["audio"] or "")
         if not wordings.get(row["track_id"]):
             kinds = f" of origin {', '.join(origins)}" if origins else ""
             reject(row["track_id"], "no_description", f"{version} has no usable description{kinds} for it")
         elif row["audio"] is None:
             reject(row["track_id"], "audio_missing", "the catalogue names no sound file")
-        elif path is None:
+        elif not stays_below(root, path):
             reject(row["track_id"], "audio_outside", f"{row['audio']!r} leaves the folder {audio_root}")
         else:
             with_words[row["track_id"]] = row, path
 
-    refused = dict(cache.fill([path for _, path in with_words.values()], on_progress=on_progress))
+    refusals = dict(cache.fill([path for _, path in with_words.values()], on_progress=on_progress))
     tracks = []
     for track_id, (row, path) in with_words.items():
-        if path in refused:
-            reject(track_id, refused[path].reason, str(refused[path]))
+        if path in refusals:
+            reject(track_id, refusals[path].reason, str(refusals[path]))
             continue
         labels: dict[str, set[str]] = {}
         for label in row["labels"]:
@@ -160,21 +162,21 @@ class Pairs:
         items = [divmod(item, count) for item in range(step * self.batch_size, (step + 1) * self.batch_size)]
         orders = {epoch: self._random(_ORDER, epoch).permutation(count) for epoch in {epoch for epoch, _ in items}}
         positions = [int(orders[epoch][place]) for epoch, place in items]
-        drawn = [self._draw(epoch, position) for (epoch, _), position in zip(items, positions, strict=True)]
-        crops, texts = zip(*drawn, strict=True)
+        draws = [self._draw(epoch, position) for (epoch, _), position in zip(items, positions, strict=True)]
+        crops, texts = zip(*draws, strict=True)
         return Batch(np.stack(crops), list(texts), np.asarray(positions))
 
     def all_texts(self) -> list[str] | None:
         """Every text the run can meet, sorted; None when aspects are drawn afresh and cannot be listed."""
         if not self.config.text_variants:
             return None
-        listed = {
+        texts = {
             self._variant(position, which, variant)
             for position, track in enumerate(self.tracks)
             for which in range(len(track.wordings))
             for variant in range(self.config.text_variants)
         }
-        return sorted(listed)
+        return sorted(texts)
 
     def _draw(self, epoch: int, position: int) -> tuple[npt.NDArray[np.int16], str]:
         track, random = self.tracks[position], self._random(_ITEM, epoch, self.keys[position])
@@ -220,7 +222,7 @@ def _read_wordings(
 ) -> dict[str, list[Wording]]:
     columns = ("track_id", "description_id", "origin", "aspect_list", "caption")
     rows = version.scan("descriptions", split).select(columns).collect().sort("track_id", "description_id")
-    found: dict[str, list[Wording]] = {}
+    wordings: dict[str, list[Wording]] = {}
     for row in rows.iter_rows(named=True):
         if origins and row["origin"] not in origins:
             continue
@@ -228,11 +230,5 @@ def _read_wordings(
         caption = (row["caption"] or "").strip() or None
         wording = Wording(aspects if text_mode != "caption" else (), caption if text_mode != "aspects" else None)
         if wording.texts():
-            found.setdefault(row["track_id"], []).append(wording)
-    return found
-
-
-def _audio_path(audio_root: Path, audio: str | None) -> Path | None:
-    """The sound file's path; None when it would lie outside the folder it is said to lie in."""
-    path = audio_root / (audio or "")
-    return path if path.resolve().is_relative_to(audio_root.resolve()) else None
+            wordings.setdefault(row["track_id"], []).append(wording)
+    return wordings

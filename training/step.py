@@ -108,8 +108,8 @@ def same_pairs(batch: Batch) -> Tensor:
     """(B, B), True where audio i and text j are a pair though i ≠ j: one track, or equal texts."""
     tracks = torch.from_numpy(batch.tracks)
     folded = [" ".join(text.casefold().split()) for text in batch.texts]
-    first = {text: position for position, text in reversed(list(enumerate(folded)))}
-    texts = torch.tensor([first[text] for text in folded])
+    first_position = {text: position for position, text in reversed(list(enumerate(folded)))}
+    texts = torch.tensor([first_position[text] for text in folded])
     return (tracks[:, None] == tracks[None, :]) | (texts[:, None] == texts[None, :])
 
 
@@ -148,8 +148,8 @@ def train_step(
         loss = nt_xent(audio, text, model.scale(), direction=config.direction, same=same_pairs(batch))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    norm = nn.utils.clip_grad_norm_([p for p in trained if p.grad is not None], config.grad_clip)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    norm = nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], config.grad_clip)
     optimizer.step()
     return StepResult(loss.item(), model.scale().item(), norm.item())
 

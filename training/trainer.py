@@ -106,9 +106,8 @@ def train(
         require_fit(out, record, facts)
         watcher.note(f"{out} is this very model, already trained; --fresh trains it anew")
         return record
-    text_tower = load_text_tower(recipe.model.text_model)
     torch.manual_seed(recipe.train.seed)
-    model = DualEncoder(recipe.model, text_tower).to(device)
+    model = DualEncoder(recipe.model, load_text_tower).to(device)
     run = _Run(recipe, out, facts, checkpoints, model, make_optimizer(model, recipe.train))
     if checkpoint:
         _restore(run, checkpoint)
@@ -142,8 +141,8 @@ def _load(
         for split in ("train", "validation")
     )
     require_tracks(data, version, "train", audio_root)
-    shuffled = sorted(validation.tracks, key=lambda track: hashlib.sha256(track.track_id.encode()).digest())
-    return data, SplitData(shuffled[: config.validation_tracks], validation.rejected)
+    by_hash = sorted(validation.tracks, key=lambda track: hashlib.sha256(track.track_id.encode()).digest())
+    return data, SplitData(by_hash[: config.validation_tracks], validation.rejected)
 
 
 def _facts(version: DatasetVersion, recipe: Recipe, tracks: list[PairedTrack]) -> dict[str, Any]:

@@ -45,14 +45,14 @@ def make_dual(text_model: Path, *, seed: int = 0, **config: Any) -> DualEncoder:
 
     from training.model.config import ModelConfig
     from training.model.dual_encoder import DualEncoder
-    from training.model.text_tower import read_text_tower
+    from training.model.text_source import load_text_tower
 
     torch.manual_seed(seed)
     small: dict[str, Any] = {
         "conv_ndim": 4, "attention_ndim": 16, "projection_hidden_ndim": 16, "embedding_ndim": 8, "clip_s": 1.0,
     }  # fmt: skip
     config = {"text_model": str(text_model), **small, **config}
-    return DualEncoder(ModelConfig(**config), read_text_tower(text_model)).eval()
+    return DualEncoder(ModelConfig(**config), load_text_tower).eval()
 
 
 def write_tone(path: Path, *, duration_s: float = 2.0, pitch_hz: float = 440.0, rate_hz: int = 22_050) -> Path:

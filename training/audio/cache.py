@@ -49,15 +49,15 @@ class PcmCache:
 
         `on_progress` is called with 1 after each file, from the calling thread.
         """
-        refused: list[tuple[Path, AudioRefused]] = []
+        refusals: list[tuple[Path, AudioRefused]] = []
         with ThreadPoolExecutor(max_workers=workers) as pool:  # decoding and resampling leave the GIL
-            wanted = [Path(path) for path in paths]
-            for path, error in zip(wanted, pool.map(self._try, wanted), strict=True):
+            sources = [Path(path) for path in paths]
+            for path, error in zip(sources, pool.map(self._try, sources), strict=True):
                 if error is not None:
-                    refused.append((path, error))
+                    refusals.append((path, error))
                 if on_progress is not None:
                     on_progress(1)
-        return refused
+        return refusals
 
     def _try(self, path: Path) -> AudioRefused | None:
         try:

@@ -42,8 +42,8 @@ Waveform = npt.NDArray[np.float32]
 class AudioRefused(AudioError):
     """A sound file that cannot be used; `reason` is the short, countable name of why."""
 
-    def __init__(self, reason: str, thing: str, found: str, cure: str) -> None:
-        super().__init__(thing, found, cure)
+    def __init__(self, reason: str, thing: str, finding: str, cure: str) -> None:
+        super().__init__(thing, finding, cure)
         self.reason = reason
 
 
@@ -60,33 +60,33 @@ def stream_blocks(
     shorter than `minimum_s`, or never rises above -80 dBFS; the last two when the end is reached.
     """
     size = max(1, round(block_s * sample_rate_hz))
-    held: list[Waveform] = []
-    n_held = n_total = 0
+    pending: list[Waveform] = []
+    n_pending = n_total = 0
     peak = 0.0
     for piece in _resampled(Path(path), sample_rate_hz):
         if not np.isfinite(piece).all():
             raise AudioRefused("audio_not_finite", str(path), "holds samples that are not numbers", "export it again")
-        held.append(piece)
-        n_held += len(piece)
+        pending.append(piece)
+        n_pending += len(piece)
         n_total += len(piece)
         peak = max(peak, float(np.abs(piece).max(initial=0.0)))
         # A full block is kept back until more arrives, so that the checks at the end come before the last one.
-        while n_held > size:
-            joined = np.concatenate(held)
-            yield joined[:size]
-            held = [joined[size:]]
-            n_held -= size
+        while n_pending > size:
+            samples = np.concatenate(pending)
+            yield samples[:size]
+            pending = [samples[size:]]
+            n_pending -= size
     if n_total == 0:
         raise AudioRefused("audio_empty", str(path), "holds no sound at all", "export it again, or remove it")
     duration_s = n_total / sample_rate_hz
     if duration_s < minimum_s:
-        found = f"only {duration_s:.2g} s of sound"
-        raise AudioRefused("audio_too_short", str(path), found, f"give at least {minimum_s:g} s, or remove it")
+        finding = f"only {duration_s:.2g} s of sound"
+        raise AudioRefused("audio_too_short", str(path), finding, f"give at least {minimum_s:g} s, or remove it")
     if peak < _SILENCE_PEAK:
-        found = "silent: no sample rises above -80 dBFS"
-        raise AudioRefused("audio_silent", str(path), found, "export it again, or remove it")
-    if n_held:
-        yield np.concatenate(held)
+        finding = "silent: no sample rises above -80 dBFS"
+        raise AudioRefused("audio_silent", str(path), finding, "export it again, or remove it")
+    if n_pending:
+        yield np.concatenate(pending)
 
 
 def stream_windows(
@@ -151,10 +151,10 @@ def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
     """Mono pieces with the file's rate and where they stand: None first, True last (and empty), else False."""
     cure = "convert it to FLAC, WAV, OGG or MP3"
     if not is_there(path):
-        found = "no such file" if not os.path.isdir(path) else "a folder, not a sound file"  # noqa: PTH112, never raises
-        raise AudioRefused("audio_missing", str(path)[:300], found, "correct the path")
-    if why := undecodable(path.name):
-        raise AudioRefused("audio_undecodable", str(path), why, cure)
+        finding = "no such file" if not os.path.isdir(path) else "a folder, not a sound file"  # noqa: PTH112, never raises
+        raise AudioRefused("audio_missing", str(path)[:300], finding, "correct the path")
+    if fault := undecodable(path.name):
+        raise AudioRefused("audio_undecodable", str(path), fault, cure)
     try:
         with soundfile.SoundFile(os.fsencode(path)) as sound:  # also a name that is no UTF-8
             rate_hz = sound.samplerate
@@ -167,7 +167,7 @@ def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
                 place = False
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw samples, whose name says no rate
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        found = f"cannot be decoded ({reason})"
-        raise AudioRefused("audio_unreadable", str(path), found, cure) from None
+        finding = f"cannot be decoded ({reason})"
+        raise AudioRefused("audio_unreadable", str(path), finding, cure) from None
     if place is not None:
         yield np.empty(0, dtype=np.float32), rate_hz, True

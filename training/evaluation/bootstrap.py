@@ -53,17 +53,19 @@ def measure_all(
     `groups` names, per query, the track it is drawn with; `tracks` is how many there are to shuffle.
     """
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
-    measured = score(None)
+    per_query = score(None)  # metric -> (Q,)
     group = np.unique(np.asarray(groups), return_inverse=True)[1]  # (Q,)
     n_groups = int(group.max()) + 1
-    drawn = [np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)[group] for _ in range(replicates)]
-    shuffled = [_summarise(score(random.permutation(tracks)), None, lower_is_better) for _ in range(replicates)]
-    replicas = [_summarise(measured, counts, lower_is_better) for counts in drawn]
-    values = _summarise(measured, None, lower_is_better)
+    weights = [  # how often each query was drawn, (Q,) per replicate
+        np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)[group] for _ in range(replicates)
+    ]
+    chance_summaries = [_summarise(score(random.permutation(tracks)), None, lower_is_better) for _ in range(replicates)]
+    replicas = [_summarise(per_query, counts, lower_is_better) for counts in weights]
+    values = _summarise(per_query, None, lower_is_better)
     result = {}
     for name, value in values.items():
         low, high = _interval([replica[name] for replica in replicas])
-        by_chance = [summary[name] for summary in shuffled]
+        by_chance = [summary[name] for summary in chance_summaries]
         chance_low, chance_high = _interval(by_chance)
         clear = high < chance_low if name in lower_is_better else low > chance_high
         result[name] = Measured(value, low, high, float(np.mean(by_chance)), chance_low, chance_high, bool(clear))

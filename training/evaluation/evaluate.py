@@ -53,12 +53,12 @@ def validate(model: DualEncoder, tracks: Sequence[PairedTrack], *, direction: st
     """
     queries = gather_queries([usable_texts(track) for track in tracks])
     audio, text = embed_tracks(model, tracks), embed_texts(model, queries.texts)
-    forth, back = first_ranks(text @ audio.T, queries)
+    text_ranks, track_ranks = first_ranks(text @ audio.T, queries)
     return {
         "loss": _loss(model, audio, text, queries, len(tracks), direction),
-        "r_at_10": float((forth <= 10).mean()),
-        "mrr": float((1 / forth).mean()),
-        "mrr_audio_to_text": float((1 / back).mean()),
+        "r_at_10": float((text_ranks <= 10).mean()),
+        "mrr": float((1 / text_ranks).mean()),
+        "mrr_audio_to_text": float((1 / track_ranks).mean()),
     }
 
 
@@ -79,33 +79,33 @@ def measure_split(
     audio, text = embed_tracks(model, tracks, on_progress=on_progress), embed_texts(model, queries.texts)
     retrieval = evaluate_retrieval(text, audio, queries, replicates=replicates)
     similarity: dict[str, dict[str, Measured]] = {}
-    skipped = []
+    skipped_facets = []
     for facet in _facets(tracks) if facets is None else facets:
-        found = evaluate_similarity(
+        figures = evaluate_similarity(
             audio,
             [track.labels.get(facet, frozenset()) for track in tracks],
             [track.artist for track in tracks],
             replicates=replicates,
         )
-        if found is None:
-            skipped.append(facet)
+        if figures is None:
+            skipped_facets.append(facet)
         else:
-            similarity[facet] = found
+            similarity[facet] = figures
     return {
         "tracks": len(tracks),
         "queries": len(queries.texts),
         "metrics": as_record(retrieval, similarity),
         "verdict": verdict(retrieval["text_to_audio"]),
-        "skipped": skipped,
+        "skipped": skipped_facets,
     }
 
 
 def _facets(tracks: Sequence[PairedTrack]) -> list[str]:
     values: dict[str, set[str]] = {}
     for track in tracks:
-        for facet, found in track.labels.items():
-            values.setdefault(facet, set()).update(found)
-    return sorted(facet for facet, found in values.items() if len(found) >= _MINIMUM_LABELLED)
+        for facet, labels in track.labels.items():
+            values.setdefault(facet, set()).update(labels)
+    return sorted(facet for facet, labels in values.items() if len(labels) >= _MINIMUM_LABELLED)
 
 
 def _loss(model: DualEncoder, audio: Floats, text: Floats, queries: Queries, n_tracks: int, direction: str) -> float:
@@ -113,7 +113,7 @@ def _loss(model: DualEncoder, audio: Floats, text: Floats, queries: Queries, n_t
     for query, owners in enumerate(queries.tracks):
         for track in owners:
             query_of.setdefault(track, query)
-    asked = torch.tensor([query_of[track] for track in range(n_tracks)])  # (N,)
-    same = asked[:, None] == asked[None, :]
-    texts = torch.from_numpy(text)[asked]
+    query_by_track = torch.tensor([query_of[track] for track in range(n_tracks)])  # (N,)
+    same = query_by_track[:, None] == query_by_track[None, :]
+    texts = torch.from_numpy(text)[query_by_track]
     return nt_xent(torch.from_numpy(audio), texts, model.scale().detach().cpu(), direction=direction, same=same).item()

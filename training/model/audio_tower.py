@@ -66,8 +66,8 @@ class MusicTaggingTransformer(nn.Module):
         n_clips, n_tokens, _ = tokens.shape
         if n_tokens > MAXIMUM_TOKENS:
             raise ValueError(f"{mel.shape[-1]} frames make {n_tokens} tokens; {MAXIMUM_TOKENS} is the most")
-        first = self.cls_token.to(tokens.dtype).expand(n_clips, 1, -1)  # (B, 1, D)
-        tokens = torch.cat([first, tokens], dim=1) + self.pos_embedding[:, : n_tokens + 1]  # (B, 1 + S, D)
+        cls_tokens = self.cls_token.to(tokens.dtype).expand(n_clips, 1, -1)  # (B, 1, D)
+        tokens = torch.cat([cls_tokens, tokens], dim=1) + self.pos_embedding[:, : n_tokens + 1]  # (B, 1 + S, D)
         tokens = self.transformer(self.dropout(tokens))
         latent: Tensor = self.to_latent(tokens[:, 0])  # (B, D): the CLS token has looked at all the others
         return latent
@@ -201,8 +201,8 @@ def load_published(source: Path | str | Mapping[str, Any]) -> MusicTaggingTransf
     except KeyError as error:
         raise CheckpointError(name, f"has no {error.args[0]!r}", cure) from None
     except RuntimeError as error:
-        found = " ".join(str(error).split())
-        raise CheckpointError(name, f"its names or shapes differ: {found[:300]}", cure) from None
+        finding = " ".join(str(error).split())
+        raise CheckpointError(name, f"its names or shapes differ: {finding[:300]}", cure) from None
     return model
 
 
@@ -210,10 +210,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(str(path), "no such file", "correct the path")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        found = f"not a checkpoint of plain tensors ({str(error).splitlines()[0]})"
-        raise CheckpointError(str(path), found, "download it again, or save only its state_dict") from None
-    if not isinstance(loaded, dict):
-        raise CheckpointError(str(path), f"holds a {type(loaded).__name__}, not a dict", "give a state dict")
-    return loaded
+        finding = f"not a checkpoint of plain tensors ({str(error).splitlines()[0]})"
+        raise CheckpointError(str(path), finding, "download it again, or save only its state_dict") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(str(path), f"holds a {type(content).__name__}, not a dict", "give a state dict")
+    return content

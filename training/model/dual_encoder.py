@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,18 +46,22 @@ class Projection(nn.Module):
 
 
 class DualEncoder(nn.Module):
-    """Audio tower, text tower, a projection each, and the scale of their cosine similarities."""
+    """Audio tower, text tower, a projection each, and the scale of their cosine similarities.
+
+    `load_text` gives the text tower of a name, as `training.model.text_source.load_text_tower` does.
+    """
 
     logit_scale: Tensor  # (), the logarithm of the scale, so that a gradient step changes it by a factor
 
-    def __init__(self, config: ModelConfig, text_tower: TextTower) -> None:
+    def __init__(self, config: ModelConfig, load_text: Callable[[str], TextTower]) -> None:
         super().__init__()
         self.config = config
         self.clip_samples = round(config.clip_s * config.sample_rate_hz)
         _check(config, self.clip_samples)
         self.audio_tower = MusicTaggingTransformer(config.conv_ndim, config.attention_ndim, n_seq_cls=1)
         self.audio_tower.mlp_head.requires_grad_(False)  # the tag head has no part in this model
-        self.text_tower = text_tower
+        # Loaded between the random draws of the two: some text models draw too, and a seed stands for one model.
+        self.text_tower = load_text(config.text_model)
         hidden_ndim, out_ndim = config.projection_hidden_ndim, config.embedding_ndim
         self.audio_projection = Projection(self.audio_tower.out_ndim, hidden_ndim, out_ndim)
         self.text_projection = Projection(self.text_tower.out_ndim, hidden_ndim, out_ndim)

@@ -103,8 +103,8 @@ def _audio_source(value: Any, sample_rate_hz: int) -> str | npt.NDArray[Any] | N
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray) or value.ndim != 1 or not len(value):
-        found = f"a {type(value).__name__}" + (f" of shape {value.shape}" if isinstance(value, np.ndarray) else "")
-        raise InputError("an input of encode", found, "give a text, a sound file's path, or a waveform (n,)")
+        finding = f"a {type(value).__name__}" + (f" of shape {value.shape}" if isinstance(value, np.ndarray) else "")
+        raise InputError("an input of encode", finding, "give a text, a sound file's path, or a waveform (n,)")
     if rate_hz == sample_rate_hz:
         return value if value.dtype == np.int16 else value.astype(np.float32)
     resampled: npt.NDArray[np.float32] = soxr.resample(value.astype(np.float32), rate_hz, sample_rate_hz)

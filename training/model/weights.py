@@ -42,7 +42,7 @@ def load_dual_encoder(folder: Path | str, *, device: str | torch.device = "cpu")
     record = _read_record(folder)
     cure = "train again, or take another model folder"
     try:
-        model = DualEncoder(ModelConfig(**record["model"]), read_text_tower(folder / "text"))
+        model = DualEncoder(ModelConfig(**record["model"]), lambda _name: read_text_tower(folder / "text"))
         missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     except (OSError, TypeError, KeyError, RuntimeError, SafetensorError, UsageError) as error:
         finding = f"the model is torn ({' '.join(str(error).split())[:200]})"
