@@ -44,6 +44,7 @@ class Checkpoints:
         """Write a checkpoint in place of the one of that `name`; without a name old numbered ones are removed."""
         import torch
 
+        # In memory first, for the hash must be of the bytes that are written.
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         payload = buffer.getbuffer()
@@ -79,7 +80,7 @@ class Checkpoints:
     def _read(self, record_path: Path) -> Checkpoint | None:
         import torch
 
-        path = record_path.with_suffix(".pt")
+        path = record_path.with_suffix(".pt")  # the .json is written last, so the .pt is there unless removed
         try:
             record = json.loads(record_path.read_text(encoding="utf-8"))
             payload = path.read_bytes()

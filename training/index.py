@@ -35,7 +35,7 @@ __all__ = ["Hit", "TrackIndex", "embed_catalogue", "search_like", "search_text"]
 
 FORMAT = "crossmusim-index/1"
 _TRACK_COLUMNS = ("track_id", "title", "artist")
-_PART_ROWS = 64
+_PART_ROWS = 64  # tracks that a killed run loses at most
 _REBUILD = "run `crossmusim embed` again"
 
 Vectors = npt.NDArray[np.float32]
@@ -43,7 +43,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Hit:
-    """A track found; `score` is the cosine, 1 for the same direction."""
+    """A track of an index that was near the query; `score` is the cosine, 1 for the same direction."""
 
     track_id: str
     title: str
@@ -83,10 +83,12 @@ class TrackIndex:
         if k < 1:
             raise UsageError("search", f"k = {k}", "ask for at least one hit")
         scores = self.embeddings @ (query / max(float(np.linalg.norm(query)), 1e-12))  # (N,)
+        # Minus infinity instead of leaving rows out: positions stay those of `tracks`.
         scores[[self.row_of(track_id) for track_id in exclude]] = -np.inf
         k = min(k, int(np.isfinite(scores).sum()))
         if k == 0:
             return []
+        # The k-th best score, then all rows that reach it: N steps, where sorting all would be N log N.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         candidates = np.flatnonzero(scores >= threshold)  # ascending, so the stable sort breaks ties by track_id
         best = candidates[np.argsort(-scores[candidates], kind="stable")][:k]
@@ -161,7 +163,7 @@ def embed_catalogue(
             if vector is None:
                 vector = model.embed_track(path).numpy()
                 earlier.add(track_id, stamp, vector)
-            vectors[track_id] = vector
+            vectors[track_id] = vector  # (E,)
         except AudioRefused as error:
             rejected.append({"stage": "embed", "key": track_id, "reason": error.reason, "finding": str(error)})
         if on_progress is not None:
@@ -195,11 +197,11 @@ def search_like(index: TrackIndex, track_id: str, k: int = 10, *, exclude_self: 
 
 
 class _PartFiles:
-    """Rows an earlier run finished, in part files of up to 64; without a folder it remembers nothing."""
+    """The vectors that an earlier run finished, in part files of up to 64 rows; without a folder none are kept."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.rows: dict[tuple[str, str], Vectors] = {}
+        self.rows: dict[tuple[str, str], Vectors] = {}  # (track_id, stamp of its file) -> (E,)
         self.pending: list[tuple[str, str, Vectors]] = []
         for path in sorted(folder.glob("*.npz")) if folder is not None else []:
             with np.load(path) as part:
@@ -229,6 +231,7 @@ def _stamp(path: Path) -> str:
     if not path.is_file():
         raise AudioRefused("audio_missing", str(path), "no such file", "correct the path in the catalogue")
     stat = path.stat()
+    # A file that was edited since is embedded anew.
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 

@@ -21,6 +21,7 @@ class MetricsLog:
             temporary.write_text("".join(map(_line, rows)), encoding="utf-8")
 
     def append(self, row: dict[str, Any]) -> None:
+        # One write per row: a crash cuts the last line short, and no other.
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(_line(row))
 

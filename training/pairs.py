@@ -41,20 +41,20 @@ _ORDER, _ITEM, _VARIANT = range(3)  # the kinds of draw, so that no two share a 
 
 @dataclass(frozen=True)
 class Wording:
-    """What one description offers as text, after the text mode took its part."""
+    """The texts of one description that the text mode leaves: aspects, caption or both."""
 
     aspects: tuple[str, ...]
     caption: str | None
 
     def texts(self) -> list[str]:
-        """Both forms in full, for asking: all aspects joined, and the caption."""
+        """Both forms in full, as queries: all aspects in one line, and the caption."""
         aspects = [", ".join(self.aspects)] if self.aspects else []
         return aspects + ([self.caption] if self.caption else [])
 
 
 @dataclass(frozen=True)
 class PairedTrack:
-    """A track with sound and words."""
+    """A track with its sound, its texts and its labels."""
 
     track_id: str
     artist: str
@@ -90,7 +90,7 @@ def load_split(
     origins: Sequence[str] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> SplitData:
-    """Tracks of the split that have both words and sound; the rest is rejected with reasons, nothing is raised."""
+    """The tracks of a split with both texts and sound; the others become rejected rows, and nothing is raised."""
     rows = version.scan("tracks", split).collect().sort("track_id").to_dicts()
     wordings = _read_wordings(version, split, text_mode, origins)
     rejected: list[dict[str, str]] = []
@@ -99,7 +99,7 @@ def load_split(
     def reject(track_id: str, reason: str, finding: str) -> None:
         rejected.append({"stage": "train", "key": track_id, "reason": reason, "finding": finding})
 
-    with_words: dict[str, tuple[dict[str, Any], Path]] = {}
+    with_words: dict[str, tuple[dict[str, Any], Path]] = {}  # track_id -> (its row, its sound file)
     for row in rows:
         path = audio_root / (row["audio"] or "")
         if not wordings.get(row["track_id"]):
@@ -112,6 +112,7 @@ def load_split(
         else:
             with_words[row["track_id"]] = row, path
 
+    # All files are decoded first, on several threads; below each one is only mapped into memory.
     refusals = dict(cache.fill([path for _, path in with_words.values()], on_progress=on_progress))
     tracks = []
     for track_id, (row, path) in with_words.items():
@@ -127,7 +128,7 @@ def load_split(
 
 
 def require_tracks(data: SplitData, version: DatasetVersion, split: str, audio_root: Path, *, minimum: int = 2) -> None:
-    """DatasetError, with the commonest reason, when a split has too few usable tracks to do anything with."""
+    """Raise DatasetError, with the commonest reason, when a split has fewer usable tracks than `minimum`."""
     if len(data.tracks) >= minimum:
         return
     reasons = [row["reason"] for row in data.rejected]
@@ -141,7 +142,7 @@ def require_tracks(data: SplitData, version: DatasetVersion, split: str, audio_r
 
 
 def usable_texts(track: PairedTrack) -> list[str]:
-    """The texts a track is asked for with, in the order of its descriptions, each once."""
+    """The queries that a track is a right answer to, in the order of its descriptions, each once."""
     return list(dict.fromkeys(text for wording in track.wordings for text in wording.texts()))
 
 
@@ -159,11 +160,12 @@ class Pairs:
     def batch(self, step: int) -> Batch:
         """Items step·B … (step+1)·B of the epochs laid end to end; a batch may reach into the next epoch."""
         count = len(self.tracks)
+        # (epoch, place within the epoch): batches run on across the ends of epochs, so that none is short.
         items = [divmod(item, count) for item in range(step * self.batch_size, (step + 1) * self.batch_size)]
         orders = {epoch: self._random(_ORDER, epoch).permutation(count) for epoch in {epoch for epoch, _ in items}}
         positions = [int(orders[epoch][place]) for epoch, place in items]
         draws = [self._draw(epoch, position) for (epoch, _), position in zip(items, positions, strict=True)]
-        crops, texts = zip(*draws, strict=True)
+        crops, texts = zip(*draws, strict=True)  # B times (N,), B texts
         return Batch(np.stack(crops), list(texts), np.asarray(positions))
 
     def all_texts(self) -> list[str] | None:
@@ -179,6 +181,7 @@ class Pairs:
         return sorted(texts)
 
     def _draw(self, epoch: int, position: int) -> tuple[npt.NDArray[np.int16], str]:
+        """A crop (N,) and a text of a track, by its draw of this epoch."""
         track, random = self.tracks[position], self._random(_ITEM, epoch, self.keys[position])
         start = random_start(len(track.pcm), self.clip_samples, random)
         crop = take(track.pcm, start, self.clip_samples)
@@ -188,17 +191,19 @@ class Pairs:
         return crop, _draw_text(track.wordings[which], self.config.aspects_probability, random)
 
     def _variant(self, position: int, which: int, variant: int) -> str:
+        """Text number `variant` of a description: the same in every epoch, so that it can be encoded beforehand."""
         random = self._random(_VARIANT, self.keys[position], which, variant)
         return _draw_text(self.tracks[position].wordings[which], self.config.aspects_probability, random)
 
     def _random(self, *key: int) -> np.random.Generator:
+        # Philox is counter-based, made for many independent streams: here one per key.
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.config.seed, *key])))
 
 
 def prefetch(make: Callable[[int], Batch], steps: Iterable[int], *, depth: int = 3) -> Iterator[Batch]:
-    """`make(step)` for each step in order, made ahead of time in one other thread."""
+    """Yield `make(step)` for each step in order, made up to `depth` ahead in one other thread."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairs") as pool:
-        waiting: deque[Any] = deque()
+        waiting: deque[Any] = deque()  # of futures, at most depth + 1: memory stays flat
         for step in steps:
             waiting.append(pool.submit(make, step))
             if len(waiting) > depth:
@@ -208,7 +213,8 @@ def prefetch(make: Callable[[int], Batch], steps: Iterable[int], *, depth: int =
 
 
 def _draw_text(wording: Wording, aspects_probability: float, random: np.random.Generator) -> str:
-    """Some of the aspects in some order, or the caption; how many aspects is uniform over 1 … all."""
+    """A random number (1 to all, equally likely) of the aspects in random order, or the caption."""
+    # Drawn even where there is no choice, so that a caption added leaves the choice of aspects as it was.
     take_aspects = random.random() < aspects_probability
     if wording.aspects and (take_aspects or not wording.caption):
         count = int(random.integers(1, len(wording.aspects), endpoint=True))

@@ -38,7 +38,7 @@ from training.step import choose_device, make_optimizer, never_trains_text, trai
 __all__ = ["RECORD_FILE", "Watcher", "run_folder", "train"]
 
 RECORD_FILE = "training.json"
-_TEXT_BATCH = 64
+_TEXT_BATCH = 64  # texts encoded at once
 
 
 @dataclass
@@ -61,9 +61,9 @@ class _Run:
     model: DualEncoder
     optimizer: torch.optim.Optimizer
     step: int = 0
-    seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
-    last: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0  # of all sittings together
+    best: dict[str, float] = field(default_factory=dict)  # step and validation figures of the best weights
+    last: dict[str, Any] = field(default_factory=dict)  # the newest value of every column of metrics.jsonl
 
 
 def run_folder(out: Path) -> Path:
@@ -106,7 +106,7 @@ def train(
         require_fit(out, record, facts)
         watcher.note(f"{out} is this very model, already trained; --fresh trains it anew")
         return record
-    torch.manual_seed(recipe.train.seed)
+    torch.manual_seed(recipe.train.seed)  # the initial weights; each step seeds itself
     model = DualEncoder(recipe.model, load_text_tower).to(device)
     run = _Run(recipe, out, facts, checkpoints, model, make_optimizer(model, recipe.train))
     if checkpoint:
@@ -197,7 +197,7 @@ def _run_steps(run: _Run, pairs: Pairs, validation: Sequence[PairedTrack], watch
             row["validation"] = validate(run.model, validation, direction=config.direction)
             _keep_best(run, row["validation"])
         run.last = {**run.last, **row}
-        log.append(row)
+        log.append(row)  # before the checkpoint: rows beyond it are dropped when the run is taken up
         if at_end or run.step % config.checkpoint_every_steps == 0:
             _save_checkpoint(run)
         watcher.on_step(run.step, total, f"loss {result.loss:.3f}{_mrr_words(run.last.get('validation'))}")
@@ -265,6 +265,7 @@ def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
         "seconds": round(run.seconds, 1),
         **more,
     }
+    # In this order: a death between two of them leaves a run that is taken up and exported again.
     save_dual_encoder(run.model.eval(), run.out, card=make_card(run.out.name, run.recipe.model, record))
     shutil.copyfile(run_folder(run.out) / "metrics.jsonl", run.out / "metrics.jsonl")
     write_json(run.out / RECORD_FILE, record)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 __all__ = ["REPLICATES", "Floats", "Ints", "Measured", "measure_all"]
 
-REPLICATES = 1000
-_LEVEL = 0.95
+REPLICATES = 1000  # 25 of them lie beyond each end of a 95 % interval
+_LEVEL = 0.95  # of intervals
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,18 +47,20 @@ def measure_all(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, Measured]:
-    """Every metric that `score` gives per query: a mean, or where lower is better (ranks) a median.
+    """Measure every metric that `score` gives per query: its mean, or where lower is better (ranks) its median.
 
     `score(order)` scores with track i's audio being that of track order[i]; `score(None)` leaves it as it is.
     `groups` names, per query, the track it is drawn with; `tracks` is how many there are to shuffle.
     """
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     per_query = score(None)  # metric -> (Q,)
+    # Queries of one track are drawn together: they share its audio, so they are no independent evidence.
     group = np.unique(np.asarray(groups), return_inverse=True)[1]  # (Q,)
     n_groups = int(group.max()) + 1
     weights = [  # how often each query was drawn, (Q,) per replicate
         np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)[group] for _ in range(replicates)
     ]
+    # Chance keeps texts and their duplicates as they are, and only deals out the audio anew.
     chance_summaries = [_summarise(score(random.permutation(tracks)), None, lower_is_better) for _ in range(replicates)]
     replicas = [_summarise(per_query, counts, lower_is_better) for counts in weights]
     values = _summarise(per_query, None, lower_is_better)
@@ -80,6 +82,7 @@ def _summarise(values: Mapping[str, Floats], counts: Ints | None, lower_is_bette
 
 
 def _median(values: Floats, counts: Ints | None) -> float:
+    # np.average takes weights, np.median does not: a query drawn twice stands there twice.
     return float(np.median(values if counts is None else np.repeat(values, counts)))
 
 

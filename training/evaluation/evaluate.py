@@ -25,7 +25,7 @@ _MINIMUM_LABELLED = 2  # values a facet must have among the tracks to be measure
 def embed_tracks(
     model: DualEncoder, tracks: Sequence[PairedTrack], *, on_progress: Callable[[int], None] | None = None
 ) -> Floats:
-    """(N, E): each whole track, as search and index see it."""
+    """Unit vectors (N, E) of whole tracks, as search and index see them, in fp64."""
     vectors = []
     for track in tracks:
         vectors.append(model.embed_track(track.pcm).double().numpy())
@@ -36,7 +36,7 @@ def embed_tracks(
 
 @torch.no_grad()
 def embed_texts(model: DualEncoder, texts: Sequence[str]) -> Floats:
-    """(Q, E) in the order given; batched by length, so that little is padding."""
+    """Unit vectors (Q, E) of texts in their order; batched by length, so that little is padding."""
     model.eval()
     order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
     vectors = np.empty((len(texts), model.config.embedding_ndim), dtype=np.float64)
@@ -47,9 +47,10 @@ def embed_texts(model: DualEncoder, texts: Sequence[str]) -> Floats:
 
 
 def validate(model: DualEncoder, tracks: Sequence[PairedTrack], *, direction: str) -> dict[str, float]:
-    """The quick look during training: NT-Xent of each track with its first text, R@10 and MRR without intervals.
+    """Measure the model during training: loss, R@10 and MRR, without intervals.
 
-    `mrr` and `r_at_10` are text→audio. A few tracks make a smaller loss than many: compare it within a run only.
+    `loss` is NT-Xent of each track with its first text; a few tracks make a smaller one than many, so that it compares
+    within a run only. `mrr` and `r_at_10` are text→audio.
     """
     queries = gather_queries([usable_texts(track) for track in tracks])
     audio, text = embed_tracks(model, tracks), embed_texts(model, queries.texts)
@@ -70,7 +71,9 @@ def measure_split(
     replicates: int = REPLICATES,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """{"tracks", "queries", "metrics": {"text_to_audio", "audio_to_text", "similarity"}, "verdict", "skipped"}.
+    """Measure retrieval and similarity on a split's tracks, each figure beside its interval and its chance.
+
+    Returns {"tracks", "queries", "metrics": {"text_to_audio", "audio_to_text", "similarity"}, "verdict", "skipped"}.
 
     `facets` are the label columns for audio→audio; None takes all that have two values or more. A facet where
     nothing can be told (one value, or all of it by one artist) lands in `skipped`.
@@ -109,11 +112,12 @@ def _facets(tracks: Sequence[PairedTrack]) -> list[str]:
 
 
 def _loss(model: DualEncoder, audio: Floats, text: Floats, queries: Queries, n_tracks: int, direction: str) -> float:
-    query_of: dict[int, int] = {}
+    query_of: dict[int, int] = {}  # track -> its first query
     for query, owners in enumerate(queries.tracks):
         for track in owners:
             query_of.setdefault(track, query)
     query_by_track = torch.tensor([query_of[track] for track in range(n_tracks)])  # (N,)
+    # Tracks whose first texts are equal are no negatives of each other, as in a training step.
     same = query_by_track[:, None] == query_by_track[None, :]
     texts = torch.from_numpy(text)[query_by_track]
     return nt_xent(torch.from_numpy(audio), texts, model.scale().detach().cpu(), direction=direction, same=same).item()

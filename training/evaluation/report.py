@@ -31,7 +31,7 @@ def verdict(text_to_audio: Mapping[str, Measured]) -> str:
 
 
 def as_record(retrieval: Metrics, similarity: Metrics) -> dict[str, Any]:
-    """Plain values: {"text_to_audio": {"mrr": {...}, ...}, "audio_to_text": {...}, "similarity": {facet: {...}}}."""
+    """The metrics as plain values: {"text_to_audio": {"mrr": {...}}, "audio_to_text": …, "similarity": {facet: …}}."""
     record: dict[str, Any] = {direction: _plain(metrics) for direction, metrics in retrieval.items()}
     record["similarity"] = {facet: _plain(metrics) for facet, metrics in similarity.items()}
     return record

@@ -28,7 +28,7 @@ class Queries:
 
 
 def gather_queries(texts_by_track: Sequence[Sequence[str]]) -> Queries:
-    """Fold equal texts together; the first spelling is the one that is asked."""
+    """Fold texts that differ in case or spacing into one query, which keeps the first spelling."""
     owners_by_text: dict[str, tuple[str, list[int]]] = {}  # folded text -> (first spelling, positions of its tracks)
     for track, texts in enumerate(texts_by_track):
         for text in texts:
@@ -39,20 +39,22 @@ def gather_queries(texts_by_track: Sequence[Sequence[str]]) -> Queries:
 
 
 def rank_all(scores: Floats) -> Ints:
-    """(Q, N) scores → (Q, N) ranks from 1: how many candidates score at least as high, itself included."""
+    """The ranks (Q, N) from 1 of scores (Q, N): how many candidates score at least as high, itself included."""
+    # Per query N log N by sorting; comparing every pair would be N². side="left" counts strictly lower scores.
     lower = [np.searchsorted(np.sort(row), row, side="left") for row in scores]
     ranks: Ints = scores.shape[1] - np.stack(lower).astype(np.int64)
     return ranks
 
 
 def metrics_of_ranks(ranks: Floats) -> dict[str, Floats]:
-    """(Q, R) ranks of the right answers, inf where a query has fewer → metric → (Q,) values.
+    """The metrics, each (Q,), of ranks (Q, R) of the right answers; inf fills up where a query has fewer.
 
     R@k asks whether any right answer is among the first k, MRR and median rank look at the best of them, and
     mAP@10 divides by the right answers there are, at most 10.
     """
     ranks = np.sort(ranks, axis=1)
     best_ranks, answers = ranks[:, 0], np.isfinite(ranks).sum(axis=1)  # (Q,)
+    # The i-th right answer at rank r has i right ones among the first r.
     precision = np.where(ranks <= 10, np.arange(1, ranks.shape[1] + 1) / ranks, 0.0)  # (Q, R)
     return {
         "r_at_1": (best_ranks <= 1).astype(np.float64),
@@ -65,7 +67,7 @@ def metrics_of_ranks(ranks: Floats) -> dict[str, Floats]:
 
 
 def first_ranks(scores: Floats, queries: Queries) -> tuple[Ints, Ints]:
-    """(Q, N) scores → each text's rank of its best track (Q,), and each track's rank of its best text."""
+    """Each text's rank of its best track (Q,) and each track's rank of its best text (N,), by scores (Q, N)."""
     track_ranks, text_ranks = rank_all(scores), rank_all(scores.T)  # (Q, N), (N, Q)
     texts_of = _texts_of(queries, scores.shape[1])
     best_tracks = [track_ranks[query, owners].min() for query, owners in enumerate(queries.tracks)]
@@ -76,7 +78,7 @@ def first_ranks(scores: Floats, queries: Queries) -> tuple[Ints, Ints]:
 def evaluate_retrieval(
     text: Floats, audio: Floats, queries: Queries, *, replicates: int = REPLICATES, seed: int = 0
 ) -> dict[str, dict[str, Measured]]:
-    """Both directions from unit vectors: text (Q, E) in the order of `queries`, audio (N, E) in that of the tracks."""
+    """Measure both directions on unit vectors: text (Q, E) as `queries` are ordered, audio (N, E) as the tracks are."""
     scores = np.asarray(text, dtype=np.float64) @ np.asarray(audio, dtype=np.float64).T  # (Q, N)
     texts_of = _texts_of(queries, len(audio))
     queried_tracks = [track for track, texts in enumerate(texts_of) if texts]
@@ -105,7 +107,7 @@ def evaluate_retrieval(
 
 
 def _texts_of(queries: Queries, tracks: int) -> list[list[int]]:
-    """For each track the queries it is a right answer to."""
+    """The queries that each track is a right answer to, by track."""
     queries_of: list[list[int]] = [[] for _ in range(tracks)]
     for query, owners in enumerate(queries.tracks):
         for track in owners:

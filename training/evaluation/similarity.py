@@ -32,6 +32,7 @@ def evaluate_similarity(
     labelled = [position for position, values in enumerate(labels) if values]
     if len(labelled) < 2:
         return None
+    # Artists are compared as people write them: case and outer spaces make no other artist.
     names = [artists[position].casefold().strip() for position in labelled]
     allowed = np.asarray([[a != b for b in names] for a in names])  # (N, N); False on the diagonal
     right = np.asarray([[bool(labels[a] & labels[b]) for b in labelled] for a in labelled]) & allowed  # (N, N)
@@ -49,7 +50,7 @@ def evaluate_similarity(
 
 
 def _precisions(scores: Floats, right: np.ndarray, allowed: np.ndarray, k: int) -> dict[str, Floats]:
-    """Scores, right answers and candidates, each (Q, N) → precision@k and average precision, each (Q,)."""
+    """Precision@k and average precision, each (Q,), by scores, right answers and candidates, each (Q, N)."""
     # Equal scores: wrong answers first, so that a tie counts against the model; what is not allowed comes last.
     order = np.lexsort((right, np.where(allowed, -scores, np.inf)), axis=1)  # (Q, N)
     hits = np.take_along_axis(right, order, axis=1)  # (Q, N)
@@ -57,5 +58,6 @@ def _precisions(scores: Floats, right: np.ndarray, allowed: np.ndarray, k: int) 
     candidates = allowed.sum(axis=1)  # (Q,)
     depth = np.minimum(k, candidates)
     at_k = np.take_along_axis(hit_counts, depth[:, None] - 1, axis=1)[:, 0] / depth
+    # Precision at each right answer, then the mean over them.
     average = (hits * hit_counts / np.arange(1, scores.shape[1] + 1)).sum(axis=1) / hits.sum(axis=1)
     return {f"precision_at_{k}": at_k, "map": average}

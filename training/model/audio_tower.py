@@ -22,11 +22,11 @@ from training.audio.mel import HOP_SIZE, MEL_BANDS, MelSpectrogram
 
 __all__ = ["MAXIMUM_SAMPLES", "MINIMUM_SAMPLES", "MusicTaggingTransformer", "load_published"]
 
-MAXIMUM_TOKENS = 512
+MAXIMUM_TOKENS = 512  # of a clip, as many as there are published position embeddings: 47 s
 MINIMUM_SAMPLES = 3 * HOP_SIZE  # 4 frames, one token
 MAXIMUM_SAMPLES = (4 * MAXIMUM_TOKENS + 3) * HOP_SIZE - 1  # 2,051 frames, 512 tokens
-_HEADS = 8
-_DEPTH = 4
+_HEADS = 8  # of attention
+_DEPTH = 4  # blocks of the transformer
 _DROPOUT = 0.1
 
 
@@ -36,15 +36,16 @@ class MusicTaggingTransformer(nn.Module):
     def __init__(self, conv_ndim: int = 128, attention_ndim: int = 256, n_seq_cls: int = 50) -> None:
         super().__init__()
         self.out_ndim = attention_ndim
+        # 0.02 is the spread BERT begins with.
         self.pos_embedding = nn.Parameter(0.02 * torch.randn(1, MAXIMUM_TOKENS + 1, attention_ndim))
         self.cls_token = nn.Parameter(0.02 * torch.randn(attention_ndim))
-        self.spec = MelSpectrogram()
+        self.spec = MelSpectrogram()  # no parameters, only buffers
         self.frontend = _Stem(conv_ndim, attention_ndim)
         # Channels last: the stem then takes about half the time on a CPU; names and values are the same.
         self.frontend.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types it not
         self.dropout = nn.Dropout(_DROPOUT)
         self.transformer = _Transformer(attention_ndim)
-        self.to_latent = nn.Identity()
+        self.to_latent = nn.Identity()  # in the published model, and so here
         self.mlp_head = nn.Sequential(nn.LayerNorm(attention_ndim), nn.Linear(attention_ndim, n_seq_cls))
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class _ResidualBlock(nn.Module):
 
 
 class _Transformer(nn.Module):
-    """Pre-LN blocks, and no norm after the last."""
+    """Four blocks with the norm before each layer, and no norm after the last, as published."""
 
     def __init__(self, ndim: int) -> None:
         super().__init__()
@@ -154,12 +155,13 @@ class _PreNorm(nn.Module):
 class _Attention(nn.Module):
     def __init__(self, ndim: int) -> None:
         super().__init__()
-        self.to_qkv = nn.Linear(ndim, 3 * ndim, bias=False)
+        self.to_qkv = nn.Linear(ndim, 3 * ndim, bias=False)  # queries, keys and values in one product
         self.to_out = nn.Sequential(nn.Linear(ndim, ndim), nn.Dropout(_DROPOUT))
 
     def forward(self, tokens: Tensor) -> Tensor:
         n_clips, n_tokens, ndim = tokens.shape
         qkv = self.to_qkv(tokens).view(n_clips, n_tokens, 3, _HEADS, ndim // _HEADS)
+        # Every head looks with its own D / H dimensions.
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, D / H)
         heads = F.scaled_dot_product_attention(query, key, value)  # (B, H, S, D / H), scaled by (D / H) ** -0.5
         # Heads side by side again before they are mixed.
@@ -189,6 +191,7 @@ def load_published(source: Path | str | Mapping[str, Any]) -> MusicTaggingTransf
     state = dict(source) if isinstance(source, Mapping) else _read(Path(source))
     if isinstance(state.get("state_dict"), Mapping):
         state = dict(state["state_dict"])
+    # Lightning saves the model as an attribute `network`; a student's file holds its teacher as well.
     state = {key.removeprefix("network."): value for key, value in state.items() if not key.startswith("teacher")}
     cure = "give a checkpoint of the Music Tagging Transformer"
     try:
@@ -210,6 +213,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(str(path), "no such file", "correct the path")
     try:
+        # weights_only: a pickle from the web would run code.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         finding = f"not a checkpoint of plain tensors ({str(error).splitlines()[0]})"

@@ -30,7 +30,7 @@ from training.model.text_tower import TextTower
 __all__ = ["FORMAT", "DualEncoder", "Projection"]
 
 FORMAT = "crossmusim-dual-encoder/1"
-_MAXIMUM_SCALE = 100.0  # CLIP's bound (Radford et al., 2021): beyond it a run that is sure of itself diverges
+_MAXIMUM_SCALE = 100.0  # CLIP's bound (Radford et al., 2021): beyond it its training was not stable
 
 
 class Projection(nn.Module):

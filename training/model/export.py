@@ -56,7 +56,7 @@ def portable_sources() -> dict[str, str]:
     pending = [AudioTextModule.__module__]
     while pending:
         module = pending.pop()
-        path = import_module(module).__file__
+        path = import_module(module).__file__  # imported already, by the class itself
         assert path is not None  # a module of this package, not a namespace
         text = Path(path).read_text(encoding="utf-8")
         copied = _OWN_IMPORT.sub(lambda own: f"from .{_copy_name(own[1])} import", text)
@@ -96,7 +96,7 @@ def _sync_tree(folder: Path) -> None:
 def _take_place(building: Path, folder: Path) -> None:
     """Rename `building` to `folder`; the folder that was there is moved aside first and removed last."""
     old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)  # of a save that was killed
     if folder.exists():
         folder.rename(old)
     building.rename(folder)

@@ -33,10 +33,10 @@ _PLACES = ("token", "cache_folder", "revision", "local_files_only")  # options o
 
 
 class AudioTextModule(InputModule):
-    """Routes each input: a path (see `sourcing.store.audio.audio_path`) or a waveform is audio, other strings are text.
+    """Encodes each input by its kind: a path or a waveform is audio, any other string is text.
 
-    A sound file's whole track is embedded, from all its windows. A path that is missing, or of a kind that is not
-    decoded, is an AudioError, never a text.
+    `sourcing.store.audio.audio_path` says which strings are paths. A sound file's whole track is embedded, from all its
+    windows. A path that is missing, or of a kind that is not decoded, is an AudioError, never a text.
     """
 
     def __init__(self, dual: DualEncoder) -> None:
@@ -52,15 +52,16 @@ class AudioTextModule(InputModule):
         texts = [f"{prompt or ''}{text}" for text, source in zip(inputs, sources, strict=True) if source is None]
         is_audio = torch.tensor([source is not None for source in sources])
         features: dict[str, Any] = dict(self.dual.tokenize(texts)) if texts else {}
+        # The library batches tensors only: files travel as a list, and are decoded in `forward`, one at a time.
         return {**features, "is_audio": is_audio, "audio": [source for source in sources if source is not None]}
 
     def forward(self, features: dict[str, Any], **_options: Any) -> dict[str, Any]:
         is_audio: Tensor = features["is_audio"]  # (B,)
         device = self.dual.device
         out = torch.empty(len(is_audio), self.dual.config.embedding_ndim, device=device)  # (B, E)
-        if features["audio"]:
-            tracks = torch.stack([self.dual.embed_track(source) for source in features["audio"]])
-            out[is_audio.to(device)] = tracks.to(device)
+        if features["audio"]:  # each track by itself: its windows are the batch
+            tracks = torch.stack([self.dual.embed_track(source) for source in features["audio"]])  # (audio inputs, E)
+            out[is_audio.to(device)] = tracks.to(device)  # back into the order of the inputs
         if not is_audio.all():
             inputs = {name: features[name] for name in features.keys() - {"is_audio", "audio"}}
             texts = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
