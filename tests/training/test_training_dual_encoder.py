@@ -215,8 +215,8 @@ def test_what_looks_like_a_path_never_becomes_words(folder: Path, tmp_path: Path
         str(tmp_path / "folder.wav"): "a folder",
         str(tmp_path): "a folder",
     }
-    for text, found in cases.items():
-        with pytest.raises(AudioError, match=found):
+    for text, finding in cases.items():
+        with pytest.raises(AudioError, match=finding):
             model.encode(["fine", text])
     expected = model.encode([str(tone)])
     assert np.array_equal(model.encode([f"file://{tmp_path}/a%20b.wav"]), expected)

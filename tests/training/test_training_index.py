@@ -71,9 +71,9 @@ def test_an_interrupted_run_is_taken_up_where_it_stopped(
     tracks = _catalogue({f"t{i}": f"{i}.wav" for i in range(5)})
     undisturbed, _ = embed_catalogue(dual, tracks, root)
 
-    def stop_at_fourth(_n: int, seen: list[int] = []) -> None:  # noqa: B006
-        seen.append(1)
-        if len(seen) == 4:
+    def stop_at_fourth(_n: int, ticks: list[int] = []) -> None:  # noqa: B006
+        ticks.append(1)
+        if len(ticks) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

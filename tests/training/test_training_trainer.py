@@ -33,8 +33,13 @@ class World(NamedTuple):
     recipe: Recipe
 
     def train(self, out: Path, **options: Any) -> dict[str, Any]:
-        given = {"version": self.version, "recipe": self.recipe, "audio_root": self.audio_root, "cache_dir": self.cache}
-        return train(**{**given, "out": out, **options})
+        inputs = {
+            "version": self.version,
+            "recipe": self.recipe,
+            "audio_root": self.audio_root,
+            "cache_dir": self.cache,
+        }
+        return train(**{**inputs, "out": out, **options})
 
 
 class Killed(BaseException):
@@ -42,8 +47,8 @@ class Killed(BaseException):
 
 
 def dying_at(step: int) -> Watcher:
-    def on_step(done: int, _total: int, _words: str) -> None:
-        if done == step:
+    def on_step(step_now: int, _total: int, _words: str) -> None:
+        if step_now == step:
             raise Killed
 
     return Watcher(on_step=on_step)
