@@ -4,7 +4,9 @@
   embeddings.npy     (N, E) float32 unit vectors, rows as in tracks.parquet
   tracks.parquet     track_id, title, artist; sorted by track_id
   index.json         which model they come from, hashes of the two files; written last
-  partial/           what an interrupted run had done
+  partial/           vectors of a run that was interrupted
+
+Letters: N tracks, E width of the common space.
 """
 
 from __future__ import annotations
@@ -171,6 +173,7 @@ def embed_catalogue(
     earlier.flush()
     rows = with_audio.select(_TRACK_COLUMNS).filter(pl.col("track_id").is_in(list(vectors)))
     empty = np.empty((0, model.config.embedding_ndim), dtype=np.float32)
+    # Rows and vectors in one order; without a track there are still E columns.
     embeddings = np.stack([vectors[track_id] for track_id in rows["track_id"]]) if vectors else empty
     return TrackIndex(embeddings, rows, fingerprint), rejected
 

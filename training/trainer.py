@@ -192,7 +192,7 @@ def _run_steps(run: _Run, pairs: Pairs, validation: Sequence[PairedTrack], watch
             "grad_norm": result.grad_norm,
             "seconds": round(run.seconds, 3),
         }
-        at_end = run.step == total
+        at_end = run.step == total  # measured and saved there, whatever the recipe's numbers
         if len(validation) >= 2 and (at_end or run.step % config.eval_every_steps == 0):
             row["validation"] = validate(run.model, validation, direction=config.direction)
             _keep_best(run, row["validation"])

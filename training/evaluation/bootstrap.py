@@ -3,6 +3,7 @@
 Two sources of luck are kept apart. Which tracks happened to be in the split: the bootstrap draws them anew with
 replacement, all queries of a track together. What a model that knows nothing would score: the same scores with
 the tracks' audio shuffled among the tracks, so that alike texts stay alike and only the knowledge is gone.
+Letters: Q queries.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def measure_all(
         low, high = _interval([replica[name] for replica in replicas])
         by_chance = [summary[name] for summary in chance_summaries]
         chance_low, chance_high = _interval(by_chance)
+        # Whole intervals apart, which asks for more than a value outside chance's interval.
         clear = high < chance_low if name in lower_is_better else low > chance_high
         result[name] = Measured(value, low, high, float(np.mean(by_chance)), chance_low, chance_high, bool(clear))
     return result

@@ -1,4 +1,7 @@
-"""A model measured on a split: embed its texts and tracks, then retrieval and similarity."""
+"""A model measured on a split: embed its texts and tracks, then retrieval and similarity.
+
+Letters: N tracks, Q distinct texts, E width of the common space.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from training.pairs import PairedTrack, usable_texts
 
 __all__ = ["embed_texts", "embed_tracks", "measure_split", "validate"]
 
-_TEXT_BATCH = 64
+_TEXT_BATCH = 64  # texts encoded at once
 _MINIMUM_LABELLED = 2  # values a facet must have among the tracks to be measured unasked
 
 
@@ -31,17 +34,19 @@ def embed_tracks(
         vectors.append(model.embed_track(track.pcm).double().numpy())
         if on_progress is not None:
             on_progress(1)
-    return np.stack(vectors)
+    return np.stack(vectors)  # (N, E)
 
 
 @torch.no_grad()
 def embed_texts(model: DualEncoder, texts: Sequence[str]) -> Floats:
     """Unit vectors (Q, E) of texts in their order; batched by length, so that little is padding."""
     model.eval()
+    # Positions by length of their text; the vectors go back to where their texts stand.
     order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
     vectors = np.empty((len(texts), model.config.embedding_ndim), dtype=np.float64)
     for begin in range(0, len(order), _TEXT_BATCH):
         places = order[begin : begin + _TEXT_BATCH]
+        # One batch: (64, E), or fewer at the end.
         vectors[places] = model.embed_text([texts[place] for place in places]).double().cpu().numpy()
     return vectors
 

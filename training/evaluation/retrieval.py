@@ -68,10 +68,10 @@ def metrics_of_ranks(ranks: Floats) -> dict[str, Floats]:
 
 def first_ranks(scores: Floats, queries: Queries) -> tuple[Ints, Ints]:
     """Each text's rank of its best track (Q,) and each track's rank of its best text (N,), by scores (Q, N)."""
-    track_ranks, text_ranks = rank_all(scores), rank_all(scores.T)  # (Q, N), (N, Q)
+    text_ranks, track_ranks = rank_all(scores), rank_all(scores.T)  # (Q, N), (N, Q)
     texts_of = _texts_of(queries, scores.shape[1])
-    best_tracks = [track_ranks[query, owners].min() for query, owners in enumerate(queries.tracks)]
-    best_texts = [text_ranks[track, texts].min() for track, texts in enumerate(texts_of) if texts]
+    best_tracks = [text_ranks[query, owners].min() for query, owners in enumerate(queries.tracks)]
+    best_texts = [track_ranks[track, texts].min() for track, texts in enumerate(texts_of) if texts]
     return np.asarray(best_tracks), np.asarray(best_texts)
 
 
@@ -92,12 +92,13 @@ def evaluate_retrieval(
         return metrics_of_ranks(np.where(text_answers < 0, np.inf, text_ranks[text_rows, columns]))
 
     track_ranks, track_answers = rank_all(scores.T), _padded([texts_of[track] for track in queried_tracks])  # (N, Q)
-    track_rows = np.asarray(queried_tracks)[:, None]
+    track_rows = np.asarray(queried_tracks)[:, None]  # (queried tracks, 1)
 
     def audio_to_text(order: Ints | None) -> dict[str, Floats]:
         rows = track_rows if order is None else order[track_rows]
         return metrics_of_ranks(np.where(track_answers < 0, np.inf, track_ranks[rows, track_answers]))
 
+    # A text of several tracks is drawn with the first of them.
     first_owners = [owners[0] for owners in queries.tracks]
     measure = partial(measure_all, tracks=len(audio), lower_is_better={"median_rank"}, replicates=replicates, seed=seed)
     return {

@@ -98,7 +98,7 @@ def _audio_source(value: Any, sample_rate_hz: int) -> str | npt.NDArray[Any] | N
     if isinstance(value, str | os.PathLike):
         path = audio_path(value) if isinstance(value, str) else Path(os.fspath(value))
         return None if path is None else str(path)
-    rate_hz = sample_rate_hz
+    rate_hz = sample_rate_hz  # of a bare waveform, which cannot say
     if isinstance(value, dict) and {"array", "sampling_rate"} <= value.keys():
         value, rate_hz = value["array"], int(value["sampling_rate"])
     if isinstance(value, Tensor):
