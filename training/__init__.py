@@ -14,9 +14,11 @@ __all__ = ["load_model"]
 def load_model(path: Path | str) -> SentenceTransformer:
     """The model of a folder that training saved; `.encode(["sad solo piano", "song.flac"])` gives unit vectors.
 
-    CheckpointError when the folder is missing or torn. Nothing is fetched.
+    CheckpointError when the folder is missing or torn. Nothing is fetched, and no code that lies in the folder is run.
     """
-    from training.model.dual import DualEncoder  # torch and sentence-transformers take seconds to import
-    from training.model.sentence import as_sentence_transformer
+    from training.model.sentence_transformer import (
+        as_sentence_transformer,  # torch and sentence-transformers take seconds to import
+    )
+    from training.model.weights import load_dual_encoder
 
-    return as_sentence_transformer(DualEncoder.load(path))
+    return as_sentence_transformer(load_dual_encoder(path))

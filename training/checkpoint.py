@@ -22,7 +22,7 @@ from sourcing.store.workspace import atomic_path, write_json
 
 __all__ = ["Checkpoint", "Checkpoints", "require_fit"]
 
-_KEPT = 2  # the newest, and the one before in case it is torn
+_KEEP = 2  # the newest, and the one before in case it is torn
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,17 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints in a folder; `notes` says in words what was passed over."""
+    """The checkpoints of a folder; `notes` holds a sentence for each that was passed over."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.notes: list[str] = []
 
     def save(self, step: int, state: Mapping[str, Any], facts: Mapping[str, Any], *, name: str | None = None) -> None:
-        """Write one; with a `name` ("best") it replaces the one of that name, else old numbered ones are removed."""
+        """Write a checkpoint in place of the one of that `name`; without a name old numbered ones are removed."""
         import torch
 
+        # In memory first, for the hash must be of the bytes that are written.
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         payload = buffer.getbuffer()
@@ -53,7 +54,7 @@ class Checkpoints:
         digest = hashlib.sha256(payload).hexdigest()
         write_json(path.with_suffix(".json"), {"step": step, "sha256": digest, "facts": dict(facts)})
         if name is None:
-            for old in sorted(self.folder.glob("step-*.json"))[:-_KEPT]:
+            for old in sorted(self.folder.glob("step-*.json"))[:-_KEEP]:
                 old.unlink()
                 old.with_suffix(".pt").unlink(missing_ok=True)
 
@@ -61,29 +62,29 @@ class Checkpoints:
         """The newest whole checkpoint; a torn one is passed over with a note. CheckpointError when all are torn."""
         records = sorted(self.folder.glob("step-*.json"), reverse=True)
         for record in records:
-            found = self._read(record)
-            if found:
-                return found
+            checkpoint = self._read(record)
+            if checkpoint:
+                return checkpoint
         if records:
             raise CheckpointError(str(self.folder), "all of its checkpoints are torn", "begin anew with --fresh")
         return None
 
     def load(self, name: str) -> Checkpoint:
-        """The one of that name; CheckpointError when it is not there or torn."""
+        """The checkpoint of that name; CheckpointError when it is not there or torn."""
         record = self.folder / f"{name}.json"
-        found = self._read(record) if record.exists() else None
-        if found is None:
+        checkpoint = self._read(record) if record.exists() else None
+        if checkpoint is None:
             raise CheckpointError(str(record.with_suffix(".pt")), "missing or torn", "begin anew with --fresh")
-        return found
+        return checkpoint
 
-    def _read(self, record: Path) -> Checkpoint | None:
+    def _read(self, record_path: Path) -> Checkpoint | None:
         import torch
 
-        path = record.with_suffix(".pt")
+        path = record_path.with_suffix(".pt")  # the .json is written last, so the .pt is there unless removed
         try:
-            told = json.loads(record.read_text(encoding="utf-8"))
+            record = json.loads(record_path.read_text(encoding="utf-8"))
             payload = path.read_bytes()
-            step, digest, facts = int(told["step"]), told["sha256"], dict(told["facts"])
+            step, digest, facts = int(record["step"]), record["sha256"], dict(record["facts"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.notes.append(f"checkpoint {path.name} is passed over: it cannot be read ({error})")
             return None
@@ -93,26 +94,28 @@ class Checkpoints:
         return Checkpoint(step, torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True), facts, path)
 
 
-def require_fit(where: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """CheckpointError naming the first thing in which the run in `where` is not the one asked for.
+def require_fit(folder: Path, record: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """CheckpointError names the first thing in which the run in `folder`, by its `record`, differs from `facts`.
 
-    Both sides hold `dataset` (name@version), `logical_hash`, `recipe`, and number and hash of the `tracks` in use.
+    Both hold `dataset` (name@version), `logical_hash`, `recipe`, and number and hash of the `tracks` in use.
     """
     cure = "train into another folder with --out, or begin anew with --fresh"
-    thing = f"the run in {where}"
-    if found["logical_hash"] != wanted["logical_hash"]:
-        mine, yours = _named(found), _named(wanted)
-        raise CheckpointError(thing, f"it was made from dataset {mine}, not from {yours}", cure)
-    for table, values in wanted["recipe"].items():
+    thing = f"the run in {folder}"
+    if record["logical_hash"] != facts["logical_hash"]:
+        before, now = _dataset_words(record), _dataset_words(facts)
+        raise CheckpointError(thing, f"it was made from dataset {before}, not from {now}", cure)
+    for table, values in facts["recipe"].items():
         for key, value in values.items():
-            before = found["recipe"].get(table, {}).get(key)
-            if before != value:
-                raise CheckpointError(thing, f"it was begun with {table}.{key} = {before!r}, now it is {value!r}", cure)
-    if found["tracks_hash"] != wanted["tracks_hash"]:
-        found_count, count = found["tracks"], wanted["tracks"]
-        why = f"it was begun with {found_count} usable tracks, now there are {count}, or their sound differs"
-        raise CheckpointError(thing, why, f"bring the sound files back as they were, {cure}")
+            earlier = record["recipe"].get(table, {}).get(key)
+            if earlier != value:
+                raise CheckpointError(
+                    thing, f"it was begun with {table}.{key} = {earlier!r}, now it is {value!r}", cure
+                )
+    if record["tracks_hash"] != facts["tracks_hash"]:
+        before, now = record["tracks"], facts["tracks"]
+        finding = f"it was begun with {before} usable tracks, now there are {now}, or their sound differs"
+        raise CheckpointError(thing, finding, f"bring the sound files back as they were, {cure}")
 
 
-def _named(facts: Mapping[str, Any]) -> str:
+def _dataset_words(facts: Mapping[str, Any]) -> str:
     return f"{facts['dataset']} (logical hash {facts['logical_hash'][:12]})"

@@ -48,15 +48,13 @@ _MODEL_NOTE = "model.json"
 @click.pass_obj
 def train(
     invocation: Invocation,
+    /,
     name: str,
     root: Path,
     recipe: str,
-    text_model: str | None,
-    seed: int | None,
     out: Path | None,
     audio_root: Path | None,
-    resume: str | None,
-    settings: tuple[str, ...],
+    **flags: Any,
 ) -> None:
     """Train the audio-text model on a dataset version.
 
@@ -68,8 +66,8 @@ def train(
     """
     from training.config import load_recipe, parse_settings
 
-    chosen = {"text_model": text_model, "seed": seed}
-    overrides = {key: value for key, value in chosen.items() if value is not None} | parse_settings(settings)
+    overrides = {key: flags[key] for key in ("text_model", "seed") if flags[key] is not None}
+    overrides |= parse_settings(flags["settings"])
     final_recipe = load_recipe(recipe).with_settings(overrides)
     with _quiet():
         from training.trainer import Watcher
@@ -95,7 +93,7 @@ def train(
                 audio_root=_audio_root(invocation, audio_root),
                 cache_dir=_cache_dir(invocation),
                 out=out,
-                resume=resume or "auto",
+                resume=flags["resume"] or "auto",
                 watcher=Watcher(invocation.note, on_audio, on_step),
             )
     from training.console import train_lines
@@ -138,29 +136,31 @@ def evaluate(
     with _quiet():
         from sourcing.store.workspace import write_json
         from training.audio.cache import PcmCache
-        from training.data import load_split, require_tracks
-        from training.evaluation.measure import measure_split
-        from training.model.dual import DualEncoder
+        from training.evaluation.evaluate import measure_split
+        from training.model.weights import load_dual_encoder
+        from training.model_card import update_figures
+        from training.pairs import load_split, require_tracks
         from training.step import choose_device
 
         version = _open_verified(name, root)
         folder = _audio_root(invocation, audio_root)
-        encoder = DualEncoder.load(model, device=choose_device())
+        encoder = load_dual_encoder(model, device=choose_device())
         cache = PcmCache(_cache_dir(invocation), sample_rate_hz=encoder.config.sample_rate_hz)
         with invocation.progress("audio") as advance:
             data = load_split(version, split, audio_root=folder, cache=cache, on_progress=advance)
         require_tracks(data, version, split, folder)
         with invocation.progress("evaluate", len(data.tracks)) as advance:
-            found = measure_split(encoder, data.tracks, facets=list(facets) or None, on_progress=advance)
-        about = {
+            figures = measure_split(encoder, data.tracks, facets=list(facets) or None, on_progress=advance)
+        header = {
             "model": str(model),
             "fingerprint": encoder.fingerprint(),
             "dataset": str(version),
             "logical_hash": version.manifest["logical_hash"],
             "split": split,
         }
-        result = {**about, **found, "rejected": data.rejected}
+        result = {**header, **figures, "rejected": data.rejected}
         write_json(model / "evaluation.json", result)
+        update_figures(model, result)
     from training.console import evaluate_lines
 
     invocation.emit(result, evaluate_lines(result))
@@ -188,10 +188,10 @@ def embed(invocation: Invocation, model: Path, out: Path | None, audio_root: Pat
     with _quiet():
         from sourcing.store.workspace import write_json
         from training.index import embed_catalogue
-        from training.model.dual import DualEncoder
+        from training.model.weights import load_dual_encoder
         from training.step import choose_device
 
-        encoder = DualEncoder.load(model, device=choose_device())
+        encoder = load_dual_encoder(model, device=choose_device())
         with_audio = tracks.filter(pl.col("audio").is_not_null())
         with invocation.workspace.lock("index"), invocation.progress("embed", len(with_audio)) as advance:
             index, rejected = embed_catalogue(
@@ -227,28 +227,27 @@ def search(
       crossmusim search --like mytrack-17 -k 5
     """
     if (text is None) == (like is None):
-        found = "both words and --like were given" if text else "neither words nor --like were given"
-        raise UsageError("search", found, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
+        finding = "both words and --like were given" if text else "neither words nor --like were given"
+        raise UsageError("search", finding, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
     with _quiet():
-        from training.index import TrackIndex
-        from training.search import search_like, search_text
+        from training.index import TrackIndex, search_like, search_text
 
         folder = index_dir or invocation.workspace.index_dir
         index = TrackIndex.load(folder)
         if like is not None:
             hits = search_like(index, like, count)
         else:
-            from training.model.dual import DualEncoder
+            from training.model.weights import load_dual_encoder
             from training.step import choose_device
 
             assert text is not None
-            encoder = DualEncoder.load(model or _noted_model(folder), device=choose_device())
+            encoder = load_dual_encoder(model or _noted_model(folder), device=choose_device())
             hits = search_text(encoder, index, text, count)
     from training.console import hits_table
 
-    asked = {"like": like} if like is not None else {"query": text}
+    query = {"like": like} if like is not None else {"query": text}
     rows = [{"track_id": h.track_id, "title": h.title, "artist": h.artist, "score": h.score} for h in hits]
-    invocation.emit({**asked, "hits": rows}, [hits_table(rows, like or f"“{text}”")])
+    invocation.emit({**query, "hits": rows}, [hits_table(rows, like or f"“{text}”")])
 
 
 def _open_verified(name: str, root: Path) -> Any:
@@ -260,12 +259,12 @@ def _open_verified(name: str, root: Path) -> Any:
     return version
 
 
-def _audio_root(invocation: Invocation, given: Path | None) -> Path:
-    noted = invocation.workspace.catalogue_record().get("audio_root")
-    if given is None and noted is None:
-        thing, found = f"workspace {invocation.workspace.root}", "it has no catalogue that says where the audio lies"
-        raise UsageError(thing, found, "name the folder with --audio-root, or run `crossmusim catalogue import FILE`")
-    return given or Path(str(noted))
+def _audio_root(invocation: Invocation, audio_root: Path | None) -> Path:
+    catalogue_root = invocation.workspace.catalogue_record().get("audio_root")
+    if audio_root is None and catalogue_root is None:
+        thing, finding = f"workspace {invocation.workspace.root}", "it has no catalogue that says where the audio lies"
+        raise UsageError(thing, finding, "name the folder with --audio-root, or run `crossmusim catalogue import FILE`")
+    return audio_root or Path(str(catalogue_root))
 
 
 def _cache_dir(invocation: Invocation) -> Path:

@@ -1,4 +1,4 @@
-"""The configuration of a model and of a training run: plain dataclasses with units in the names, read from recipes.
+"""The configuration of a training run: plain dataclasses with units in the names, read from recipes.
 
 A recipe is a TOML file with a table `[model]` and a table `[train]`; what it leaves out keeps the default here.
 """
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from sourcing.errors import UsageError
+from training.model.config import ModelConfig
 
 __all__ = [
-    "DEFAULT_TEXT_MODEL",
     "RECIPES_DIR",
-    "ModelConfig",
     "Recipe",
     "TrainConfig",
     "list_recipes",
@@ -26,7 +25,6 @@ __all__ = [
     "parse_settings",
 ]
 
-DEFAULT_TEXT_MODEL = "sentence-transformers/distiluse-base-multilingual-cased-v2"
 RECIPES_DIR = Path(__file__).parent / "recipes"
 
 _CHOICES = {
@@ -39,21 +37,6 @@ _MAY_BE_ZERO = {
     "text_variants", "gain_db", "freq_mask_bins", "time_mask_fraction",
 }  # fmt: skip
 _AT_MOST_ONE = {"final_lr_fraction", "aspects_probability", "time_mask_fraction"}
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What the model is made of; stored beside its weights."""
-
-    conv_ndim: int = 128  # channels of the audio encoder's stem: 128 teacher and student, 16 small
-    attention_ndim: int = 256  # width of its transformer: 256 teacher and small, 64 student
-    text_model: str = DEFAULT_TEXT_MODEL  # name on a hub, a folder, or "embedded" for the one from PyPI
-    projection_hidden_ndim: int = 512
-    embedding_ndim: int = 256  # width of the common space
-    clip_s: float = 10.0  # audio seen at once
-    sample_rate_hz: int = 22_050
-    temperature: float = 0.07  # initial; the learned scale is 1 / temperature, clamped to 100
-    learn_temperature: bool = True
 
 
 @dataclass(frozen=True)
@@ -167,18 +150,18 @@ def _make_recipe(tables: Mapping[str, Mapping[str, Any]], where: str) -> Recipe:
 
 def _make(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
-    checked = {name: _check(name, hints[name], value, where) for name, value in values.items()}
-    made = kind(**checked)
-    for name, value in dataclasses.asdict(made).items():
+    fields = {name: _check(name, hints[name], value, where) for name, value in values.items()}
+    config = kind(**fields)
+    for name, value in dataclasses.asdict(config).items():
         choices = _CHOICES.get(name)
         if choices and value not in choices:
             raise UsageError(f"{where}: {name} = {value!r}", "not a choice", f"take one of {', '.join(choices)}")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             low_enough = value >= 0 if name in _MAY_BE_ZERO else value > 0
             if not low_enough or (name in _AT_MOST_ONE and value > 1):
-                wanted = "a number from 0 to 1" if name in _AT_MOST_ONE else "a number above 0"
-                raise UsageError(f"{where}: {name} = {value!r}", "out of range", f"give {wanted}")
-    return made
+                bounds = "a number from 0 to 1" if name in _AT_MOST_ONE else "a number above 0"
+                raise UsageError(f"{where}: {name} = {value!r}", "out of range", f"give {bounds}")
+    return config
 
 
 def _check(name: str, hint: Any, value: Any, where: str) -> Any:
@@ -194,5 +177,5 @@ def _check(name: str, hint: Any, value: Any, where: str) -> Any:
         return float(value)
     elif type(value) in kinds:
         return value
-    expected = getattr(hint, "__name__", str(hint))
-    raise UsageError(f"{where}: {name} = {value!r}", f"not of type {expected}", f"give {name} as {expected}")
+    type_name = getattr(hint, "__name__", str(hint))
+    raise UsageError(f"{where}: {name} = {value!r}", f"not of type {type_name}", f"give {name} as {type_name}")

@@ -20,8 +20,8 @@ def train_lines(record: dict[str, Any]) -> list[Any]:
         f"last training loss {record['train_loss']:.3f} ({record['direction']}); exported: {record['exported']}",
     ]
     if validation:
-        named = f"loss {validation['loss']:.3f}, MRR {validation['mrr']:.3f}, R@10 {validation['r_at_10']:.3f}"
-        lines.append(f"validation: {named}")
+        figures = f"loss {validation['loss']:.3f}, MRR {validation['mrr']:.3f}, R@10 {validation['r_at_10']:.3f}"
+        lines.append(f"validation: {figures}")
     name = record["dataset"]
     return [*lines, *rejected_lines(record["rejected"]), f"next: crossmusim evaluate {record['model']} {name}"]
 
@@ -38,13 +38,13 @@ def evaluate_lines(result: dict[str, Any]) -> list[Any]:
     if result["skipped"]:
         lines.append(f"not measured, for nothing could be told: {', '.join(result['skipped'])}")
     lines += rejected_lines(result["rejected"])
-    why = "MRR and median rank of text→audio lie beyond chance's interval"
-    not_why = "MRR or median rank of text→audio does not lie clear of chance's interval"
-    return [*lines, f"verdict: {result['verdict']} ({why if result['verdict'] == 'good' else not_why})"]
+    clear = "MRR and median rank of text→audio lie beyond chance's interval"
+    not_clear = "MRR or median rank of text→audio does not lie clear of chance's interval"
+    return [*lines, f"verdict: {result['verdict']} ({clear if result['verdict'] == 'good' else not_clear})"]
 
 
-def hits_table(rows: list[dict[str, Any]], asked: str) -> Any:
-    table = Table(title=f"nearest to {asked}", title_justify="left", box=box.SIMPLE)
+def hits_table(rows: list[dict[str, Any]], query: str) -> Any:
+    table = Table(title=f"nearest to {query}", title_justify="left", box=box.SIMPLE)
     for column in ("", "track_id", "title", "artist", "score"):
         whole = column in ("track_id", "score")  # an id that is cut short is of no use
         table.add_column(column, justify="right" if column in ("", "score") else "left", no_wrap=whole)
@@ -59,5 +59,8 @@ def rejected_lines(rejected: list[dict[str, Any]]) -> list[str]:
     counts: dict[str, int] = {}
     for row in rejected:
         counts[row["reason"]] = counts.get(row["reason"], 0) + 1
-    named = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
-    return [f"{len(rejected)} tracks left out: {named}", *(f"  {row['key']}: {row['finding']}" for row in rejected[:5])]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return [
+        f"{len(rejected)} tracks left out: {reasons}",
+        *(f"  {row['key']}: {row['finding']}" for row in rejected[:5]),
+    ]

@@ -1,10 +1,12 @@
-"""The catalogue's embeddings on disk, and exact search over them.
+"""The catalogue's embeddings on disk, and exact search over them by words or by a track.
 
 <folder>/
   embeddings.npy     (N, E) float32 unit vectors, rows as in tracks.parquet
   tracks.parquet     track_id, title, artist; sorted by track_id
   index.json         which model they come from, hashes of the two files; written last
-  partial/           what an interrupted run had done
+  partial/           vectors of a run that was interrupted
+
+Letters: N tracks, E width of the common space.
 """
 
 from __future__ import annotations
@@ -21,19 +23,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 
-from sourcing.errors import CheckpointError, InputError, UsageError
+from sourcing.errors import AudioError, CheckpointError, InputError, UsageError
+from sourcing.store.audio import audio_path, stays_below
 from sourcing.store.workspace import atomic_path, write_json, write_parquet
 from training.audio.io import AudioRefused
 
 if TYPE_CHECKING:
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
-__all__ = ["Hit", "TrackIndex", "embed_catalogue"]
+__all__ = ["Hit", "TrackIndex", "embed_catalogue", "search_like", "search_text"]
 
 FORMAT = "crossmusim-index/1"
 _TRACK_COLUMNS = ("track_id", "title", "artist")
-_PART_ROWS = 64
+_PART_ROWS = 64  # tracks that a killed run loses at most
 _REBUILD = "run `crossmusim embed` again"
 
 Vectors = npt.NDArray[np.float32]
@@ -41,7 +45,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Hit:
-    """A track found; `score` is the cosine, 1 for the same direction."""
+    """A track of an index that was near the query; `score` is the cosine, 1 for the same direction."""
 
     track_id: str
     title: str
@@ -76,15 +80,17 @@ class TrackIndex:
         """The `k` tracks nearest to `vector` (E,) by cosine, exact, best first; equal scores by track_id."""
         query = np.asarray(vector, dtype=np.float32)
         if query.shape != self.embeddings.shape[1:]:
-            found = f"a vector of shape {query.shape} against {self.embeddings.shape[1:]}"
-            raise CheckpointError("index", found, _REBUILD)
+            finding = f"a vector of shape {query.shape} against {self.embeddings.shape[1:]}"
+            raise CheckpointError("index", finding, _REBUILD)
         if k < 1:
             raise UsageError("search", f"k = {k}", "ask for at least one hit")
         scores = self.embeddings @ (query / max(float(np.linalg.norm(query)), 1e-12))  # (N,)
+        # Minus infinity instead of leaving rows out: positions stay those of `tracks`.
         scores[[self.row_of(track_id) for track_id in exclude]] = -np.inf
         k = min(k, int(np.isfinite(scores).sum()))
         if k == 0:
             return []
+        # The k-th best score, then all rows that reach it: N steps, where sorting all would be N log N.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         candidates = np.flatnonzero(scores >= threshold)  # ascending, so the stable sort breaks ties by track_id
         best = candidates[np.argsort(-scores[candidates], kind="stable")][:k]
@@ -117,8 +123,8 @@ class TrackIndex:
             raise CheckpointError(str(folder), "no index in it", "run `crossmusim embed` first")
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            for name, expected in record["sha256"].items():
-                if _sha256(folder / name) != expected:
+            for name, digest in record["sha256"].items():
+                if _sha256(folder / name) != digest:
                     raise CheckpointError(str(folder / name), "not the file index.json tells of", _REBUILD)
             embeddings = np.load(folder / "embeddings.npy", mmap_mode="r")
             tracks = pl.read_parquet(folder / "tracks.parquet")
@@ -143,37 +149,62 @@ def embed_catalogue(
     the same; give `<index folder>/partial`, which `TrackIndex.save` removes. `on_progress` is called with 1
     after each track.
     """
-    fingerprint = model.fingerprint()
-    done = _Done(Path(resume_dir) / fingerprint[:16] if resume_dir is not None else None)
-    wanted = tracks.filter(pl.col("audio").is_not_null()).sort("track_id")
+    fingerprint, root = model.fingerprint(), Path(audio_root).resolve()
+    earlier = _PartFiles(Path(resume_dir) / fingerprint[:16] if resume_dir is not None else None)
+    with_audio = tracks.filter(pl.col("audio").is_not_null()).sort("track_id")
     vectors: dict[str, Vectors] = {}
     rejected: list[dict[str, Any]] = []
-    for track_id, audio in wanted.select("track_id", "audio").iter_rows():
+    for track_id, audio in with_audio.select("track_id", "audio").iter_rows():
         try:
-            path = _below(Path(audio_root), audio)
+            path = Path(audio_root, audio)
+            if not stays_below(root, path):
+                finding = f"leaves the audio folder {audio_root}"
+                raise AudioRefused("audio_outside", audio, finding, "keep sound files below the catalogue's folder")
             stamp = _stamp(path)
-            vector = done.get(track_id, stamp)
+            vector = earlier.get(track_id, stamp)
             if vector is None:
                 vector = model.embed_track(path).numpy()
-                done.add(track_id, stamp, vector)
-            vectors[track_id] = vector
+                earlier.add(track_id, stamp, vector)
+            vectors[track_id] = vector  # (E,)
         except AudioRefused as error:
             rejected.append({"stage": "embed", "key": track_id, "reason": error.reason, "finding": str(error)})
         if on_progress is not None:
             on_progress(1)
-    done.flush()
-    rows = wanted.select(_TRACK_COLUMNS).filter(pl.col("track_id").is_in(list(vectors)))
+    earlier.flush()
+    rows = with_audio.select(_TRACK_COLUMNS).filter(pl.col("track_id").is_in(list(vectors)))
     empty = np.empty((0, model.config.embedding_ndim), dtype=np.float32)
+    # Rows and vectors in one order; without a track there are still E columns.
     embeddings = np.stack([vectors[track_id] for track_id in rows["track_id"]]) if vectors else empty
     return TrackIndex(embeddings, rows, fingerprint), rejected
 
 
-class _Done:
-    """Rows an earlier run finished, in part files of up to 64; without a folder it remembers nothing."""
+def search_text(model: DualEncoder, index: TrackIndex, text: str, k: int = 10) -> list[Hit]:
+    """The `k` tracks that fit the words best; CheckpointError when the index is another model's."""
+    if not text.strip():
+        raise InputError("search text", "empty", "say in words what the music should be like")
+    if (path := audio_path(text)) is not None:
+        cure = "say in words what the music should be like, or give a track's id to --like"
+        raise AudioError(str(path), "the path of a file where words are wanted", cure)
+    if model.fingerprint() != index.fingerprint:
+        raise CheckpointError("index", "it was made with another model", "run `crossmusim embed` with this one")
+    model.eval()
+    with torch.inference_mode():
+        vector = model.embed_text([text])[0].cpu().numpy()
+    return index.search(vector, k)
+
+
+def search_like(index: TrackIndex, track_id: str, k: int = 10, *, exclude_self: bool = True) -> list[Hit]:
+    """The `k` tracks that sound most like one in the index; InputError names near ids when it is not there."""
+    vector = index.embeddings[index.row_of(track_id)]
+    return index.search(vector, k, exclude=[track_id] if exclude_self else [])
+
+
+class _PartFiles:
+    """The vectors that an earlier run finished, in part files of up to 64 rows; without a folder none are kept."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.rows: dict[tuple[str, str], Vectors] = {}
+        self.rows: dict[tuple[str, str], Vectors] = {}  # (track_id, stamp of its file) -> (E,)
         self.pending: list[tuple[str, str, Vectors]] = []
         for path in sorted(folder.glob("*.npz")) if folder is not None else []:
             with np.load(path) as part:
@@ -199,18 +230,11 @@ class _Done:
         self.pending = []
 
 
-def _below(root: Path, audio: str) -> Path:
-    path = root / audio
-    if not path.resolve().is_relative_to(root.resolve()):
-        found = f"leaves the audio folder {root}"
-        raise AudioRefused("audio_outside", audio, found, "keep sound files below the catalogue's folder")
-    return path
-
-
 def _stamp(path: Path) -> str:
     if not path.is_file():
         raise AudioRefused("audio_missing", str(path), "no such file", "correct the path in the catalogue")
     stat = path.stat()
+    # A file that was edited since is embedded anew.
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 

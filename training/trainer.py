@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,21 +26,24 @@ from sourcing.store.workspace import write_json
 from training.audio.cache import PcmCache
 from training.checkpoint import Checkpoint, Checkpoints, require_fit
 from training.config import Recipe
-from training.data import PairedTrack, Pairs, SplitData, load_split, prefetch, require_tracks
-from training.evaluation.measure import validate
-from training.log import MetricsLog
-from training.model.dual import DualEncoder
+from training.evaluation.evaluate import validate
+from training.metrics_log import MetricsLog
+from training.model.dual_encoder import DualEncoder
+from training.model.export import save_dual_encoder
+from training.model.text_source import load_text_tower
+from training.model_card import make_card
+from training.pairs import PairedTrack, Pairs, SplitData, load_split, prefetch, require_tracks
 from training.step import choose_device, make_optimizer, never_trains_text, train_step
 
 __all__ = ["RECORD_FILE", "Watcher", "run_folder", "train"]
 
 RECORD_FILE = "training.json"
-_TEXT_BATCH = 64
+_TEXT_BATCH = 64  # texts encoded at once
 
 
 @dataclass
 class Watcher:
-    """Who wants to know: `note(sentence)`, `on_audio(1)` per decoded file, `on_step(step, total, words)`."""
+    """The callbacks of a run: `note(sentence)`, `on_audio(1)` per decoded file, `on_step(step, total, words)`."""
 
     note: Callable[[str], None] = lambda _message: None
     on_audio: Callable[[int], None] | None = None
@@ -49,14 +52,18 @@ class Watcher:
 
 @dataclass
 class _Run:
-    """What changes as the steps go by."""
+    """A run: what it is made of, where it is written, and what changes as the steps go by."""
 
+    recipe: Recipe
+    out: Path
+    facts: dict[str, Any]  # what must be the same for the run to be taken up
+    checkpoints: Checkpoints
     model: DualEncoder
     optimizer: torch.optim.Optimizer
     step: int = 0
-    seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
-    last: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0  # of all sittings together
+    best: dict[str, float] = field(default_factory=dict)  # step and validation figures of the best weights
+    last: dict[str, Any] = field(default_factory=dict)  # the newest value of every column of metrics.jsonl
 
 
 def run_folder(out: Path) -> Path:
@@ -76,7 +83,7 @@ def train(
     """Train and write the model folder; returns its training.json.
 
     `resume`: "auto" takes up an unfinished run of the same recipe and data, and leaves a finished one as it is;
-    "must" refuses to begin anew; "fresh" throws away what is there. CheckpointError when what is there was made
+    "must" refuses to begin anew; "fresh" throws away the run that is there. CheckpointError when that run was made
     otherwise, DatasetError when hardly any track can be used.
     """
     watcher = watcher or Watcher()
@@ -89,9 +96,9 @@ def train(
     facts = _facts(version, recipe, data.tracks)
 
     checkpoints = Checkpoints(run_folder(out) / "checkpoints")
-    found = checkpoints.newest()
-    if found:
-        require_fit(run_folder(out), found.facts, facts)
+    checkpoint = checkpoints.newest()
+    if checkpoint:
+        require_fit(run_folder(out), checkpoint.facts, facts)
     elif resume == "must":
         raise UsageError("--resume", f"there is no unfinished run in {run_folder(out)}", "leave it out to begin one")
     elif resume == "auto" and (out / RECORD_FILE).exists():
@@ -99,23 +106,30 @@ def train(
         require_fit(out, record, facts)
         watcher.note(f"{out} is this very model, already trained; --fresh trains it anew")
         return record
-    run = _begin(recipe, device)
-    if found:
-        _restore(run, found)
+    torch.manual_seed(recipe.train.seed)  # the initial weights; each step seeds itself
+    model = DualEncoder(recipe.model, load_text_tower).to(device)
+    run = _Run(recipe, out, facts, checkpoints, model, make_optimizer(model, recipe.train))
+    if checkpoint:
+        _restore(run, checkpoint)
         watcher.note(f"taking up at step {run.step}")
     for note in checkpoints.notes:
         watcher.note(note)
-    _run_steps(run, Pairs(data.tracks, recipe), validation, recipe, facts, checkpoints, out, watcher)
-    rejected = [*data.rejected, *validation.rejected]
-    return _export(run, recipe, facts, checkpoints, out, rejected)
+    _run_steps(run, Pairs(data.tracks, recipe), validation.tracks, watcher)
+    more = {
+        "validation_tracks": len(validation.tracks),
+        "licence_census": version.manifest["licence_census"],
+        "rejected": [*data.rejected, *validation.rejected],
+    }
+    return _export(run, more)
 
 
 def _load(
     version: DatasetVersion, recipe: Recipe, audio_root: Path, cache: PcmCache, watcher: Watcher
 ) -> tuple[SplitData, SplitData]:
+    """The training split, and of the validation split as many tracks as the recipe looks at, drawn by a hash."""
     config = recipe.train
-    loaded = {
-        split: load_split(
+    data, validation = (
+        load_split(
             version,
             split,
             audio_root=audio_root,
@@ -125,52 +139,38 @@ def _load(
             on_progress=watcher.on_audio,
         )
         for split in ("train", "validation")
-    }
-    require_tracks(loaded["train"], version, "train", audio_root)
-    few = sorted(loaded["validation"].tracks, key=lambda track: hashlib.sha256(track.track_id.encode()).digest())
-    validation = SplitData(few[: config.validation_tracks], loaded["validation"].rejected)
-    return loaded["train"], validation
+    )
+    require_tracks(data, version, "train", audio_root)
+    by_hash = sorted(validation.tracks, key=lambda track: hashlib.sha256(track.track_id.encode()).digest())
+    return data, SplitData(by_hash[: config.validation_tracks], validation.rejected)
 
 
 def _facts(version: DatasetVersion, recipe: Recipe, tracks: list[PairedTrack]) -> dict[str, Any]:
-    """What must be the same for a run to be taken up."""
-    named = "\n".join(f"{track.track_id} {len(track.pcm)}" for track in tracks)
+    """The dataset, recipe and tracks of a run, which must be the same for it to be taken up."""
+    lines = "\n".join(f"{track.track_id} {len(track.pcm)}" for track in tracks)
     return {
         "dataset": str(version),
         "logical_hash": version.manifest["logical_hash"],
         "recipe": recipe.as_dict(),
         "tracks": len(tracks),
-        "tracks_hash": hashlib.sha256(named.encode()).hexdigest(),
+        "tracks_hash": hashlib.sha256(lines.encode()).hexdigest(),
     }
 
 
-def _begin(recipe: Recipe, device: torch.device) -> _Run:
-    torch.manual_seed(recipe.train.seed)
-    model = DualEncoder(recipe.model).to(device)
-    return _Run(model, make_optimizer(model, recipe.train))
+def _restore(run: _Run, checkpoint: Checkpoint) -> None:
+    # Not strict: the weights of a text tower that is never trained are not in a checkpoint.
+    run.model.load_state_dict(checkpoint.state["model"], strict=False)
+    run.optimizer.load_state_dict(checkpoint.state["optimizer"])
+    run.step, run.seconds = checkpoint.step, checkpoint.facts["seconds"]
+    run.best, run.last = dict(checkpoint.facts["best"]), dict(checkpoint.facts["last"])
 
 
-def _restore(run: _Run, found: Checkpoint) -> None:
-    run.model.load_state_dict(found.state["model"], strict=False)  # a text tower that is never trained is not in it
-    run.optimizer.load_state_dict(found.state["optimizer"])
-    run.step, run.seconds = found.step, found.facts["seconds"]
-    run.best, run.last = dict(found.facts["best"]), dict(found.facts["last"])
-
-
-def _run_steps(
-    run: _Run,
-    pairs: Pairs,
-    validation: SplitData,
-    recipe: Recipe,
-    facts: dict[str, Any],
-    checkpoints: Checkpoints,
-    out: Path,
-    watcher: Watcher,
-) -> None:
-    config, total = recipe.train, recipe.train.total_steps(len(pairs.tracks))
-    log = MetricsLog(run_folder(out) / "metrics.jsonl", at_step=run.step)
+def _run_steps(run: _Run, pairs: Pairs, validation: Sequence[PairedTrack], watcher: Watcher) -> None:
+    """Run the steps that are left; measure, record and save as often as the recipe says, and at the end."""
+    config, total = run.recipe.train, run.recipe.train.total_steps(len(pairs.tracks))
+    log = MetricsLog(run_folder(run.out) / "metrics.jsonl", at_step=run.step)
     features = _known_features(run.model, pairs)
-    begun_at_s = time.monotonic() - run.seconds
+    start_s = time.monotonic() - run.seconds  # seconds of earlier sittings count too
     for batch in prefetch(pairs.batch, range(run.step, total)):
         result = train_step(
             run.model,
@@ -182,7 +182,7 @@ def _run_steps(
             text_features=features,
         )
         run.step += 1
-        run.seconds = time.monotonic() - begun_at_s
+        run.seconds = time.monotonic() - start_s
         row: dict[str, Any] = {
             "step": run.step,
             "epoch": run.step * pairs.batch_size / len(pairs.tracks),
@@ -192,44 +192,49 @@ def _run_steps(
             "grad_norm": result.grad_norm,
             "seconds": round(run.seconds, 3),
         }
-        at_end = run.step == total
-        if len(validation.tracks) >= 2 and (at_end or run.step % config.eval_every_steps == 0):
-            row["validation"] = validate(run.model, validation.tracks, direction=config.direction)
-            _keep_best(run, row["validation"], config.select, checkpoints, recipe)
+        at_end = run.step == total  # measured and saved there, whatever the recipe's numbers
+        if len(validation) >= 2 and (at_end or run.step % config.eval_every_steps == 0):
+            row["validation"] = validate(run.model, validation, direction=config.direction)
+            _keep_best(run, row["validation"])
         run.last = {**run.last, **row}
-        log.append(row)
+        log.append(row)  # before the checkpoint: rows beyond it are dropped when the run is taken up
         if at_end or run.step % config.checkpoint_every_steps == 0:
-            state = {"model": _own_state(run.model, recipe), "optimizer": run.optimizer.state_dict()}
-            progress = {"best": run.best, "last": run.last, "seconds": run.seconds}
-            checkpoints.save(run.step, state, {**facts, **progress})
-        watcher.on_step(run.step, total, f"loss {result.loss:.3f}{_say(run.last.get('validation'))}")
+            _save_checkpoint(run)
+        watcher.on_step(run.step, total, f"loss {result.loss:.3f}{_mrr_words(run.last.get('validation'))}")
 
 
-def _keep_best(run: _Run, found: dict[str, float], select: str, checkpoints: Checkpoints, recipe: Recipe) -> None:
-    """Best is the highest MRR on the validation split, of both directions together; of equals the later.
+def _save_checkpoint(run: _Run) -> None:
+    state = {"model": _trained_state(run), "optimizer": run.optimizer.state_dict()}
+    progress = {"best": run.best, "last": run.last, "seconds": run.seconds}
+    run.checkpoints.save(run.step, state, {**run.facts, **progress})
 
-    Not the lowest loss: on little data it turns upwards, or stays flat, while retrieval still improves.
+
+def _keep_best(run: _Run, validation: dict[str, float]) -> None:
+    """Save the weights when their MRR on the validation split, of both directions together, is the highest so far.
+
+    Of equals the later. Not the lowest loss: on little data it turns upwards, or stays flat, while retrieval still
+    improves.
     """
-    if select == "best" and (not run.best or _ranking(found) >= _ranking(run.best)):
-        run.best = {"step": run.step, **found}
-        checkpoints.save(run.step, {"model": _own_state(run.model, recipe)}, {}, name="best")
+    if run.recipe.train.select == "best" and (not run.best or _ranking(validation) >= _ranking(run.best)):
+        run.best = {"step": run.step, **validation}
+        run.checkpoints.save(run.step, {"model": _trained_state(run)}, {}, name="best")
 
 
 def _ranking(validation: dict[str, float]) -> float:
     return validation["mrr"] + validation["mrr_audio_to_text"]
 
 
-def _own_state(model: DualEncoder, recipe: Recipe) -> dict[str, Tensor]:
+def _trained_state(run: _Run) -> dict[str, Tensor]:
     """All weights and statistics but those of a text tower that is never trained: it is 90 MB that never change."""
-    state = model.state_dict()
-    if never_trains_text(recipe.train):
+    state = run.model.state_dict()
+    if never_trains_text(run.recipe.train):
         return {name: value for name, value in state.items() if not name.startswith("text_tower.")}
     return state
 
 
 @torch.no_grad()
 def _known_features(model: DualEncoder, pairs: Pairs) -> dict[str, Tensor] | None:
-    """The frozen text tower's output for every text of the run; None when the texts or the tower may change.
+    """The frozen text tower's output (D,) for every text of the run; None when the texts or the tower may change.
 
     The texts are encoded in one fixed order and in fixed batches, for padding changes the last bits.
     """
@@ -237,37 +242,34 @@ def _known_features(model: DualEncoder, pairs: Pairs) -> dict[str, Tensor] | Non
     if texts is None:
         return None
     model.eval()
-    texts = sorted(texts, key=lambda text: (len(text), text))
+    texts = sorted(texts, key=lambda text: (len(text), text))  # texts of one length together: little padding
     batches = [texts[begin : begin + _TEXT_BATCH] for begin in range(0, len(texts), _TEXT_BATCH)]
     features = [row for batch in batches for row in model.text_features(batch).cpu()]
     return dict(zip(texts, features, strict=True))
 
 
-def _export(
-    run: _Run, recipe: Recipe, facts: dict[str, Any], checkpoints: Checkpoints, out: Path, rejected: list[Any]
-) -> dict[str, Any]:
-    """Model folder first, then its metrics, then the record that says it is complete, then the run folder goes."""
+def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
+    """Write the model folder, its metrics, then the record that says it is complete; then the run folder goes."""
     if run.best:
-        run.model.load_state_dict(checkpoints.load("best").state["model"], strict=False)
-    run.model.eval().save(out)
-    folder = run_folder(out)
-    shutil.copyfile(folder / "metrics.jsonl", out / "metrics.jsonl")
-    validation = run.best or run.last.get("validation", {})
+        run.model.load_state_dict(run.checkpoints.load("best").state["model"], strict=False)
     record = {
-        "model": str(out),
-        **facts,
+        "model": str(run.out),
+        **run.facts,
         "steps": run.step,
         "epochs": run.last["epoch"],
         "train_loss": run.last["loss"],
-        "validation": validation,
+        "validation": run.best or run.last.get("validation", {}),
         "exported": f"best on validation, step {int(run.best['step'])}" if run.best else f"last, step {run.step}",
-        "direction": recipe.train.direction,
+        "direction": run.recipe.train.direction,
         "device": str(run.model.device),
         "seconds": round(run.seconds, 1),
-        "rejected": rejected,
+        **more,
     }
-    write_json(out / RECORD_FILE, record)
-    shutil.rmtree(folder, ignore_errors=True)
+    # In this order: a death between two of them leaves a run that is taken up and exported again.
+    save_dual_encoder(run.model.eval(), run.out, card=make_card(run.out.name, run.recipe.model, record))
+    shutil.copyfile(run_folder(run.out) / "metrics.jsonl", run.out / "metrics.jsonl")
+    write_json(run.out / RECORD_FILE, record)
+    shutil.rmtree(run_folder(run.out), ignore_errors=True)
     return record
 
 
@@ -277,5 +279,5 @@ def _refuse_foreign_folder(out: Path) -> None:
         raise UsageError(str(out), "it exists and is no model folder", "name another with --out")
 
 
-def _say(validation: dict[str, float] | None) -> str:
+def _mrr_words(validation: dict[str, float] | None) -> str:
     return f", validation MRR {validation['mrr']:.3f}" if validation else ""

@@ -18,7 +18,7 @@ from sourcing.catalogue.formats import Doubtful, Unreadable
 from sourcing.catalogue.identifiers import made_id, one_text, read_isrc, read_mbid, read_track_id
 from sourcing.catalogue.tongues import read_language
 from sourcing.store import Track
-from sourcing.store.audio import undecodable
+from sourcing.store.audio import stays_below, undecodable
 from sourcing.store.text import without_surrogates
 
 __all__ = ["FAILED", "VALUE_REASONS", "Forms", "RowReader"]
@@ -188,7 +188,7 @@ class RowReader:
         relative = posixpath.normpath(audio.replace("\\", "/"))
         absolute = relative.startswith("/") or PureWindowsPath(audio).drive or audio.startswith("file:")
         try:
-            inside = not absolute and (self.audio_root / relative).resolve().is_relative_to(self.audio_root)
+            inside = not absolute and stays_below(self.audio_root, self.audio_root / relative)
             there = inside and (self.audio_root / relative).is_file()
         except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a name no disk can hold
             self._reject(

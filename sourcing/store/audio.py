@@ -20,6 +20,7 @@ __all__ = [
     "is_audio_name",
     "is_there",
     "read_wav_header",
+    "stays_below",
     "undecodable",
 ]
 
@@ -78,6 +79,11 @@ def audio_path(text: str) -> Path | None:
         return path if path.is_file() or path.is_symlink() else None
     except OSError:  # longer than any name on disk: words
         return None
+
+
+def stays_below(root: Path, path: Path) -> bool:
+    """True when `path`, its links followed, lies in the folder `root`, which is resolved already."""
+    return path.resolve().is_relative_to(root)
 
 
 def header_fault(sample_rate_hz: float, channels: int) -> str | None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 if TYPE_CHECKING:
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
 
 def write_text_model(folder: Path, *, dense: bool = True) -> Path:
@@ -42,14 +43,16 @@ def make_dual(text_model: Path, *, seed: int = 0, **config: Any) -> DualEncoder:
     """An untrained dual encoder with clips of one second, in evaluation mode."""
     import torch
 
-    from training.config import ModelConfig
-    from training.model.dual import DualEncoder
+    from training.model.config import ModelConfig
+    from training.model.dual_encoder import DualEncoder
+    from training.model.text_source import load_text_tower
 
     torch.manual_seed(seed)
     small: dict[str, Any] = {
         "conv_ndim": 4, "attention_ndim": 16, "projection_hidden_ndim": 16, "embedding_ndim": 8, "clip_s": 1.0,
     }  # fmt: skip
-    return DualEncoder(ModelConfig(text_model=str(text_model), **{**small, **config})).eval()
+    config = {"text_model": str(text_model), **small, **config}
+    return DualEncoder(ModelConfig(**config), load_text_tower).eval()
 
 
 def write_tone(path: Path, *, duration_s: float = 2.0, pitch_hz: float = 440.0, rate_hz: int = 22_050) -> Path:
@@ -59,3 +62,10 @@ def write_tone(path: Path, *, duration_s: float = 2.0, pitch_hz: float = 440.0, 
     left, right = np.sin(2 * np.pi * pitch_hz * times_s), np.sin(3 * np.pi * pitch_hz * times_s)
     soundfile.write(path, np.stack([0.5 * left, 0.25 * right], axis=1), rate_hz)
     return path
+
+
+def read_waveform(path: Path | str) -> npt.NDArray[np.float32]:
+    """The whole file (n,) as training decodes it."""
+    from training.audio.io import stream_blocks
+
+    return np.concatenate(list(stream_blocks(path)))

@@ -11,7 +11,7 @@ import pytest
 from tiny_models import make_dual, write_text_model
 
 if TYPE_CHECKING:
-    from training.model.dual import DualEncoder
+    from training.model.dual_encoder import DualEncoder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the commands that tests start
 

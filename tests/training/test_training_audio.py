@@ -8,18 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny_models import write_tone
+from tiny_models import read_waveform, write_tone
 
 from sourcing.errors import AudioError
 from training.audio.cache import PcmCache
 from training.audio.io import (
     AudioRefused,
-    load_audio,
     random_start,
     stream_blocks,
     stream_windows,
     take,
-    to_float,
     to_pcm,
     windows,
 )
@@ -27,7 +25,7 @@ from training.audio.io import (
 
 def test_channels_are_averaged_and_the_rate_is_changed(tmp_path: Path) -> None:
     path = write_tone(tmp_path / "tone.wav", duration_s=2.0, rate_hz=44_100)
-    waveform = load_audio(path)
+    waveform = read_waveform(path)
     assert waveform.dtype == np.float32
     assert waveform.shape == (44_100,)
     times_s = np.arange(44_100) / 22_050
@@ -37,7 +35,7 @@ def test_channels_are_averaged_and_the_rate_is_changed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
 def test_the_common_formats_are_read(tmp_path: Path, suffix: str) -> None:
-    waveform = load_audio(write_tone(tmp_path / f"tone{suffix}", rate_hz=44_100))
+    waveform = read_waveform(write_tone(tmp_path / f"tone{suffix}", rate_hz=44_100))
     assert abs(len(waveform) - 44_100) < 2_500  # mp3 pads
     assert 0.2 < np.abs(waveform).max() < 0.6
 
@@ -47,7 +45,7 @@ def test_a_stream_gives_the_same_samples_as_the_whole_file(tmp_path: Path, block
     path = write_tone(tmp_path / "tone.wav", duration_s=3.0, rate_hz=32_000)
     blocks = list(stream_blocks(path, block_s))
     assert {len(block) for block in blocks[:-1]} <= {round(block_s * 22_050)}
-    assert np.array_equal(np.concatenate(blocks), load_audio(path))
+    assert np.array_equal(np.concatenate(blocks), read_waveform(path))
 
 
 def _noise(path: Path, seconds: float, gain: float) -> Path:
@@ -71,18 +69,18 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -
     }
     for reason, (path, words) in cases.items():
         with pytest.raises(AudioRefused) as caught:
-            load_audio(path)
+            read_waveform(path)
         assert caught.value.reason == reason
         assert words in str(caught.value)
         assert str(path) in str(caught.value)
         assert isinstance(caught.value, AudioError)
         assert caught.value.exit_code == 3
     with pytest.raises(AudioRefused, match=r"empty\.wav"):
-        load_audio(tmp_path / "empty.wav")
+        read_waveform(tmp_path / "empty.wav")
 
 
 def test_a_file_just_loud_and_long_enough_is_taken(tmp_path: Path) -> None:
-    assert len(load_audio(_noise(tmp_path / "soft.wav", 0.5, 2e-4))) == 11_025
+    assert len(read_waveform(_noise(tmp_path / "soft.wav", 0.5, 2e-4))) == 11_025
 
 
 @pytest.mark.parametrize("n", [1, 99, 100, 101, 199, 200, 201, 1_000, 1_050])
@@ -99,7 +97,7 @@ def test_windows_cover_every_sample_up_to_the_end(n: int) -> None:
 def test_streamed_windows_are_those_that_windows_names(tmp_path: Path) -> None:
     for duration_s in (0.7, 1.0, 2.0, 2.6):
         path = write_tone(tmp_path / f"{duration_s}.wav", duration_s=duration_s)
-        whole = load_audio(path)
+        whole = read_waveform(path)
         expected = [take(whole, start, 22_050) for start in windows(len(whole), 22_050)]
         assert np.array_equal(np.stack(list(stream_windows(path, 22_050))), np.stack(expected))
 
@@ -117,7 +115,7 @@ def test_a_clip_exactly_as_long_as_the_crop_has_one_start_and_the_last_start_is_
 
 def test_pcm_goes_back_to_itself_and_loud_samples_are_clipped() -> None:
     pcm = np.arange(-32_768, 32_768).astype(np.int16)
-    assert np.array_equal(to_pcm(to_float(pcm)), pcm)
+    assert np.array_equal(to_pcm(pcm.astype(np.float32) / np.float32(32_768)), pcm)
     assert to_pcm(np.array([1.5, -1.5], dtype=np.float32)).tolist() == [32_767, -32_768]
 
 
@@ -127,7 +125,7 @@ def test_the_cache_holds_what_was_decoded_and_an_edited_file_is_decoded_anew(tmp
     pcm = cache.get(path)
     assert isinstance(pcm, np.memmap)
     assert pcm.dtype == np.int16
-    assert np.array_equal(pcm, to_pcm(load_audio(path)))
+    assert np.array_equal(pcm, to_pcm(read_waveform(path)))
     written = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.s16")}
     assert np.array_equal(cache.get(path), pcm)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.s16")} == written
@@ -166,7 +164,7 @@ def test_a_rate_no_recording_has_is_refused_before_anything_is_held(tmp_path: Pa
 def test_what_is_never_decoded_is_named_by_its_kind(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"a{suffix}").write_bytes(b"x" * 100)
     with pytest.raises(AudioRefused, match=rf"\{suffix.lower()} files cannot be decoded; convert it") as caught:
-        load_audio(tmp_path / f"a{suffix}")
+        read_waveform(tmp_path / f"a{suffix}")
     assert caught.value.reason == "audio_undecodable"
 
 
@@ -174,29 +172,29 @@ def test_what_is_never_decoded_is_named_by_its_kind(tmp_path: Path, suffix: str)
 def test_the_rarer_formats_are_read_whatever_their_case(tmp_path: Path, suffix: str) -> None:
     path = write_tone(tmp_path / f"tone{suffix}")
     path = path.rename(path.with_suffix(".OGA" if suffix == ".ogg" else suffix.upper()))
-    assert len(load_audio(path)) > 20_000
+    assert len(read_waveform(path)) > 20_000
 
 
 @pytest.mark.parametrize("name", ["noise.raw", "noise", "noise.wav", "noise.flac", "noise.mp3"])
 def test_noise_is_refused_in_one_sentence_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(range(256)) * 8)
     with pytest.raises(AudioRefused):
-        load_audio(tmp_path / name)
+        read_waveform(tmp_path / name)
 
 
 def test_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"odd\xff.wav")
     path.write_bytes(write_tone(tmp_path / "a.wav").read_bytes())
-    assert len(load_audio(path))
+    assert len(read_waveform(path))
 
 
 def test_a_folder_is_no_sound_file(tmp_path: Path) -> None:
     (tmp_path / "a.wav").mkdir()
     with pytest.raises(AudioRefused, match="a folder, not a sound file"):
-        load_audio(tmp_path / "a.wav")
+        read_waveform(tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000 + ".wav", "a\0b.wav", "gone.wav"])
 def test_a_path_that_no_disk_holds_is_missing(name: str) -> None:
     with pytest.raises(AudioRefused, match="no such file"):
-        load_audio(name)
+        read_waveform(name)

@@ -11,12 +11,14 @@ import pytest
 import soundfile
 from tiny_models import make_dual, write_text_model
 
+from training.model.export import save_dual_encoder
+
 _ENCODE = """
 import resource, sys, torch
-from training.model.dual import DualEncoder
-from training.model.sentence import as_sentence_transformer
+from training.model.weights import load_dual_encoder
+from training.model.sentence_transformer import as_sentence_transformer
 torch.set_num_threads(1)
-model = as_sentence_transformer(DualEncoder.load(sys.argv[1]))
+model = as_sentence_transformer(load_dual_encoder(sys.argv[1]))
 model.encode([sys.argv[2]])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 vector = model.encode([sys.argv[3]])[0]
@@ -36,7 +38,7 @@ def _noise(path: Path, duration_s: int) -> Path:
 @pytest.mark.e2e
 def test_an_hour_encodes_in_hardly_more_memory_than_two_minutes(tmp_path: Path) -> None:
     dual = make_dual(write_text_model(tmp_path / "text"), conv_ndim=2, attention_ndim=8, clip_s=10.0)
-    dual.save(tmp_path / "model")
+    save_dual_encoder(dual, tmp_path / "model")
     short, hour = _noise(tmp_path / "short.flac", 120), _noise(tmp_path / "hour.flac", 3_600)
     arguments = [sys.executable, "-c", _ENCODE, *map(str, (tmp_path / "model", short, hour))]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)

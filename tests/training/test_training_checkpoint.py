@@ -10,7 +10,7 @@ import torch
 
 from sourcing.errors import CheckpointError
 from training.checkpoint import Checkpoints, require_fit
-from training.log import MetricsLog, read_metrics
+from training.metrics_log import MetricsLog, read_metrics
 
 FACTS: dict[str, Any] = {
     "dataset": "mine@0.1.0",
@@ -29,11 +29,11 @@ def save(folder: Path, *steps: int) -> Checkpoints:
 
 
 def test_the_newest_comes_back_and_only_two_are_kept(tmp_path: Path) -> None:
-    found = save(tmp_path, 10, 20, 30).newest()
-    assert found is not None
-    assert found.step == 30
-    assert found.state["model"]["w"].tolist() == [30.0] * 3
-    assert found.facts == FACTS
+    checkpoint = save(tmp_path, 10, 20, 30).newest()
+    assert checkpoint is not None
+    assert checkpoint.step == 30
+    assert checkpoint.state["model"]["w"].tolist() == [30.0] * 3
+    assert checkpoint.facts == FACTS
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["step-00000020.pt", "step-00000030.pt"]
 
 
@@ -49,9 +49,9 @@ def test_a_torn_checkpoint_is_passed_over_with_a_note(tmp_path: Path, harm: str)
     else:
         torn.unlink()
     checkpoints = Checkpoints(tmp_path)
-    found = checkpoints.newest()
-    assert found is not None
-    assert found.step == 10
+    checkpoint = checkpoints.newest()
+    assert checkpoint is not None
+    assert checkpoint.step == 10
     assert len(checkpoints.notes) == 1
     assert "step-00000020.pt is passed over" in checkpoints.notes[0]
 
@@ -66,9 +66,9 @@ def test_when_all_are_torn_it_says_so(tmp_path: Path) -> None:
 def test_weights_without_their_record_do_not_count(tmp_path: Path) -> None:
     save(tmp_path, 10, 20)
     (tmp_path / "step-00000020.json").unlink()  # killed between the two writes
-    found = Checkpoints(tmp_path).newest()
-    assert found is not None
-    assert found.step == 10
+    checkpoint = Checkpoints(tmp_path).newest()
+    assert checkpoint is not None
+    assert checkpoint.step == 10
 
 
 def test_an_empty_folder_has_none(tmp_path: Path) -> None:

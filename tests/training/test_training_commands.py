@@ -29,7 +29,7 @@ class Home(NamedTuple):
     root: Path
     version: DatasetVersion
     text_model: Path
-    told: dict[str, dict[str, Any]]
+    results: dict[str, dict[str, Any]]
 
     def words(self, *words: object) -> list[str]:
         return ["--workspace", str(self.workspace), "--json", *map(str, words)]
@@ -43,18 +43,18 @@ class Home(NamedTuple):
 def ask(capsys: pytest.CaptureFixture[str], words: list[str]) -> dict[str, Any]:
     capsys.readouterr()
     main(words)
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 def ask_in_vain(capsys: pytest.CaptureFixture[str], words: list[str]) -> tuple[int, str]:
-    """Exit code, and the one sentence that was said."""
+    """Exit code, and the one sentence printed."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main(words)
-    told = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     assert isinstance(ended.value.code, int)
-    return ended.value.code, told["error"]["message"]
+    return ended.value.code, result["error"]["message"]
 
 
 @pytest.fixture(scope="module")
@@ -74,58 +74,62 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         command = [sys.executable, "-P", "-m", "sourcing.cli", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        made.told[name] = json.loads(done.stdout)
+        made.results[name] = json.loads(done.stdout)
     return made
 
 
 def test_train_tells_what_it_made(home: Home) -> None:
-    told = home.told["train"]
-    assert Path(told["model"]) == home.workspace / "models" / "tones"
-    assert (told["dataset"], told["steps"], told["rejected"]) == ("tones@0.1.0", -(-2 * told["tracks"] // 4), [])
-    assert {"epochs", "train_loss", "validation", "seconds", "tracks", "direction"} <= told.keys()
+    result = home.results["train"]
+    assert Path(result["model"]) == home.workspace / "models" / "tones"
+    assert (result["dataset"], result["rejected"]) == ("tones@0.1.0", [])
+    assert result["steps"] == -(-2 * result["tracks"] // 4)
+    assert {"epochs", "train_loss", "validation", "seconds", "tracks", "direction"} <= result.keys()
     assert (home.workspace / "models" / "tones" / "metrics.jsonl").exists()
 
 
 def test_evaluate_puts_each_number_beside_its_chance_and_keeps_the_record(home: Home) -> None:
-    told = home.told["evaluate"]
-    assert (told["split"], told["dataset"]) == ("test", "tones@0.1.0")
-    assert told["tracks"] >= 2
+    result = home.results["evaluate"]
+    assert (result["split"], result["dataset"]) == ("test", "tones@0.1.0")
+    assert result["tracks"] >= 2
     for direction in ("text_to_audio", "audio_to_text"):
-        assert set(told["metrics"][direction]) == {"r_at_1", "r_at_5", "r_at_10", "mrr", "map_at_10", "median_rank"}
-        for found in told["metrics"][direction].values():
-            assert found["low"] <= found["high"]
-            assert found["chance_low"] - 1e-9 <= found["chance"] <= found["chance_high"] + 1e-9
-            assert isinstance(found["clear_of_chance"], bool)
-    assert told["verdict"] in ("good", "within chance")
-    assert json.loads((home.workspace / "models" / "tones" / "evaluation.json").read_text()) == told
+        assert set(result["metrics"][direction]) == {"r_at_1", "r_at_5", "r_at_10", "mrr", "map_at_10", "median_rank"}
+        for figure in result["metrics"][direction].values():
+            assert figure["low"] <= figure["high"]
+            assert figure["chance_low"] - 1e-9 <= figure["chance"] <= figure["chance_high"] + 1e-9
+            assert isinstance(figure["clear_of_chance"], bool)
+    assert result["verdict"] in ("good", "within chance")
+    assert json.loads((home.workspace / "models" / "tones" / "evaluation.json").read_text()) == result
+    card = (home.workspace / "models" / "tones" / "README.md").read_text()
+    assert f"Split test of `tones@0.1.0`: {result['tracks']} tracks" in card
+    assert "| owner | 24 |" in card
 
 
 def test_evaluate_measures_the_labels_it_is_given(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    words = home.words("evaluate", home.told["train"]["model"], "tones", "--root", home.root, "--split", "train")
-    told = ask(capsys, [*words, "--label", "pitch", "--label", "colour"])
-    assert set(told["metrics"]["similarity"]["pitch"]) == {"precision_at_10", "map"}
-    assert told["skipped"] == ["colour"]
+    words = home.words("evaluate", home.results["train"]["model"], "tones", "--root", home.root, "--split", "train")
+    result = ask(capsys, [*words, "--label", "pitch", "--label", "colour"])
+    assert set(result["metrics"]["similarity"]["pitch"]) == {"precision_at_10", "map"}
+    assert result["skipped"] == ["colour"]
 
 
 def test_embed_covers_the_catalogue(home: Home) -> None:
-    assert home.told["embed"]["tracks"] == 24
-    assert home.told["embed"]["rejected"] == []
+    assert home.results["embed"]["tracks"] == 24
+    assert home.results["embed"]["rejected"] == []
 
 
 def test_search_by_words_finds_the_model_by_itself(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    told = ask(capsys, home.words("search", "bright bells", "-k", 4))
-    assert told["query"] == "bright bells"
-    assert len(told["hits"]) == 4
-    assert set(told["hits"][0]) == {"track_id", "title", "artist", "score"}
-    scores = [hit["score"] for hit in told["hits"]]
+    result = ask(capsys, home.words("search", "bright bells", "-k", 4))
+    assert result["query"] == "bright bells"
+    assert len(result["hits"]) == 4
+    assert set(result["hits"][0]) == {"track_id", "title", "artist", "score"}
+    scores = [hit["score"] for hit in result["hits"]]
     assert scores == sorted(scores, reverse=True)
 
 
 def test_search_by_a_track_leaves_that_track_out(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    told = ask(capsys, home.words("search", "--like", "t03-1", "-k", 23))
-    assert told["like"] == "t03-1"
-    assert "t03-1" not in {hit["track_id"] for hit in told["hits"]}
-    assert len(told["hits"]) == 23
+    result = ask(capsys, home.words("search", "--like", "t03-1", "-k", 23))
+    assert result["like"] == "t03-1"
+    assert "t03-1" not in {hit["track_id"] for hit in result["hits"]}
+    assert len(result["hits"]) == 23
 
 
 def test_a_person_gets_tables(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +137,7 @@ def test_a_person_gets_tables(home: Home, capsys: pytest.CaptureFixture[str]) ->
     out = capsys.readouterr().out
     assert "score" in out
     assert "Artist" in out
-    model = home.told["train"]["model"]
+    model = home.results["train"]["model"]
     main([word for word in home.words("evaluate", model, "tones", "--root", home.root) if word != "--json"])
     out = capsys.readouterr().out
     assert "median rank" in out
@@ -141,17 +145,17 @@ def test_a_person_gets_tables(home: Home, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_same_command_again_trains_nothing(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ask(capsys, home.train_words()) == home.told["train"]
+    assert ask(capsys, home.train_words()) == home.results["train"]
 
 
 def test_a_checkpoint_from_another_dataset_is_refused_by_name(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     publish_tones(home.root.parent, name="others", note=", remastered")
-    words = [*home.train_words("others"), "--out", home.told["train"]["model"]]
-    code, said = ask_in_vain(capsys, words)
+    words = [*home.train_words("others"), "--out", home.results["train"]["model"]]
+    code, message = ask_in_vain(capsys, words)
     assert code == 3
-    assert "tones@0.1.0" in said
-    assert "others@0.1.0" in said
-    assert "--out" in said
+    assert "tones@0.1.0" in message
+    assert "others@0.1.0" in message
+    assert "--out" in message
 
 
 @pytest.mark.parametrize(
@@ -183,10 +187,10 @@ def test_a_mistake_ends_in_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     root = ["--root", home.root] if words[0] in ("train", "evaluate") else []
-    found, said = ask_in_vain(capsys, home.words(*words, *root))
-    assert found == code
-    assert says in said
-    assert "\n" not in said
+    exit_code, message = ask_in_vain(capsys, home.words(*words, *root))
+    assert exit_code == code
+    assert says in message
+    assert "\n" not in message
 
 
 def test_a_tampered_version_is_not_trained_on(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -194,23 +198,23 @@ def test_a_tampered_version_is_not_trained_on(home: Home, capsys: pytest.Capture
     path = version.files("descriptions", "train")[0]
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     words = home.words("train", "tones", "--root", tmp_path / "datasets", "--audio-root", audio_root)
-    code, said = ask_in_vain(capsys, words)
+    code, message = ask_in_vain(capsys, words)
     assert code == 3
-    assert "tones@0.1.0" in said
+    assert "tones@0.1.0" in message
 
 
 def test_without_a_catalogue_the_audio_folder_must_be_named(
     home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     words = ["--workspace", str(tmp_path), "--json", "train", "tones", "--root", str(home.root)]
-    code, said = ask_in_vain(capsys, words)
+    code, message = ask_in_vain(capsys, words)
     assert code == 2
-    assert "--audio-root" in said
+    assert "--audio-root" in message
 
 
 @pytest.mark.e2e
 def test_training_killed_dead_ends_with_the_weights_of_an_undisturbed_run(home: Home) -> None:
-    from training.model.dual import DualEncoder
+    from training.model.weights import load_dual_encoder
 
     straight, killed = home.workspace / "models" / "straight", home.workspace / "models" / "killed"
     command = [sys.executable, "-P", "-m", "sourcing.cli", *home.train_words(epochs=25, checkpoint_every_steps=7)]
@@ -229,5 +233,5 @@ def test_training_killed_dead_ends_with_the_weights_of_an_undisturbed_run(home: 
     assert not killed.exists()
 
     subprocess.run([*command, "--out", killed], capture_output=True, check=True, env=env)
-    first, second = DualEncoder.load(straight).state_dict(), DualEncoder.load(killed).state_dict()
+    first, second = load_dual_encoder(straight).state_dict(), load_dual_encoder(killed).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)

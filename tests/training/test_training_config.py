@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sourcing.errors import UsageError
-from training.config import ModelConfig, Recipe, TrainConfig, list_recipes, load_recipe, parse_settings
+from training.config import Recipe, TrainConfig, list_recipes, load_recipe, parse_settings
+from training.model.config import ModelConfig
 
 
 def test_the_built_in_recipes_load() -> None:

@@ -44,10 +44,10 @@ def test_ranks_and_metrics_equal_a_stupid_loop() -> None:
     padded = np.full((25, 14), np.inf)
     for query, answers in enumerate(right):
         padded[query, : len(answers)] = ranks[query, answers]
-    found = metrics_of_ranks(padded)
+    figures = metrics_of_ranks(padded)
     for query, answers in enumerate(right):
         expected = stupid_metrics([int(ranks[query, answer]) for answer in answers])
-        assert {name: values[query] for name, values in found.items()} == pytest.approx(expected)
+        assert {name: values[query] for name, values in figures.items()} == pytest.approx(expected)
 
 
 def test_ranks_start_at_one_and_a_tie_counts_against_the_model() -> None:
@@ -65,27 +65,29 @@ def test_both_directions_equal_a_stupid_loop() -> None:
     random = np.random.default_rng(1)
     queries = gather_queries([["a", "b"], ["b", "c"], ["d"], ["e", "a"], ["f"]])
     text, audio = unit(random.normal(size=(6, 4))), unit(random.normal(size=(5, 4)))
-    found = evaluate_retrieval(text, audio, queries, replicates=20)
+    figures = evaluate_retrieval(text, audio, queries, replicates=20)
     scores = text @ audio.T
-    forth = [stupid_metrics([stupid_ranks(scores)[q][t] for t in queries.tracks[q]]) for q in range(6)]
+    text_to_audio = [stupid_metrics([stupid_ranks(scores)[q][t] for t in queries.tracks[q]]) for q in range(6)]
     texts_of = [[q for q in range(6) if t in queries.tracks[q]] for t in range(5)]
-    back = [stupid_metrics([stupid_ranks(scores.T)[t][q] for q in texts_of[t]]) for t in range(5)]
+    audio_to_text = [stupid_metrics([stupid_ranks(scores.T)[t][q] for q in texts_of[t]]) for t in range(5)]
     quick = first_ranks(scores, queries)
-    assert [ranks.tolist() for ranks in quick] == [[row["median_rank"] for row in side] for side in (forth, back)]
-    for direction, expected in (("text_to_audio", forth), ("audio_to_text", back)):
-        for name, measured in found[direction].items():
+    assert [ranks.tolist() for ranks in quick] == [
+        [row["median_rank"] for row in side] for side in (text_to_audio, audio_to_text)
+    ]
+    for direction, expected in (("text_to_audio", text_to_audio), ("audio_to_text", audio_to_text)):
+        for name, figure in figures[direction].items():
             summary = np.median if name == "median_rank" else np.mean
-            assert measured.value == pytest.approx(summary([row[name] for row in expected])), (direction, name)
+            assert figure.value == pytest.approx(summary([row[name] for row in expected])), (direction, name)
 
 
 def test_chance_is_what_the_formulas_say() -> None:
     random = np.random.default_rng(2)
     queries = gather_queries([[f"text {track}"] for track in range(40)])
-    found = evaluate_retrieval(unit(random.normal(size=(40, 8))), unit(random.normal(size=(40, 8))), queries)
-    forth = found["text_to_audio"]
-    assert forth["mrr"].chance == pytest.approx(sum(1 / rank for rank in range(1, 41)) / 40, rel=0.05)
-    assert forth["r_at_5"].chance == pytest.approx(5 / 40, rel=0.05)
-    assert forth["median_rank"].chance == pytest.approx(20.5, rel=0.05)
+    figures = evaluate_retrieval(unit(random.normal(size=(40, 8))), unit(random.normal(size=(40, 8))), queries)
+    text_to_audio = figures["text_to_audio"]
+    assert text_to_audio["mrr"].chance == pytest.approx(sum(1 / rank for rank in range(1, 41)) / 40, rel=0.05)
+    assert text_to_audio["r_at_5"].chance == pytest.approx(5 / 40, rel=0.05)
+    assert text_to_audio["median_rank"].chance == pytest.approx(20.5, rel=0.05)
 
 
 def test_a_model_that_knows_nothing_is_within_chance_and_one_that_knows_is_good() -> None:
@@ -105,9 +107,9 @@ def test_a_model_that_knows_nothing_is_within_chance_and_one_that_knows_is_good(
 def test_a_collapsed_model_gains_nothing_from_its_ties() -> None:
     queries = gather_queries([[f"text {track}"] for track in range(20)])
     same = np.tile([[1.0, 0.0]], (20, 1))
-    forth = evaluate_retrieval(same, same, queries, replicates=50)["text_to_audio"]
-    assert forth["median_rank"].value == 20
-    assert not forth["median_rank"].clear_of_chance
+    text_to_audio = evaluate_retrieval(same, same, queries, replicates=50)["text_to_audio"]
+    assert text_to_audio["median_rank"].value == 20
+    assert not text_to_audio["median_rank"].clear_of_chance
 
 
 def test_intervals_come_from_whole_tracks_not_from_single_queries() -> None:
@@ -150,26 +152,26 @@ def test_similarity_equals_a_stupid_loop(k: int) -> None:
     audio = unit(random.normal(size=(14, 5)))
     labels = [set(random.choice(["a", "b", "c"], size=random.integers(0, 3), replace=False)) for _ in range(14)]
     artists = [f"artist {number // 2}" for number in range(14)]
-    found = evaluate_similarity(audio, labels, artists, k=k, replicates=10)
-    assert found is not None
+    figures = evaluate_similarity(audio, labels, artists, k=k, replicates=10)
+    assert figures is not None
     at_k, average = stupid_similarity(audio, labels, artists, k)
-    assert found[f"precision_at_{k}"].value == pytest.approx(at_k)
-    assert found["map"].value == pytest.approx(average)
+    assert figures[f"precision_at_{k}"].value == pytest.approx(at_k)
+    assert figures["map"].value == pytest.approx(average)
 
 
 def test_a_hit_by_the_same_artist_is_no_hit() -> None:
     audio = unit(np.array([[1.0, 0.0], [1.0, 0.01], [0.9, 0.4], [-1.0, 0.1]]))
     labels: list[set[str]] = [{"a"}, {"a"}, {"b"}, {"a"}]
-    found = evaluate_similarity(audio, labels, ["Ada", " ada", "Bo", "Cy"], k=1, replicates=10)
-    assert found is not None
-    assert found["precision_at_1"].value == 0.0  # each near twin is by the same artist
+    figures = evaluate_similarity(audio, labels, ["Ada", " ada", "Bo", "Cy"], k=1, replicates=10)
+    assert figures is not None
+    assert figures["precision_at_1"].value == 0.0  # each near twin is by the same artist
 
 
 def test_a_tie_in_similarity_puts_the_wrong_neighbour_first() -> None:
     right, allowed = np.array([[True, False, False]]), np.array([[True, True, False]])
-    found = _precisions(np.array([[0.5, 0.5, 0.9]]), right, allowed, 1)
-    assert found["precision_at_1"].tolist() == [0.0]
-    assert found["map"].tolist() == [0.5]
+    figures = _precisions(np.array([[0.5, 0.5, 0.9]]), right, allowed, 1)
+    assert figures["precision_at_1"].tolist() == [0.0]
+    assert figures["map"].tolist() == [0.5]
 
 
 def test_a_facet_of_one_value_tells_nothing() -> None:

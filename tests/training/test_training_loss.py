@@ -38,8 +38,8 @@ def test_the_loss_equals_a_plain_loop(direction: str, same: set[tuple[int, int]]
     mask = torch.zeros(6, 6, dtype=torch.bool)
     for a, t in same:
         mask[a, t] = True
-    got = nt_xent(audio, text, 9.0, direction=direction, same=mask if same else None)
-    assert got.item() == pytest.approx(_loop(audio, text, 9.0, direction, same), rel=1e-5)
+    loss = nt_xent(audio, text, 9.0, direction=direction, same=mask if same else None)
+    assert loss.item() == pytest.approx(_loop(audio, text, 9.0, direction, same), rel=1e-5)
 
 
 @pytest.mark.parametrize("direction", ["rows", "cols", "symmetric"])

@@ -16,10 +16,12 @@ from training_rows import SMALL, publish_tones
 
 from sourcing.errors import CheckpointError, DatasetError, UsageError
 from sourcing.store.versions import DatasetVersion
-from training.config import ModelConfig, Recipe, TrainConfig
-from training.data import Batch
-from training.log import read_metrics
-from training.model.dual import DualEncoder
+from training.config import Recipe, TrainConfig
+from training.metrics_log import read_metrics
+from training.model.config import ModelConfig
+from training.model.text_source import load_text_tower
+from training.model.weights import load_dual_encoder
+from training.pairs import Batch
 from training.step import _augment, learning_rate_factor, make_optimizer, same_pairs, train_step
 from training.trainer import RECORD_FILE, Watcher, run_folder, train
 
@@ -31,8 +33,13 @@ class World(NamedTuple):
     recipe: Recipe
 
     def train(self, out: Path, **options: Any) -> dict[str, Any]:
-        given = {"version": self.version, "recipe": self.recipe, "audio_root": self.audio_root, "cache_dir": self.cache}
-        return train(**{**given, "out": out, **options})
+        inputs = {
+            "version": self.version,
+            "recipe": self.recipe,
+            "audio_root": self.audio_root,
+            "cache_dir": self.cache,
+        }
+        return train(**{**inputs, "out": out, **options})
 
 
 class Killed(BaseException):
@@ -40,8 +47,8 @@ class Killed(BaseException):
 
 
 def dying_at(step: int) -> Watcher:
-    def on_step(done: int, _total: int, _words: str) -> None:
-        if done == step:
+    def on_step(step_now: int, _total: int, _words: str) -> None:
+        if step_now == step:
             raise Killed
 
     return Watcher(on_step=on_step)
@@ -64,7 +71,7 @@ def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return DualEncoder.load(folder).state_dict()
+    return load_dual_encoder(folder).state_dict()
 
 
 def assert_bit_equal(one: Path, other: Path) -> None:
@@ -171,11 +178,11 @@ def test_a_run_whose_text_tower_thaws_halfway_is_taken_up_exactly(world: World, 
 def test_a_frozen_text_tower_keeps_its_weights_and_a_thawed_one_does_not(
     undisturbed: Path, world: World, tmp_path: Path
 ) -> None:
-    before = DualEncoder(world.recipe.model).text_tower.state_dict()
-    after = DualEncoder.load(undisturbed).text_tower.state_dict()
+    before = load_text_tower(world.recipe.model.text_model).state_dict()
+    after = load_dual_encoder(undisturbed).text_tower.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     world.train(tmp_path / "thawed", recipe=world.recipe.with_settings({"freeze_text": False, "text_lr": 1e-2}))
-    thawed = DualEncoder.load(tmp_path / "thawed").text_tower.state_dict()
+    thawed = load_dual_encoder(tmp_path / "thawed").text_tower.state_dict()
     assert not all(torch.equal(before[name], thawed[name]) for name in before)
 
 
@@ -227,7 +234,7 @@ def test_without_sound_there_is_no_training(world: World, tmp_path: Path) -> Non
 def test_training_learns_what_two_kinds_of_tone_are_called(world: World, tmp_path: Path) -> None:
     recipe = world.recipe.with_settings({"epochs": 12, "lr": 1e-2, "select": "last"})
     record = world.train(tmp_path / "model", recipe=recipe)
-    model = DualEncoder.load(tmp_path / "model")
+    model = load_dual_encoder(tmp_path / "model")
     with torch.no_grad():
         texts = model.embed_text(["deep bass, slow", "bright bells, fast"])
     low = model.embed_track(world.audio_root / "t00-0.wav")

@@ -23,7 +23,7 @@ __all__ = ["PcmCache"]
 
 
 class PcmCache:
-    """Waveforms by source path, decoded once."""
+    """A folder of waveforms by the path of their sound file, each decoded once."""
 
     def __init__(self, folder: Path | str, *, sample_rate_hz: int = SAMPLE_RATE_HZ, minimum_s: float = 0.5) -> None:
         self.folder = Path(folder)
@@ -45,19 +45,20 @@ class PcmCache:
         workers: int = 2,
         on_progress: Callable[[int], None] | None = None,
     ) -> list[tuple[Path, AudioRefused]]:
-        """Decode what is missing; returns the refused files with why, in the order given.
+        """Decode the files that are missing; returns the refused ones with their errors, in the order of `paths`.
 
         `on_progress` is called with 1 after each file, from the calling thread.
         """
-        refused: list[tuple[Path, AudioRefused]] = []
+        refusals: list[tuple[Path, AudioRefused]] = []
         with ThreadPoolExecutor(max_workers=workers) as pool:  # decoding and resampling leave the GIL
-            wanted = [Path(path) for path in paths]
-            for path, error in zip(wanted, pool.map(self._try, wanted), strict=True):
+            sources = [Path(path) for path in paths]
+            # `map` keeps the order, so that equal catalogues give equal rejected rows.
+            for path, error in zip(sources, pool.map(self._try, sources), strict=True):
                 if error is not None:
-                    refused.append((path, error))
+                    refusals.append((path, error))
                 if on_progress is not None:
                     on_progress(1)
-        return refused
+        return refusals
 
     def _try(self, path: Path) -> AudioRefused | None:
         try:
@@ -69,12 +70,14 @@ class PcmCache:
     def _place(self, path: Path) -> Path:
         if not is_there(path):
             raise AudioRefused("audio_missing", str(path), "no such file", "correct the path")
+        # Size and time stand for the content, which is not read: a hash of a whole library takes hours.
         stat = path.stat()
         name = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{self.sample_rate_hz}\0{self.minimum_s}"
         key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:40]
         return self.folder / key[:2] / f"{key}.s16"
 
     def _decode(self, path: Path, place: Path) -> None:
+        # A run that is killed while it decodes leaves no half waveform behind.
         with atomic_path(place) as temporary, temporary.open("wb") as stream:
             for block in stream_blocks(path, sample_rate_hz=self.sample_rate_hz, minimum_s=self.minimum_s):
                 stream.write(to_pcm(block).astype("<i2").tobytes())

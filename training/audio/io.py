@@ -1,7 +1,7 @@
 """Sound files as mono waveforms: decode, resample, refuse what cannot be used, cut into clips.
 
 Everything reads through `stream_blocks`, so that a whole file, a cached file and an hour-long stream
-give the same samples.
+give the same samples. Letters in shapes: n samples.
 """
 
 from __future__ import annotations
@@ -22,20 +22,18 @@ from sourcing.store.audio import header_fault, is_there, undecodable
 __all__ = [
     "SAMPLE_RATE_HZ",
     "AudioRefused",
-    "load_audio",
     "random_start",
     "stream_blocks",
     "stream_windows",
     "take",
-    "to_float",
     "to_pcm",
     "windows",
 ]
 
 SAMPLE_RATE_HZ = 22_050
 
-_SILENCE_PEAK = 1e-4  # -80 dBFS
-_READ_S = 10.0
+_SILENCE_PEAK = 1e-4  # -80 dBFS: three steps of 16 bits, above zeros with dither
+_READ_S = 10.0  # decoded at once: long enough that calls cost nothing, short enough for flat memory
 _READ_SAMPLES = 8_000_000  # at once, over all channels
 
 Waveform = npt.NDArray[np.float32]
@@ -44,14 +42,9 @@ Waveform = npt.NDArray[np.float32]
 class AudioRefused(AudioError):
     """A sound file that cannot be used; `reason` is the short, countable name of why."""
 
-    def __init__(self, reason: str, thing: str, found: str, cure: str) -> None:
-        super().__init__(thing, found, cure)
+    def __init__(self, reason: str, thing: str, finding: str, cure: str) -> None:
+        super().__init__(thing, finding, cure)
         self.reason = reason
-
-
-def load_audio(path: Path | str, *, sample_rate_hz: int = SAMPLE_RATE_HZ, minimum_s: float = 0.5) -> Waveform:
-    """The whole file as float32 mono (n,), channels averaged; raises as `stream_blocks` does."""
-    return np.concatenate(list(stream_blocks(path, sample_rate_hz=sample_rate_hz, minimum_s=minimum_s)))
 
 
 def stream_blocks(
@@ -66,34 +59,34 @@ def stream_blocks(
     Raises AudioRefused for a file that is missing, unreadable, holds samples that are not numbers, is
     shorter than `minimum_s`, or never rises above -80 dBFS; the last two when the end is reached.
     """
-    size = max(1, round(block_s * sample_rate_hz))
-    held: list[Waveform] = []
-    n_held = n_total = 0
-    peak = 0.0
+    size = max(1, round(block_s * sample_rate_hz))  # samples of a block
+    pending: list[Waveform] = []
+    n_pending = n_total = 0
+    peak = 0.0  # of the whole file, 1.0 being full scale
     for piece in _resampled(Path(path), sample_rate_hz):
         if not np.isfinite(piece).all():
             raise AudioRefused("audio_not_finite", str(path), "holds samples that are not numbers", "export it again")
-        held.append(piece)
-        n_held += len(piece)
+        pending.append(piece)
+        n_pending += len(piece)
         n_total += len(piece)
         peak = max(peak, float(np.abs(piece).max(initial=0.0)))
         # A full block is kept back until more arrives, so that the checks at the end come before the last one.
-        while n_held > size:
-            joined = np.concatenate(held)
-            yield joined[:size]
-            held = [joined[size:]]
-            n_held -= size
+        while n_pending > size:
+            samples = np.concatenate(pending)
+            yield samples[:size]
+            pending = [samples[size:]]
+            n_pending -= size
     if n_total == 0:
         raise AudioRefused("audio_empty", str(path), "holds no sound at all", "export it again, or remove it")
     duration_s = n_total / sample_rate_hz
     if duration_s < minimum_s:
-        found = f"only {duration_s:.2g} s of sound"
-        raise AudioRefused("audio_too_short", str(path), found, f"give at least {minimum_s:g} s, or remove it")
+        finding = f"only {duration_s:.2g} s of sound"
+        raise AudioRefused("audio_too_short", str(path), finding, f"give at least {minimum_s:g} s, or remove it")
     if peak < _SILENCE_PEAK:
-        found = "silent: no sample rises above -80 dBFS"
-        raise AudioRefused("audio_silent", str(path), found, "export it again, or remove it")
-    if n_held:
-        yield np.concatenate(held)
+        finding = "silent: no sample rises above -80 dBFS"
+        raise AudioRefused("audio_silent", str(path), finding, "export it again, or remove it")
+    if n_pending:
+        yield np.concatenate(pending)
 
 
 def stream_windows(
@@ -104,7 +97,7 @@ def stream_windows(
     for block in stream_blocks(path, size / sample_rate_hz, sample_rate_hz, minimum_s=minimum_s):
         if len(block) == size:
             yield block
-            previous = block
+            previous = block  # the last window may have to reach back into it
         elif previous is None:
             yield take(block, 0, size)
         else:  # the last window ends with the track and overlaps the one before
@@ -119,7 +112,7 @@ def windows(n: int, size: int) -> list[int]:
     """
     if n <= size:
         return [0]
-    starts = list(range(0, n - size + 1, size))
+    starts = list(range(0, n - size + 1, size))  # end to end, as many as fit
     return starts if starts[-1] + size == n else [*starts, n - size]
 
 
@@ -139,13 +132,9 @@ def random_start(n: int, size: int, rng: np.random.Generator) -> int:
 
 
 def to_pcm(waveform: Waveform) -> npt.NDArray[np.int16]:
-    """float32 in [-1, 1) to int16; louder samples are clipped."""
-    return np.clip(np.rint(waveform * 32_768.0), -32_768, 32_767).astype(np.int16)
-
-
-def to_float(pcm: npt.NDArray[np.int16]) -> Waveform:
-    """int16 to float32 in [-1, 1): the inverse of `to_pcm`."""
-    return pcm.astype(np.float32) / np.float32(32_768.0)
+    """Samples of float32 in [-1, 1) as int16; louder ones are clipped, not wrapped round."""
+    pcm: npt.NDArray[np.int16] = np.clip(np.rint(waveform * 32_768.0), -32_768, 32_767).astype(np.int16)
+    return pcm
 
 
 def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
@@ -153,32 +142,37 @@ def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
         if rate_hz == sample_rate_hz:
             yield piece
             continue
-        if last is None:  # the first piece: the rate is known now
+        if last is None:  # the first piece: the rate is known now; one resampler, so that no seam is heard
             resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, num_channels=1, dtype="float32")
         yield resampler.resample_chunk(piece, last=bool(last))
 
 
 def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
-    """Mono pieces with the file's rate and where they stand: None first, True last (and empty), else False."""
+    """Yield mono pieces (n,), the file's rate in Hz, and each one's place.
+
+    The place is None for the first piece, True for the last, which is empty, and False for the others.
+    """
     cure = "convert it to FLAC, WAV, OGG or MP3"
     if not is_there(path):
-        found = "no such file" if not os.path.isdir(path) else "a folder, not a sound file"  # noqa: PTH112, never raises
-        raise AudioRefused("audio_missing", str(path)[:300], found, "correct the path")
-    if why := undecodable(path.name):
-        raise AudioRefused("audio_undecodable", str(path), why, cure)
+        finding = "no such file" if not os.path.isdir(path) else "a folder, not a sound file"  # noqa: PTH112, never raises
+        raise AudioRefused("audio_missing", str(path)[:300], finding, "correct the path")
+    if fault := undecodable(path.name):
+        raise AudioRefused("audio_undecodable", str(path), fault, cure)
     try:
         with soundfile.SoundFile(os.fsencode(path)) as sound:  # also a name that is no UTF-8
             rate_hz = sound.samplerate
             if fault := header_fault(rate_hz, sound.channels):
                 raise AudioRefused("audio_unreadable", str(path), fault, "export it again, or remove it")
             place: bool | None = None
+            # A frame is one sample of every channel: a file of 64 channels gets shorter pieces.
             frames = min(round(_READ_S * rate_hz), _READ_SAMPLES // sound.channels)
             while len(block := sound.read(frames, dtype="float32", always_2d=True)):
-                yield block.mean(axis=1, dtype=np.float32), rate_hz, place
+                # The mean over channels, not the left one: some recordings have an instrument on one side only.
+                yield block.mean(axis=1, dtype=np.float32), rate_hz, place  # (n, channels) -> (n,)
                 place = False
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw samples, whose name says no rate
         reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        found = f"cannot be decoded ({reason})"
-        raise AudioRefused("audio_unreadable", str(path), found, cure) from None
+        finding = f"cannot be decoded ({reason})"
+        raise AudioRefused("audio_unreadable", str(path), finding, cure) from None
     if place is not None:
         yield np.empty(0, dtype=np.float32), rate_hz, True

@@ -31,7 +31,7 @@ def verdict(text_to_audio: Mapping[str, Measured]) -> str:
 
 
 def as_record(retrieval: Metrics, similarity: Metrics) -> dict[str, Any]:
-    """Plain values: {"text_to_audio": {"mrr": {...}, ...}, "audio_to_text": {...}, "similarity": {facet: {...}}}."""
+    """The metrics as plain values: {"text_to_audio": {"mrr": {...}}, "audio_to_text": …, "similarity": {facet: …}}."""
     record: dict[str, Any] = {direction: _plain(metrics) for direction, metrics in retrieval.items()}
     record["similarity"] = {facet: _plain(metrics) for facet, metrics in similarity.items()}
     return record
@@ -43,20 +43,20 @@ def table_rows(record: Mapping[str, Any]) -> list[tuple[str, str, str, str, str,
     sections += [(f"same {facet}", metrics) for facet, metrics in record.get("similarity", {}).items()]
     return [
         (
-            what,
+            section,
             NAMES.get(name, name),
-            _number(name, found["value"]),
-            _span(name, found["low"], found["high"]),
-            f"{_number(name, found['chance'])} ({_span(name, found['chance_low'], found['chance_high'])})",
-            "yes" if found["clear_of_chance"] else "no",
+            _number(name, figure["value"]),
+            _span(name, figure["low"], figure["high"]),
+            f"{_number(name, figure['chance'])} ({_span(name, figure['chance_low'], figure['chance_high'])})",
+            "yes" if figure["clear_of_chance"] else "no",
         )
-        for what, metrics in sections
-        for name, found in metrics.items()
+        for section, metrics in sections
+        for name, figure in metrics.items()
     ]
 
 
 def _plain(metrics: Mapping[str, Measured]) -> dict[str, Any]:
-    return {name: found.as_dict() for name, found in metrics.items()}
+    return {name: figure.as_dict() for name, figure in metrics.items()}
 
 
 def _number(name: str, value: float) -> str:

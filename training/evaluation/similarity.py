@@ -29,33 +29,35 @@ def evaluate_similarity(
     Only labelled tracks take part. Precision divides by k, or by the candidates when they are fewer. None when
     no track has both a right and a wrong candidate: then nothing can be told.
     """
-    part = [position for position, values in enumerate(labels) if values]
-    if len(part) < 2:
+    labelled = [position for position, values in enumerate(labels) if values]
+    if len(labelled) < 2:
         return None
-    names = [artists[position].casefold().strip() for position in part]
+    # Artists are compared as people write them: case and outer spaces make no other artist.
+    names = [artists[position].casefold().strip() for position in labelled]
     allowed = np.asarray([[a != b for b in names] for a in names])  # (N, N); False on the diagonal
-    right = np.asarray([[bool(labels[a] & labels[b]) for b in part] for a in part]) & allowed  # (N, N)
-    asking = np.flatnonzero(right.any(axis=1) & (allowed & ~right).any(axis=1))  # (Q,)
-    if not len(asking):
+    right = np.asarray([[bool(labels[a] & labels[b]) for b in labelled] for a in labelled]) & allowed  # (N, N)
+    queries = np.flatnonzero(right.any(axis=1) & (allowed & ~right).any(axis=1))  # (Q,)
+    if not len(queries):
         return None
-    vectors = np.asarray(audio, dtype=np.float64)[part]
+    vectors = np.asarray(audio, dtype=np.float64)[labelled]
     scores = vectors @ vectors.T  # (N, N)
 
     def score(order: Ints | None) -> dict[str, Floats]:
-        seen = scores if order is None else scores[np.ix_(order, order)]
-        return _precisions(seen[asking], right[asking], allowed[asking], k)
+        shuffled_scores = scores if order is None else scores[np.ix_(order, order)]
+        return _precisions(shuffled_scores[queries], right[queries], allowed[queries], k)
 
-    return measure_all(score, asking.tolist(), len(part), replicates=replicates, seed=seed)
+    return measure_all(score, queries.tolist(), len(labelled), replicates=replicates, seed=seed)
 
 
 def _precisions(scores: Floats, right: np.ndarray, allowed: np.ndarray, k: int) -> dict[str, Floats]:
-    """Scores, right answers and candidates, each (Q, N) → precision@k and average precision, each (Q,)."""
+    """Precision@k and average precision, each (Q,), by scores, right answers and candidates, each (Q, N)."""
     # Equal scores: wrong answers first, so that a tie counts against the model; what is not allowed comes last.
     order = np.lexsort((right, np.where(allowed, -scores, np.inf)), axis=1)  # (Q, N)
     hits = np.take_along_axis(right, order, axis=1)  # (Q, N)
-    found = hits.cumsum(axis=1)
-    candidates = allowed.sum(axis=1)
+    hit_counts = hits.cumsum(axis=1)  # (Q, N): right answers among the first 1 ... N
+    candidates = allowed.sum(axis=1)  # (Q,)
     depth = np.minimum(k, candidates)
-    at_k = np.take_along_axis(found, depth[:, None] - 1, axis=1)[:, 0] / depth
-    average = (hits * found / np.arange(1, scores.shape[1] + 1)).sum(axis=1) / hits.sum(axis=1)
+    at_k = np.take_along_axis(hit_counts, depth[:, None] - 1, axis=1)[:, 0] / depth
+    # Precision at each right answer, then the mean over them.
+    average = (hits * hit_counts / np.arange(1, scores.shape[1] + 1)).sum(axis=1) / hits.sum(axis=1)
     return {f"precision_at_{k}": at_k, "map": average}

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sourcing.errors import DatasetError
+from sourcing.store.audio import stays_below
 from sourcing.store.versions import DatasetVersion
 from training.audio.cache import PcmCache
 from training.audio.io import random_start, take
@@ -40,20 +41,20 @@ _ORDER, _ITEM, _VARIANT = range(3)  # the kinds of draw, so that no two share a 
 
 @dataclass(frozen=True)
 class Wording:
-    """What one description offers as text, after the text mode took its part."""
+    """The texts of one description that the text mode leaves: aspects, caption or both."""
 
     aspects: tuple[str, ...]
     caption: str | None
 
     def texts(self) -> list[str]:
-        """Both forms in full, for asking: all aspects joined, and the caption."""
-        joined = [", ".join(self.aspects)] if self.aspects else []
-        return joined + ([self.caption] if self.caption else [])
+        """Both forms in full, as queries: all aspects in one line, and the caption."""
+        aspects = [", ".join(self.aspects)] if self.aspects else []
+        return aspects + ([self.caption] if self.caption else [])
 
 
 @dataclass(frozen=True)
 class PairedTrack:
-    """A track with sound and words."""
+    """A track with its sound, its texts and its labels."""
 
     track_id: str
     artist: str
@@ -89,32 +90,34 @@ def load_split(
     origins: Sequence[str] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> SplitData:
-    """Tracks of the split that have both words and sound; the rest is rejected with reasons, nothing is raised."""
+    """The tracks of a split with both texts and sound; the others become rejected rows, and nothing is raised."""
     rows = version.scan("tracks", split).collect().sort("track_id").to_dicts()
     wordings = _read_wordings(version, split, text_mode, origins)
     rejected: list[dict[str, str]] = []
+    root = audio_root.resolve()
 
     def reject(track_id: str, reason: str, finding: str) -> None:
         rejected.append({"stage": "train", "key": track_id, "reason": reason, "finding": finding})
 
-    with_words: dict[str, tuple[dict[str, Any], Path]] = {}
+    with_words: dict[str, tuple[dict[str, Any], Path]] = {}  # track_id -> (its row, its sound file)
     for row in rows:
-        path = _audio_path(audio_root, row["audio"])
+        path = audio_root / (row["audio"] or "")
         if not wordings.get(row["track_id"]):
             kinds = f" of origin {', '.join(origins)}" if origins else ""
             reject(row["track_id"], "no_description", f"{version} has no usable description{kinds} for it")
         elif row["audio"] is None:
             reject(row["track_id"], "audio_missing", "the catalogue names no sound file")
-        elif path is None:
+        elif not stays_below(root, path):
             reject(row["track_id"], "audio_outside", f"{row['audio']!r} leaves the folder {audio_root}")
         else:
             with_words[row["track_id"]] = row, path
 
-    refused = dict(cache.fill([path for _, path in with_words.values()], on_progress=on_progress))
+    # All files are decoded first, on several threads; below each one is only mapped into memory.
+    refusals = dict(cache.fill([path for _, path in with_words.values()], on_progress=on_progress))
     tracks = []
     for track_id, (row, path) in with_words.items():
-        if path in refused:
-            reject(track_id, refused[path].reason, str(refused[path]))
+        if path in refusals:
+            reject(track_id, refusals[path].reason, str(refusals[path]))
             continue
         labels: dict[str, set[str]] = {}
         for label in row["labels"]:
@@ -125,7 +128,7 @@ def load_split(
 
 
 def require_tracks(data: SplitData, version: DatasetVersion, split: str, audio_root: Path, *, minimum: int = 2) -> None:
-    """DatasetError, with the commonest reason, when a split has too few usable tracks to do anything with."""
+    """Raise DatasetError, with the commonest reason, when a split has fewer usable tracks than `minimum`."""
     if len(data.tracks) >= minimum:
         return
     reasons = [row["reason"] for row in data.rejected]
@@ -139,7 +142,7 @@ def require_tracks(data: SplitData, version: DatasetVersion, split: str, audio_r
 
 
 def usable_texts(track: PairedTrack) -> list[str]:
-    """The texts a track is asked for with, in the order of its descriptions, each once."""
+    """The queries that a track is a right answer to, in the order of its descriptions, each once."""
     return list(dict.fromkeys(text for wording in track.wordings for text in wording.texts()))
 
 
@@ -157,26 +160,28 @@ class Pairs:
     def batch(self, step: int) -> Batch:
         """Items step·B … (step+1)·B of the epochs laid end to end; a batch may reach into the next epoch."""
         count = len(self.tracks)
+        # (epoch, place within the epoch): batches run on across the ends of epochs, so that none is short.
         items = [divmod(item, count) for item in range(step * self.batch_size, (step + 1) * self.batch_size)]
         orders = {epoch: self._random(_ORDER, epoch).permutation(count) for epoch in {epoch for epoch, _ in items}}
         positions = [int(orders[epoch][place]) for epoch, place in items]
-        drawn = [self._draw(epoch, position) for (epoch, _), position in zip(items, positions, strict=True)]
-        crops, texts = zip(*drawn, strict=True)
+        draws = [self._draw(epoch, position) for (epoch, _), position in zip(items, positions, strict=True)]
+        crops, texts = zip(*draws, strict=True)  # B times (N,), B texts
         return Batch(np.stack(crops), list(texts), np.asarray(positions))
 
     def all_texts(self) -> list[str] | None:
         """Every text the run can meet, sorted; None when aspects are drawn afresh and cannot be listed."""
         if not self.config.text_variants:
             return None
-        listed = {
+        texts = {
             self._variant(position, which, variant)
             for position, track in enumerate(self.tracks)
             for which in range(len(track.wordings))
             for variant in range(self.config.text_variants)
         }
-        return sorted(listed)
+        return sorted(texts)
 
     def _draw(self, epoch: int, position: int) -> tuple[npt.NDArray[np.int16], str]:
+        """A crop (N,) and a text of a track, by its draw of this epoch."""
         track, random = self.tracks[position], self._random(_ITEM, epoch, self.keys[position])
         start = random_start(len(track.pcm), self.clip_samples, random)
         crop = take(track.pcm, start, self.clip_samples)
@@ -186,17 +191,19 @@ class Pairs:
         return crop, _draw_text(track.wordings[which], self.config.aspects_probability, random)
 
     def _variant(self, position: int, which: int, variant: int) -> str:
+        """Text number `variant` of a description: the same in every epoch, so that it can be encoded beforehand."""
         random = self._random(_VARIANT, self.keys[position], which, variant)
         return _draw_text(self.tracks[position].wordings[which], self.config.aspects_probability, random)
 
     def _random(self, *key: int) -> np.random.Generator:
+        # Philox is counter-based, made for many independent streams: here one per key.
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.config.seed, *key])))
 
 
 def prefetch(make: Callable[[int], Batch], steps: Iterable[int], *, depth: int = 3) -> Iterator[Batch]:
-    """`make(step)` for each step in order, made ahead of time in one other thread."""
+    """Yield `make(step)` for each step in order, made up to `depth` ahead in one other thread."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairs") as pool:
-        waiting: deque[Any] = deque()
+        waiting: deque[Any] = deque()  # of futures, at most depth + 1: memory stays flat
         for step in steps:
             waiting.append(pool.submit(make, step))
             if len(waiting) > depth:
@@ -206,7 +213,8 @@ def prefetch(make: Callable[[int], Batch], steps: Iterable[int], *, depth: int =
 
 
 def _draw_text(wording: Wording, aspects_probability: float, random: np.random.Generator) -> str:
-    """Some of the aspects in some order, or the caption; how many aspects is uniform over 1 … all."""
+    """A random number (1 to all, equally likely) of the aspects in random order, or the caption."""
+    # Drawn even where there is no choice, so that a caption added leaves the choice of aspects as it was.
     take_aspects = random.random() < aspects_probability
     if wording.aspects and (take_aspects or not wording.caption):
         count = int(random.integers(1, len(wording.aspects), endpoint=True))
@@ -220,7 +228,7 @@ def _read_wordings(
 ) -> dict[str, list[Wording]]:
     columns = ("track_id", "description_id", "origin", "aspect_list", "caption")
     rows = version.scan("descriptions", split).select(columns).collect().sort("track_id", "description_id")
-    found: dict[str, list[Wording]] = {}
+    wordings: dict[str, list[Wording]] = {}
     for row in rows.iter_rows(named=True):
         if origins and row["origin"] not in origins:
             continue
@@ -228,11 +236,5 @@ def _read_wordings(
         caption = (row["caption"] or "").strip() or None
         wording = Wording(aspects if text_mode != "caption" else (), caption if text_mode != "aspects" else None)
         if wording.texts():
-            found.setdefault(row["track_id"], []).append(wording)
-    return found
-
-
-def _audio_path(audio_root: Path, audio: str | None) -> Path | None:
-    """The sound file's path; None when it would lie outside the folder it is said to lie in."""
-    path = audio_root / (audio or "")
-    return path if path.resolve().is_relative_to(audio_root.resolve()) else None
+            wordings.setdefault(row["track_id"], []).append(wording)
+    return wordings

@@ -12,7 +12,7 @@ import torch
 
 from sourcing.errors import CheckpointError
 from training.audio.mel import MelSpectrogram, n_frames
-from training.model.mtt import MAXIMUM_SAMPLES, MINIMUM_SAMPLES, MusicTaggingTransformer, load_published
+from training.model.audio_tower import MAXIMUM_SAMPLES, MINIMUM_SAMPLES, MusicTaggingTransformer, load_published
 
 SHAPES = Path(__file__).with_name("mtt_shapes.json")
 

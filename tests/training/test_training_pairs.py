@@ -11,8 +11,9 @@ from training_rows import SMALL, publish_tones
 
 from sourcing.errors import DatasetError
 from training.audio.cache import PcmCache
-from training.config import ModelConfig, Recipe, TrainConfig
-from training.data import Pairs, SplitData, load_split, prefetch, require_tracks, usable_texts
+from training.config import Recipe, TrainConfig
+from training.model.config import ModelConfig
+from training.pairs import Pairs, SplitData, load_split, prefetch, require_tracks, usable_texts
 
 RECIPE = Recipe(ModelConfig(), TrainConfig()).with_settings(SMALL)
 
@@ -45,13 +46,13 @@ def test_tracks_that_cannot_be_used_are_rejected_and_the_rest_stays(tmp_path: Pa
     names = version.scan("tracks", "train").collect()["track_id"].sort().to_list()
     (audio_root / f"{names[0]}.wav").write_bytes(b"not a sound")
     (audio_root / f"{names[1]}.wav").unlink()
-    found = load_split(version, "train", audio_root=audio_root, cache=PcmCache(tmp_path / "cache"))
-    assert [(row["key"], row["reason"]) for row in found.rejected] == [
+    data = load_split(version, "train", audio_root=audio_root, cache=PcmCache(tmp_path / "cache"))
+    assert [(row["key"], row["reason"]) for row in data.rejected] == [
         (names[0], "audio_unreadable"),
         (names[1], "audio_missing"),
     ]
-    assert all(row["stage"] == "train" and row["finding"] for row in found.rejected)
-    assert [track.track_id for track in found.tracks] == names[2:]
+    assert all(row["stage"] == "train" and row["finding"] for row in data.rejected)
+    assert [track.track_id for track in data.tracks] == names[2:]
 
 
 def test_audio_outside_the_folder_is_not_read(tmp_path: Path) -> None:
@@ -62,9 +63,9 @@ def test_audio_outside_the_folder_is_not_read(tmp_path: Path) -> None:
     version, audio_root = publish_tones(tmp_path, artists=8, edit=edit)
     inner = audio_root / "inner"
     inner.mkdir()
-    found = load_split(version, "train", audio_root=inner, cache=PcmCache(tmp_path / "cache"))
-    assert {row["reason"] for row in found.rejected} == {"audio_outside"}
-    assert found.tracks == []
+    data = load_split(version, "train", audio_root=inner, cache=PcmCache(tmp_path / "cache"))
+    assert {row["reason"] for row in data.rejected} == {"audio_outside"}
+    assert data.tracks == []
 
 
 def test_only_descriptions_of_the_wanted_origin_and_form_are_used(tmp_path: Path) -> None:
@@ -82,9 +83,9 @@ def test_only_descriptions_of_the_wanted_origin_and_form_are_used(tmp_path: Path
 
 def test_nothing_usable_is_one_sentence_that_names_the_commonest_reason(tmp_path: Path) -> None:
     version, _ = publish_tones(tmp_path, artists=8)
-    found = load_split(version, "train", audio_root=tmp_path / "elsewhere", cache=PcmCache(tmp_path / "cache"))
+    data = load_split(version, "train", audio_root=tmp_path / "elsewhere", cache=PcmCache(tmp_path / "cache"))
     with pytest.raises(DatasetError, match=r"only 0 of \d+ tracks can be used \(audio_missing\).*--audio-root"):
-        require_tracks(found, version, "train", tmp_path / "elsewhere")
+        require_tracks(data, version, "train", tmp_path / "elsewhere")
 
 
 def test_a_batch_depends_on_its_step_alone(train_split: SplitData) -> None:
@@ -100,10 +101,10 @@ def test_a_batch_depends_on_its_step_alone(train_split: SplitData) -> None:
 def test_every_track_is_seen_once_an_epoch_and_epochs_differ(train_split: SplitData) -> None:
     pairs = Pairs(train_split.tracks, RECIPE)
     count = len(train_split.tracks)
-    seen = np.concatenate([pairs.batch(step).tracks for step in range(2 * count // 4)])
-    assert sorted(seen[:count]) == list(range(count))
-    assert sorted(seen[count : 2 * count]) == list(range(count))
-    assert seen[:count].tolist() != seen[count : 2 * count].tolist()
+    positions = np.concatenate([pairs.batch(step).tracks for step in range(2 * count // 4)])
+    assert sorted(positions[:count]) == list(range(count))
+    assert sorted(positions[count : 2 * count]) == list(range(count))
+    assert positions[:count].tolist() != positions[count : 2 * count].tolist()
 
 
 def test_another_seed_draws_otherwise(train_split: SplitData) -> None:
@@ -125,7 +126,7 @@ def test_aspects_are_a_shuffled_part_and_captions_come_as_they_are(train_split: 
         lists = texts[track.track_id] - captions
         assert captions <= {caption}
         assert all(set(text.split(", ")) <= set(aspects.split(", ")) for text in lists)
-    assert len({text.count(",") for found in texts.values() for text in found}) > 1
+    assert len({text.count(",") for data in texts.values() for text in data}) > 1
 
 
 def test_with_variants_every_text_that_can_come_is_known_beforehand(train_split: SplitData) -> None:
