@@ -29,8 +29,9 @@ from sourcing.generation.grounding.leaks import NO_RULES, PackRules, hide_lyrics
 from sourcing.generation.grounding.quotes import read_source
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.replies.payload import answer_of
+from sourcing.generation.text.folding import tidy_phrase
 from sourcing.generation.text.lyrics import NO_RUNS
-from sourcing.generation.text.phrases import split_phrase, tidy_phrase
+from sourcing.generation.text.phrases import split_phrase
 from sourcing.store.processes import map_in_helpers
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 

@@ -11,9 +11,9 @@ from sourcing.generation.grounding.aspects import Finding, vet_aspect
 from sourcing.generation.grounding.captions import cut_lyrics, join_sentences
 from sourcing.generation.grounding.leaks import copied_leak, hide_lyrics
 from sourcing.generation.grounding.quotes import read_source
-from sourcing.generation.text.folding import wording
+from sourcing.generation.text.folding import tidy, tidy_phrase, wording
 from sourcing.generation.text.lexicon import facet_of
-from sourcing.generation.text.phrases import aspect_key, sentences, tidy, tidy_phrase
+from sourcing.generation.text.phrases import aspect_key, sentences
 
 __all__ = [
     "EPOCH",

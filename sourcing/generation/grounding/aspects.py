@@ -23,11 +23,11 @@ from sourcing.generation.grounding.leaks import (
     wrong_language,
 )
 from sourcing.generation.grounding.quotes import EXACT, Place, Source, find_places, read_source
-from sourcing.generation.text.folding import fold, fold_text, locate, occurrences, stands_alone, wording
+from sourcing.generation.text.folding import fold, fold_text, locate, occurrences, stands_alone, tidy_phrase, wording
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
 from sourcing.generation.text.lyrics import NO_RUNS, Runs, takes_lyrics
 from sourcing.generation.text.negation import is_denied, negations
-from sourcing.generation.text.phrases import aspect_key, split_phrase, tidy_phrase
+from sourcing.generation.text.phrases import aspect_key, split_phrase
 from sourcing.generation.text.words import compact, content_stems, stems_at, words
 from sourcing.store.schemas import FACETS
 

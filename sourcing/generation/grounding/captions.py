@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.grounding.leaks import NO_RULES, Names, PackRules, caption_leak, sentence_leak, wrong_language
 from sourcing.generation.grounding.quotes import Source, number_words
-from sourcing.generation.text.folding import fold_text, wording
+from sourcing.generation.text.folding import fold_text, tidy, wording
 from sourcing.generation.text.lexicon import facet_of, spaceless_terms
 from sourcing.generation.text.lyrics import NO_RUNS, Runs, lyric_runs, takes_lyrics
 from sourcing.generation.text.negation import denied_spans, is_denied
-from sourcing.generation.text.phrases import sentences, tidy
+from sourcing.generation.text.phrases import sentences
 from sourcing.generation.text.words import content_stems, numbers, stems_at, words, words_at
 
 __all__ = ["MIN_CAPTION_COVER", "cut_lyrics", "join_sentences", "take_caption"]

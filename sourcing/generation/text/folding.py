@@ -17,6 +17,8 @@ __all__ = [
     "locate",
     "occurrences",
     "stands_alone",
+    "tidy",
+    "tidy_phrase",
     "wording",
 ]
 
@@ -132,6 +134,19 @@ def wording(original: str) -> str:
         return " ".join(original.split())
     shown = "".join(c for c in original if c in _JOINERS or c.isspace() or not is_hidden(c))
     return " ".join(shown.strip(_JOINERS).split())
+
+
+def tidy(text: str) -> str:
+    """One line without stray spaces, outer quotation marks or a bullet."""
+    line = " ".join(text.split()).lstrip("-*• ").strip()
+    if len(line) > 1 and line[0] in "\"'“‘" and line[-1] in "\"'”’":
+        line = line[1:-1].strip()
+    return line
+
+
+def tidy_phrase(text: str) -> str:
+    """An aspect's wording: tidy, and without the stop at its end."""
+    return tidy(text).strip(" .,;:!?，。；：！？、")
 
 
 def is_spaceless(character: str) -> bool:

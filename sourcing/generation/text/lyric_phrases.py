@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sourcing.generation.text.lyric_lines import reads_as_verse, speaks_of_sound
 from sourcing.generation.text.lyric_words import (
     BREAK,
     MARKS,
@@ -12,14 +13,10 @@ from sourcing.generation.text.lyric_words import (
     STRONG,
     Span,
     inline_marks,
-    is_credit,
-    mean_size,
-    reads_as_verse,
-    size_of,
     speaks_about,
-    speaks_of_sound,
     words_of,
 )
+from sourcing.generation.text.words import mean_size, size_of
 
 __all__ = ["sung_phrases"]
 
@@ -86,7 +83,7 @@ def _slashed(text: str) -> list[Span]:
     """Lines run together with slashes: one slash within quotation marks, or two anywhere."""
     spans = []
     for start, end, quoted, pieces in _chains(text, _SLASH):
-        listed = _DOTTED.search(text, start, end) and (_DASHED.search(text, start, end) or is_credit(text[start:end]))
+        listed = _DOTTED.search(text, start, end) and (_DASHED.search(text, start, end) or _is_credit(text[start:end]))
         listed = listed or (not quoted and speaks_of_sound(pieces))
         if len(pieces) > (1 if quoted else 2) and mean_size(pieces) >= _SLASH_WORDS and not listed:
             spans.append((start, end))
@@ -162,6 +159,14 @@ def _sung_in_quotation(text: str) -> list[Span]:
     return spans
 
 
+def _is_credit(text: str) -> bool:
+    """True for names one after the other."""
+    parts = [
+        word for word in text.split() if word[:1].isalpha() and word not in ("and", "und", "et", "y", "by", "with")
+    ]
+    return bool(parts) and sum(word[0].isupper() for word in parts) > 0.7 * len(parts) and text.isascii()
+
+
 def _timed(text: str) -> list[Span]:
     """Lines behind the times of an LRC file, of which there are two at least; more where times are of whole seconds,
     which chapters have, too.
@@ -182,7 +187,7 @@ def _labelled(text: str) -> list[Span]:
             continue
         start, end = found.end(), _sung_end(text, found.end(), 1 if word in words_of("parts") else STRONG)
         sung = text[start:end]
-        if size_of(sung) > _LABELLED_WORDS and not is_credit(sung):
+        if size_of(sung) > _LABELLED_WORDS and not _is_credit(sung):
             spans.append((start, end))
     return spans
 

@@ -16,7 +16,7 @@ from sourcing.generation.text.words import (
     is_written_without_spaces,
 )
 
-__all__ = ["aspect_key", "sentences", "split_phrase", "tidy", "tidy_phrase"]
+__all__ = ["aspect_key", "sentences", "split_phrase"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
 _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
@@ -25,19 +25,6 @@ _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』
 def sentences(text: str) -> list[str]:
     """Sentences of a text, each as it stands."""
     return [piece.strip() for piece in _SENTENCE_END.split(text) if piece and piece.strip()]
-
-
-def tidy(text: str) -> str:
-    """One line without stray spaces, outer quotation marks or a bullet."""
-    line = " ".join(text.split()).lstrip("-*• ").strip()
-    if len(line) > 1 and line[0] in "\"'“‘" and line[-1] in "\"'”’":
-        line = line[1:-1].strip()
-    return line
-
-
-def tidy_phrase(text: str) -> str:
-    """An aspect's wording: tidy, and without the stop at its end."""
-    return tidy(text).strip(" .,;:!?，。；：！？、")
 
 
 def split_phrase(text: str) -> list[str]:

@@ -25,7 +25,9 @@ __all__ = [
     "held_stems",
     "is_written_without_spaces",
     "least_runs",
+    "mean_size",
     "numbers",
+    "size_of",
     "stem",
     "stems_at",
     "weight",
@@ -146,6 +148,15 @@ def is_written_without_spaces(text: str) -> bool:
 def weight(tokens: Sequence[str]) -> int:
     """How much text `words` are, in thirds of a word: see `least_runs`."""
     return sum(_CHARACTER_WEIGHT if len(token) == 1 and _ALONE.match(token) else _WORD_WEIGHT for token in tokens)
+
+
+def size_of(text: str) -> float:
+    """How long a text is in words, as `weight` counts them."""
+    return weight(words(text)) / 3
+
+
+def mean_size(lines: Sequence[str]) -> float:
+    return sum(map(size_of, lines)) / len(lines)
 
 
 def least_runs(tokens: Sequence[str], *, over_words: int) -> Iterator[tuple[int, int]]:
