@@ -95,8 +95,7 @@ def _describe(pack: Pack, inputs: dict[str, Any], reply: Reply) -> _Made:
         _rows(Document, [_document(inputs)] if reads_document else []),
         _rows(Match, [_MATCH] if reads_document else []),
         [reply],
-        echoes={pack.id: example_aspects(plain_examples(pack))},
-        rules={pack.id: rules_of(pack.blocks)},
+        rules={pack.id: rules_of(pack.blocks, examples=example_aspects(plain_examples(pack)))},
     )
 
 

@@ -102,8 +102,10 @@ def make_unjudged(
         documents,
         matches,
         replies,
-        echoes={pack.id: example_aspects(plain_examples(pack)) for pack in packs},
-        rules={pack.id: rules_of(pack.blocks, may_name=pack.may_name) for pack in packs},
+        rules={
+            pack.id: rules_of(pack.blocks, may_name=pack.may_name, examples=example_aspects(plain_examples(pack)))
+            for pack in packs
+        },
         helpers=helpers,
     )
     return Unjudged(descriptions, rejected, documents, asked, verdicts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 __all__ = [
-    "Folded",
+    "FoldedText",
     "fold",
     "fold_text",
     "is_hidden",
@@ -41,7 +41,7 @@ _JOINERS = "\u200c\u200d"  # zero-width, yet part of the spelling in Persian, Hi
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldedText:
     """Folded text; character i of `text` stands for the original characters [starts[i], ends[i])."""
 
     text: str
@@ -53,7 +53,7 @@ class Folded:
         return self.starts[start], self.ends[end - 1]
 
 
-def fold(original: str) -> Folded:
+def fold(original: str) -> FoldedText:
     """NFKC and case folding, quotes and dashes made alike, runs of space to one, hidden characters dropped."""
     characters = set(original)
     odd = {character for character in characters if not _is_simple(character)}
@@ -92,7 +92,7 @@ def fold_text(original: str) -> str:
     return _fold_short(original) if len(original) <= _SHORT_CHARS else _fold_whole(original)
 
 
-def locate(quote: str, document: Folded) -> tuple[int, int] | None:
+def locate(quote: str, document: FoldedText) -> tuple[int, int] | None:
     """Where `quote` first stands in the document, as [start, end) of its original characters; None when it does not.
 
     A hit begins and ends at whole words and whole characters. Quotation marks and stops that a model
@@ -102,7 +102,9 @@ def locate(quote: str, document: Folded) -> tuple[int, int] | None:
     return document.original(at, end) if end else None
 
 
-def occurrences(quote: str, document: Folded, *, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+def occurrences(
+    quote: str, document: FoldedText, *, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Every place of `quote` within the folded characters [start, end) of the document, as spans of folded characters.
 
     Places with the outer marks of the quote come before those without them.
@@ -116,7 +118,7 @@ def occurrences(quote: str, document: Folded, *, start: int = 0, end: int | None
             at = document.text.find(wanted, at + 1, end)
 
 
-def stands_alone(document: Folded, at: int, end: int) -> bool:
+def stands_alone(document: FoldedText, at: int, end: int) -> bool:
     """Whether the folded characters [at, end) begin and end at whole words and whole original characters."""
     splits_character = (at > 0 and document.starts[at - 1] == document.starts[at] and document.text[at - 1] != " ") or (
         end < len(document.text) and document.starts[end] == document.starts[end - 1]
@@ -167,9 +169,9 @@ def _fold_whole(original: str) -> str:
     return fold(original).text.strip()
 
 
-def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> Folded:
+def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> FoldedText:
     if "  " not in text:
-        return Folded(text, starts, ends)
+        return FoldedText(text, starts, ends)
     pieces: list[str] = []
     new_starts: list[int] = []
     new_ends: list[int] = []
@@ -184,7 +186,7 @@ def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> Fol
     pieces.append(text[done:])
     new_starts.extend(starts[done:])
     new_ends.extend(ends[done:])
-    return Folded("".join(pieces), new_starts, new_ends)
+    return FoldedText("".join(pieces), new_starts, new_ends)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Word lists and marks of lyrics: the words by which prose speaks about a song, and marks such as [Chorus] in a line."""
+"""Word lists and marks of lyrics: words by which prose speaks about a song, and marks such as [Chorus] in a line."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sourcing.generation.grounding.aspects import ground
+from sourcing.generation.grounding.leaks import Names, ReplyContext, rules_of
 from sourcing.generation.text.folding import fold, fold_text, locate
 from sourcing.generation.text.lexicon import facet_of, is_junk, is_name
 from sourcing.generation.text.phrases import sentences, split_phrase
@@ -20,8 +21,9 @@ DOCUMENT = (
 )
 
 
-def _ground(*aspects, caption="", document=DOCUMENT, **options):
-    return ground({"aspects": list(aspects), "caption": caption}, document, doc_id="d", **options)
+def _ground(*aspects, caption="", document=DOCUMENT, names=(), examples=()):
+    context = ReplyContext(Names(whole=names), "en", rules_of([], examples=examples))
+    return ground({"aspects": list(aspects), "caption": caption}, document, doc_id="d", context=context)
 
 
 def _aspect(text, quote, facet="other"):
@@ -124,7 +126,7 @@ def test_every_kept_aspect_carries_the_span_of_its_quote():
     ],
 )
 def test_what_the_document_does_not_bear_out_is_left_out_with_its_reason(aspect, reason):
-    grounded = _ground(aspect, names=("The Dry Tide", "Saltwater Hymn", None))
+    grounded = _ground(aspect, names=("The Dry Tide", "Saltwater Hymn"))
     assert _kept(grounded) == []
     assert _reasons(grounded) == [reason]
 
@@ -149,8 +151,8 @@ def test_repeats_are_folded_across_order_and_inflection():
 
 def test_a_copy_of_the_worked_example_is_called_an_echo_unless_the_document_says_it_too():
     aspect = _aspect("slow waltz", "slow waltz")
-    assert _reasons(_ground(aspect, document="A fast reel.", echoes=["Slow Waltz"])) == ["prompt_echo"]
-    assert _kept(_ground(aspect, echoes=["Slow Waltz"])) == ["slow waltz"]
+    assert _reasons(_ground(aspect, document="A fast reel.", examples=["Slow Waltz"])) == ["prompt_echo"]
+    assert _kept(_ground(aspect, examples=["Slow Waltz"])) == ["slow waltz"]
 
 
 def test_a_copied_sentence_is_parted_into_aspects_with_their_own_spans():
@@ -209,7 +211,7 @@ def test_a_caption_that_the_schema_cut_loses_its_last_sentence():
 
 
 def test_a_caption_that_is_only_the_title_is_dropped():
-    grounded = _ground(caption="Saltwater hymn.", names=("The Dry Tide", "Saltwater Hymn", None))
+    grounded = _ground(caption="Saltwater hymn.", names=("The Dry Tide", "Saltwater Hymn"))
     assert (grounded.caption, _reasons(grounded)) == (None, ["caption_is_name"])
 
 

@@ -109,8 +109,7 @@ def _run(pages):
         _frame(Document, list(documents)),
         _frame(Match, list(matches)),
         replies,
-        echoes={PACK.id: example_aspects(plain_examples(PACK))},
-        rules={PACK.id: rules_of(PACK.blocks)},
+        rules={PACK.id: rules_of(PACK.blocks, examples=example_aspects(plain_examples(PACK)))},
     )
 
 

@@ -13,7 +13,15 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.descriptions.scraped import describe_catalogue
 from sourcing.generation.grounding.aspects import accept, ground
-from sourcing.generation.grounding.leaks import Names, aspect_leak, caption_leak, names_of, rules_of, sentence_leak
+from sourcing.generation.grounding.leaks import (
+    Names,
+    ReplyContext,
+    aspect_leak,
+    caption_leak,
+    names_of,
+    rules_of,
+    sentence_leak,
+)
 from sourcing.generation.packs.pack import load_pack
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.words import data_lines
@@ -159,28 +167,28 @@ def test_a_caption_leaks_or_does_not(caption: str, reason: str | None):
 
 
 def test_a_caption_that_repeats_the_prompt_is_an_echo_unless_its_document_says_so():
-    rules = rules_of(load_pack(PROMPTS / "mine").blocks)
+    context = ReplyContext(language="en", rules=rules_of(load_pack(PROMPTS / "mine").blocks))
     echo = "It is a slow dub techno track with heavy bass, tape hiss and a distant choir."
-    grounded = ground({"aspects": [], "caption": echo}, "It is a waltz.", doc_id="d", rules=rules)
+    grounded = ground({"aspects": [], "caption": echo}, "It is a waltz.", doc_id="d", context=context)
     assert (grounded.caption, [found.reason for found in grounded.findings]) == (None, ["prompt_echo"])
-    assert ground({"aspects": [], "caption": echo}, f"{echo} The end.", doc_id="d", rules=rules).caption == echo
+    assert ground({"aspects": [], "caption": echo}, f"{echo} The end.", doc_id="d", context=context).caption == echo
     instruction = "Copy the sentences that say how the music sounds."
-    assert [found.reason for found in accept({"aspects": [], "caption": instruction}, rules=rules).findings] == [
+    assert [found.reason for found in accept({"aspects": [], "caption": instruction}, context=context).findings] == [
         "prompt_echo"
     ]
-    assert accept({"aspects": [], "caption": "A slow dub techno track."}, rules=rules).caption is not None
+    assert accept({"aspects": [], "caption": "A slow dub techno track."}, context=context).caption is not None
 
 
 def test_only_the_sentences_that_leak_are_cut_and_each_is_counted():
     caption = "Paper Planes is by Harbor Lane. It is a slow waltz with strings. It came out in 1974."
-    grounded = ground({"aspects": [], "caption": caption}, caption, doc_id="d", named=NAMES)
+    grounded = ground({"aspects": [], "caption": caption}, caption, doc_id="d", context=ReplyContext(NAMES, "en"))
     assert grounded.caption == "It is a slow waltz with strings."
     assert [found.reason for found in grounded.findings] == ["caption_names_artist", "caption_number"]
 
 
 def test_an_aspect_may_not_compare_with_the_artist():
     names = names_of(("Björk",), ("X",))
-    grounded = accept({"aspects": ["vocals like Björk", "icy vocals"], "caption": ""}, named=names)
+    grounded = accept({"aspects": ["vocals like Björk", "icy vocals"], "caption": ""}, context=ReplyContext(names))
     assert [kept["text"] for kept in grounded.aspects] == ["icy vocals"]
     assert [found.reason for found in grounded.findings] == ["aspect_is_name"]
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sourcing.generation.grounding.aspects import accept, ground
+from sourcing.generation.grounding.leaks import ReplyContext
 from sourcing.generation.text.lexicon import facet_of, too_long
 from sourcing.generation.text.phrases import split_phrase
 from sourcing.generation.text.words import content_stems, held_stems, words
@@ -101,18 +102,21 @@ def test_importing_the_room_loads_no_language_model():
 
 def test_a_caption_in_the_wrong_language_is_refused_and_the_aspects_stay():
     aspects = [{"text": "solo piano", "facet": "instrument"}]
-    grounded = accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, language="en")
+    grounded = accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, context=ReplyContext(language="en"))
     assert (grounded.caption, [kept["text"] for kept in grounded.aspects]) == (None, ["solo piano"])
     assert [finding.reason for finding in grounded.findings] == ["caption_wrong_language"]
-    assert accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, language="de").caption == CAPTIONS["de"][0]
+    assert (
+        accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, context=ReplyContext(language="de")).caption
+        == CAPTIONS["de"][0]
+    )
 
 
 def test_aspects_that_together_are_in_the_wrong_language_are_refused_together():
     aspects = ["缓慢的华尔兹", "温暖的风琴", "轻柔的女声"]
-    grounded = accept({"aspects": aspects, "caption": CAPTIONS["en"][0]}, language="en")
+    grounded = accept({"aspects": aspects, "caption": CAPTIONS["en"][0]}, context=ReplyContext(language="en"))
     assert grounded.aspects == []
     assert [finding.reason for finding in grounded.findings] == ["aspects_wrong_language"]
-    assert len(accept({"aspects": aspects, "caption": ""}, language="zh").aspects) == 3
+    assert len(accept({"aspects": aspects, "caption": ""}, context=ReplyContext(language="zh")).aspects) == 3
 
 
 DOCUMENT_ZH = (
@@ -122,7 +126,9 @@ DOCUMENT_ZH = (
 
 
 def _ground_zh(*aspects, caption: str = "", document: str = DOCUMENT_ZH, language: str = "zh"):
-    return ground({"aspects": list(aspects), "caption": caption}, document, doc_id="d", language=language)
+    return ground(
+        {"aspects": list(aspects), "caption": caption}, document, doc_id="d", context=ReplyContext(language=language)
+    )
 
 
 def test_a_copied_chinese_sentence_is_parted_into_phrases_with_facets_and_spans():

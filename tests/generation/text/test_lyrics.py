@@ -15,10 +15,12 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.descriptions.scraped import describe_catalogue, describe_document
 from sourcing.generation.grounding.aspects import accept, ground
+from sourcing.generation.grounding.leaks import ReplyContext
 from sourcing.generation.text.lyrics import MAX_LYRIC_WORDS, lyric_spans, shared_runs, takes_lyrics
 from sourcing.generation.text.words import words
 from sourcing.store.schemas import Document, Match, Track
 
+ENGLISH = ReplyContext(language="en")
 SUNG = ["I walk along the river", "and the river walks with me", "I never come home again", "and the night is cold"]
 SUNG_ZH = ["我沿着河流慢慢走", "河水陪我回家", "夜晚很冷我不怕", "明天再见吧朋友"]
 PROSE = "It is a slow ballad with piano, produced with a lot of reverb on every voice."
@@ -204,21 +206,21 @@ DOCUMENT = MARKED["heading"]
 
 @pytest.mark.parametrize("aspect", [SUNG[1], {"text": "cold night", "quote": SUNG[3]}, {"quote": "the night is cold"}])
 def test_what_is_sung_supports_no_aspect(aspect):
-    grounded = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d", language="und")
+    grounded = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d")
     assert grounded.aspects == []
     assert {finding.reason for finding in grounded.findings} <= {"quote_is_lyric", "aspect_too_long"}
 
 
 def test_an_aspect_that_the_prose_says_as_well_is_taken_from_there():
     document = f"Lyrics\nI play the slow piano\nall night long for you\n\n{PROSE} It has a slow piano."
-    (kept,) = ground({"aspects": ["slow piano"], "caption": ""}, document, doc_id="d").aspects
+    (kept,) = ground({"aspects": ["slow piano"], "caption": ""}, document, doc_id="d", context=ENGLISH).aspects
     assert kept["evidence"][0]["start"] > document.index(PROSE)
 
 
 @pytest.mark.parametrize("document", MARKED.values(), ids=MARKED)
 def test_a_mined_caption_loses_the_sentence_that_sings(document: str):
     caption = f"It is a slow ballad with piano. {' '.join(SUNG[:2])}."
-    grounded = ground({"aspects": [], "caption": caption}, document, doc_id="d")
+    grounded = ground({"aspects": [], "caption": caption}, document, doc_id="d", context=ENGLISH)
     assert grounded.caption == "It is a slow ballad with piano."
     assert [finding.reason for finding in grounded.findings] == ["caption_is_lyric"]
 
@@ -226,7 +228,7 @@ def test_a_mined_caption_loses_the_sentence_that_sings(document: str):
 def test_lines_sung_in_many_short_sentences_are_counted_together():
     document = "Lyrics\nHold me now tonight\nStay here with me\nDo not go away\nThe night is long\n\n" + PROSE
     caption = "Hold me now tonight. Stay here with me. Do not go away."
-    grounded = ground({"aspects": [], "caption": caption}, document, doc_id="d", language="und")
+    grounded = ground({"aspects": [], "caption": caption}, document, doc_id="d")
     assert grounded.caption == "Hold me now tonight. Stay here with me."
     assert [finding.reason for finding in grounded.findings] == ["caption_is_lyric"]
 
@@ -273,7 +275,7 @@ BETWEEN = {
 @pytest.mark.parametrize("document", BETWEEN.values(), ids=BETWEEN)
 def test_lines_are_sung_in_a_row_whatever_stands_between_them(document: str) -> None:
     caption = f"It is a slow ballad with piano. {' '.join(SUNG[:3])}."
-    grounded = ground({"aspects": [], "caption": caption}, f"{PROSE}\n\n{document}", doc_id="d", language="und")
+    grounded = ground({"aspects": [], "caption": caption}, f"{PROSE}\n\n{document}", doc_id="d")
     taken = accept({"aspects": ["calm"], "caption": caption}, documents=[document])
     assert taken.caption == "It is a slow ballad with piano."
     assert "river" not in (grounded.caption or "")
@@ -303,7 +305,7 @@ def test_spans_are_ordered_apart_and_inside_the_text(pieces):
     ],
 )
 def test_no_finding_shows_what_is_sung(reply: dict[str, object]) -> None:
-    grounded = ground(reply, DOCUMENT, doc_id="d", language="und")
+    grounded = ground(reply, DOCUMENT, doc_id="d")
     assert grounded.findings
     for finding in grounded.findings:
         told = f"{finding.finding} {finding.piece}"
@@ -311,7 +313,7 @@ def test_no_finding_shows_what_is_sung(reply: dict[str, object]) -> None:
 
 
 def test_findings_about_prose_still_show_it() -> None:
-    grounded = ground({"aspects": ["loud harp solo"], "caption": ""}, DOCUMENT, doc_id="d")
+    grounded = ground({"aspects": ["loud harp solo"], "caption": ""}, DOCUMENT, doc_id="d", context=ENGLISH)
     assert "loud harp solo" in grounded.findings[0].finding
 
 
