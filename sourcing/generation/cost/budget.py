@@ -133,11 +133,11 @@ class Budget:
         """
         more_tokens = max(tokens - reserved_tokens, 0) if reserved_tokens else 0
         more_nusd = max(cost_nusd - reserved_nusd, 0) if reserved_nusd else 0
-        broken = calls if more_tokens or more_nusd else 0
+        broken_calls = calls if more_tokens or more_nusd else 0
         self._move(
-            scope, calls, reserved_tokens, reserved_nusd, calls, tokens, cost_nusd, broken, more_tokens, more_nusd
+            scope, calls, reserved_tokens, reserved_nusd, calls, tokens, cost_nusd, broken_calls, more_tokens, more_nusd
         )
-        return not broken
+        return not broken_calls
 
     def release(self, scope: str, *, calls: int = 1, tokens: int, cost_nusd: int) -> None:
         """Give back what was reserved for calls that nobody can have answered: they were not sent."""
@@ -163,11 +163,11 @@ class Budget:
 
 def parse_usd(text: str, thing: str) -> int:
     """Nano-USD of an amount like "1.50", digit by digit and so exactly; `thing` names it in a UsageError."""
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None:
+    amount = _AMOUNT.fullmatch(text.strip())
+    if amount is None:
         cure = f"write it like 1.50, with at most {_DECIMALS} decimals"
         raise UsageError(thing, f"{text!r} is not an amount in USD", cure)
-    whole, part = found.groups(default="")
+    whole, part = amount.groups(default="")
     return int(whole) * _NANO + int(part.ljust(_DECIMALS, "0"))
 
 
@@ -178,13 +178,13 @@ def usd(nusd: int) -> str:
 
 
 def _refusal(totals: Totals, calls: int, tokens: int, cost_nusd: int, ceilings: Ceilings) -> str:
-    asked = (
+    quantities = (
         ("--max-usd", ceilings.max_nusd, totals.spent_nusd, totals.reserved_nusd, cost_nusd, usd),
         ("--max-calls", ceilings.max_calls, totals.spent_calls, totals.reserved_calls, calls, str),
         ("--max-tokens", ceilings.max_tokens, totals.spent_tokens, totals.reserved_tokens, tokens, str),
     )
-    for flag, ceiling, spent, reserved, more, show in asked:
-        if ceiling is not None and spent + reserved + more > ceiling:
-            aside = f", {show(reserved)} set aside for calls without an answer" if reserved else ""
-            return f"{flag} {show(ceiling)} has no room for {show(more)} more: {show(spent)} used{aside}"
+    for flag, ceiling, spent_amount, reserved_amount, more, show in quantities:
+        if ceiling is not None and spent_amount + reserved_amount + more > ceiling:
+            aside = f", {show(reserved_amount)} set aside for calls without an answer" if reserved_amount else ""
+            return f"{flag} {show(ceiling)} has no room for {show(more)} more: {show(spent_amount)} used{aside}"
     raise sqlite3.IntegrityError(f"budget totals out of range: {totals}")

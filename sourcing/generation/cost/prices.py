@@ -69,8 +69,8 @@ class Price:
         """What a call with at most so many tokens can cost; nothing where the price is unknown."""
         if not self.rates:
             return 0
-        reached = (rates for rates in self.rates if input_tokens > rates.above)
-        dearest = max(r.dearest_input_fusd * input_tokens + r.output_fusd * output_tokens for r in reached)
+        rates_there = (rates for rates in self.rates if input_tokens > rates.above)
+        dearest = max(r.dearest_input_fusd * input_tokens + r.output_fusd * output_tokens for r in rates_there)
         return _nusd(dearest + self.request_fusd)
 
 
@@ -100,8 +100,8 @@ def named_price(
     """
     if flag is not None:
         if flag.count(",") == 1:
-            asked, said = flag.split(",")
-            return _flat(asked, said, f"--price {flag}", "--price")
+            input_fusd, output_fusd = flag.split(",")
+            return _flat(input_fusd, output_fusd, f"--price {flag}", "--price")
         if "," not in flag and parse_usd(flag, "--price") == 0:
             return replace(FREE, source="--price 0")
         raise UsageError("--price", f"{flag!r} is not two prices", "write IN,OUT in USD per million tokens, or 0")
@@ -132,10 +132,10 @@ def price_of(
         return overrides
     if base_url is None or _is_loopback(base_url):
         return FREE
-    provider, found = _look_up(model, normalise_base_url(base_url))
+    provider, entry = _look_up(model, normalise_base_url(base_url))
     table = f"genai-prices {version('genai-prices')}"
-    if provider is not None and found is not None:
-        price = _price(provider, found, table, batch=batch, at=at or datetime.now(UTC))
+    if provider is not None and entry is not None:
+        price = _price(provider, entry, table, batch=batch, at=at or datetime.now(UTC))
         if price is not None:
             return price
     if must_know or provider is not None:
@@ -153,14 +153,19 @@ def read_usage(usage: Mapping[str, Any]) -> Used | None:
     Reasoning is part of `completion_tokens` at OpenAI, and comes on top of them at xAI and Google: `total_tokens`
     tells, so the larger reading counts.
     """
-    asked, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if asked is None or said is None:
+    inputs, outputs = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if inputs is None or outputs is None:
         return None
     reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
     total = _count(usage.get("total_tokens")) or 0
-    cached = min(_detail(usage, "prompt_tokens_details", "cached_tokens"), asked)
-    written = min(_detail(usage, "prompt_tokens_details", "cache_write_tokens"), asked - cached)
-    return Used(asked, max(said, total - asked, said + reasoning if reasoning > said else 0), cached, written)
+    cached_tokens = min(_detail(usage, "prompt_tokens_details", "cached_tokens"), inputs)
+    cache_write_tokens = min(_detail(usage, "prompt_tokens_details", "cache_write_tokens"), inputs - cached_tokens)
+    return Used(
+        inputs,
+        max(outputs, total - inputs, outputs + reasoning if reasoning > outputs else 0),
+        cached_tokens,
+        cache_write_tokens,
+    )
 
 
 def actual_cost(price: Price, usage: Mapping[str, Any]) -> int | None:
@@ -201,8 +206,10 @@ def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
 
 def _flat(input_usd: str | Decimal, output_usd: str | Decimal, source: str, thing: str) -> Price:
     # A nano-USD a million tokens is a femto-USD a token.
-    asked, said = (parse_usd(usd if isinstance(usd, str) else f"{usd:f}", thing) for usd in (input_usd, output_usd))
-    return Price(source, (Rates(-1, asked, asked, asked, said),))
+    input_fusd, output_fusd = (
+        parse_usd(usd if isinstance(usd, str) else f"{usd:f}", thing) for usd in (input_usd, output_usd)
+    )
+    return Price(source, (Rates(-1, input_fusd, input_fusd, input_fusd, output_fusd),))
 
 
 def _is_loopback(base_url: str) -> bool:
@@ -226,8 +233,8 @@ def _look_up(model: str, url: str) -> tuple[Provider | None, ModelInfo | None]:
     except LookupError:
         return None, None
     # Its patterns have no end: api.openai.com.example.org would pass for the host it begins with.
-    matched = re.match(provider.api_pattern, url)
-    if matched is not None and url[matched.end() - 1] not in "./" and url[matched.end() :][:1] not in ("", "/", ":"):
+    match = re.match(provider.api_pattern, url)
+    if match is not None and url[match.end() - 1] not in "./" and url[match.end() :][:1] not in ("", "/", ":"):
         return None, None
     return provider, provider.find_model(model, all_providers=providers)
 
@@ -237,25 +244,25 @@ def _price(provider: Provider, model: ModelInfo, table: str, *, batch: bool, at:
     # Batch prices are a provider's own: those of a model that it takes from another need not hold with it.
     own = any(model is its for its in provider.models)
     hours = [at + timedelta(hours=hour) for hour in range(_DEAREST_OF_HOURS)]
-    found = [model.get_prices(hour, _BATCH if batch and own else None) for hour in hours]
+    hourly_prices = [model.get_prices(hour, _BATCH if batch and own else None) for hour in hours]
     name = f"{provider.id} {model.id}"
-    if all(prices.input_mtok is None and prices.output_mtok is None for prices in found):
+    if all(prices.input_mtok is None and prices.output_mtok is None for prices in hourly_prices):
         # OpenRouter's free models carry no prices; elsewhere an entry without prices tells nothing.
         return replace(FREE, source=table, model=name) if model.id.endswith(":free") else None
-    for prices in found:
+    for prices in hourly_prices:
         # A model that bills searches of its own choosing is not bounded by any request.
         if prices.input_mtok is None or prices.output_mtok is None or prices.output_citation_mtok is not None:
             return None
-    starts = {start for prices in found for key in _KEYS for start in _starts(getattr(prices, key))}
-    rates = tuple(_rates(above, found) for above in (*sorted(starts, reverse=True), -1))
-    fee = max(_at(prices.requests_kcount or Decimal(0), -1) for prices in found)
+    starts = {start for prices in hourly_prices for key in _KEYS for start in _starts(getattr(prices, key))}
+    rates = tuple(_rates(above, hourly_prices) for above in (*sorted(starts, reverse=True), -1))
+    fee = max(_at(prices.requests_kcount or Decimal(0), -1) for prices in hourly_prices)
     return Price(table, rates, name, _fusd(fee, _FUSD_PER_USD_A_KREQUEST))
 
 
-def _rates(above: int, found: list[ModelPrice]) -> Rates:
+def _rates(above: int, hourly_prices: list[ModelPrice]) -> Rates:
     def dearest(key: str, where_none: str) -> int:
-        own = [getattr(prices, key) for prices in found]
-        others = [getattr(prices, where_none) for prices in found]
+        own = [getattr(prices, key) for prices in hourly_prices]
+        others = [getattr(prices, where_none) for prices in hourly_prices]
         usd = max(_at(mine if mine is not None else other, above) for mine, other in zip(own, others, strict=True))
         return _fusd(usd, _FUSD_PER_USD_A_MTOK)
 

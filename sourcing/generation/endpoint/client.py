@@ -91,7 +91,7 @@ class ChatClient:
 
     async def _ask(self, method: str, url: URL, body: bytes | None) -> Answer:
         status: int | None = None
-        received = bytearray()
+        reply_bytes = bytearray()
         try:
             async with self._connection.session.request(
                 method,
@@ -103,16 +103,18 @@ class ChatClient:
                 proxy=self._connection.proxy,
             ) as response:
                 status = response.status
-                while len(received) <= MAX_REPLY_BYTES and (piece := await response.content.readany()):
-                    received += piece
+                while len(reply_bytes) <= MAX_REPLY_BYTES and (piece := await response.content.readany()):
+                    reply_bytes += piece
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:  # a TimeoutError is an OSError
-            raise self._broken_off(error, status, without_keys(bytes(received))) from None
-        raw = without_keys(bytes(received))
-        headers = _kept(response.headers)
+            raise self._broken_off(error, status, without_keys(bytes(reply_bytes))) from None
+        raw = without_keys(bytes(reply_bytes))
+        headers = _headers_to_keep(response.headers)
         if status >= 300:
-            told = read_error_body(raw)
-            if not (told.is_filter and status in FILTER_STATUSES):  # what a filter says is the answer to the call
-                raise self._refused(status, headers, raw, told, response.headers.get("location"))
+            server_error = read_error_body(raw)
+            if not (
+                server_error.is_filter and status in FILTER_STATUSES
+            ):  # what a filter says is the answer to the call
+                raise self._refused(status, headers, raw, server_error, response.headers.get("location"))
         return Answer(raw, status, headers)
 
     def _refused(
@@ -125,50 +127,50 @@ class ChatClient:
         failure = refusal(status, error.code, headers)
         return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
 
-    def _broken_off(self, error: Exception, status: int | None, received: bytes) -> CallFailed:
+    def _broken_off(self, error: Exception, status: int | None, reply_bytes: bytes) -> CallFailed:
         """Tell apart what was never sent, what broke and what timed out; `status` once the reply had begun.
 
         A server answers a call that does not stream when the model has finished: a reply that began was billed.
         """
-        found = redact(str(error))
+        reason = redact(str(error))
         if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-            return CallFailed("connection_refused", _connect_finding(error, found), retry=True)
+            return CallFailed("connection_refused", _connect_finding(error, reason), retry=True)
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return CallFailed("connection_refused", f"the proxy answered HTTP {error.status}", retry=True)
         if isinstance(error, aiohttp.InvalidURL):
-            return CallFailed("connection_refused", f"no address to send to ({found})", fatal=True)
+            return CallFailed("connection_refused", f"no address to send to ({reason})", fatal=True)
         if isinstance(error, TimeoutError):
-            begun = "no reply" if status is None else "the reply began but was not whole"
-            message = f"{begun} in {self._timeout_s:g} s; it may have been answered and billed"
-            return CallFailed("timeout", message, status, raw=received or None, maybe_answered=True)
+            progress = "no reply" if status is None else "the reply began but was not whole"
+            message = f"{progress} in {self._timeout_s:g} s; it may have been answered and billed"
+            return CallFailed("timeout", message, status, raw=reply_bytes or None, maybe_answered=True)
         if status is None:
-            message = f"the connection broke before a reply came ({found}); it may have been answered and billed"
+            message = f"the connection broke before a reply came ({reason}); it may have been answered and billed"
             return CallFailed("connection_lost", message, maybe_answered=True)
-        message = f"the connection broke before the reply was whole ({found}); it will have been billed"
-        return CallFailed("reply_cut", message, status, raw=received or None, maybe_answered=True)
+        message = f"the connection broke before the reply was whole ({reason}); it will have been billed"
+        return CallFailed("reply_cut", message, status, raw=reply_bytes or None, maybe_answered=True)
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+def _headers_to_keep(headers: Mapping[str, str]) -> dict[str, str]:
     """What stands twice is joined by a comma, as RFC 9110 §5.3 has it."""
-    kept: dict[str, str] = {}
+    headers_to_keep: dict[str, str] = {}
     for name, value in headers.items():
         name = name.lower()
         if name in _KEPT_HEADERS or name.startswith(_KEPT_PREFIX):
-            kept[name] = f"{kept[name]}, {value}" if name in kept else value
-    if redact(together := " ".join(kept.values())) != together:
-        kept = {name: redact(value) for name, value in kept.items()}
-    return {name: whole_text(value) for name, value in kept.items()}
+            headers_to_keep[name] = f"{headers_to_keep[name]}, {value}" if name in headers_to_keep else value
+    if redact(together := " ".join(headers_to_keep.values())) != together:
+        headers_to_keep = {name: redact(value) for name, value in headers_to_keep.items()}
+    return {name: whole_text(value) for name, value in headers_to_keep.items()}
 
 
-def _connect_finding(error: Exception, found: str) -> str:
+def _connect_finding(error: Exception, reason: str) -> str:
     causes = list(_causes(error))
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
-        return f"no secure connection ({found})"
+        return f"no secure connection ({reason})"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "connection refused"
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return "its host name is not known"
-    return f"no connection ({found})"
+    return f"no connection ({reason})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -90,7 +90,7 @@ def choose_dialect(
     base_url: str,
     model: str,
     *,
-    named: str | None = None,
+    name: str | None = None,
     api_version: str | None = None,
     reasoning: bool | None = None,
 ) -> Dialect:
@@ -98,9 +98,9 @@ def choose_dialect(
 
     `reasoning` None: told by the model's name, at OpenAI and Azure only (an Azure deployment may be called anything).
     """
-    if named is not None and named not in DIALECTS:
-        raise UsageError("generation dialect", f"{named!r} is not known", f"choose from {', '.join(DIALECTS)}")
-    dialect = DIALECTS[named or _told_by_address(base_url)]
+    if name is not None and name not in DIALECTS:
+        raise UsageError("generation dialect", f"{name!r} is not known", f"choose from {', '.join(DIALECTS)}")
+    dialect = DIALECTS[name or _told_by_address(base_url)]
     if dialect.api_version is not None and api_version:
         dialect = replace(dialect, api_version=api_version)
     if reasoning is None:

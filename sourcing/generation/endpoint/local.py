@@ -115,17 +115,17 @@ class LocalEndpoint:
         with self._lock:
             if self.is_healthy():
                 return False
-            ended = self._how_it_ended()
+            cause = self._how_it_ended()
             if self.restarts >= self.max_restarts:
                 times = f"{self.restarts} restart{'' if self.restarts == 1 else 's'}"
-                raise UpstreamError(_NAME, f"it {ended}, after {times}", _CURE)
+                raise UpstreamError(_NAME, f"it {cause}, after {times}", _CURE)
             self.restarts += 1
             self._stop()
             self._start()
             return True
 
     def _start(self) -> None:
-        asked = {
+        request = {
             "path": str(find_local_model()),
             "alias": LOCAL_MODEL,
             "key": self.api_key,
@@ -146,7 +146,7 @@ class LocalEndpoint:
         too_late.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # it is gone: what it said is read below
-                process.stdin.write(json.dumps(asked) + "\n")
+                process.stdin.write(json.dumps(request) + "\n")
                 process.stdin.flush()
             line = process.stdout.readline()
         except BaseException:
@@ -154,11 +154,11 @@ class LocalEndpoint:
             raise
         finally:
             too_late.cancel()
-        said = json.loads(line) if line else {"error": self._how_it_ended()}
-        if "error" in said:
+        report = json.loads(line) if line else {"error": self._how_it_ended()}
+        if "error" in report:
             self._stop()
-            raise UpstreamError(_NAME, f"it did not start ({said['error']})", _CURE)
-        self.base_url = said["base_url"]
+            raise UpstreamError(_NAME, f"it did not start ({report['error']})", _CURE)
+        self.base_url = report["base_url"]
 
     def _how_it_ended(self) -> str:
         if self._process is None:

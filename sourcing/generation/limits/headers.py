@@ -55,30 +55,30 @@ def read_limits(headers: Mapping[str, str], *, now: float | None = None) -> Limi
 
     `now`: see `retry_after_s`.
     """
-    told, asked = {}, False
+    limit_headers, asks_for_pause = {}, False
     for name, value in headers.items():
-        lowered = name.lower()
-        if lowered.startswith("x-ratelimit-") or lowered == "date" or lowered in RETRY_AFTER_HEADERS:
-            told[lowered] = value
-            asked = asked or lowered in RETRY_AFTER_HEADERS
-    if not told or (len(told) == 1 and "date" in told):
+        lower_name = name.lower()
+        if lower_name.startswith("x-ratelimit-") or lower_name == "date" or lower_name in RETRY_AFTER_HEADERS:
+            limit_headers[lower_name] = value
+            asks_for_pause = asks_for_pause or lower_name in RETRY_AFTER_HEADERS
+    if not limit_headers or (len(limit_headers) == 1 and "date" in limit_headers):
         return _NOTHING
-    pause_s = retry_after_s(told, now=time.time() if now is None else now) if asked else None
-    return Limits(_kind(told, "requests"), _kind(told, "tokens"), pause_s)
+    pause_s = retry_after_s(limit_headers, now=time.time() if now is None else now) if asks_for_pause else None
+    return Limits(_kind(limit_headers, "requests"), _kind(limit_headers, "tokens"), pause_s)
 
 
 _NOTHING = Limits()
 
 
-def _kind(told: Mapping[str, str], kind: str) -> Limit:
-    limit_text = told.get(f"x-ratelimit-limit-{kind}")
+def _kind(limit_headers: Mapping[str, str], kind: str) -> Limit:
+    limit_text = limit_headers.get(f"x-ratelimit-limit-{kind}")
     per_minute = _number(limit_text)
     if limit_text is not None and not per_minute:
         return Limit()  # a limit of 0 or -1: whoever fills it in so knows nothing of the rest either
-    remaining = _number(told.get(f"x-ratelimit-remaining-{kind}"))
+    remaining = _number(limit_headers.get(f"x-ratelimit-remaining-{kind}"))
     if remaining is not None and per_minute is not None and remaining > per_minute:
         remaining = None
-    reset_s = _reset_s(told.get(f"x-ratelimit-reset-{kind}"))
+    reset_s = _reset_s(limit_headers.get(f"x-ratelimit-reset-{kind}"))
     if reset_s is not None and reset_s > _MINUTE_RESET_S:
         per_minute = None
     return Limit(per_minute, remaining, reset_s)

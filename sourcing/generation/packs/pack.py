@@ -183,10 +183,10 @@ class Pack:
             return Sandbox(templates).render
         environment = template_environment(templates.includes, checked=False)
         try:
-            compiled = [compile_template(block, templates.file, environment) for block in templates.blocks]
+            block_templates = [compile_template(block, templates.file, environment) for block in templates.blocks]
         except SyntaxError as error:  # Python's limits, as on the number of nested blocks
             raise PromptError(templates.file, f"not a Jinja template ({error})", "make it simpler") from error
-        return lambda values: [template.render(values).strip() for template in compiled]
+        return lambda values: [template.render(values).strip() for template in block_templates]
 
     @cached_property
     def validator(self) -> jsonschema_rs.Draft202012Validator:
@@ -197,10 +197,10 @@ class Pack:
             _refuse_to_leave(self.output)
             return jsonschema_rs.Draft202012Validator(dict(self.output), retriever=_refuse_to_fetch)
         except (ValueError, RecursionError, jsonschema_rs.ReferencingError) as error:
-            found = getattr(error, "message", str(error)).partition("\n")[0]
+            problem = getattr(error, "message", str(error)).partition("\n")[0]
             where = ".".join(map(str, getattr(error, "instance_path", ())))
-            found = f"output is not a JSON schema ({where and f'{where}: '}{found})"
-            raise PromptError(f"prompt pack {self.name}", found, "correct it") from error
+            problem = f"output is not a JSON schema ({where and f'{where}: '}{problem})"
+            raise PromptError(f"prompt pack {self.name}", problem, "correct it") from error
 
 
 def _refuse_to_fetch(address: str) -> NoReturn:
@@ -226,25 +226,25 @@ def pack_roots(prompts_dir: Path | None, workspace: Path) -> list[Path]:
 
 def _built_in() -> Path:
     checkout = Path(sourcing.__file__).resolve().parents[1]
-    installed = Path(sysconfig.get_path("data")) / "share" / "crossmusim" / "prompts"
-    return checkout / "prompts" if (checkout / "pyproject.toml").is_file() else installed
+    installation = Path(sysconfig.get_path("data")) / "share" / "crossmusim" / "prompts"
+    return checkout / "prompts" if (checkout / "pyproject.toml").is_file() else installation
 
 
 def pack_folders(roots: Sequence[Path]) -> dict[str, Path]:
     """Pack id → folder, sorted by id; an earlier root hides a later one's pack of the same name."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for root in roots:
         for path in sorted(root.glob(f"*/{PROMPT_FILE}")):
-            found.setdefault(path.parent.name, path.parent)
-    return dict(sorted(found.items()))
+            folders.setdefault(path.parent.name, path.parent)
+    return dict(sorted(folders.items()))
 
 
 def find_pack(pack_id: str, roots: Sequence[Path]) -> Pack:
     """Load the pack called `pack_id`; PromptError names the ones there are when it is not among them."""
     folders = pack_folders(roots)
     if pack_id not in folders:
-        known = ", ".join(folders) or "none"
-        raise PromptError(f"prompt pack {pack_id!r}", f"there is no such pack (found: {known})", "name one of those")
+        pack_ids = ", ".join(folders) or "none"
+        raise PromptError(f"prompt pack {pack_id!r}", f"there is no such pack (found: {pack_ids})", "name one of those")
     return load_pack(folders[pack_id])
 
 
@@ -318,8 +318,8 @@ def _value(pack: Pack, name: str, inputs: Mapping[str, Any]) -> Any:
         "list": isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value),
     }
     if not fits[spec.type]:
-        found = f"input {name!r} is {type(value).__name__}, declared {spec.type}"
-        raise PromptError(f"prompt pack {pack.name}", found, "correct the value or the declaration")
+        finding = f"input {name!r} is {type(value).__name__}, declared {spec.type}"
+        raise PromptError(f"prompt pack {pack.name}", finding, "correct the value or the declaration")
     if isinstance(value, str):
         return _defuse(value)
     return [_defuse(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -331,7 +331,7 @@ def _defuse(text: str) -> str:
     """
     if not text.isascii():
         text = "".join(c for c in text if c in _JOINERS or c.isspace() or not is_hidden(c))
-    return _CONTROL.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", text)
+    return _CONTROL.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
 
 
 def read_pack_file(path: Path) -> str:
@@ -358,8 +358,8 @@ def _front(path: Path, text: str) -> _Front:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        found = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].lower()
-        raise PromptError(f"{path} front matter", f"{where}: {found}", "correct or remove it") from error
+        problem = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].lower()
+        raise PromptError(f"{path} front matter", f"{where}: {problem}", "correct or remove it") from error
 
 
 def _blocks(path: Path, text: str, line: int) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
@@ -381,7 +381,7 @@ def _blocks(path: Path, text: str, line: int) -> tuple[tuple[tuple[str, str], ..
 def _includes(path: Path, blocks: Sequence[tuple[str, str]], lines: Sequence[int]) -> dict[str, str]:
     """Every template reached from the blocks, read once; names resolve in the pack folder and in `_shared/` only."""
     environment = template_environment({})
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     waiting = [(str(path), "\n" * (line - 1) + source) for line, (_, source) in zip(lines, blocks, strict=True)]
     while waiting:
         file, source = waiting.pop()
@@ -390,10 +390,10 @@ def _includes(path: Path, blocks: Sequence[tuple[str, str]], lines: Sequence[int
         for name in names:
             if name is None:
                 raise PromptError(file, "an include's name is computed", "write it as a plain string")
-            if name not in found:
-                found[name] = _included(path, name, f"{file} line {_include_line(tree, name)}")
-                waiting.append((str(_included_file(path.parent, name)), found[name]))
-    return dict(sorted(found.items()))
+            if name not in sources:
+                sources[name] = _included(path, name, f"{file} line {_include_line(tree, name)}")
+                waiting.append((str(_included_file(path.parent, name)), sources[name]))
+    return dict(sorted(sources.items()))
 
 
 def _included(path: Path, name: str, where: str) -> str:
@@ -417,10 +417,10 @@ def _included_file(folder: Path, name: str) -> Path:
 def _include_path(path: Path, name: str) -> Path:
     folder = path.parent
     try:
-        allowed = (folder.parent / SHARED_FOLDER if name.startswith(f"{SHARED_FOLDER}/") else folder).resolve()
+        root = (folder.parent / SHARED_FOLDER if name.startswith(f"{SHARED_FOLDER}/") else folder).resolve()
         target = _included_file(folder, name).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL, a name too long, a ring of links
         raise PromptError(str(path), f"it is no file ({error})", "correct the name") from error
-    if not target.is_relative_to(allowed):
+    if not target.is_relative_to(root):
         raise PromptError(str(path), "it leaves the pack", f"keep it in the pack or in {SHARED_FOLDER}/")
     return target

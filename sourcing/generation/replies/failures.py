@@ -91,24 +91,24 @@ def failure_of(reply: ParsedReply, answer: Answer) -> CallFailed | None:
         status = reply.error.status
         failure = refusal(status or 400, reply.error.code, answer.headers)
         outcome = failure.outcome.replace("http_", "error_") if status else "error"
-        told = f"HTTP {answer.status} with an error{f' {status}' if status else ''}: {reply.words}"
-        return replace(failure, outcome=outcome, message=told, status=failure.status if status else None)
+        message = f"HTTP {answer.status} with an error{f' {status}' if status else ''}: {reply.words}"
+        return replace(failure, outcome=outcome, message=message, status=failure.status if status else None)
     if reply.reason == "reply_unreadable":
-        told = f"HTTP {answer.status}, but {reply.words}; it may have been billed"
-        return CallFailed(reply.reason, told, answer.status, answer.headers, maybe_answered=True)
+        message = f"HTTP {answer.status}, but {reply.words}; it may have been billed"
+        return CallFailed(reply.reason, message, answer.status, answer.headers, maybe_answered=True)
     return None
 
 
 def refusal(status: int, code: str, headers: Mapping[str, str]) -> CallFailed:
     """What a status says of this call and of others."""
-    spent = code == SPENT
+    is_spent = code == SPENT
     return CallFailed(
-        outcome="quota_exhausted" if spent else f"http_{status}",
+        outcome="quota_exhausted" if is_spent else f"http_{status}",
         message=f"HTTP {status}",
         status=status,
         headers=headers,
-        retry=not spent and (status in _RETRIED_STATUSES or status >= 500),
-        fatal=spent or status in _FATAL_STATUSES or status < 400,
+        retry=not is_spent and (status in _RETRIED_STATUSES or status >= 500),
+        fatal=is_spent or status in _FATAL_STATUSES or status < 400,
         maybe_answered=status in _GATEWAY_TIMEOUTS,
         retry_after_s=read_limits(headers, now=time.time()).retry_after_s,
     )

@@ -62,8 +62,8 @@ def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Ro
     if reply.reason:
         return None, [Finding(reply.reason, reply.words, _shown(content) if content else None)]
     if reply.finish_reason == "length":
-        cut = "the reply was cut by max_tokens; raise it in the pack"
-        return None, [Finding("reply_truncated", cut, _shown(content))]
+        finding = "the reply was cut by max_tokens; raise it in the pack"
+        return None, [Finding("reply_truncated", finding, _shown(content))]
     if not content:
         return None, [Finding("reply_empty", "the reply holds no message")]
     payload = read_payload(content)
@@ -75,8 +75,8 @@ def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Ro
         wrong = f"the reply is JSON without the shape of {shape}"
         return None, [Finding("reply_wrong_shape", wrong, _shown(content))]
     if payload.around:
-        told = f"{payload.around} stood around the JSON; it was read all the same"
-        return value, [Finding("json_wrapped", told)]
+        note = f"{payload.around} stood around the JSON; it was read all the same"
+        return value, [Finding("json_wrapped", note)]
     return value, []
 
 
@@ -120,14 +120,14 @@ def _objects(text: str) -> tuple[list[Any], str]:
         try:
             value, end = first_value(piece)
         except ValueError:
-            mended = _mended(piece) if mends < _MAX_MENDS else piece
+            repair = _mended(piece) if mends < _MAX_MENDS else piece
             mends += 1
             try:
-                value, end = first_value(mended)
+                value, end = first_value(repair)
             except ValueError:
                 rest = piece[1:]
                 continue
-            piece = mended
+            piece = repair
         values.append(value)
         rest = piece[end:]
     return values, rest

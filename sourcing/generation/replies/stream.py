@@ -33,8 +33,8 @@ def assemble(text: str) -> dict[str, Any]:
             return whole(chunks[0])  # type: ignore[no-any-return]
     if len(chunks) == _MAX_CHUNKS:
         raise ValueError(f"it comes in more than {_MAX_CHUNKS:,} pieces")
-    joined: dict[str, Any] = whole(_join(chunks))
-    return joined
+    completion: dict[str, Any] = whole(_join(chunks))
+    return completion
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
@@ -108,15 +108,15 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
             if delta.get(name):
                 message = {name: delta[name], **message}  # the first piece names the tool
     error = next((chunk["error"] for chunk in chunks if chunk.get("error")), None)
-    done = any(chunk is _MARK or chunk.get("done") is True for chunk in chunks)
-    if not (finish or done or message.get("content") or error):
+    is_done = any(chunk is _MARK or chunk.get("done") is True for chunk in chunks)
+    if not (finish or is_done or message.get("content") or error):
         raise ValueError("the stream broke off before it was finished")
     if not pieces and not error:
         raise ValueError(f"the stream holds no answer: {line_of(str(chunks[:2]))}")
-    joined = {name: "".join(parts) for name, parts in texts.items() if parts}
-    choice = {"message": {**joined, **message}, "finish_reason": finish or ("stop" if done else None)}
-    told = {"error": error} if error else {}
-    return {"choices": [choice], "model": _first(chunks, "model"), "usage": _usage(chunks), **told}
+    texts_by_name = {name: "".join(parts) for name, parts in texts.items() if parts}
+    choice = {"message": {**texts_by_name, **message}, "finish_reason": finish or ("stop" if is_done else None)}
+    error_field = {"error": error} if error else {}
+    return {"choices": [choice], "model": _first(chunks, "model"), "usage": _usage(chunks), **error_field}
 
 
 def _choices(chunk: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -45,9 +45,9 @@ def read_phrase(text: str, facet: str) -> Phrase:
         own = sides_of_stems(stems, facet)
         for count in range(len(others)):
             for some in combinations(others, count):
-                left = tuple(stem for stem in stems if stem == head or stem in some)
-                if not own or not opposed(own, sides_of_stems(left, facet)):
-                    says.add(_less(left, facet))
+                rest = tuple(stem for stem in stems if stem == head or stem in some)
+                if not own or not opposed(own, sides_of_stems(rest, facet)):
+                    says.add(_less(rest, facet))
     return Phrase(key, _less(stems, facet), tuple(says))
 
 

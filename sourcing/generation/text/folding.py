@@ -64,26 +64,26 @@ def fold(original: str) -> FoldedText:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    done = 0
+    rest = 0
     odd_places = re.compile("[" + "".join(map(re.escape, sorted(odd))) + "]")  # kept by `re`: few sets come up
-    for at in [found.start() for found in odd_places.finditer(original)]:
-        if at < done:
+    for at in [match.start() for match in odd_places.finditer(original)]:
+        if at < rest:
             continue
-        start = at - 1 if at > done and _extends(original[at]) else at
+        start = at - 1 if at > rest and _extends(original[at]) else at
         end = at + 1
         while end < length and _extends(original[end]):
             end += 1
-        pieces.append(plain[done:start])
-        starts.extend(range(done, start))
-        ends.extend(range(done + 1, start + 1))
-        folded = _folded_alone(original[at]) if end - start == 1 else _fold_cluster(original[start:end])
-        pieces.append(folded)
-        starts.extend([start] * len(folded))
-        ends.extend([end] * len(folded))
-        done = end
-    pieces.append(plain[done:])
-    starts.extend(range(done, length))
-    ends.extend(range(done + 1, length + 1))
+        pieces.append(plain[rest:start])
+        starts.extend(range(rest, start))
+        ends.extend(range(rest + 1, start + 1))
+        folded_piece = _folded_alone(original[at]) if end - start == 1 else _fold_cluster(original[start:end])
+        pieces.append(folded_piece)
+        starts.extend([start] * len(folded_piece))
+        ends.extend([end] * len(folded_piece))
+        rest = end
+    pieces.append(plain[rest:])
+    starts.extend(range(rest, length))
+    ends.extend(range(rest + 1, length + 1))
     return _single_spaced("".join(pieces), starts, ends)
 
 
@@ -109,13 +109,13 @@ def occurrences(
 
     Places with the outer marks of the quote come before those without them.
     """
-    folded = fold_text(quote)
-    for wanted in dict.fromkeys((folded, folded.strip(_OUTER_MARKS))):
-        at = document.text.find(wanted, start, end) if wanted else -1
+    folded_quote = fold_text(quote)
+    for variant in dict.fromkeys((folded_quote, folded_quote.strip(_OUTER_MARKS))):
+        at = document.text.find(variant, start, end) if variant else -1
         while at >= 0:
-            if stands_alone(document, at, at + len(wanted)):
-                yield at, at + len(wanted)
-            at = document.text.find(wanted, at + 1, end)
+            if stands_alone(document, at, at + len(variant)):
+                yield at, at + len(variant)
+            at = document.text.find(variant, at + 1, end)
 
 
 def stands_alone(document: FoldedText, at: int, end: int) -> bool:
@@ -125,8 +125,8 @@ def stands_alone(document: FoldedText, at: int, end: int) -> bool:
     )
     if splits_character:
         return False
-    cuts_word_before = at > 0 and _joined(document.text[at - 1], document.text[at])
-    cuts_word_after = end < len(document.text) and _joined(document.text[end - 1], document.text[end])
+    cuts_word_before = at > 0 and _in_one_word(document.text[at - 1], document.text[at])
+    cuts_word_after = end < len(document.text) and _in_one_word(document.text[end - 1], document.text[end])
     return not (cuts_word_before or cuts_word_after)
 
 
@@ -134,8 +134,8 @@ def wording(original: str) -> str:
     """A piece of a text as it may be published: one line, its own letters, nothing that hides or turns the text."""
     if original.isascii() and original.isprintable():
         return " ".join(original.split())
-    shown = "".join(c for c in original if c in _JOINERS or c.isspace() or not is_hidden(c))
-    return " ".join(shown.strip(_JOINERS).split())
+    visible = "".join(c for c in original if c in _JOINERS or c.isspace() or not is_hidden(c))
+    return " ".join(visible.strip(_JOINERS).split())
 
 
 def tidy(text: str) -> str:
@@ -175,17 +175,17 @@ def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> Fol
     pieces: list[str] = []
     new_starts: list[int] = []
     new_ends: list[int] = []
-    done = 0
+    rest = 0
     for run in _SPACES.finditer(text):
         at = run.start()
-        pieces.append(text[done : at + 1])
-        new_starts.extend(starts[done : at + 1])
-        new_ends.extend(ends[done:at])
+        pieces.append(text[rest : at + 1])
+        new_starts.extend(starts[rest : at + 1])
+        new_ends.extend(ends[rest:at])
         new_ends.append(ends[run.end() - 1])
-        done = run.end()
-    pieces.append(text[done:])
-    new_starts.extend(starts[done:])
-    new_ends.extend(ends[done:])
+        rest = run.end()
+    pieces.append(text[rest:])
+    new_starts.extend(starts[rest:])
+    new_ends.extend(ends[rest:])
     return FoldedText("".join(pieces), new_starts, new_ends)
 
 
@@ -202,9 +202,9 @@ def _fold_simple(text: str, characters: set[str], odd: Collection[str]) -> str:
     if text.isascii():
         return text.lower().translate(_ASCII) if characters & _ASCII_UNLIKE else text.lower()
     for character in characters:  # far faster than `str.lower` and `str.translate`, which go letter by letter
-        folded = _folded_alone(character)
-        if folded != character and character not in odd:
-            text = text.replace(character, folded)
+        folded_character = _folded_alone(character)
+        if folded_character != character and character not in odd:
+            text = text.replace(character, folded_character)
     return text
 
 
@@ -236,13 +236,13 @@ def _fold_cluster(cluster: str) -> str:
     if is_hidden(cluster[0]) and not cluster[0].isspace():  # zero-width joiners, soft hyphens, byte order marks
         cluster = cluster[1:]
     if cluster.isascii():
-        folded = cluster.translate(_ALIKE).lower()
+        folded_cluster = cluster.translate(_ALIKE).lower()
     else:
         normal = unicodedata.normalize("NFKC", cluster.translate(_ALIKE)).casefold()
-        folded = unicodedata.normalize("NFKC", normal).translate(_ALIKE)
-    return "".join(" " if character.isspace() else character for character in folded)
+        folded_cluster = unicodedata.normalize("NFKC", normal).translate(_ALIKE)
+    return "".join(" " if character.isspace() else character for character in folded_cluster)
 
 
-def _joined(left: str, right: str) -> bool:
+def _in_one_word(left: str, right: str) -> bool:
     """Whether two neighbouring characters belong to one word; scripts written without spaces never do."""
     return left.isalnum() and right.isalnum() and not (is_spaceless(left) or is_spaceless(right))

@@ -34,12 +34,12 @@ _MAX_SPACELESS_WORDS = 10  # of two characters or less, fifteen characters: such
 _TAIL = re.compile(r"\s(?:with|of|in|over|under|for|from|that|on|by|like)\s")
 
 
-def facet_of(phrase: str, suggested: str | None = None) -> str:
+def facet_of(phrase: str, suggestion: str | None = None) -> str:
     """The facet of a phrase by its head: the last known term before any "with ..." or "of ..."; longer terms win.
 
     Where the lexicon knows no term, `suggested` (a model's own word, already a facet) or "other".
     """
-    return _known_facet(phrase) or suggested or "other"
+    return _known_facet(phrase) or suggestion or "other"
 
 
 @lru_cache(maxsize=16384)
@@ -50,9 +50,9 @@ def is_junk(phrase: str) -> bool:
     """
     if is_term(phrase):
         return False
-    folded = re.sub(r"[\s_-]+", " ", fold_text(phrase)).strip(" #!.")
+    folded_phrase = re.sub(r"[\s_-]+", " ", fold_text(phrase)).strip(" #!.")
     phrases, patterns = _junk()
-    return folded in phrases or any(pattern.fullmatch(folded) for pattern in patterns)
+    return folded_phrase in phrases or any(pattern.fullmatch(folded_phrase) for pattern in patterns)
 
 
 def is_name(phrase: str, names: Iterable[str | None]) -> bool:
@@ -100,9 +100,9 @@ def says_nothing(phrase: str) -> bool:
 
 @lru_cache(maxsize=16384)
 def _known_facet(phrase: str) -> str | None:
-    folded = fold_text(phrase)
-    head = _TAIL.split(folded)[0]
-    return _last_term(words(head)) or _last_term(words(folded))
+    folded_phrase = fold_text(phrase)
+    head = _TAIL.split(folded_phrase)[0]
+    return _last_term(words(head)) or _last_term(words(folded_phrase))
 
 
 def _last_term(own: list[str]) -> str | None:

@@ -12,12 +12,11 @@ from sourcing.generation.text.lyric_words import (
     MIN_LINE_WORDS,
     RUN_LINES,
     STRONG,
-    Span,
     about_words,
     inline_marks,
     words_of,
 )
-from sourcing.generation.text.words import data_sections, mean_size, size_of, words
+from sourcing.generation.text.words import Span, data_sections, mean_size, size_of, words
 
 __all__ = ["reads_as_verse", "speaks_of_sound", "sung_lines"]
 
@@ -80,7 +79,7 @@ def sung_lines(text: str) -> list[Span]:
     while at < len(lines):
         heading = headings[at]
         if heading is not None or _opens_verse(lines[at].text):
-            end = _verse_end(lines, at + 1, timed=heading == "heading")
+            end = _verse_end(lines, at + 1, has_times=heading == "heading")
             below = lines[at + 1 : end]
             if below and not (_is_bare(heading, lines[at].text) and speaks_of_sound([line.text for line in below])):
                 spans.append((below[0].start, below[-1].end))
@@ -123,22 +122,22 @@ def _opens_verse(line: str) -> bool:
 def _lines(text: str) -> list[_Line]:
     lines: list[_Line] = []
     gap = False
-    for found in _LINE.finditer(text):
-        piece = found.group()
+    for match in _LINE.finditer(text):
+        piece = match.group()
         if not any(map(str.isalnum, piece)) and "♪" not in piece:  # blank, or nothing but a separator
             gap = True
             continue
-        gap = gap or (bool(lines) and text.count("\n", lines[-1].end, found.start()) > 1)
+        gap = gap or (bool(lines) and text.count("\n", lines[-1].end, match.start()) > 1)
         size = size_of(piece) if len(piece) <= 200 else _MAX_LINE_WORDS * 2.0
-        lines.append(_Line(found.start(), found.end(), piece, size, gap))
+        lines.append(_Line(match.start(), match.end(), piece, size, gap))
         gap = False
     return lines
 
 
-def _verse_end(lines: list[_Line], start: int, *, timed: bool) -> int:
+def _verse_end(lines: list[_Line], start: int, *, has_times: bool) -> int:
     """One past the last line below a heading that is sung: prose, another heading or a list ends it.
 
-    `timed`: the time before a line makes no list of it.
+    `has_times`: the time before a line makes no list of it.
     """
     end = start
     stops = sum(1 for line in lines[start : start + 3] if _PROSE_END.search(line.text))
@@ -151,7 +150,7 @@ def _verse_end(lines: list[_Line], start: int, *, timed: bool) -> int:
             continue
         is_prose = bool(_PROSE_END.search(line.text)) or line.size > _MAX_LINE_WORDS
         unbroken = line.size > _MAX_LINE_WORDS and not re.search(r"[.。!?]", line.text)  # verse that lost its lines
-        is_field = _FIELD.match(_TIME.sub("", line.text, 1) if timed else line.text) and not _QUOTED_LINE.match(
+        is_field = _FIELD.match(_TIME.sub("", line.text, 1) if has_times else line.text) and not _QUOTED_LINE.match(
             line.text
         )
         if not line.heading and ((is_prose and not unbroken) or is_field):
@@ -183,14 +182,14 @@ def _may_be_sung(line: _Line) -> bool:
         return False
     if _QUOTED_LINE.match(line.text):
         return True
-    listed = _BULLET.match(line.text) or _FIELD.match(line.text)
-    return not listed and not _PROSE_END.search(line.text)
+    is_list = _BULLET.match(line.text) or _FIELD.match(line.text)
+    return not is_list and not _PROSE_END.search(line.text)
 
 
 def _is_verse(lines: list[_Line], run_lines: int) -> bool:
-    quoted = sum(1 for line in lines if _QUOTED_LINE.match(line.text))
+    quoted_lines = sum(1 for line in lines if _QUOTED_LINE.match(line.text))
     opens_quotation = lines[0].text.lstrip()[:1] in tuple('"“„«「『')
-    if quoted == len(lines) or opens_quotation:
+    if quoted_lines == len(lines) or opens_quotation:
         return len(lines) >= _QUOTED_RUN_LINES and sum(line.size for line in lines) / len(lines) >= MIN_LINE_WORDS
     return len(lines) >= run_lines and reads_as_verse([line.text for line in lines], MIN_LINE_WORDS)
 

@@ -13,14 +13,12 @@ __all__ = [
     "MIN_LINE_WORDS",
     "RUN_LINES",
     "STRONG",
-    "Span",
     "about_words",
     "inline_marks",
     "speaks_about",
     "words_of",
 ]
 
-Span = tuple[int, int]
 BREAK = re.compile(r"[.!?]\s|[。！？]")  # ends the prose before a line, and the line before prose
 MARKS = "[](){}<>=#*_-–—:：~ \t【】「」《》0123456789xX×.,"
 _INLINE_MARK = re.compile(r"[\[(【]([^\[\]()【】\n]{2,40})[\])】]")

@@ -35,13 +35,13 @@ def split_phrase(text: str) -> list[str]:
     """
     if is_term(text):
         return [text]
-    parts = [bare for sentence in sentences(text) for part in _parted(sentence) if (bare := _bare(part))]
+    parts = [bare for sentence in sentences(text) for part in _pieces_of(sentence) if (bare := _bare(part))]
     if parts == [text]:
         return [text]
     return [part for part in parts if facet_of(part) != "other" and not _names_somebody(part)] or [text]
 
 
-def _parted(sentence: str) -> list[str]:
+def _pieces_of(sentence: str) -> list[str]:
     pieces = _joints().split(f" {sentence} ")
     if not is_written_without_spaces(sentence):
         return pieces
@@ -49,12 +49,12 @@ def _parted(sentence: str) -> list[str]:
 
 
 def _part_spaceless(piece: str) -> list[str]:
-    parts, done = [], 0
-    for found in _spaceless_joints().finditer(piece):
-        if found.lastgroup == "joint":
-            parts.append(piece[done : found.start()])
-            done = found.end()
-    return [*parts, piece[done:]]
+    parts, start = [], 0
+    for match in _spaceless_joints().finditer(piece):
+        if match.lastgroup == "joint":
+            parts.append(piece[start : match.start()])
+            start = match.end()
+    return [*parts, piece[start:]]
 
 
 def _bare(part: str) -> str:
@@ -74,30 +74,32 @@ def _names_somebody(part: str) -> bool:
 
 @cache
 def _joints() -> re.Pattern[str]:
-    joints = "|".join(map(re.escape, _listed("")))
+    joints = "|".join(map(re.escape, _joint_words("")))
     return re.compile(rf"\s*[,;:()，；：、（）]\s*|《[^》]*》|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
 
 
 @cache
 def _spaceless_joints() -> re.Pattern[str]:
     """Words that only look as if they held a joint come first and are passed over."""
-    kept = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
-    joints = "|".join(sorted(_listed("spaceless"), key=len, reverse=True))
-    return re.compile(f"(?P<kept>{kept})|(?P<joint>{joints})")
+    exceptions = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
+    joints = "|".join(sorted(_joint_words("spaceless"), key=len, reverse=True))
+    return re.compile(f"(?P<kept>{exceptions})|(?P<joint>{joints})")
 
 
 @cache
 def _spaceless_edges() -> re.Pattern[str]:
-    first, last = ("|".join(sorted(_listed(f"spaceless-{side}"), key=len, reverse=True)) for side in ("first", "last"))
+    first, last = (
+        "|".join(sorted(_joint_words(f"spaceless-{side}"), key=len, reverse=True)) for side in ("first", "last")
+    )
     return re.compile(f"^(?:{first})+|(?:{last})+$")
 
 
 @cache
 def _edge_words() -> frozenset[str]:
-    return frozenset(_listed("edges"))
+    return frozenset(_joint_words("edges"))
 
 
-def _listed(section: str) -> list[str]:
+def _joint_words(section: str) -> list[str]:
     return " ".join(data_sections("joints")[section]).split()
 
 

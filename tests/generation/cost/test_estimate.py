@@ -44,7 +44,7 @@ def load(n: int, size: int = 4000, limit: int | None = 500) -> Load:
     made = Load(PRICE)
     made.calls, made.input_bytes, made.output_limit = n, n * size, n * (limit or 0)
     made.worst_tokens, made.worst_nusd = n * (size + (limit or 0)), n * (size * 150 + (limit or 0) * 600)
-    made.bounded = limit is not None
+    made.is_bounded = limit is not None
     return made
 
 

@@ -81,7 +81,7 @@ def examine(server: Server, *, dialect: str | None = None, model: str = "m", **c
 
 def at(url: str, *, dialect: str | None = None, model: str = "m", timeout_s: float = 20, **chosen: Any) -> Diagnosis:
     base = f"{url}/v1"
-    spoken = choose_dialect(base, model, named=dialect, **chosen)
+    spoken = choose_dialect(base, model, name=dialect, **chosen)
     endpoint = Endpoint(
         name=base, identity=f"{base} {model}", model=model, base_url=base, api_key=SECRET, dialect=spoken
     )

@@ -350,10 +350,13 @@ def test_nobody_is_sent_before_the_time_the_server_asked_for() -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop)
         (await got(limiter)).throttled({"Retry-After": "30"})
-        assert limiter.paused_s == 30
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(29.9):
+                await limiter.acquire()
         (await got(limiter)).replied(0, {}, 1.0)
         assert loop.time() == pytest.approx(30)
-        assert limiter.paused_s == 0
+        (await got(limiter)).unsent()
+        assert loop.time() == pytest.approx(30)
 
     play(story)
 
