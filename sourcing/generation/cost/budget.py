@@ -60,7 +60,9 @@ class Ceilings(NamedTuple):
     max_tokens: int | None = None
 
     @classmethod
-    def named(cls, max_usd: str | None = None, max_calls: int | None = None, max_tokens: int | None = None) -> Ceilings:
+    def of_flags(
+        cls, max_usd: str | None = None, max_calls: int | None = None, max_tokens: int | None = None
+    ) -> Ceilings:
         """Ceilings as flags name them; UsageError for an amount of money that cannot be."""
         return cls(None if max_usd is None else parse_usd(max_usd, "--max-usd"), max_calls, max_tokens)
 

@@ -23,7 +23,7 @@ from sourcing.generation.wire import normalise_base_url
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
-__all__ = ["FREE", "UNKNOWN", "Price", "Rates", "Used", "actual_cost", "named_price", "price_of", "read_usage"]
+__all__ = ["FREE", "UNKNOWN", "Price", "Rates", "TokenUsage", "actual_cost", "named_price", "price_of", "read_usage"]
 
 _FUSD_PER_NUSD = 10**6
 _FUSD_PER_USD_A_MTOK = 10**9
@@ -75,7 +75,7 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class TokenUsage:
     """Tokens of one reply as they are billed: cached and written ones are input, reasoning is output."""
 
     input_tokens: int
@@ -147,7 +147,7 @@ def price_of(
     return UNKNOWN
 
 
-def read_usage(usage: Mapping[str, Any]) -> Used | None:
+def read_usage(usage: Mapping[str, Any]) -> TokenUsage | None:
     """What a reply's `usage` says was used; None where it does not say so in whole numbers.
 
     Reasoning is part of `completion_tokens` at OpenAI, and comes on top of them at xAI and Google: `total_tokens`
@@ -160,7 +160,7 @@ def read_usage(usage: Mapping[str, Any]) -> Used | None:
     total = _count(usage.get("total_tokens")) or 0
     cached_tokens = min(_detail(usage, "prompt_tokens_details", "cached_tokens"), inputs)
     cache_write_tokens = min(_detail(usage, "prompt_tokens_details", "cache_write_tokens"), inputs - cached_tokens)
-    return Used(
+    return TokenUsage(
         inputs,
         max(outputs, total - inputs, outputs + reasoning if reasoning > outputs else 0),
         cached_tokens,

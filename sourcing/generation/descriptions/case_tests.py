@@ -18,7 +18,8 @@ from sourcing.generation.grounding.leaks import rules_of
 from sourcing.generation.packs.cases import Case, Expect, golden_path
 from sourcing.generation.packs.judges import is_judge, judged_name
 from sourcing.generation.packs.lint import plain_examples
-from sourcing.generation.packs.pack import Pack, render
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.text.lexicon import facet_of

@@ -19,7 +19,8 @@ from sourcing.generation.grounding.leaks import rules_of
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.packs.judges import is_verdict
 from sourcing.generation.packs.lint import plain_examples
-from sourcing.generation.packs.pack import Pack, load_pack, pack_folders
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack, pack_folders
 from sourcing.generation.replies.parsed_reply import ROW_ERROR
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.workspace import Workspace, rejected_frame

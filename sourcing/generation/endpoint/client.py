@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +21,7 @@ from yarl import URL
 from sourcing.generation.endpoint.connection import CONNECT_TIMEOUT_S, connect
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.replies.bounded_json import whole_text
-from sourcing.generation.replies.failures import Answer, CallFailed, refusal
+from sourcing.generation.replies.failures import CallFailed, MaybeAnswered, NoAddress, NotSent, RawReply, refusal
 from sourcing.generation.replies.parsed_reply import MAX_REPLY_BYTES
 from sourcing.generation.replies.redaction import without_keys
 from sourcing.generation.replies.server_error import FILTER_STATUSES, ServerError, read_error_body
@@ -74,22 +73,22 @@ class ChatClient:
         know(endpoint.api_key)
         await self._connect()
 
-    async def send(self, body: Mapping[str, Any]) -> Answer:
+    async def send(self, body: Mapping[str, Any]) -> RawReply:
         """Send one body in the order written; see `send_bytes`."""
         return await self.send_bytes(body_bytes(body))
 
-    async def send_bytes(self, body: bytes) -> Answer:
+    async def send_bytes(self, body: bytes) -> RawReply:
         """Send exactly these bytes, once, and return the raw reply; CallFailed says what came instead."""
         return await self._ask("POST", self._connection.chat_url, body)
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> RawReply:
         """What the server says of itself, free of charge: `models` below the base URL, `/props` below the host."""
         return await self._ask("GET", self._connection.base_url.join(URL(path)), None)
 
     async def _connect(self) -> None:
         self._connection = await connect(self._endpoint, timeout_s=self._timeout_s, concurrency=self._concurrency)
 
-    async def _ask(self, method: str, url: URL, body: bytes | None) -> Answer:
+    async def _ask(self, method: str, url: URL, body: bytes | None) -> RawReply:
         status: int | None = None
         reply_bytes = bytearray()
         try:
@@ -115,7 +114,7 @@ class ChatClient:
                 server_error.is_filter and status in FILTER_STATUSES
             ):  # what a filter says is the answer to the call
                 raise self._refused(status, headers, raw, server_error, response.headers.get("location"))
-        return Answer(raw, status, headers)
+        return RawReply(raw, status, headers)
 
     def _refused(
         self, status: int, headers: dict[str, str], raw: bytes, error: ServerError, location: str | None
@@ -124,8 +123,7 @@ class ChatClient:
         if status < 400:
             target = redact(whole_text((location or "nowhere").partition("?")[0]))
             message = f"it sends calls on to {target}"
-        failure = refusal(status, error.code, headers)
-        return replace(failure, message=f"HTTP {status}: {message}" if message else f"HTTP {status}", raw=raw)
+        return refusal(status, error.code, headers, message=message, raw=raw)
 
     def _broken_off(self, error: Exception, status: int | None, reply_bytes: bytes) -> CallFailed:
         """Tell apart what was never sent, what broke and what timed out; `status` once the reply had begun.
@@ -134,20 +132,20 @@ class ChatClient:
         """
         reason = redact(str(error))
         if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-            return CallFailed("connection_refused", _connect_finding(error, reason), retry=True)
+            return NotSent("connection_refused", _connect_finding(error, reason))
         if isinstance(error, aiohttp.ClientHttpProxyError):
-            return CallFailed("connection_refused", f"the proxy answered HTTP {error.status}", retry=True)
+            return NotSent("connection_refused", f"the proxy answered HTTP {error.status}")
         if isinstance(error, aiohttp.InvalidURL):
-            return CallFailed("connection_refused", f"no address to send to ({reason})", fatal=True)
+            return NoAddress("connection_refused", f"no address to send to ({reason})")
         if isinstance(error, TimeoutError):
             progress = "no reply" if status is None else "the reply began but was not whole"
             message = f"{progress} in {self._timeout_s:g} s; it may have been answered and billed"
-            return CallFailed("timeout", message, status, raw=reply_bytes or None, maybe_answered=True)
+            return MaybeAnswered("timeout", message, status=status, raw=reply_bytes or None)
         if status is None:
             message = f"the connection broke before a reply came ({reason}); it may have been answered and billed"
-            return CallFailed("connection_lost", message, maybe_answered=True)
+            return MaybeAnswered("connection_lost", message)
         message = f"the connection broke before the reply was whole ({reason}); it will have been billed"
-        return CallFailed("reply_cut", message, status, raw=reply_bytes or None, maybe_answered=True)
+        return MaybeAnswered("reply_cut", message, status=status, raw=reply_bytes or None)
 
 
 def _headers_to_keep(headers: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from sourcing.generation.endpoint.dialect import choose_dialect, fit_body
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
 from sourcing.generation.replies.bounded_json import load_json
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, CallRefused, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.replies.payload import read_payload, thought_chars
 from sourcing.generation.wire import body_bytes, unstreamed
@@ -171,7 +171,7 @@ class _Probe:
         whole = {"model": self.endpoint.model, **body, "max_tokens": max_tokens}
         diagnosis.calls += 1
         started_s = time.monotonic()
-        answer: Answer = await self.client.send_bytes(unstreamed(body_bytes(fit_body(whole, self.dialect))))
+        answer: RawReply = await self.client.send_bytes(unstreamed(body_bytes(fit_body(whole, self.dialect))))
         self.latencies_s.append(time.monotonic() - started_s)
         completion = ParsedReply.read(answer.raw)
         failure = failure_of(completion, answer)
@@ -185,8 +185,8 @@ class _Probe:
         diagnosis.streams = diagnosis.streams or completion.is_streamed
         diagnosis.reachable = diagnosis.authorised = True
         if completion.content is None and not completion.finish_reason:
-            found_instead = completion.words or "what it answers is no chat completion"
-            raise failure or CallFailed("not_a_completion", found_instead, answer.status)
+            problem = completion.words or "what it answers is no chat completion"
+            raise failure or CallRefused("not_a_completion", problem, status=answer.status)
         diagnosis.model_reported = completion.model or None
         diagnosis.rate_headers = sorted({*diagnosis.rate_headers, *_telling(answer.headers)})
         return completion

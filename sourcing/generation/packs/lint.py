@@ -13,7 +13,8 @@ from sourcing.errors import PromptError
 from sourcing.generation.packs.cases import golden_path, load_cases
 from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.lock import check_lock
-from sourcing.generation.packs.pack import Pack, render
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.packs.templates import undeclared_names
 
 __all__ = ["INPUTS", "lint", "plain_examples"]
@@ -70,7 +71,7 @@ def _input_findings(pack: Pack, input_types: Mapping[str, str]) -> Iterator[str]
             yield f"input {name!r} is not one a plan can give (those are {', '.join(input_types)})"
         elif spec.type != input_types[name]:
             yield f"input {name!r} is declared {spec.type} and given as {input_types[name]}"
-    blocks, includes = pack.parsed
+    blocks, includes = pack.syntax_trees
     files = [(pack.templates.file, block) for block in blocks]
     files += [(pack.templates.includes[name][0], tree) for name, tree in includes.items()]
     used: set[str] = set()

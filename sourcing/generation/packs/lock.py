@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sourcing.errors import PromptError
-from sourcing.generation.packs.pack import Pack, load_pack, pack_folders, read_pack_file
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack, pack_folders, read_pack_file
 from sourcing.store.workspace import atomic_path
 
 __all__ = ["LOCK_FILE", "check_lock", "lock_packs", "read_lock"]

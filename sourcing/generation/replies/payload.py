@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from sourcing.generation.calls import Reply
 from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.replies.bounded_json import first_value, line_of, load_json, whole_text
+from sourcing.store.schemas import Row
 
 __all__ = ["Payload", "answer_of", "read_payload", "thought_chars"]
-
-Row = dict[str, Any]
 
 SHOWN_CHARS = 500  # of a reply that cannot be used, enough for a person to see why
 _MAX_TRIES = 64  # braces in prose that begin no object

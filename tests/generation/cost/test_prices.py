@@ -24,7 +24,7 @@ from sourcing.generation.cost.prices import (
     UNKNOWN,
     Price,
     Rates,
-    Used,
+    TokenUsage,
     actual_cost,
     named_price,
     price_of,
@@ -222,11 +222,11 @@ def test_half_a_price_is_refused_by_the_name_of_the_other_half() -> None:
 
 def test_reasoning_is_part_of_the_output_where_the_server_says_so_and_on_top_where_it_says_so() -> None:
     openai = usage(100, 50, reasoning=40)
-    assert read_usage(openai) == Used(100, 50)
+    assert read_usage(openai) == TokenUsage(100, 50)
     on_top = {**openai, "total_tokens": 190}
-    assert read_usage(on_top) == Used(100, 90)
+    assert read_usage(on_top) == TokenUsage(100, 90)
     without_total = {**usage(100, 5, reasoning=40), "total_tokens": None}
-    assert read_usage(without_total) == Used(100, 45)
+    assert read_usage(without_total) == TokenUsage(100, 45)
 
 
 @pytest.mark.parametrize(

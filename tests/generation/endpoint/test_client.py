@@ -27,7 +27,7 @@ from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.connection import openai_client
 from sourcing.generation.endpoint.dialect import DIALECTS
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.wire import body_bytes, ordered_json
 
@@ -43,8 +43,8 @@ def endpoint(url: str, **changes: object) -> Endpoint:
     )
 
 
-def ask(to: Endpoint, body: bytes = body_bytes(BODY), *, timeout_s: float = 20.0) -> Answer:
-    async def call() -> Answer:
+def ask(to: Endpoint, body: bytes = body_bytes(BODY), *, timeout_s: float = 20.0) -> RawReply:
+    async def call() -> RawReply:
         async with ChatClient(to, timeout_s=timeout_s, concurrency=2) as client:
             return await client.send_bytes(body)
 

@@ -22,7 +22,7 @@ from sourcing.generation.endpoint import local
 from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.endpoint import Endpoint, resolve_endpoint
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.replies.failures import Answer, CallFailed
+from sourcing.generation.replies.failures import CallFailed, RawReply
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.run import run as engine
 from sourcing.generation.run.job import run_job
@@ -56,7 +56,7 @@ def address(server: local.LocalEndpoint) -> Endpoint:
     return Endpoint(name="x", identity="x", model=server.model, base_url=server.base_url, api_key=server.api_key)
 
 
-def said(answer: Answer) -> str:
+def said(answer: RawReply) -> str:
     return json.loads(answer.raw)["choices"][0]["message"]["content"]
 
 
@@ -73,7 +73,7 @@ def test_the_embedded_model_answers_in_the_schema_the_same_bytes_at_every_start(
     sampling = {"temperature": 0.8, "max_tokens": 48, "seed": 3}
     body = request_body(local.LOCAL_MODEL, messages, schema_name="p", schema=schema, sampling=sampling, sample_idx=0)
 
-    async def call(server: local.LocalEndpoint) -> Answer:
+    async def call(server: local.LocalEndpoint) -> RawReply:
         async with ChatClient(address(server), timeout_s=120, concurrency=1) as client:
             return await client.send(body)
 

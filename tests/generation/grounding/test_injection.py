@@ -27,7 +27,8 @@ from sourcing.generation.grounding.leaks import (
     sentence_leak,
 )
 from sourcing.generation.packs.lint import plain_examples
-from sourcing.generation.packs.pack import load_pack, render
+from sourcing.generation.packs.pack_files import load_pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.text.folding import fold, fold_text, wording
 from sourcing.generation.text.lyrics import lyric_spans, shared_runs, takes_lyrics
 from sourcing.generation.text.phrases import sentences

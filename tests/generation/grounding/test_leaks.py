@@ -22,7 +22,7 @@ from sourcing.generation.grounding.leaks import (
     rules_of,
     sentence_leak,
 )
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.words import data_lines
 from sourcing.store.schemas import Document, Match, Track

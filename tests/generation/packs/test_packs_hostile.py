@@ -21,8 +21,9 @@ from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.descriptions.describe import example_aspects
 from sourcing.generation.packs.cases import load_cases
 from sourcing.generation.packs.lint import lint, plain_examples
-from sourcing.generation.packs.pack import load_pack, render
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.packs.pack_yaml import read_yaml
+from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import Scope
 from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.run.job import Job

@@ -22,9 +22,9 @@ from sourcing.generation.cost.prices import read_usage
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import OpenCall
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.replies.bounded_json import first_value, load_json
-from sourcing.generation.replies.failures import Answer, failure_of
+from sourcing.generation.replies.failures import RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import MAX_REPLY_BYTES, ROW_ERROR, ParsedReply
 from sourcing.generation.replies.payload import read_payload
 from sourcing.generation.replies.server_error import read_error_body
@@ -60,7 +60,7 @@ def described(reply: ParsedReply) -> tuple[list[dict[str, Any]], dict[str, str]]
 
 
 def fate_of(reply: ParsedReply, raw: bytes, checker: ReplyChecker) -> str:
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     if failure is not None:
         if failure.maybe_answered:
             return "unknown"
@@ -85,7 +85,7 @@ def test_each_poison_becomes_what_it_is(name: str, checker: ReplyChecker) -> Non
     fate = fate_of(reply, raw, checker)
     mended = expected["fate"] == "rejected" and fate == "repaired"  # its words may be mended, as ever
     assert fate == expected["fate"] or mended
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     if failure is not None:
         assert expected.get("words", "") in str(failure)
         assert fate != "unknown" or not failure.retry or failure.status == 504
@@ -116,7 +116,7 @@ def test_each_poison_becomes_what_it_is(name: str, checker: ReplyChecker) -> Non
 def test_the_inputs_that_were_reported_are_read(name: str, fate: str) -> None:
     raw = (SHARED / name).read_bytes()
     reply = ParsedReply.read(raw)
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     assert ("throttled" if failure is not None and failure.status == 429 else "answered") == fate
     assert fate != "answered" or isinstance(read_payload(reply.content or "").values[-1], dict)
 
@@ -227,7 +227,7 @@ def hold(raw: bytes, checker: ReplyChecker) -> None:
     """Whatever the bytes are: no row error, and nothing that a journal or a table cannot hold."""
     reply = ParsedReply.read(raw)
     assert reply.reason != ROW_ERROR, reply.words
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     checked = checker.check(CALL, reply)
     assert not checked.row_error
     used = read_usage(reply.usage)
