@@ -1,4 +1,4 @@
-"""Budget: what calls have used and may still use, and the ceilings that this never passes.
+"""Budget: the tokens and money that calls have used and reserved, under ceilings that it never passes.
 
 A call's worst case is reserved before it is sent and replaced by what it used once that is known. The totals live
 in the journal's database, for all processes that share it, and change in the transaction of the call they are for.
@@ -68,7 +68,7 @@ class Ceilings(NamedTuple):
 
     @property
     def need_bounds(self) -> bool:
-        """Whether calls must say how many tokens they can use at most."""
+        """True when calls must say how many tokens they can use at most."""
         return self.max_nusd is not None or self.max_tokens is not None
 
 
@@ -91,7 +91,10 @@ class Totals:
 
 
 class Budget:
-    """The ledger. Every method runs inside the caller's transaction, which holds the write lock (BEGIN IMMEDIATE)."""
+    """The totals of every scope in the journal's database.
+
+    Every method runs inside the caller's transaction, which holds the write lock (BEGIN IMMEDIATE).
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
@@ -154,7 +157,7 @@ class Budget:
         return {str(scope): Totals(*numbers) for *numbers, scope in rows}
 
     def _move(self, scope: str, *numbers: int) -> None:
-        """Taking more out than was put in is refused, by the table's checks: a call would count twice."""
+        """Move amounts from reserved to spent; the table's checks refuse to take more out than was put in."""
         if self._execute(_SETTLE, (*numbers, scope)).rowcount:
             return
         if any(numbers[:3]):
@@ -174,7 +177,7 @@ def parse_usd(text: str, thing: str) -> int:
 
 
 def usd(nusd: int) -> str:
-    """Exactly, with two decimals or as many as it takes: "1.50", "0.000012"."""
+    """An amount of nano-USD as text, exactly, with two decimals or as many as it takes: "1.50", "0.000012"."""
     whole, part = divmod(nusd, _NANO)
     return f"{whole}.{f'{part:09d}'.rstrip('0'):0<2}"
 

@@ -85,7 +85,7 @@ EMBEDDED = Speed(first_s=0.0, input_tokens_per_s=150, output_tokens_per_s=49)
 
 @dataclass
 class Load:
-    """What is going to be sent, added up call by call. `worst_*` are sums of what the calls will reserve."""
+    """The calls that will be sent, added up one by one. `worst_*` are sums of what the calls will reserve."""
 
     price: Price
     calls: int = 0
@@ -108,7 +108,9 @@ class Load:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan prints. Costs are None where the price is not known, `worst_*` where nothing bounds the output.
+    """The tokens, cost and time that a plan prints.
+
+    Costs are None where the price is not known, `worst_*` where nothing bounds the output.
 
     First tries only: larger tries, repairs and retries come on top.
     """
@@ -133,7 +135,7 @@ def worst_case(body: bytes, price: Price) -> WorstCase:
 
 
 def expected_tokens(body: bytes) -> int:
-    """What a server's rate limit counts for a call before it is answered: its input by length, its output in full."""
+    """The tokens that a server's rate limit counts for a call before it is answered: input by length, output in full."""
     return len(body) // _BYTES_PER_TOKEN + (_output_limit(body) or 0)
 
 
@@ -156,7 +158,7 @@ def estimate(
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
 ) -> Estimate:
-    """What the calls of `load` will come to; `samples` are replies seen for the same pack and model.
+    """The probable tokens, cost and time of the calls of a load; `samples` are of the same pack and model.
 
     Time is that of the latencies over the calls in flight, or of the endpoint's limits where those are slower.
     """
@@ -214,7 +216,10 @@ def _sum(calls: int, mean: float, deviation: float, sample_count: int, freedom: 
 
 
 def _input_tokens(load: Load, samples: Sequence[Sample]) -> _Sum:
-    """By the ratio of all tokens seen to all bytes seen; calls differ by what is left over after that ratio."""
+    """The input tokens of a load, by the ratio of all tokens to all bytes of the samples.
+
+    Calls differ by what is left over after that ratio.
+    """
     mean_bytes = load.input_bytes / max(load.calls, 1)
     points = [(float(sample.input_bytes), float(sample.input_tokens)) for sample in samples]
     points += [(mean_bytes, mean_bytes / _BYTES_PER_TOKEN * (1 + spread)) for spread in _filling(len(samples))]
@@ -233,7 +238,7 @@ def _output_tokens(load: Load, samples: Sequence[Sample]) -> _Sum:
 
 
 def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, inputs: float, outputs: float) -> tuple[_Sum, _Sum]:
-    """Of all calls one after the other, and of one: a run is never shorter than its last call."""
+    """The latency of all calls one after the other, and of one: a run is never shorter than its last call."""
     default_s = speed.first_s + inputs / speed.input_tokens_per_s + outputs / speed.output_tokens_per_s
     seen_s = [sample.latency_s for sample in samples if sample.latency_s is not None]
     n = len(seen_s)
@@ -244,7 +249,7 @@ def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, inputs: floa
 
 
 def _cost(load: Load, inputs: _Sum, outputs: _Sum) -> _Sum:
-    """Input at the full price, as if nothing were cached; input and output are taken to vary on their own."""
+    """The cost of a load, its input at the full price, as if input and output varied on their own."""
     if not load.price.known or not load.calls:
         return _Sum(0.0, 0.0, inputs.freedom)
     rates = load.price.rates_for(math.ceil(inputs.p50 / load.calls))

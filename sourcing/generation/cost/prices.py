@@ -1,4 +1,4 @@
-"""Prices: what a token costs at an endpoint, from a bundled table or by name, and what a reply did cost.
+"""Prices of tokens at an endpoint, from a bundled table or by name, and the cost of a reply.
 
 Money is whole nano-USD. Rates are whole femto-USD a token: that is exact for any price with up to nine decimals in
 USD per million tokens, and finer ones are rounded up. Sums are rounded up as well, so no cost is ever too low.
@@ -36,7 +36,7 @@ _DEAREST_OF_HOURS = 24  # prices that change by the hour; also as long as a batc
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What tokens cost in a request of more than `above` input tokens; all tokens of it cost this."""
+    """The price of tokens in a request of more than `above` input tokens; all tokens of it cost this."""
 
     above: int
     input_fusd: int
@@ -51,7 +51,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What calls of one model at one endpoint cost. `rates` falls by `above`; an unknown price has none."""
+    """The price of calls of one model at one endpoint. `rates` falls by `above`; an unknown price has none."""
 
     source: str  # for the manifest: "genai-prices 0.2.3", "--price 0.15,0.6"
     rates: tuple[Rates, ...] = ()
@@ -66,7 +66,7 @@ class Price:
         return next(rates for rates in self.rates if input_tokens > rates.above)
 
     def most_nusd(self, input_tokens: int, output_tokens: int) -> int:
-        """What a call with at most so many tokens can cost; nothing where the price is unknown."""
+        """The most that a call of so many tokens can cost, in nano-USD; 0 where the price is unknown."""
         if not self.rates:
             return 0
         rates_there = (rates for rates in self.rates if input_tokens > rates.above)
@@ -148,7 +148,7 @@ def price_of(
 
 
 def read_usage(usage: Mapping[str, Any]) -> TokenUsage | None:
-    """What a reply's `usage` says was used; None where it does not say so in whole numbers.
+    """The tokens that a reply's `usage` says were used; None where it does not say so in whole numbers.
 
     Reasoning is part of `completion_tokens` at OpenAI, and comes on top of them at xAI and Google: `total_tokens`
     tells, so the larger reading counts.
@@ -169,7 +169,7 @@ def read_usage(usage: Mapping[str, Any]) -> TokenUsage | None:
 
 
 def actual_cost(price: Price, usage: Mapping[str, Any]) -> int | None:
-    """What a reply cost, in nano-USD.
+    """The cost of a reply in nano-USD.
 
     None where `usage` or the price is not known: the caller then charges the worst case that it had reserved.
     """
@@ -240,7 +240,7 @@ def _look_up(model: str, url: str) -> tuple[Provider | None, ModelInfo | None]:
 
 
 def _price(provider: Provider, model: ModelInfo, table: str, *, batch: bool, at: datetime) -> Price | None:
-    """None for what is not priced by the tokens of a chat."""
+    """The table's price of a model; None where it is not priced by the tokens of a chat."""
     # Batch prices are a provider's own: those of a model that it takes from another need not hold with it.
     own = any(model is its for its in provider.models)
     hours = [at + timedelta(hours=hour) for hour in range(_DEAREST_OF_HOURS)]

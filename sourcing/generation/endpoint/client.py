@@ -1,4 +1,4 @@
-"""ChatClient: one Chat Completions call on the wire, its raw answer, and what each kind of failure means.
+"""ChatClient: sends one Chat Completions call, and gives its raw reply or the failure that it was.
 
 The `openai` client says where a call goes and under which headers, and lends its connections; the bytes of each call
 then go over them as they are. Its own layers would cost four times the CPU of everything else we do with a call
@@ -44,7 +44,7 @@ _KEPT_PREFIX = "x-ratelimit-"
 
 
 class ChatClient:
-    """`async with ChatClient(endpoint, ...) as client: answer = await client.send_bytes(body)`."""
+    """Sends calls: `async with ChatClient(endpoint, ...) as client: answer = await client.send_bytes(body)`."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float, concurrency: int) -> None:
         assert endpoint.base_url is not None, "start the embedded model first"
@@ -63,7 +63,7 @@ class ChatClient:
 
     @property
     def openai(self) -> openai.AsyncOpenAI:
-        """The client beneath, for what is not a chat call; it uses the same connections and never retries."""
+        """The `openai` client beneath, for files, batches and lists; it uses the same connections and never retries."""
         return self._connection.openai
 
     async def move(self, endpoint: Endpoint) -> None:
@@ -82,7 +82,7 @@ class ChatClient:
         return await self._ask("POST", self._connection.chat_url, body)
 
     async def get(self, path: str) -> RawReply:
-        """What the server says of itself, free of charge: `models` below the base URL, `/props` below the host."""
+        """Ask the server about itself, free of charge: `models` below the base URL, `/props` below the host."""
         return await self._ask("GET", self._connection.base_url.join(URL(path)), None)
 
     async def _connect(self) -> None:
@@ -149,7 +149,7 @@ class ChatClient:
 
 
 def _headers_to_keep(headers: Mapping[str, str]) -> dict[str, str]:
-    """What stands twice is joined by a comma, as RFC 9110 §5.3 has it."""
+    """The headers that the journal keeps; one that comes twice is joined by a comma, as RFC 9110 §5.3 has it."""
     headers_to_keep: dict[str, str] = {}
     for name, value in headers.items():
         name = name.lower()

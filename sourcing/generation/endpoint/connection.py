@@ -1,4 +1,4 @@
-"""Connection: the `openai` client of an endpoint, and how it would send a chat call, taken out once for all calls.
+"""Connection: the `openai` client of an endpoint, and the way by which it sends a chat call, worked out once.
 
 Address, headers, key, proxy, certificates and connection pool remain the client's own doing; only the bytes of each
 call no longer pass its layers.
@@ -31,7 +31,7 @@ _NO_KEY = "none-needed"  # the client insists on one; servers without keys ignor
 
 @dataclass(frozen=True)
 class Connection:
-    """Close `openai` and the session beneath it is closed too."""
+    """The client, session, address and headers of chat calls; closing `openai` closes the session beneath it."""
 
     openai: openai.AsyncOpenAI
     session: aiohttp.ClientSession
@@ -42,7 +42,7 @@ class Connection:
 
 
 async def connect(endpoint: Endpoint, *, timeout_s: float, concurrency: int) -> Connection:
-    """Let the client compose one call, unsent, and take over how it would have gone out."""
+    """Let the client compose one call, unsent, and take over its address, headers, session and proxy."""
     client, http = openai_client(endpoint, timeout_s=timeout_s, concurrency=concurrency)
     request = await _compose(client, http)
     # The transport this address is reached by, behind the proxy that the environment names for it: httpx2 tells neither

@@ -1,4 +1,4 @@
-"""Diagnosis: what was found out about a model server, and in words what a run on it will have to do without."""
+"""Diagnosis: the facts that a probe tells of a model server, and in words all that a run on it will lack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ DOCTOR_FILE = "doctor.json"
 
 @dataclass
 class Diagnosis:
-    """What was found; None where it could not be told. `problem` and `cure` are set when the server is of no use."""
+    """The facts that a probe tells of a server; None where it could not tell.
+
+    `problem` and `cure` are set when the server is of no use.
+    """
 
     endpoint: str
     identity: str
@@ -55,7 +58,7 @@ class Diagnosis:
 
 
 def missing(diagnosis: Diagnosis, endpoint: Endpoint) -> list[str]:
-    """What a run on this server will have to do without, each with what to do."""
+    """Sentences on all that a run on this server will have to do without, each with its cure."""
     words = []
     if diagnosis.dialect_seen not in (None, diagnosis.dialect):
         title = DIALECTS[diagnosis.dialect_seen].title

@@ -1,4 +1,4 @@
-"""Dialect: what each kind of model server wants on the wire, and what it offers beside an answer.
+"""Dialect: the parameters that each kind of model server takes, and all that it offers beside an answer.
 
 All of them speak Chat Completions. They differ in the address, in how a key is carried, in the names of parameters, and
 in what can be built on: limits told in headers, batches, stored completions. The request key is taken from the body
@@ -48,7 +48,7 @@ class Dialect:
 
     @property
     def key_variable(self) -> str:
-        """Where a user puts the key; OPENAI_API_KEY is read too."""
+        """The environment variable of the key; OPENAI_API_KEY is read too."""
         return "AZURE_OPENAI_API_KEY" if self.name.startswith("azure") else "OPENAI_API_KEY"
 
     def address(self, base_url: str, model: str) -> str:

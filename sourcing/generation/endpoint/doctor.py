@@ -1,4 +1,4 @@
-"""Doctor: what a model server can do, found out by a handful of tiny calls, and in words what will be missing.
+"""The doctor: probes a model server by a handful of tiny calls, and gives a `Diagnosis`.
 
 The calls are real ones and are billed like any other; the diagnosis counts them.
 """
@@ -164,7 +164,7 @@ class _Probe:
         self.diagnosis.stored = _is_list(await self._get("chat/completions?limit=1"))
 
     async def _chat(self, body: Mapping[str, Any], max_tokens: int) -> ParsedReply:
-        """One counted call; what its reply tells by the way is noted."""
+        """Send one counted call, and note everything that its reply tells by the way."""
         diagnosis = self.diagnosis
         if self.dialect.reasoning and max_tokens == _SCHEMA_TOKENS:
             max_tokens = _REASONING_TOKENS
@@ -192,7 +192,7 @@ class _Probe:
         return completion
 
     async def _get(self, path: str) -> Any:
-        """What a free question brings, as JSON; None when it is not answered. A server not there at all raises."""
+        """The JSON that a free question brings; None when it is not answered. A server not there at all raises."""
         try:
             return load_json((await self.client.get(path)).raw.decode(errors="replace"))
         except CallFailed as failure:
@@ -226,7 +226,7 @@ def _fits(value: Any) -> bool:
 
 
 def _obeyed(reply: ParsedReply) -> bool | None:
-    """Whether an answer was cut where it was to be; None where it ended by itself before, which tells nothing."""
+    """True when an answer was cut where it was to be; None where it ended by itself before, which tells nothing."""
     used = reply.usage.get("completion_tokens")
     least = used if isinstance(used, int) else len((reply.content or "").split())  # a word is a token, or more
     if least > _LONG_TOKENS:

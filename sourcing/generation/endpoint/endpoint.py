@@ -1,4 +1,4 @@
-"""Endpoint: which model server answers, under what identity, and whether asking it twice costs anything."""
+"""Endpoint: the address, identity, key and dialect of a model server, and how flags and settings name one."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def vet_aspect(text: str, names: Names, keys: AspectKeys) -> Finding | None:
 
 
 def _pieces(aspect: str | Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(text, quote) of each thing an aspect says.
+    """The (text, quote) pairs of an aspect of a reply.
 
     A bare string is its own quote and is parted: "slow piano, soft drums and a cello" is three aspects, each with its
     own evidence. An object's `text` is the model's wording and stays whole, unless it is too long.
@@ -174,7 +174,7 @@ class _Support:
 
 
 def _support(text: str, quote: str, document: QuotedDocument) -> _Support | Finding:
-    """The aspect as the document says it, or why it does not: the first place that bears it out, else what is amiss."""
+    """The aspect at the first place of the document that bears it out, else the finding of the first place."""
     problem: Finding | None = None
     for place in find_places(quote, document):
         result = _support_at(place, text, quote, document)
@@ -208,7 +208,7 @@ def _support_at(place: Place, text: str, quote: str, document: QuotedDocument) -
 
 
 def _own_words(text: str, place: Place, document: QuotedDocument) -> Place | None:
-    """Where in the quote the document says the aspect: word for word, else in the least run that has all its words."""
+    """The place in a quote where the document says the aspect: word for word, else the least run with all its words."""
     for start, end in occurrences(text, document.folded_text, start=place.start, end=place.end):
         return Place(start, end, place.score)
     own_stems = set(content_stems(text))

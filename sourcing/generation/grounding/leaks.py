@@ -1,4 +1,4 @@
-"""The leak lint: what may not stand in an aspect or a caption, whoever said it and whatever bears it out.
+"""The leak lint: findings against aspects and captions, whoever wrote them and whatever bears them out.
 
 Names of artist and title (unless the pack asks for them), numbers that tell a record from another instead of how it
 sounds, field labels, refusals, instructions to a model, markup and addresses, copies of the prompt, profanity, and

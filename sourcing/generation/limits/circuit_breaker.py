@@ -1,4 +1,4 @@
-"""Breaker: ends a run that nobody answers, with a sentence that says what was seen, how often and since when."""
+"""Breaker: ends a run that nobody answers, with a sentence that counts its refusals and failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Breaker"]
 
 
 class Breaker:
-    """Counts what came instead of answers since the last answer. `error` is set once the run is hopeless."""
+    """Counts refusals and failures since the last answer. `error` is set once the run is hopeless."""
 
     def __init__(self, name: str, give_up_after_s: float) -> None:
         self.name, self.give_up_after_s = name, give_up_after_s
@@ -22,7 +22,7 @@ class Breaker:
 
     @property
     def deadline(self) -> float:
-        """When the patience ends; never while calls are answered, nor after a single failure."""
+        """The time at which the patience ends; never while calls are answered, nor after a single failure."""
         if self.since is None or self._refusals + self._failures < 2:
             return math.inf
         return self.since + self.give_up_after_s

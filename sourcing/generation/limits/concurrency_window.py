@@ -1,4 +1,4 @@
-"""Window: how many calls may be in flight, grown by replies and cut by refusals and by queues at the server.
+"""Window: the number of calls that may be in flight, grown by replies, cut by refusals and queues at the server.
 
 Additive increase, multiplicative decrease (RFC 5681 for the shape): doubling until something is known, then one more
 per window of replies; a burst of refusals is one cut. A server that queues instead of refusing shows it by latency. A

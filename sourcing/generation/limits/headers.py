@@ -1,4 +1,4 @@
-"""Rate limits as a reply's headers tell them: limit, remaining and reset per kind, and the pause a server asks for.
+"""Reads rate limits in the headers of replies: limit, remaining and reset per kind, and the pause asked for.
 
 OpenAI writes resets as durations ("6ms", "1m0s"), Azure as seconds; Azure leaves some headers out or fills them with -1
 and 0. What makes no sense reads as absent, so that a strange server is at worst one without headers.
@@ -24,7 +24,10 @@ _WINDOW_RESET_S = 48.0
 
 
 class Limit(NamedTuple):
-    """One kind, requests or tokens. `reset_s` is when the limit is whole again, not when the next call may go."""
+    """The limit of one kind, requests or tokens.
+
+    `reset_s` is when the limit is whole again, not when the next call may go.
+    """
 
     per_minute: float | None = None
     remaining: float | None = None
@@ -32,14 +35,14 @@ class Limit(NamedTuple):
 
     @property
     def shut_s(self) -> float | None:
-        """How long nothing will pass: a spent window that ends then; None for a bucket, which refills all the while."""
+        """Seconds for which a spent window lets nothing pass; None for a bucket, which refills all the while."""
         if self.remaining != 0 or not self.reset_s or self.reset_s > _MINUTE_RESET_S:
             return None
         return self.reset_s if self.per_minute is None or self.reset_s < _WINDOW_RESET_S else None
 
 
 class Limits(NamedTuple):
-    """What one reply said; `retry_after_s` only where the server asked for a pause in so many words."""
+    """The limits that one reply tells; `retry_after_s` only where the server asked for a pause in so many words."""
 
     requests: Limit = Limit()
     tokens: Limit = Limit()
@@ -85,7 +88,7 @@ def _kind(limit_headers: Mapping[str, str], kind: str) -> Limit:
 
 
 def _number(text: str | None) -> float | None:
-    """A plain number, as these headers have it; else they say nothing."""
+    """The plain number that a header holds; None where it holds anything else."""
     if text is None or not text.isascii() or "_" in text or len(text) > _MOST_CHARACTERS:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Limiter: when the next call to an endpoint and model may go, learnt from how it answered the last ones.
+"""Limiter: admits the next call to an endpoint and model, as it learnt from how the last ones were answered.
 
 A call waits, in order of asking, for a place in the in-flight window, for the pause a server asked for, and for the
 quota of the workspace. A refusal (429) is an answer about us and no attempt of the call.
@@ -47,7 +47,7 @@ class Permit:
         self._spend()._throttled(self._number, self._token_share, headers, message)
 
     def failed(self, message: str = "") -> None:
-        """Anything else that brought no reply; its tokens count as used, as far as anyone can tell."""
+        """The call brought no reply for any other reason; its tokens count as used, as far as anyone can tell."""
         self._spend()._failed(self._number, message)
 
     def unsent(self) -> None:
@@ -62,7 +62,7 @@ class Permit:
 
 
 class Limiter:
-    """For one endpoint and model, used from one event loop: `permit = await limiter.acquire(tokens_at_most)`."""
+    """Admits calls to one endpoint and model, from one event loop: `permit = await limiter.acquire(tokens_at_most)`."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class Limiter:
         return pause_s * (0.75 + 0.5 * self._jitter())
 
     def _pause_all(self, seconds: float) -> None:
-        """As the server asks: the other processes hear of it too."""
+        """Pause as the server asks, so that the other processes hear of it too."""
         self._pause(seconds)
         if self._quota is not None:
             self._quota.pause.extend(seconds)
@@ -251,7 +251,7 @@ class Limiter:
         self._not_before = max(self._not_before, self._clock() + seconds)
 
     def _hear(self, seconds: float) -> None:
-        """A pause that another process, or the last run, was asked for; none that we would not wait for ourselves."""
+        """Keep a pause that another process or the last run was asked for; give up at one longer than our patience."""
         self._pause(seconds)
         if seconds > self.breaker.give_up_after_s:
             self.breaker.trip_on_pause(seconds, self._wall())
@@ -262,7 +262,7 @@ class Limiter:
         self.stop()
 
     def _set_alarm(self, at: float) -> None:
-        """Look again at that time at the latest: one task sleeps for all who wait."""
+        """Serve those who wait again at that time at the latest: one task sleeps for all of them."""
         if self._alarm is not None:
             if self._alarm_at <= at < math.inf:
                 return

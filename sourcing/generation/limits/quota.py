@@ -189,7 +189,7 @@ class Quota:
         share.balance -= amount
 
     def _recall(self) -> None:
-        """Limits that another process, or the last run, learnt lately."""
+        """Take over the limits that another process, or the last run, learnt lately."""
         rows = self._opened().execute("SELECT kind, learnt, learnt_at FROM buckets WHERE name = ?", (self._name,))
         limits = {kind: (learnt, learnt_at) for kind, learnt, learnt_at in rows.fetchall()}
         for share in (self._requests, self._tokens):
@@ -223,7 +223,7 @@ class Quota:
 
 
 class _Share:
-    """What this process holds and knows of one kind."""
+    """The share of this process in one kind, requests or tokens."""
 
     __slots__ = (
         "balance",
@@ -263,7 +263,7 @@ class _Share:
         self.surplus, self.surplus_at = limit.remaining - max(0.0, self.balance), clock()
 
     def believed(self, now: float) -> float:
-        """What the file may hold at most, after the server's last word; that word is then spent."""
+        """The most that the file may hold after the server's last word, which counts once."""
         if self.surplus is None:
             return math.inf
         most, self.surplus = self.surplus + max(0.0, now - self.surplus_at) * self.rate, None
@@ -282,7 +282,7 @@ class _Share:
 
 
 def _refilled(level: float, elapsed_s: float, per_minute: float, burst: float) -> float:
-    """Time fills up to the burst and no further, what was handed back stays; a clock set back fills nothing."""
+    """The level of a bucket after some time, which fills it up to the burst; a clock set back fills nothing."""
     return max(level, min(burst, level + max(0.0, elapsed_s) * per_minute / 60.0))
 
 

@@ -115,7 +115,7 @@ def _schema_findings(schema: Any, where: str) -> Iterator[str]:
 
 
 def _rendering_findings(pack: Pack) -> Iterator[str]:
-    """Whether the messages render for a track that has all there is, and for one that has only what is required."""
+    """True when the messages render for a track that has all there is, and for one that has only what is required."""
     whole = {name: _SAMPLE_VALUES[spec.type] for name, spec in pack.inputs.items()}
     for inputs in (whole, {name: value for name, value in whole.items() if pack.inputs[name].required}):
         try:

@@ -147,7 +147,7 @@ def _refuse_to_fetch(address: str) -> NoReturn:
 
 
 def _refuse_to_leave(schema: object) -> None:
-    """Also references that are followed only when a reply is held against them."""
+    """Refuse a schema that refers out of itself, also by references that are followed only with a reply."""
     if isinstance(schema, dict):
         for name, value in schema.items():
             if name in ("$ref", "$dynamicRef", "$recursiveRef") and not str(value).startswith("#"):

@@ -122,7 +122,7 @@ def load_pack(folder: Path) -> Pack:
 
 
 def read_pack_file(path: Path) -> str:
-    """Its text with line breaks as \\n and no byte order mark; UTF-8, or UTF-16 where such a mark says so."""
+    """The text of a pack's file, UTF-8 or UTF-16 as its byte order mark says, with line breaks as \\n and no mark."""
     try:
         if not path.is_file():
             raise PromptError(str(path), "there is no such file", "add it, or correct the name")

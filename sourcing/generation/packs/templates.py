@@ -72,7 +72,7 @@ def template_environment(includes: Mapping[str, tuple[str, str]], *, checked: bo
 
 
 def parse_template(source: str, file: str, environment: _Environment) -> nodes.Template:
-    """PromptError with file and line where `source` is no template."""
+    """The syntax tree of a template; PromptError with file and line where `source` is none."""
     try:
         tree = environment.parse(source)
         waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
@@ -95,7 +95,7 @@ def compile_template(source: str, file: str, environment: jinja2.Environment) ->
 
 
 def render_error(error: BaseException, file: str, first_line: int) -> PromptError:
-    """What a template that begins on this line of its file raised, with the file and line it was raised in."""
+    """The PromptError of an error that a template raised, with the file and line it was raised in."""
     own, line = file, error.lineno if isinstance(error, jinja2.TemplateSyntaxError) else first_line
     trace = error.__traceback__
     while trace is not None:
@@ -182,7 +182,7 @@ class _Plain:
         return False
 
     def _loop(self, node: nodes.For) -> bool:
-        """One loop over a list; within another it would be as long as both together, multiplied."""
+        """True for one loop over a list; within another it would be as long as both lists multiplied."""
         if node.recursive or "loop" in self.kinds or not isinstance(node.target, nodes.Name):
             return False
         within = _Plain({**self.kinds, node.target.name: "text", "loop": "other"}, self.includes, self.inside)
@@ -190,7 +190,7 @@ class _Plain:
         return self.kind(node.iter) == "list" and test and within.all_plain(node.body) and self.all_plain(node.else_)
 
     def kind(self, node: nodes.Node | None) -> _Kind | None:
-        """What a plain expression is; None for one that is not plain."""
+        """The kind of a plain expression; None for one that is not plain."""
         if isinstance(node, nodes.Const):
             return "text" if isinstance(node.value, str) else "other"
         if isinstance(node, nodes.Name):

@@ -1,4 +1,4 @@
-"""ParsedReply: what a model server answered, read once from its bytes; the one door that replies come in by."""
+"""ParsedReply: the answer of a model server, read once from its bytes; every reply comes in by it."""
 
 from __future__ import annotations
 

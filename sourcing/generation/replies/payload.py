@@ -1,4 +1,4 @@
-"""The JSON a model was asked for, read out of the text it wrote; the one reader of captions, aspects and verdicts.
+"""Reads the JSON a model was asked for out of the text it wrote: captions, aspects and verdicts.
 
 Many models put words around it: a fence, their thoughts, a sentence before or behind. What stands in there all the same
 need not be paid for again.
@@ -56,7 +56,7 @@ def read_payload(content: str) -> Payload:
 
 
 def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Row | None, list[Finding]]:
-    """The payload of a reply where it holds one of this shape, and why not, or what it was read out of."""
+    """The payload of a reply, None where it holds none of this shape, and findings on that or on words around it."""
     content = whole_text((reply.content or "").strip())
     if reply.reason:
         return None, [Finding(reply.reason, reply.words, _shown(content) if content else None)]
@@ -133,7 +133,7 @@ def _objects(text: str) -> tuple[list[Any], str]:
 
 
 def _mended(text: str) -> str:
-    """Without commas that nothing follows."""
+    """The text without commas that nothing follows."""
     return _STRING_OR_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
 
 

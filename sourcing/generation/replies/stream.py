@@ -1,4 +1,4 @@
-"""Replies that come in pieces though nobody asked for them so, put together as the one body they would have been."""
+"""Assembles replies that come in pieces, though nobody asked for them so, into the one body they would have been."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def assemble(text: str) -> dict[str, Any]:
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
-    """What the events carry. Some servers part events by no blank line: a line that is JSON by itself is an event."""
+    """Yield the chunks that the events carry.
+
+    Some servers part events by no blank line: a line that is JSON by itself is an event.
+    """
     name, lines = "", list[str]()
     for line in [*_LINES.split(text), ""]:
         field, _, value = line.partition(":")
@@ -139,7 +142,7 @@ def _first(chunks: list[dict[str, Any]], name: str) -> Any:
 
 
 def _usage(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all pieces tell together, for they tell it so far, or each a part of it: of each count the largest."""
+    """The usage that all pieces tell together: of each count the largest, for they count on or each tell a part."""
     usage: dict[str, Any] = {}
     for piece in (chunk["usage"] for chunk in chunks if isinstance(chunk.get("usage"), dict)):
         for name, value in piece.items():

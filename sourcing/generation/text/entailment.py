@@ -1,4 +1,4 @@
-"""Which phrases say which others, through forms to look them up by instead of comparing each with each.
+"""Forms by which phrases that say others are looked up, instead of comparing each with each.
 
 One phrase says another when both have the same key (`aspect_key`: same stems, any order), or when it implies it: same
 facet, same head (the last content word), every stem of the other and more, no negation and no opposites between them.

@@ -54,7 +54,7 @@ class FoldedText:
 
 
 def fold(original: str) -> FoldedText:
-    """NFKC and case folding, quotes and dashes made alike, runs of space to one, hidden characters dropped."""
+    """Fold a text: NFKC and case folding, quotes and dashes alike, runs of space to one, hidden characters dropped."""
     characters = set(original)
     odd = {character for character in characters if not _is_simple(character)}
     plain = _fold_simple(original, characters, odd)
@@ -119,7 +119,7 @@ def occurrences(
 
 
 def stands_alone(document: FoldedText, at: int, end: int) -> bool:
-    """Whether the folded characters [at, end) begin and end at whole words and whole original characters."""
+    """True when the folded characters [at, end) begin and end at whole words and whole original characters."""
     splits_character = (at > 0 and document.starts[at - 1] == document.starts[at] and document.text[at - 1] != " ") or (
         end < len(document.text) and document.starts[end] == document.starts[end - 1]
     )
@@ -152,7 +152,7 @@ def tidy_phrase(text: str) -> str:
 
 
 def is_spaceless(character: str) -> bool:
-    """Whether a character belongs to a script whose words are not parted by spaces, or may carry endings (Hangul)."""
+    """True when a character belongs to a script whose words are not parted by spaces, or may carry endings (Hangul)."""
     code = ord(character)
     return code >= 0x2E80 or 0x0E00 <= code <= 0x0EFF or 0x1000 <= code <= 0x109F or 0x1780 <= code <= 0x17FF
 
@@ -191,7 +191,7 @@ def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> Fol
 
 @cache
 def _is_simple(character: str) -> bool:
-    """Whether a character folds to exactly one, whatever stands before it."""
+    """True when a character folds to exactly one, whatever stands before it."""
     return not _extends(character) and len(_fold_cluster(character)) == 1
 
 
@@ -214,13 +214,13 @@ def _folded_alone(character: str) -> str:
 
 
 def _extends(character: str) -> bool:
-    """Whether a character is normalised together with the one before it."""
+    """True when a character is normalised together with the one before it."""
     return unicodedata.combining(character) != 0 or _within(character, _JAMO)
 
 
 @cache
 def is_hidden(character: str) -> bool:
-    """Format and control characters (zero-width, bidirectional, tags), and letters that show nothing."""
+    """True for format and control characters (zero-width, bidirectional, tags) and letters that show nothing."""
     return unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs") or _is_blank(character)
 
 
@@ -244,5 +244,5 @@ def _fold_cluster(cluster: str) -> str:
 
 
 def _in_one_word(left: str, right: str) -> bool:
-    """Whether two neighbouring characters belong to one word; scripts written without spaces never do."""
+    """True when two neighbouring characters belong to one word; scripts written without spaces never do."""
     return left.isalnum() and right.isalnum() and not (is_spaceless(left) or is_spaceless(right))

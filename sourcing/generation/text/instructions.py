@@ -1,4 +1,4 @@
-"""Instructions: what speaks to a model instead of about the sound, or opens and closes parts of a conversation.
+"""Tells texts that speak to a model, or hold marks of a conversation, from texts about the sound.
 
 Whoever hides an instruction from a list of words still wants a model to read it, so disguises that models see through
 (letters of other alphabets, digits for letters, spaces between letters, base64) are taken off or counted as markup.
@@ -49,7 +49,7 @@ _JOINED = re.compile(r"(?<=[a-z])[_*-]+(?=[a-z])")
 
 
 def holds_markup(folded_text: str) -> bool:
-    """Whether a folded text holds markup, code, an address, packed bytes, or a mark of a conversation, even defused."""
+    """True when a folded text holds markup, code, an address, packed bytes or a mark of a conversation."""
     return bool(
         _MARKUP.search(folded_text)
         or ("@" in folded_text and _ADDRESS.search(folded_text))
@@ -59,7 +59,7 @@ def holds_markup(folded_text: str) -> bool:
 
 
 def speaks_to_model(folded_text: str, tokens: Sequence[str]) -> bool:
-    """Whether a folded text, of which `tokens` are the words, tells a model what to do, in whatever disguise."""
+    """True when a folded text, of which `tokens` are the words, tells a model what to do, in whatever disguise."""
     if _instructs(folded_text, tokens):
         return True
     plain = _without_disguise(folded_text)

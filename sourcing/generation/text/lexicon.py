@@ -1,4 +1,4 @@
-"""What the word lists in `data/` know of a phrase: its facet, whether it is junk, whether it is only a name."""
+"""Facet, junk, names and length of phrases, as the word lists in `data/` know them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def facet_of(phrase: str, suggestion: str | None = None) -> str:
 
 @lru_cache(maxsize=16384)
 def is_junk(phrase: str) -> bool:
-    """Whether a phrase speaks of the listener, the shelf, a year or a rating instead of the sound.
+    """True when a phrase speaks of the listener, the shelf, a year or a rating instead of the sound.
 
     A term of the facet lexicon never does: "808" is a drum machine before it is a number.
     """
@@ -56,7 +56,7 @@ def is_junk(phrase: str) -> bool:
 
 
 def is_name(phrase: str, names: Iterable[str | None]) -> bool:
-    """Whether a phrase only names the artist, title or album.
+    """True when a phrase only names the artist, title or album.
 
     A word of music that happens to stand in a name is kept: "ambient" on a track called "Ambient 1".
     """
@@ -75,7 +75,7 @@ def is_name(phrase: str, names: Iterable[str | None]) -> bool:
 
 
 def is_term(phrase: str) -> bool:
-    """Whether the whole phrase is one term of the lexicon, such as "drum and bass"."""
+    """True when the whole phrase is one term of the lexicon, such as "drum and bass"."""
     return tuple(stem(word) for word in words(phrase)) in _terms()[0]
 
 
@@ -86,7 +86,7 @@ def spaceless_terms(text: str) -> list[str]:
 
 
 def too_long(phrase: str) -> bool:
-    """Whether a phrase has more than six words, or fifteen characters of a script without spaces, or sixty of any."""
+    """True when a phrase has more than six words, or fifteen characters of a script without spaces, or sixty of any."""
     parts = phrase.split()
     if len(parts) > MAX_ASPECT_WORDS or len(phrase) > MAX_ASPECT_CHARACTERS:
         return True
@@ -94,7 +94,7 @@ def too_long(phrase: str) -> bool:
 
 
 def says_nothing(phrase: str) -> bool:
-    """Whether a phrase is made of function words and words like "song", "sound", "mood" alone."""
+    """True when a phrase is made of function words and words like "song", "sound", "mood" alone."""
     return not content_stems(phrase)
 
 

@@ -109,12 +109,12 @@ def speaks_of_sound(lines: list[str]) -> bool:
 
 
 def _is_bare(heading: str | None, line: str) -> bool:
-    """Whether a part of a song is named without brackets, as notes on a recording name it, too."""
+    """True when a part of a song is named without brackets, as notes on a recording name it, too."""
     return heading == "mark" and line.lstrip(" \t*_#")[:1] not in ("[", "(", "【", "<")
 
 
 def _opens_verse(line: str) -> bool:
-    """Whether the first line of a verse stands behind its mark."""
+    """True when the first line of a verse stands behind its mark."""
     marks = inline_marks(line) if ("[" in line or "(" in line or "【" in line) and not _PROSE_END.search(line) else []
     return bool(marks) and 0 < size_of(line[marks[-1].end() :]) <= _MAX_LINE_WORDS
 
@@ -162,7 +162,7 @@ def _verse_end(lines: list[_Line], start: int, *, has_times: bool) -> int:
 
 
 def _is_sung_sentence(line: _Line) -> bool:
-    """A short line of one sentence that does not speak about the song."""
+    """True for a short line of one sentence that does not speak about the song."""
     inner = line.text.strip().rstrip(".。!?！？\"'”’")
     return line.size <= _MAX_LINE_WORDS and not BREAK.search(inner) and line.about_words < 1
 

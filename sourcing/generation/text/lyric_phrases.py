@@ -90,7 +90,7 @@ def _slashed(text: str) -> list[Span]:
 
 
 def _tightly_slashed(text: str) -> list[Span]:
-    """The same with no spaces around the slashes, of which there are two at least, in quotation marks."""
+    """Lines run together with slashes that have no spaces around: two slashes at least, in quotation marks."""
     return [
         (start, end)
         for start, end, in_quotes, pieces in _chains(text, _TIGHT_SLASH)
@@ -114,7 +114,7 @@ def _chains(text: str, slash_pattern: re.Pattern[str]) -> Iterator[tuple[int, in
 
 
 def _in_quotation(text: str, start: int, end: int) -> bool:
-    """Whether quotation marks stand around a piece of prose: no addresses or tags, and none that closes before it."""
+    """True when quotation marks stand around a piece of prose: no addresses or tags, and none that closes before it."""
     opens = start < 2 or not text[start - 2].isalnum()
     return opens and text[end : end + 1] in tuple(_CLOSING) and not set("<>=_:") & set(text[start:end])
 
@@ -124,7 +124,7 @@ def _is_line(piece: str) -> bool:
 
 
 def _verse_start(text: str, slash: int) -> tuple[int, bool]:
-    """Where the line before a slash begins, and whether a quotation mark opens it."""
+    """The start of the line before a slash, and True when a quotation mark opens it."""
     floor = max(text.rfind("\n", 0, slash) + 1, slash - _SLASH_LINE_CHARS)
     before = text[floor:slash]
     opening = max(before.rfind(mark) for mark in _OPENING)
@@ -135,7 +135,7 @@ def _verse_start(text: str, slash: int) -> tuple[int, bool]:
 
 
 def _verse_stop(text: str, slash: int) -> int:
-    """Where the line after a slash ends."""
+    """The end of the line after a slash."""
     ceiling = text.find("\n", slash)
     ceiling = min(len(text) if ceiling < 0 else ceiling, slash + _SLASH_LINE_CHARS)
     stops = [at for mark in _CLOSING if (at := text.find(mark, slash, ceiling)) >= 0]
@@ -144,7 +144,7 @@ def _verse_stop(text: str, slash: int) -> int:
 
 
 def _sung_in_quotation(text: str) -> list[Span]:
-    """What stands in quotation marks beside a word for singing, unless it speaks about the song."""
+    """Spans of quotations beside a word for singing, without those that speak about the song."""
     spans = []
     for pattern in _QUOTED:
         for match in pattern.finditer(text):

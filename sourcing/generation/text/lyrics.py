@@ -89,7 +89,7 @@ def lyric_runs(text: str, spans: Sequence[Span] | None = None, *, over_words: in
 
 
 def _apart(lines: list[str]) -> Iterator[str]:
-    """What is sung of lines between which, or beside which, stand chords, translations or another script."""
+    """Each voice of lines that chords, translations or another script stand between or beside."""
     for every in range(2, min(_INTERLEAVED, len(lines)) + 1):
         yield from ("\n".join(lines[first::every]) for first in range(every))
     rows = [_COLUMNS.split(line) for line in lines]
@@ -109,7 +109,7 @@ def shared_runs(texts: Iterable[str], *, over_words: int = MAX_LYRIC_WORDS) -> R
 
 
 def takes_lyrics(text: str, runs: Runs, *, over_words: int = MAX_LYRIC_WORDS) -> bool:
-    """Whether a text holds more than eight consecutive words of the lyrics whose `shared_runs` are given."""
+    """True when a text holds more than eight consecutive words of the lyrics whose `shared_runs` are given."""
     if not runs:
         return False
     tokens = words(text)

@@ -1,4 +1,4 @@
-"""Where a text denies what it names: "no drums", "without bass or synths", "the choir is absent", 没有鼓点."""
+"""Spans that a text denies: "no drums", "without bass or synths", "the choir is absent", 没有鼓点."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def denied_spans(folded_text: str) -> list[Span]:
 
 
 def is_denied(at: int, spans: list[Span]) -> bool:
-    """Whether a place lies in one of the spans, which are in order and apart."""
+    """True when a place lies in one of the spans, which are in order and apart."""
     last = bisect_right(spans, (at, sys.maxsize)) - 1
     return last >= 0 and at < spans[last][1]
 

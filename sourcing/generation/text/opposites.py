@@ -1,4 +1,4 @@
-"""What `data/opposites.txt` knows: on which side of which opposites a phrase stands, such as slow of slow / fast."""
+"""Sides of opposites that a phrase stands on, as `data/opposites.txt` lists them: slow of slow / fast."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def sides_of_stems(stems: tuple[str, ...], facet: str, *, denying: bool = False)
 
 
 def is_negated(phrase: str) -> bool:
-    """Whether a phrase holds a word such as "no" or "without"."""
+    """True when a phrase holds a word such as "no" or "without"."""
     return bool(negations(fold_text(phrase)))
 
 
 def opposed(one: tuple[Side, ...], other: tuple[Side, ...]) -> bool:
-    """Whether two phrases stand on different sides of one line."""
+    """True when two phrases stand on different sides of one line."""
     return any(a.opposites == b.opposites and a.place != b.place for a in one for b in other)
 
 

@@ -68,7 +68,7 @@ def _bare(part: str) -> str:
 
 
 def _names_somebody(part: str) -> bool:
-    """Whether a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
+    """True when a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
     return any(word[:1].isupper() and facet_of(word) == "other" for word in part.split()[1:])
 
 
@@ -80,7 +80,7 @@ def _joints() -> re.Pattern[str]:
 
 @cache
 def _spaceless_joints() -> re.Pattern[str]:
-    """Words that only look as if they held a joint come first and are passed over."""
+    """A pattern of joints in scripts without spaces, where words that only look like them match first."""
     exceptions = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
     joints = "|".join(sorted(_joint_words("spaceless"), key=len, reverse=True))
     return re.compile(f"(?P<kept>{exceptions})|(?P<joint>{joints})")
@@ -104,5 +104,5 @@ def _joint_words(section: str) -> list[str]:
 
 
 def aspect_key(text: str) -> tuple[str, ...]:
-    """Equal for phrases that say the same in other order or inflection."""
+    """The key of an aspect: equal for phrases that say the same in other order or inflection."""
     return tuple(sorted(set(content_stems(text)))) or (compact(text),)

@@ -91,7 +91,7 @@ def words_at(folded_text: str) -> list[Stem]:
 
 
 def compact(text: str) -> str:
-    """All letters and digits run together, so that `finger-picked` is `fingerpicked`."""
+    """The letters and digits of a text run together, so that `finger-picked` is `fingerpicked`."""
     return "".join(words(text))
 
 
