@@ -135,7 +135,7 @@ def worst_case(body: bytes, price: Price) -> WorstCase:
 
 
 def expected_tokens(body: bytes) -> int:
-    """The tokens that a server's rate limit counts for a call before it is answered: input by length, output in full."""
+    """The tokens that a rate limit counts for a call before it is answered: input by length, output in full."""
     return len(body) // _BYTES_PER_TOKEN + (_output_limit(body) or 0)
 
 

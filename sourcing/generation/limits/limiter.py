@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from sourcing.generation.limits.circuit_breaker import Breaker
 from sourcing.generation.limits.concurrency_window import Window
@@ -73,7 +73,6 @@ class Limiter:
         give_up_after_s: float = 120.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`name` is told when the run is given up; `wall` (seconds since 1970) is only for telling times of day."""
@@ -81,7 +80,7 @@ class Limiter:
         self.in_flight = 0
         self._window = Window(max_in_flight)
         self._quota = quota
-        self._clock, self._wall, self._sleep, self._jitter = clock, wall, sleep, jitter
+        self._clock, self._wall, self._jitter = clock, wall, jitter
         self._waiting: deque[tuple[asyncio.Future[Permit | None], int]] = deque()
         self._is_stopped = False
         self._not_before = 0.0  # on `clock`; 0 for no pause
@@ -273,6 +272,6 @@ class Limiter:
             self._alarm = asyncio.get_running_loop().create_task(self._ring(at - self._clock()))
 
     async def _ring(self, after_s: float) -> None:
-        await self._sleep(after_s)
+        await asyncio.sleep(after_s)
         self._alarm, self._alarm_at = None, math.inf
         self._serve()
