@@ -14,7 +14,7 @@ from sourcing.errors import PromptError
 from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.judge import apply_verdicts
-from sourcing.generation.grounding.leaks import rules_of
+from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.packs.cases import Case, Expect, golden_path
 from sourcing.generation.packs.judges import is_judge, judged_name
 from sourcing.generation.packs.lint import plain_examples

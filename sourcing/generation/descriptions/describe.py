@@ -24,7 +24,9 @@ from sourcing.generation.descriptions.scraped import (
 )
 from sourcing.generation.descriptions.table_builder import Gathering, Rows
 from sourcing.generation.grounding.aspects import Finding, VettedReply, accept, ground
-from sourcing.generation.grounding.leaks import NO_RULES, PackRules, ReplyContext, hide_lyrics, names_of
+from sourcing.generation.grounding.context import NO_RULES, PackRules, ReplyContext
+from sourcing.generation.grounding.leaks import hide_lyrics
+from sourcing.generation.grounding.names import names_of
 from sourcing.generation.grounding.quotes import read_document
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.replies.payload import answer_of

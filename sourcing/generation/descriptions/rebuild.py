@@ -15,7 +15,7 @@ from sourcing.generation.descriptions.agreement import Asked, score_agreement
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.disagreement import find_disagreements
 from sourcing.generation.descriptions.judge import apply_verdicts
-from sourcing.generation.grounding.leaks import rules_of
+from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.packs.judges import is_verdict
 from sourcing.generation.packs.lint import plain_examples

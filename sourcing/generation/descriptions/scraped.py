@@ -9,7 +9,8 @@ from typing import Any
 
 from sourcing.generation.grounding.aspects import Finding, vet_aspect
 from sourcing.generation.grounding.captions import cut_lyrics, join_sentences
-from sourcing.generation.grounding.leaks import Names, copied_leak, hide_lyrics
+from sourcing.generation.grounding.leaks import copied_leak, hide_lyrics
+from sourcing.generation.grounding.names import Names
 from sourcing.generation.grounding.quotes import read_document
 from sourcing.generation.text.folding import tidy, tidy_phrase, wording
 from sourcing.generation.text.lexicon import facet_of

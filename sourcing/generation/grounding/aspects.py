@@ -12,16 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sourcing.generation.grounding.captions import VettedCaption, vet_caption
+from sourcing.generation.grounding.context import NO_CONTEXT, ReplyContext
 from sourcing.generation.grounding.finding import Finding
-from sourcing.generation.grounding.leaks import (
-    NO_CONTEXT,
-    Names,
-    ReplyContext,
-    aspect_leak,
-    hide_lyrics,
-    names_somebody,
-    wrong_language,
-)
+from sourcing.generation.grounding.leaks import aspect_leak, hide_lyrics, wrong_language
+from sourcing.generation.grounding.names import Names, names_somebody
 from sourcing.generation.grounding.quotes import EXACT, Place, QuotedDocument, find_places, read_document
 from sourcing.generation.text.folding import fold, fold_text, locate, occurrences, stands_alone, tidy_phrase, wording
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.grounding.finding import Finding
-from sourcing.generation.grounding.leaks import ReplyContext, caption_leak, sentence_leak, wrong_language
+from sourcing.generation.grounding.leaks import caption_leak, sentence_leak, wrong_language
 from sourcing.generation.grounding.quotes import QuotedDocument, number_words
 from sourcing.generation.text.folding import fold_text, tidy, wording
 from sourcing.generation.text.lexicon import facet_of, spaceless_terms

@@ -9,45 +9,34 @@ Each comes back as a finding with a countable reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from sourcing.generation.grounding.context import NO_RULES, PackRules
 from sourcing.generation.grounding.finding import Finding
+from sourcing.generation.grounding.names import TITLE_MARKS, Names, is_named
 from sourcing.generation.grounding.quotes import ECHO_WORDS, QuotedDocument
 from sourcing.generation.text.folding import fold_text
 from sourcing.generation.text.instructions import any_of, holds_markup, speaks_to_model
-from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.lyrics import TRACE_WORDS, lyric_spans, takes_lyrics
 from sourcing.generation.text.words import (
-    content_stems,
     data_lines,
     data_sections,
-    is_written_without_spaces,
     least_runs,
     words,
 )
 from sourcing.store.language_id import unlike_language
 
 __all__ = [
-    "NO_CONTEXT",
-    "NO_RULES",
-    "Names",
-    "PackRules",
-    "ReplyContext",
     "aspect_leak",
     "caption_leak",
     "copied_leak",
     "hide_lyrics",
-    "names_of",
-    "names_somebody",
-    "rules_of",
     "sentence_leak",
     "wrong_language",
 ]
 
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _LIST_MARK = re.compile(r"^\s*(?:\(?\d{1,2}[.)]\s|[-*•]\s|#{1,6}\s)")
 _NUMBER_LEAK = re.compile(
     r"(?<![\d/.:,])(?:1[5-9]|20)\d\d(?![\d'’]|[/:,.]\d|s\b|er\b|年代)"  # a year, not a decade
@@ -57,25 +46,6 @@ _NUMBER_LEAK = re.compile(
     r"|november|december)\b|第\s?\d+\s?[名位]|\d{4}年(?!代)",
     re.IGNORECASE,
 )
-_TITLE_TAIL = re.compile(r"\s*[(\[（【].*$|\s+[-–—]\s+.*$|\s*/\s.*$")
-_CREDIT_PARTS = re.compile(
-    r"\s*(?:,|;|&|、|\bfeat\.?|\bft\.?|\bfeaturing\b|\bwith\b|\band\b|\bvs\.?|\bx\b|/)\s*", re.IGNORECASE
-)
-_SUBJECT_VERB = re.compile(r"\s*(?:,|\(|is\b|was\b|by\b|ist\b|est\b|es\b|'s\b|是|由)", re.IGNORECASE)
-_TITLE_MARKS = "\"“”„«»‘’'《》〈〉「」『』"
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-@dataclass(frozen=True)
-class PackRules:
-    """What a prompt pack means for the lint of its replies."""
-
-    word_runs: frozenset[tuple[str, ...]] = frozenset()  # of six words of the pack's own text
-    may_name: frozenset[str] = frozenset()  # "artist", "title", "album": what its captions were asked to name
-    examples: frozenset[str] = frozenset()  # folded aspects of its worked example, so that copies of it are told
-
-
-NO_RULES = PackRules()
 _LYRIC_REASONS = frozenset({"aspect_is_lyric", "caption_is_lyric", "quote_is_lyric"})
 
 
@@ -108,57 +78,6 @@ def _texts(piece: Any) -> Iterator[str]:
 _HIDDEN = "what it speaks of is sung, so it is not shown: the reply has it"
 
 
-@dataclass(frozen=True)
-class Names:
-    """The names of what a reply is about: as they stand, and as the lint looks for them."""
-
-    whole: tuple[str, ...] = ()  # of artists, titles and albums, as they stand
-    entries: tuple[tuple[str, str], ...] = ()  # (kind, name) that a text may not leak; kinds are artist, title, album
-
-
-@dataclass(frozen=True)
-class ReplyContext:
-    """What a reply is vetted against beside its document: names, the language asked for, and its pack's rules."""
-
-    names: Names = Names()  # frozen
-    language: str = "und"
-    rules: PackRules = NO_RULES
-
-
-NO_CONTEXT = ReplyContext()
-
-
-def rules_of(
-    blocks: Iterable[tuple[str, str]], *, may_name: Collection[str] = (), examples: Iterable[str] = ()
-) -> PackRules:
-    """The rules of a pack with these message blocks (role, template source) and aspects of its worked example."""
-    runs: set[tuple[str, ...]] = set()
-    for _, source in blocks:
-        for piece in _TEMPLATE.split(source):
-            tokens = words(piece)
-            runs.update(tuple(tokens[start:end]) for start, end in least_runs(tokens, over_words=ECHO_WORDS))
-    return PackRules(frozenset(runs), frozenset(may_name), frozenset(map(fold_text, examples)))
-
-
-@lru_cache(maxsize=1024)
-def names_of(
-    artists: tuple[str | None, ...], titles: tuple[str | None, ...], albums: tuple[str | None, ...] = ()
-) -> Names:
-    """The names of artists, titles and albums; credits also in their parts, titles also without a bracket behind."""
-    entries: dict[tuple[str, str], None] = {}
-    for artist in filter(None, artists):
-        for part in (artist, *_CREDIT_PARTS.split(artist)):
-            entries[("artist", part.strip())] = None
-    for kind, texts in (("title", titles), ("album", albums)):
-        for title in filter(None, texts):
-            entries[(kind, title.strip())] = None
-            entries[(kind, _TITLE_TAIL.sub("", title).strip())] = None
-    return Names(
-        whole=tuple(filter(None, (*artists, *titles, *albums))),
-        entries=tuple((kind, name) for kind, name in entries if any(map(str.isalnum, name))),
-    )
-
-
 @lru_cache(maxsize=16384)
 def aspect_leak(text: str) -> Finding | None:
     """The finding that a phrase leaks something, so that it may be no aspect; names and length are `vet_aspect`'s."""
@@ -183,7 +102,7 @@ def caption_leak(
 def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -> Finding | None:
     """The finding that leaves one sentence of a caption out while the others stay: a name in it, or a number."""
     for kind, name in names.entries:
-        if kind not in rules.may_name and _is_named(name, sentence):
+        if kind not in rules.may_name and is_named(name, sentence):
             return Finding(f"caption_names_{kind}", f"{sentence!r} names the {kind} {name!r}", {"caption": sentence})
     if _NUMBER_LEAK.search(sentence):
         finding = f"{sentence!r} holds a year, a rank or a count, which says nothing of the sound"
@@ -200,11 +119,6 @@ def copied_leak(caption: str) -> Finding | None:
         or _profanity_in(folded_text, "caption")
     )
     return None if leak is None else Finding(leak[0], f"the caption {leak[1]}", {"caption": caption})
-
-
-def names_somebody(text: str, names: Names) -> str | None:
-    """The artist's name that a phrase uses, as in "guitars like Harbor Lane", or None."""
-    return next((name for kind, name in names.entries if kind == "artist" and _is_named(name, text)), None)
 
 
 def wrong_language(text: str, language: str, what: str) -> Finding | None:
@@ -255,66 +169,10 @@ def _refuses(folded_text: str) -> bool:
     anywhere, beginning = _refusals()
     if anywhere.search(folded_text):
         return True
-    return any(beginning.match(sentence.lstrip(_TITLE_MARKS + " ")) for sentence in _SENTENCES.split(folded_text))
+    return any(beginning.match(sentence.lstrip(TITLE_MARKS + " ")) for sentence in _SENTENCES.split(folded_text))
 
 
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s*")
-
-
-def _is_named(name: str, sentence: str) -> bool:
-    """True when a sentence uses a name as a name.
-
-    A name with a word of its own is one wherever it stands. One made of words of music ("Slow Waltz", "Calm") only
-    between title marks, with its capitals in the midst of a sentence, or as the subject the sentence begins with.
-    """
-    parts = words(name)
-    if not parts or (len(parts) == 1 and len(parts[0]) == 1):
-        return f"《{name}》" in sentence or f"“{name}”" in sentence or f'"{name}"' in sentence
-    if not set(parts) <= _word_set(sentence):
-        return False
-    spaceless = is_written_without_spaces(name)
-    for start, end in _places(parts, sentence):
-        before, after = sentence[:start].rstrip(), sentence[end:]
-        if before[-1:] and before[-1:] in _TITLE_MARKS and after.lstrip()[:1] in tuple(_TITLE_MARKS):
-            return True
-        if spaceless:
-            if facet_of(name) == "other" or _SUBJECT_VERB.match(after):
-                return True
-            continue
-        tokens = [match.group() for match in _WORD.finditer(sentence[start:end])]
-        all_capitals = all(word[0].isupper() or not content_stems(word) or word[0].isdigit() for word in tokens)
-        ordinary = all(facet_of(word) != "other" or not content_stems(word) for word in parts)
-        if before and all_capitals and any(word[0].isupper() for word in tokens):
-            return True
-        if len(parts) > 1 and not ordinary:
-            return True
-        if not before and all_capitals and (not ordinary or _SUBJECT_VERB.match(after)):
-            return True
-    return False
-
-
-def _places(parts: Sequence[str], sentence: str) -> list[tuple[int, int]]:
-    """Where the words of a name stand in a row in a sentence, as spans of its characters."""
-    tokens: list[tuple[str, int, int]] = []
-    for match in _WORD.finditer(sentence):
-        own = words(match.group())
-        if len(own) == len(match.group()):
-            tokens += [(word, match.start() + at, match.start() + at + 1) for at, word in enumerate(own)]
-        else:
-            tokens += [(word, match.start(), match.end()) for word in own]
-    size = len(parts)
-    return [
-        (tokens[at][1], tokens[at + size - 1][2])
-        for at in range(len(tokens) - size + 1)
-        if [word.removesuffix("'s") for word, _, _ in tokens[at : at + size]]
-        == [part.removesuffix("'s") for part in parts]
-    ]
-
-
-@lru_cache(maxsize=64)
-def _word_set(sentence: str) -> frozenset[str]:
-    own = words(sentence)
-    return frozenset(own) | frozenset(word.removesuffix("'s") for word in own)
 
 
 @cache

@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sourcing.generation.grounding.aspects import ground
-from sourcing.generation.grounding.leaks import Names, ReplyContext, rules_of
+from sourcing.generation.grounding.context import ReplyContext, rules_of
+from sourcing.generation.grounding.names import Names
 from sourcing.generation.text.folding import fold, fold_text, locate
 from sourcing.generation.text.lexicon import facet_of, is_junk, is_name
 from sourcing.generation.text.phrases import sentences, split_phrase

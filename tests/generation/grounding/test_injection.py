@@ -18,14 +18,9 @@ import yaml
 
 from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe, example_aspects
-from sourcing.generation.grounding.leaks import (
-    aspect_leak,
-    caption_leak,
-    copied_leak,
-    names_of,
-    rules_of,
-    sentence_leak,
-)
+from sourcing.generation.grounding.context import rules_of
+from sourcing.generation.grounding.leaks import aspect_leak, caption_leak, copied_leak, sentence_leak
+from sourcing.generation.grounding.names import names_of
 from sourcing.generation.packs.lint import plain_examples
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.packs.render import render

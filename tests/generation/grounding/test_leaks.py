@@ -13,15 +13,9 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.descriptions.scraped import describe_catalogue
 from sourcing.generation.grounding.aspects import accept, ground
-from sourcing.generation.grounding.leaks import (
-    Names,
-    ReplyContext,
-    aspect_leak,
-    caption_leak,
-    names_of,
-    rules_of,
-    sentence_leak,
-)
+from sourcing.generation.grounding.context import ReplyContext, rules_of
+from sourcing.generation.grounding.leaks import aspect_leak, caption_leak, sentence_leak
+from sourcing.generation.grounding.names import Names, names_of
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.words import data_lines

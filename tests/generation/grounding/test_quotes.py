@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sourcing.generation.grounding.aspects import ground
-from sourcing.generation.grounding.leaks import ReplyContext
+from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.grounding.quotes import QuotedDocument, find_fuzzy, find_places
 from sourcing.generation.text.folding import fold_text, wording
 from sourcing.generation.text.negation import denied_spans

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sourcing.generation.grounding.aspects import accept, ground
-from sourcing.generation.grounding.leaks import ReplyContext
+from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.text.lexicon import facet_of, too_long
 from sourcing.generation.text.phrases import split_phrase
 from sourcing.generation.text.words import content_stems, held_stems, words

@@ -15,7 +15,7 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.descriptions.scraped import describe_catalogue, describe_document
 from sourcing.generation.grounding.aspects import accept, ground
-from sourcing.generation.grounding.leaks import ReplyContext
+from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.text.lyrics import MAX_LYRIC_WORDS, lyric_spans, shared_runs, takes_lyrics
 from sourcing.generation.text.words import words
 from sourcing.store.schemas import Document, Match, Track
