@@ -28,7 +28,7 @@ def _quoted(quote: str, document: QuotedDocument = SOURCE) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("quote", "said"),
+    ("quote", "passage"),
     [
         ("glassy femal vocal sample is choped", "glassy female vocal sample is chopped"),
         ("glassy femal vocal sample is chopped", "glassy female vocal sample is chopped"),
@@ -39,8 +39,8 @@ def _quoted(quote: str, document: QuotedDocument = SOURCE) -> list[str]:
         ("带有温暖的弦乐与女声", "带有温暖的弦乐和女声"),
     ],
 )
-def test_slips_of_letters_articles_and_marks_are_forgiven(quote: str, said: str):
-    assert _quoted(quote) == [said]
+def test_slips_of_letters_articles_and_marks_are_forgiven(quote: str, passage: str):
+    assert _quoted(quote) == [passage]
 
 
 @pytest.mark.parametrize(
@@ -80,28 +80,28 @@ def test_a_higher_threshold_forgives_less():
 
 def test_what_a_slip_is_forgiven_for_is_published_in_the_documents_wording():
     aspect = {"text": "GLASSY vocals, femal", "quote": "glassy femal vocal sample is chopped", "facet": "vocal"}
-    (kept,) = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d", context=ENGLISH).aspects
-    (place,) = kept["evidence"]
-    assert kept["text"] == "glassy female vocal"
+    (aspect_row,) = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d", context=ENGLISH).aspects
+    (place,) = aspect_row["evidence"]
+    assert aspect_row["text"] == "glassy female vocal"
     assert DOCUMENT[place["start"] : place["end"]] == "glassy female vocal sample is chopped"
 
 
 def test_an_aspect_spread_over_its_quote_becomes_the_least_run_that_says_it():
     document = "Far away, a slow and rather weary accordion waltz turns in circles under the rain."
     aspect = {"text": "slow waltz", "quote": "a slow and rather weary accordion waltz turns in circles"}
-    (kept,) = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d", context=ENGLISH).aspects
-    assert kept["text"] == "slow and rather weary accordion waltz"
+    (aspect_row,) = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d", context=ENGLISH).aspects
+    assert aspect_row["text"] == "slow and rather weary accordion waltz"
     aspect = {"text": "slow rain", "quote": document}
-    grounded = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d", context=ENGLISH)
-    assert [finding.reason for finding in grounded.findings] == ["aspect_not_verbatim"]
+    vetted_reply = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d", context=ENGLISH)
+    assert [finding.reason for finding in vetted_reply.findings] == ["aspect_not_verbatim"]
 
 
 def test_a_place_that_affirms_is_preferred_to_one_that_denies():
     document = "At first there are no drums. Later the drums enter."
-    (kept,) = ground(
+    (aspect_row,) = ground(
         {"aspects": [{"quote": "drums", "text": "drums"}], "caption": ""}, document, doc_id="d", context=ENGLISH
     ).aspects
-    assert kept["evidence"][0]["start"] == document.rindex("drums")
+    assert aspect_row["evidence"][0]["start"] == document.rindex("drums")
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ _WORDS = st.lists(
 
 
 @given(_WORDS, _WORDS, _WORDS, st.sampled_from([" ", "\n", "\u00a0", " \t "]))
-def test_offsets_of_any_quote_cover_exactly_the_words_that_were_copied(before, quoted, after, space):
-    text = space.join([*before, *quoted, *after])
+def test_offsets_of_any_quote_cover_exactly_the_words_that_were_copied(before, quote_words, after, space):
+    text = space.join([*before, *quote_words, *after])
     document = QuotedDocument(text)
-    quote = " ".join(quoted)
+    quote = " ".join(quote_words)
     for place in find_places(quote, document):
         start, end = document.original(place)
         assert 0 <= start < end <= len(text)
@@ -158,14 +158,14 @@ def test_a_quote_with_any_slip_lies_on_whole_words_inside_the_document(before, a
     sentence = "a glassy female vocal sample is chopped and repeated throughout"
     text = f"{before} {sentence} {after}"
     at = data.draw(st.integers(0, len(sentence) - 1))
-    slipped = sentence[:at] + data.draw(st.sampled_from(["", "q", " "])) + sentence[at + 1 :]
+    quote = sentence[:at] + data.draw(st.sampled_from(["", "q", " "])) + sentence[at + 1 :]
     document = QuotedDocument(text)
-    place = find_fuzzy(slipped, document)
+    place = find_fuzzy(quote, document)
     if place is not None:
         start, end = document.original(place)
         assert 0 <= start < end <= len(text)
-        said = text[start:end]
-        assert said in sentence
+        passage = text[start:end]
+        assert passage in sentence
         for edge, inside in ((start - 1, start), (end, end - 1)):
             if 0 <= edge < len(text):
                 assert not (text[edge].isascii() and text[edge].isalnum() and text[inside].isalnum())
@@ -195,8 +195,8 @@ AGAINST = "It is a slow, sad waltz with three violins. There are no drums at all
     ],
 )
 def test_a_caption_may_not_turn_a_fact_of_its_document(caption: str, reason: str):
-    grounded = ground({"aspects": [], "caption": caption}, AGAINST, doc_id="d", context=ENGLISH)
-    assert (grounded.caption, [finding.reason for finding in grounded.findings]) == (None, [reason])
+    vetted_reply = ground({"aspects": [], "caption": caption}, AGAINST, doc_id="d", context=ENGLISH)
+    assert (vetted_reply.caption, [finding.reason for finding in vetted_reply.findings]) == (None, [reason])
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,8 @@ def described(reply: ParsedReply) -> tuple[list[dict[str, Any]], dict[str, str]]
         content=reply.content, replied_at=datetime(2026, 11, 1, tzinfo=UTC), usage=reply.usage, reason=reply.reason,
         words=reply.words,
     )  # fmt: skip
-    rows, rejected = describe(tracks(1), Document.create_empty(), Match.create_empty(), [row])
-    return rows.to_dicts(), dict(rejected.select("reason", "finding").iter_rows())
+    rows, rejected_rows = describe(tracks(1), Document.create_empty(), Match.create_empty(), [row])
+    return rows.to_dicts(), dict(rejected_rows.select("reason", "finding").iter_rows())
 
 
 def fate_of(reply: ParsedReply, raw: bytes, checker: ReplyChecker) -> str:
@@ -93,14 +93,14 @@ def test_each_poison_becomes_what_it_is(name: str, checker: ReplyChecker) -> Non
     used = read_usage(reply.usage)
     assert ([used.input_tokens, used.output_tokens] if used else None) == expected["tokens"]
     assert reply.model == expected.get("model", "m")
-    rows, rejected = described(reply)
+    rows, rejected_rows = described(reply)
     if expected["fate"] == "answered":
         assert rows[0]["aspect_list"] == ["slow piano"]
-        assert ("json_wrapped" in rejected) == expected.get("wrapped", False)
+        assert ("json_wrapped" in rejected_rows) == expected.get("wrapped", False)
     else:
         assert not rows
-        assert expected["reason"] in rejected
-        assert expected.get("words", "") in rejected[expected["reason"]]
+        assert expected["reason"] in rejected_rows
+        assert expected.get("words", "") in rejected_rows[expected["reason"]]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the folder of faults is not beside this checkout")
@@ -238,9 +238,9 @@ def hold(raw: bytes, checker: ReplyChecker) -> None:
     error = read_error_body(raw)
     (error.message + error.code).encode()
     if failure is None:
-        rows, rejected = described(reply)
-        assert ROW_ERROR not in rejected, rejected[ROW_ERROR]
-        json.dumps([rows, rejected], default=str).encode()
+        rows, rejected_rows = described(reply)
+        assert ROW_ERROR not in rejected_rows, rejected_rows[ROW_ERROR]
+        json.dumps([rows, rejected_rows], default=str).encode()
 
 
 #: What reads otherwise than `json` has it: numbers that cannot be stored, and text that does not encode.
