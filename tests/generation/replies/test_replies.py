@@ -24,7 +24,17 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import OpenCall
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.replies.bounded_json import first_value, load_json
-from sourcing.generation.replies.failures import RawReply, failure_of
+from sourcing.generation.replies.failures import (
+    CallRefused,
+    GatewayTimedOut,
+    MaybeAnswered,
+    NotSent,
+    RawReply,
+    RefusedForAll,
+    RefusedForNow,
+    failure_of,
+    refusal,
+)
 from sourcing.generation.replies.parsed_reply import MAX_REPLY_BYTES, ROW_ERROR, ParsedReply
 from sourcing.generation.replies.payload import read_payload
 from sourcing.generation.replies.server_error import read_error_body
@@ -292,3 +302,29 @@ def test_bounded_json_raises_nothing_but_value_errors_and_agrees_with_json_where
         assert value == plain
     with contextlib.suppress(ValueError):
         first_value(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "", CallRefused),
+        (401, "", RefusedForAll),
+        (307, "", RefusedForAll),
+        (429, "", RefusedForNow),
+        (429, "insufficient_quota", RefusedForAll),
+        (500, "", RefusedForNow),
+        (504, "", GatewayTimedOut),
+    ],
+)
+def test_the_class_of_a_refusal_says_what_it_means_for_this_call_and_for_others(
+    status: int, code: str, kind: type[CallRefused]
+):
+    assert type(refusal(status, code, {})) is kind
+
+
+def test_failures_are_told_apart_also_in_a_set_and_keep_their_facts_in_another_meaning():
+    failures = [MaybeAnswered("timeout", "no reply", status=200, raw=b"x", retry_after_s=1.5) for _ in range(2)]
+    assert len(set(failures)) == 2
+    sent_again = failures[0].recast(NotSent)
+    assert (sent_again.retry, sent_again.maybe_answered) == (True, False)
+    assert vars(sent_again) == vars(failures[0])
