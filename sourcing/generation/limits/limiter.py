@@ -78,7 +78,7 @@ class Limiter:
         """`name` is told when the run is given up; `wall` (seconds since 1970) is only for telling times of day."""
         self.breaker = Breaker(name, give_up_after_s)
         self.in_flight = 0
-        self._window = Window(max_in_flight)
+        self.concurrency = Window(max_in_flight)
         self._quota = quota
         self._clock, self._wall, self._jitter = clock, wall, jitter
         self._waiting: deque[tuple[asyncio.Future[Permit | None], int]] = deque()
@@ -91,7 +91,7 @@ class Limiter:
     @property
     def window(self) -> int:
         """Calls that may be in flight now."""
-        return self._window.places
+        return self.concurrency.places
 
     async def acquire(self, tokens_at_most: int = 0) -> Permit | None:
         """Wait until a call of at most so many tokens may be sent; None when the run is stopping or given up."""
@@ -151,7 +151,7 @@ class Limiter:
 
     def _blocked_s(self) -> float:
         """Seconds until window and pause might let a call through; infinite when only another call's end can."""
-        if self.in_flight >= self._window.places:
+        if self.in_flight >= self.concurrency.places:
             return math.inf
         if self._quota is not None and (heard_s := self._quota.pause.left_s()):
             self._hear(heard_s)
@@ -175,17 +175,17 @@ class Limiter:
             if wait_s > 0:
                 return None, wait_s
         self.in_flight += 1
-        return Permit(self, self._window.sent(), token_share), 0.0
+        return Permit(self, self.concurrency.sent(), token_share), 0.0
 
     def _replied(
         self, number: int, token_share: float, tokens: int | None, headers: Mapping[str, str], latency_s: float | None
     ) -> None:
-        full = bool(self._waiting) or self.in_flight >= self._window.places
+        full = bool(self._waiting) or self.in_flight >= self.concurrency.places
         self.in_flight -= 1
         self._bursts = self._failures = 0
         self.breaker.answered()
         if latency_s is not None:
-            self._window.replied(number, latency_s, full=full)
+            self.concurrency.replied(number, latency_s, full=full)
         limits = read_limits(headers)
         if limits.shut_s:
             self._pause_all(limits.shut_s)
@@ -222,7 +222,7 @@ class Limiter:
 
     def _refused_as_a_whole(self, number: int, asked_s: float | None) -> None:
         """Cut the window once a burst, and pause: as long as asked, else longer with each burst without a reply."""
-        first_of_burst = self._window.refused(number)
+        first_of_burst = self.concurrency.refused(number)
         if asked_s:
             self._pause_all(asked_s)
             since = self.breaker.since
@@ -236,7 +236,7 @@ class Limiter:
 
     def _own_pause_s(self) -> float:
         shortest, longest = _FIRST_PAUSE_S
-        first_s = min(max(self._window.latency_s or longest, shortest), longest)
+        first_s = min(max(self.concurrency.latency_s or longest, shortest), longest)
         pause_s = min(first_s * 2.0 ** min(self._bursts, 10), _LONGEST_PAUSE_S)
         return pause_s * (0.75 + 0.5 * self._jitter())
 

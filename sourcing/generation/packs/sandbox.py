@@ -37,11 +37,11 @@ class Sandbox:
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def render(self, values: Mapping[str, Any]) -> list[str]:
         """The text of each block; PromptError with file and line where one fails or passes a bound."""
-        process = self._process = self._process or self._start()
+        process = self.process = self.process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it ended: reading tells
@@ -72,7 +72,7 @@ class Sandbox:
         return process
 
     def _ended(self, process: subprocess.Popen[bytes], block: str) -> NoReturn:
-        self._process = None
+        self.process = None
         _end(process)
         finding = f"rendering the message from there on was ended after {_KILL_S:g} s or for want of memory"
         raise PromptError(f"{self._templates.file} line {_first_line(block)}", finding, _SIMPLER)

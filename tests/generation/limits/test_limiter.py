@@ -247,7 +247,7 @@ def test_bad_requests_turned_away_at_once_do_not_pass_for_a_fast_server() -> Non
         for number in range(400):
             permit = await got(limiter)
             permit.replied(0, {}, None if number % 2 else 1.0)
-        assert limiter._window.latency_s == pytest.approx(1.0)
+        assert limiter.concurrency.latency_s == pytest.approx(1.0)
         assert limiter.in_flight == 0
 
     play(story)

@@ -102,7 +102,7 @@ def test_the_next_rendering_goes_on_after_one_that_was_ended(tmp_path: Path) -> 
 def test_a_process_that_must_be_killed_is_told_of_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = load_pack(write_pack(tmp_path, user="{{ title[0] }}{{ document }}"))
     assert render(pack, INPUT)
-    process = pack.renderer.__self__._process  # type: ignore[attr-defined]
+    process = pack.renderer.__self__.process  # type: ignore[attr-defined]
     process.kill()
     process.wait()
     with pytest.raises(PromptError, match=r"prompt.j2 line 30: rendering .* was ended"):
