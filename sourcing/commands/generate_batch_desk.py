@@ -91,7 +91,7 @@ class Finder:
 
     def _find_checker(self, run_id: int) -> ReplyChecker | None:
         from sourcing.generation.endpoint.endpoint import Endpoint
-        from sourcing.generation.packs.pack import load_pack, pack_folders
+        from sourcing.generation.packs.pack_files import load_pack, pack_folders
         from sourcing.generation.run.reply_checker import ReplyChecker
 
         prompt_id, prompt_hash, identity, model = self._journal.connection.execute(

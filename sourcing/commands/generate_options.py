@@ -82,7 +82,7 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
         if missing:
             found, cure = "the catalogue has no such track", "see `crossmusim catalogue show`"
             raise UsageError(f"--track {missing[0]}", found, cure)
-    ceilings = Ceilings.named(asked["max_usd"], asked["max_calls"], asked["max_tokens"])
+    ceilings = Ceilings.of_flags(asked["max_usd"], asked["max_calls"], asked["max_tokens"])
     require_bound(pack.name, pack.sampling.max_tokens, ceilings)
     jobs = []
     for model in models:
@@ -118,7 +118,7 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
 
 def prompt_roots(invocation: Invocation) -> list[Path]:
     """Folders of packs, the first found wins."""
-    from sourcing.generation.packs.pack import pack_roots
+    from sourcing.generation.packs.pack_files import pack_roots
 
     return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
 
@@ -127,7 +127,7 @@ def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
     from sourcing.errors import PromptError
     from sourcing.generation.packs.lint import lint
     from sourcing.generation.packs.lock import check_lock
-    from sourcing.generation.packs.pack import find_pack
+    from sourcing.generation.packs.pack_files import find_pack
 
     pack = find_pack(pack_id, prompt_roots(invocation))
     check_lock(pack)

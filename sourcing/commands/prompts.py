@@ -93,7 +93,7 @@ def render(
     (pack,) = _load(invocation, (pack_id,))
     if case_name is not None:
         from sourcing.generation.packs.cases import load_cases
-        from sourcing.generation.packs.pack import render as render_pack
+        from sourcing.generation.packs.render import render as render_pack
 
         cases = {case.name: case for case in load_cases(pack)}
         if case_name not in cases:
@@ -161,14 +161,14 @@ def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
 
 
 def _roots(invocation: Invocation) -> list[Path]:
-    from sourcing.generation.packs.pack import pack_roots
+    from sourcing.generation.packs.pack_files import pack_roots
 
     return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
 
 
 def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
     """The named packs, or all there are."""
-    from sourcing.generation.packs.pack import find_pack, pack_folders
+    from sourcing.generation.packs.pack_files import find_pack, pack_folders
 
     roots = _roots(invocation)
     return [find_pack(pack_id, roots) for pack_id in pack_ids or pack_folders(roots)]

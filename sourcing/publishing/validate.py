@@ -10,7 +10,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from sourcing.generation.grounding.quotes import read_source
+from sourcing.generation.grounding.quotes import read_document
 from sourcing.generation.text.lyrics import (
     NO_RUNS,
     Runs,
@@ -168,7 +168,7 @@ def _without_lyrics(descriptions: pl.DataFrame, documents: pl.DataFrame) -> tupl
     for row in descriptions.sort("track_id").iter_rows(named=True):
         wording = " ".join([row["caption"] or "", *row["aspect_list"]])
         for doc_id in doc_ids_of[row["track_id"]]:
-            source = read_source(text_of[doc_id])
+            source = read_document(text_of[doc_id])
             if source.may_be_quoted_in(words(wording)) and takes_lyrics(wording, source.lyric_runs):
                 lyric_ids.append(row["description_id"])
                 bad.append(_bad_row("description", row, "description_is_lyric", f"it takes lyrics that {doc_id} marks"))

@@ -8,7 +8,9 @@ import pytest
 
 from sourcing.crawling.error_answers import error_in
 from sourcing.crawling.sources import SOURCES
-from sourcing.generation.packs.pack import Pack, load_pack, render
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack
+from sourcing.generation.packs.render import render
 from sourcing.store.retry_after import retry_after_s
 
 FAULTS = Path(__file__).parents[3] / "shared" / "faults" / "inputs"

@@ -16,7 +16,7 @@ from sourcing.generation.batch.submit import BatchOptions, Submitted
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.prices import named_price
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.run.reply_checker import ReplyChecker
 from sourcing.store import Workspace
 

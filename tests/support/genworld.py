@@ -11,7 +11,7 @@ import polars as pl
 from sourcing.generation.calls import PlannedCall
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.planning.plan import Scope, Tables, plan_calls
 from sourcing.generation.run.job import Job, run_job
 from sourcing.generation.run.options import RunOptions, RunResult

@@ -14,7 +14,7 @@ from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.cost.prices import UNKNOWN, actual_cost, read_usage
 from sourcing.generation.journal.journal import OpenCall, Reserved
 from sourcing.generation.journal.schema import unpack
-from sourcing.generation.replies.failures import Answer, failure_of
+from sourcing.generation.replies.failures import RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply, name_of
 from sourcing.generation.run.reply_checker import Checked, ReplyChecker
 
@@ -220,7 +220,7 @@ class Answers:
         if answer.outcome == UNREADABLE:
             state = "unknown"
         elif reply is not None:
-            failure = failure_of(reply, Answer(answer.raw or b"", answer.status or 200, {}))
+            failure = failure_of(reply, RawReply(answer.raw or b"", answer.status or 200, {}))
             if failure is None:
                 state, message = "replied", None
             else:

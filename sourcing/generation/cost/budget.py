@@ -1,4 +1,4 @@
-"""Budget: what calls have used and may still use, and the ceilings that this never passes.
+"""Budget: the tokens and money that calls have used and reserved, under ceilings that it never passes.
 
 A call's worst case is reserved before it is sent and replaced by what it used once that is known. The totals live
 in the journal's database, for all processes that share it, and change in the transaction of the call they are for.
@@ -60,13 +60,15 @@ class Ceilings(NamedTuple):
     max_tokens: int | None = None
 
     @classmethod
-    def named(cls, max_usd: str | None = None, max_calls: int | None = None, max_tokens: int | None = None) -> Ceilings:
+    def of_flags(
+        cls, max_usd: str | None = None, max_calls: int | None = None, max_tokens: int | None = None
+    ) -> Ceilings:
         """Ceilings as flags name them; UsageError for an amount of money that cannot be."""
         return cls(None if max_usd is None else parse_usd(max_usd, "--max-usd"), max_calls, max_tokens)
 
     @property
     def need_bounds(self) -> bool:
-        """Whether calls must say how many tokens they can use at most."""
+        """True when calls must say how many tokens they can use at most."""
         return self.max_nusd is not None or self.max_tokens is not None
 
 
@@ -89,7 +91,10 @@ class Totals:
 
 
 class Budget:
-    """The ledger. Every method runs inside the caller's transaction, which holds the write lock (BEGIN IMMEDIATE)."""
+    """The totals of every scope in the journal's database.
+
+    Every method runs inside the caller's transaction, which holds the write lock (BEGIN IMMEDIATE).
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
@@ -133,11 +138,11 @@ class Budget:
         """
         more_tokens = max(tokens - reserved_tokens, 0) if reserved_tokens else 0
         more_nusd = max(cost_nusd - reserved_nusd, 0) if reserved_nusd else 0
-        broken = calls if more_tokens or more_nusd else 0
+        broken_calls = calls if more_tokens or more_nusd else 0
         self._move(
-            scope, calls, reserved_tokens, reserved_nusd, calls, tokens, cost_nusd, broken, more_tokens, more_nusd
+            scope, calls, reserved_tokens, reserved_nusd, calls, tokens, cost_nusd, broken_calls, more_tokens, more_nusd
         )
-        return not broken
+        return not broken_calls
 
     def release(self, scope: str, *, calls: int = 1, tokens: int, cost_nusd: int) -> None:
         """Give back what was reserved for calls that nobody can have answered: they were not sent."""
@@ -152,7 +157,7 @@ class Budget:
         return {str(scope): Totals(*numbers) for *numbers, scope in rows}
 
     def _move(self, scope: str, *numbers: int) -> None:
-        """Taking more out than was put in is refused, by the table's checks: a call would count twice."""
+        """Move amounts from reserved to spent; the table's checks refuse to take more out than was put in."""
         if self._execute(_SETTLE, (*numbers, scope)).rowcount:
             return
         if any(numbers[:3]):
@@ -163,28 +168,28 @@ class Budget:
 
 def parse_usd(text: str, thing: str) -> int:
     """Nano-USD of an amount like "1.50", digit by digit and so exactly; `thing` names it in a UsageError."""
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None:
+    amount = _AMOUNT.fullmatch(text.strip())
+    if amount is None:
         cure = f"write it like 1.50, with at most {_DECIMALS} decimals"
         raise UsageError(thing, f"{text!r} is not an amount in USD", cure)
-    whole, part = found.groups(default="")
+    whole, part = amount.groups(default="")
     return int(whole) * _NANO + int(part.ljust(_DECIMALS, "0"))
 
 
 def usd(nusd: int) -> str:
-    """Exactly, with two decimals or as many as it takes: "1.50", "0.000012"."""
+    """An amount of nano-USD as text, exactly, with two decimals or as many as it takes: "1.50", "0.000012"."""
     whole, part = divmod(nusd, _NANO)
     return f"{whole}.{f'{part:09d}'.rstrip('0'):0<2}"
 
 
 def _refusal(totals: Totals, calls: int, tokens: int, cost_nusd: int, ceilings: Ceilings) -> str:
-    asked = (
+    quantities = (
         ("--max-usd", ceilings.max_nusd, totals.spent_nusd, totals.reserved_nusd, cost_nusd, usd),
         ("--max-calls", ceilings.max_calls, totals.spent_calls, totals.reserved_calls, calls, str),
         ("--max-tokens", ceilings.max_tokens, totals.spent_tokens, totals.reserved_tokens, tokens, str),
     )
-    for flag, ceiling, spent, reserved, more, show in asked:
-        if ceiling is not None and spent + reserved + more > ceiling:
-            aside = f", {show(reserved)} set aside for calls without an answer" if reserved else ""
-            return f"{flag} {show(ceiling)} has no room for {show(more)} more: {show(spent)} used{aside}"
+    for flag, ceiling, spent_amount, reserved_amount, more, show in quantities:
+        if ceiling is not None and spent_amount + reserved_amount + more > ceiling:
+            aside = f", {show(reserved_amount)} set aside for calls without an answer" if reserved_amount else ""
+            return f"{flag} {show(ceiling)} has no room for {show(more)} more: {show(spent_amount)} used{aside}"
     raise sqlite3.IntegrityError(f"budget totals out of range: {totals}")

@@ -85,7 +85,7 @@ EMBEDDED = Speed(first_s=0.0, input_tokens_per_s=150, output_tokens_per_s=49)
 
 @dataclass
 class Load:
-    """What is going to be sent, added up call by call. `worst_*` are sums of what the calls will reserve."""
+    """The calls that will be sent, added up one by one. `worst_*` are sums of what the calls will reserve."""
 
     price: Price
     calls: int = 0
@@ -93,7 +93,7 @@ class Load:
     output_limit: int = 0
     worst_tokens: int = 0
     worst_nusd: int = 0
-    bounded: bool = True
+    is_bounded: bool = True
 
     def add(self, body: bytes) -> None:
         limit = _output_limit(body)
@@ -103,12 +103,14 @@ class Load:
         self.output_limit += limit or 0
         self.worst_tokens += worst.tokens
         self.worst_nusd += worst.nusd
-        self.bounded = self.bounded and limit is not None
+        self.is_bounded = self.is_bounded and limit is not None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan prints. Costs are None where the price is not known, `worst_*` where nothing bounds the output.
+    """The tokens, cost and time that a plan prints.
+
+    Costs are None where the price is not known, `worst_*` where nothing bounds the output.
 
     First tries only: larger tries, repairs and retries come on top.
     """
@@ -133,7 +135,7 @@ def worst_case(body: bytes, price: Price) -> WorstCase:
 
 
 def expected_tokens(body: bytes) -> int:
-    """What a server's rate limit counts for a call before it is answered: its input by length, its output in full."""
+    """The tokens that a rate limit counts for a call before it is answered: input by length, output in full."""
     return len(body) // _BYTES_PER_TOKEN + (_output_limit(body) or 0)
 
 
@@ -156,31 +158,31 @@ def estimate(
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
 ) -> Estimate:
-    """What the calls of `load` will come to; `samples` are replies seen for the same pack and model.
+    """The probable tokens, cost and time of the calls of a load; `samples` are of the same pack and model.
 
     Time is that of the latencies over the calls in flight, or of the endpoint's limits where those are slower.
     """
     n = load.calls
-    asked = _input_tokens(load, samples).at_most(load.input_bytes)
-    said = _output_tokens(load, samples).at_most(load.output_limit if load.bounded else math.inf)
-    bounded, known = load.bounded, load.price.known
-    cost = _cost(load, asked, said).at_most(load.worst_nusd if bounded else math.inf)
-    latency, one = _latencies(load, samples, speed, asked.p50 / max(n, 1), said.p50 / max(n, 1))
+    inputs = _input_tokens(load, samples).at_most(load.input_bytes)
+    outputs = _output_tokens(load, samples).at_most(load.output_limit if load.is_bounded else math.inf)
+    is_bounded, is_priced = load.is_bounded, load.price.known
+    cost = _cost(load, inputs, outputs).at_most(load.worst_nusd if is_bounded else math.inf)
+    latency, one = _latencies(load, samples, speed, inputs.p50 / max(n, 1), outputs.p50 / max(n, 1))
     slots = max(min(in_flight, n), 1)
     by_requests = n * 60 / requests_per_minute if requests_per_minute else 0.0
     tokens_per_s = tokens_per_minute / 60 if tokens_per_minute else math.inf
     return Estimate(
         calls=n,
-        input_tokens_p50=round(asked.p50),
-        input_tokens_p95=round(asked.p95),
-        output_tokens_p50=round(said.p50),
-        output_tokens_p95=round(said.p95),
-        worst_tokens=load.worst_tokens if bounded else None,
-        cost_nusd_p50=round(cost.p50) if known else None,
-        cost_nusd_p95=round(cost.p95) if known else None,
-        worst_nusd=load.worst_nusd if bounded and known else None,
-        seconds_p50=max(latency.p50 / slots, one.p50, by_requests, (asked.p50 + said.p50) / tokens_per_s),
-        seconds_p95=max(latency.p95 / slots, one.p95, by_requests, (asked.p95 + said.p95) / tokens_per_s),
+        input_tokens_p50=round(inputs.p50),
+        input_tokens_p95=round(inputs.p95),
+        output_tokens_p50=round(outputs.p50),
+        output_tokens_p95=round(outputs.p95),
+        worst_tokens=load.worst_tokens if is_bounded else None,
+        cost_nusd_p50=round(cost.p50) if is_priced else None,
+        cost_nusd_p95=round(cost.p95) if is_priced else None,
+        worst_nusd=load.worst_nusd if is_bounded and is_priced else None,
+        seconds_p50=max(latency.p50 / slots, one.p50, by_requests, (inputs.p50 + outputs.p50) / tokens_per_s),
+        seconds_p95=max(latency.p95 / slots, one.p95, by_requests, (inputs.p95 + outputs.p95) / tokens_per_s),
         calibrated_by=len(samples),
     )
 
@@ -208,33 +210,36 @@ class _Sum:
         return min(self.mean + quantile * self.deviation, self.most)
 
 
-def _sum(calls: int, mean: float, deviation: float, seen: int, freedom: int) -> _Sum:
-    variance = calls * deviation**2 + (calls * deviation) ** 2 / max(seen, 1)
+def _sum(calls: int, mean: float, deviation: float, sample_count: int, freedom: int) -> _Sum:
+    variance = calls * deviation**2 + (calls * deviation) ** 2 / max(sample_count, 1)
     return _Sum(calls * mean, math.sqrt(variance), freedom)
 
 
 def _input_tokens(load: Load, samples: Sequence[Sample]) -> _Sum:
-    """By the ratio of all tokens seen to all bytes seen; calls differ by what is left over after that ratio."""
+    """The input tokens of a load, by the ratio of all tokens to all bytes of the samples.
+
+    Calls differ by what is left over after that ratio.
+    """
     mean_bytes = load.input_bytes / max(load.calls, 1)
-    seen = [(float(sample.input_bytes), float(sample.input_tokens)) for sample in samples]
-    seen += [(mean_bytes, mean_bytes / _BYTES_PER_TOKEN * (1 + spread)) for spread in _filling(len(samples))]
-    all_bytes = sum(size for size, _ in seen)
-    ratio = sum(tokens for _, tokens in seen) / all_bytes if all_bytes else 0.0
-    left_over = math.sqrt(sum((tokens - ratio * size) ** 2 for size, tokens in seen) / (len(seen) - 1))
-    longer = mean_bytes * len(seen) / all_bytes if all_bytes else 0.0  # than those seen
-    return _sum(load.calls, ratio * mean_bytes, left_over * longer, len(samples), len(seen) - 1)
+    points = [(float(sample.input_bytes), float(sample.input_tokens)) for sample in samples]
+    points += [(mean_bytes, mean_bytes / _BYTES_PER_TOKEN * (1 + spread)) for spread in _filling(len(samples))]
+    all_bytes = sum(size for size, _ in points)
+    ratio = sum(tokens for _, tokens in points) / all_bytes if all_bytes else 0.0
+    left_over = math.sqrt(sum((tokens - ratio * size) ** 2 for size, tokens in points) / (len(points) - 1))
+    longer = mean_bytes * len(points) / all_bytes if all_bytes else 0.0  # than those seen
+    return _sum(load.calls, ratio * mean_bytes, left_over * longer, len(samples), len(points) - 1)
 
 
 def _output_tokens(load: Load, samples: Sequence[Sample]) -> _Sum:
-    default = load.output_limit / max(load.calls, 1) * _OUTPUT_SHARE if load.bounded else _OUTPUT_TOKENS
-    seen = [float(sample.output_tokens) for sample in samples]
-    seen += [default * (1 + 2 * spread) for spread in _filling(len(samples))]
-    return _sum(load.calls, statistics.fmean(seen), statistics.stdev(seen), len(samples), len(seen) - 1)
+    default = load.output_limit / max(load.calls, 1) * _OUTPUT_SHARE if load.is_bounded else _OUTPUT_TOKENS
+    counts = [float(sample.output_tokens) for sample in samples]
+    counts += [default * (1 + 2 * spread) for spread in _filling(len(samples))]
+    return _sum(load.calls, statistics.fmean(counts), statistics.stdev(counts), len(samples), len(counts) - 1)
 
 
-def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, asked: float, said: float) -> tuple[_Sum, _Sum]:
-    """Of all calls one after the other, and of one: a run is never shorter than its last call."""
-    default_s = speed.first_s + asked / speed.input_tokens_per_s + said / speed.output_tokens_per_s
+def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, inputs: float, outputs: float) -> tuple[_Sum, _Sum]:
+    """The latency of all calls one after the other, and of one: a run is never shorter than its last call."""
+    default_s = speed.first_s + inputs / speed.input_tokens_per_s + outputs / speed.output_tokens_per_s
     seen_s = [sample.latency_s for sample in samples if sample.latency_s is not None]
     n = len(seen_s)
     seen_s += [default_s * (1 + 2 * spread) for spread in _filling(n)]
@@ -243,18 +248,18 @@ def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, asked: float
     return total, one
 
 
-def _cost(load: Load, asked: _Sum, said: _Sum) -> _Sum:
-    """Input at the full price, as if nothing were cached; input and output are taken to vary on their own."""
+def _cost(load: Load, inputs: _Sum, outputs: _Sum) -> _Sum:
+    """The cost of a load, its input at the full price, as if input and output varied on their own."""
     if not load.price.known or not load.calls:
-        return _Sum(0.0, 0.0, asked.freedom)
-    rates = load.price.rates_for(math.ceil(asked.p50 / load.calls))
-    mean_fusd = rates.input_fusd * asked.p50 + rates.output_fusd * said.p50 + load.price.request_fusd * load.calls
-    deviation_fusd = math.hypot(rates.input_fusd * asked.deviation, rates.output_fusd * said.deviation)
-    return _Sum(mean_fusd / 1e6, deviation_fusd / 1e6, min(asked.freedom, said.freedom))
+        return _Sum(0.0, 0.0, inputs.freedom)
+    rates = load.price.rates_for(math.ceil(inputs.p50 / load.calls))
+    mean_fusd = rates.input_fusd * inputs.p50 + rates.output_fusd * outputs.p50 + load.price.request_fusd * load.calls
+    deviation_fusd = math.hypot(rates.input_fusd * inputs.deviation, rates.output_fusd * outputs.deviation)
+    return _Sum(mean_fusd / 1e6, deviation_fusd / 1e6, min(inputs.freedom, outputs.freedom))
 
 
-def _filling(seen: int) -> Sequence[float]:
-    return _SPREAD[: max(_FEW - seen, 0)]
+def _filling(sample_count: int) -> Sequence[float]:
+    return _SPREAD[: max(_FEW - sample_count, 0)]
 
 
 def _worst(input_bytes: int, limit: int | None, price: Price) -> WorstCase:
@@ -265,9 +270,9 @@ def _worst(input_bytes: int, limit: int | None, price: Price) -> WorstCase:
 
 def _output_limit(body: bytes) -> int | None:
     key = body.rfind(b'"max_', 0, max(body.find(_SCHEMA), 0))
-    found = _LIMIT.match(body, max(key, 0))
-    if found is not None:
-        return int(found[1])
-    read = json.loads(body)
-    limits = (read.get(name) for name in ("max_completion_tokens", "max_tokens"))
+    match = _LIMIT.match(body, max(key, 0))
+    if match is not None:
+        return int(match[1])
+    request = json.loads(body)
+    limits = (request.get(name) for name in ("max_completion_tokens", "max_tokens"))
     return next((limit for limit in limits if isinstance(limit, int) and not isinstance(limit, bool)), None)

@@ -1,4 +1,4 @@
-"""Prices: what a token costs at an endpoint, from a bundled table or by name, and what a reply did cost.
+"""Prices of tokens at an endpoint, from a bundled table or by name, and the cost of a reply.
 
 Money is whole nano-USD. Rates are whole femto-USD a token: that is exact for any price with up to nine decimals in
 USD per million tokens, and finer ones are rounded up. Sums are rounded up as well, so no cost is ever too low.
@@ -23,7 +23,7 @@ from sourcing.generation.wire import normalise_base_url
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
-__all__ = ["FREE", "UNKNOWN", "Price", "Rates", "Used", "actual_cost", "named_price", "price_of", "read_usage"]
+__all__ = ["FREE", "UNKNOWN", "Price", "Rates", "TokenUsage", "actual_cost", "named_price", "price_of", "read_usage"]
 
 _FUSD_PER_NUSD = 10**6
 _FUSD_PER_USD_A_MTOK = 10**9
@@ -36,7 +36,7 @@ _DEAREST_OF_HOURS = 24  # prices that change by the hour; also as long as a batc
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What tokens cost in a request of more than `above` input tokens; all tokens of it cost this."""
+    """The price of tokens in a request of more than `above` input tokens; all tokens of it cost this."""
 
     above: int
     input_fusd: int
@@ -51,7 +51,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What calls of one model at one endpoint cost. `rates` falls by `above`; an unknown price has none."""
+    """The price of calls of one model at one endpoint. `rates` falls by `above`; an unknown price has none."""
 
     source: str  # for the manifest: "genai-prices 0.2.3", "--price 0.15,0.6"
     rates: tuple[Rates, ...] = ()
@@ -66,16 +66,16 @@ class Price:
         return next(rates for rates in self.rates if input_tokens > rates.above)
 
     def most_nusd(self, input_tokens: int, output_tokens: int) -> int:
-        """What a call with at most so many tokens can cost; nothing where the price is unknown."""
+        """The most that a call of so many tokens can cost, in nano-USD; 0 where the price is unknown."""
         if not self.rates:
             return 0
-        reached = (rates for rates in self.rates if input_tokens > rates.above)
-        dearest = max(r.dearest_input_fusd * input_tokens + r.output_fusd * output_tokens for r in reached)
+        rates_there = (rates for rates in self.rates if input_tokens > rates.above)
+        dearest = max(r.dearest_input_fusd * input_tokens + r.output_fusd * output_tokens for r in rates_there)
         return _nusd(dearest + self.request_fusd)
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class TokenUsage:
     """Tokens of one reply as they are billed: cached and written ones are input, reasoning is output."""
 
     input_tokens: int
@@ -100,8 +100,8 @@ def named_price(
     """
     if flag is not None:
         if flag.count(",") == 1:
-            asked, said = flag.split(",")
-            return _flat(asked, said, f"--price {flag}", "--price")
+            input_fusd, output_fusd = flag.split(",")
+            return _flat(input_fusd, output_fusd, f"--price {flag}", "--price")
         if "," not in flag and parse_usd(flag, "--price") == 0:
             return replace(FREE, source="--price 0")
         raise UsageError("--price", f"{flag!r} is not two prices", "write IN,OUT in USD per million tokens, or 0")
@@ -132,10 +132,10 @@ def price_of(
         return overrides
     if base_url is None or _is_loopback(base_url):
         return FREE
-    provider, found = _look_up(model, normalise_base_url(base_url))
+    provider, entry = _look_up(model, normalise_base_url(base_url))
     table = f"genai-prices {version('genai-prices')}"
-    if provider is not None and found is not None:
-        price = _price(provider, found, table, batch=batch, at=at or datetime.now(UTC))
+    if provider is not None and entry is not None:
+        price = _price(provider, entry, table, batch=batch, at=at or datetime.now(UTC))
         if price is not None:
             return price
     if must_know or provider is not None:
@@ -147,24 +147,29 @@ def price_of(
     return UNKNOWN
 
 
-def read_usage(usage: Mapping[str, Any]) -> Used | None:
-    """What a reply's `usage` says was used; None where it does not say so in whole numbers.
+def read_usage(usage: Mapping[str, Any]) -> TokenUsage | None:
+    """The tokens that a reply's `usage` says were used; None where it does not say so in whole numbers.
 
     Reasoning is part of `completion_tokens` at OpenAI, and comes on top of them at xAI and Google: `total_tokens`
     tells, so the larger reading counts.
     """
-    asked, said = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    if asked is None or said is None:
+    inputs, outputs = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if inputs is None or outputs is None:
         return None
     reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens")
     total = _count(usage.get("total_tokens")) or 0
-    cached = min(_detail(usage, "prompt_tokens_details", "cached_tokens"), asked)
-    written = min(_detail(usage, "prompt_tokens_details", "cache_write_tokens"), asked - cached)
-    return Used(asked, max(said, total - asked, said + reasoning if reasoning > said else 0), cached, written)
+    cached_tokens = min(_detail(usage, "prompt_tokens_details", "cached_tokens"), inputs)
+    cache_write_tokens = min(_detail(usage, "prompt_tokens_details", "cache_write_tokens"), inputs - cached_tokens)
+    return TokenUsage(
+        inputs,
+        max(outputs, total - inputs, outputs + reasoning if reasoning > outputs else 0),
+        cached_tokens,
+        cache_write_tokens,
+    )
 
 
 def actual_cost(price: Price, usage: Mapping[str, Any]) -> int | None:
-    """What a reply cost, in nano-USD.
+    """The cost of a reply in nano-USD.
 
     None where `usage` or the price is not known: the caller then charges the worst case that it had reserved.
     """
@@ -201,8 +206,10 @@ def _detail(usage: Mapping[str, Any], group: str, name: str) -> int:
 
 def _flat(input_usd: str | Decimal, output_usd: str | Decimal, source: str, thing: str) -> Price:
     # A nano-USD a million tokens is a femto-USD a token.
-    asked, said = (parse_usd(usd if isinstance(usd, str) else f"{usd:f}", thing) for usd in (input_usd, output_usd))
-    return Price(source, (Rates(-1, asked, asked, asked, said),))
+    input_fusd, output_fusd = (
+        parse_usd(usd if isinstance(usd, str) else f"{usd:f}", thing) for usd in (input_usd, output_usd)
+    )
+    return Price(source, (Rates(-1, input_fusd, input_fusd, input_fusd, output_fusd),))
 
 
 def _is_loopback(base_url: str) -> bool:
@@ -226,36 +233,36 @@ def _look_up(model: str, url: str) -> tuple[Provider | None, ModelInfo | None]:
     except LookupError:
         return None, None
     # Its patterns have no end: api.openai.com.example.org would pass for the host it begins with.
-    matched = re.match(provider.api_pattern, url)
-    if matched is not None and url[matched.end() - 1] not in "./" and url[matched.end() :][:1] not in ("", "/", ":"):
+    match = re.match(provider.api_pattern, url)
+    if match is not None and url[match.end() - 1] not in "./" and url[match.end() :][:1] not in ("", "/", ":"):
         return None, None
     return provider, provider.find_model(model, all_providers=providers)
 
 
 def _price(provider: Provider, model: ModelInfo, table: str, *, batch: bool, at: datetime) -> Price | None:
-    """None for what is not priced by the tokens of a chat."""
+    """The table's price of a model; None where it is not priced by the tokens of a chat."""
     # Batch prices are a provider's own: those of a model that it takes from another need not hold with it.
     own = any(model is its for its in provider.models)
     hours = [at + timedelta(hours=hour) for hour in range(_DEAREST_OF_HOURS)]
-    found = [model.get_prices(hour, _BATCH if batch and own else None) for hour in hours]
+    hourly_prices = [model.get_prices(hour, _BATCH if batch and own else None) for hour in hours]
     name = f"{provider.id} {model.id}"
-    if all(prices.input_mtok is None and prices.output_mtok is None for prices in found):
+    if all(prices.input_mtok is None and prices.output_mtok is None for prices in hourly_prices):
         # OpenRouter's free models carry no prices; elsewhere an entry without prices tells nothing.
         return replace(FREE, source=table, model=name) if model.id.endswith(":free") else None
-    for prices in found:
+    for prices in hourly_prices:
         # A model that bills searches of its own choosing is not bounded by any request.
         if prices.input_mtok is None or prices.output_mtok is None or prices.output_citation_mtok is not None:
             return None
-    starts = {start for prices in found for key in _KEYS for start in _starts(getattr(prices, key))}
-    rates = tuple(_rates(above, found) for above in (*sorted(starts, reverse=True), -1))
-    fee = max(_at(prices.requests_kcount or Decimal(0), -1) for prices in found)
+    starts = {start for prices in hourly_prices for key in _KEYS for start in _starts(getattr(prices, key))}
+    rates = tuple(_rates(above, hourly_prices) for above in (*sorted(starts, reverse=True), -1))
+    fee = max(_at(prices.requests_kcount or Decimal(0), -1) for prices in hourly_prices)
     return Price(table, rates, name, _fusd(fee, _FUSD_PER_USD_A_KREQUEST))
 
 
-def _rates(above: int, found: list[ModelPrice]) -> Rates:
+def _rates(above: int, hourly_prices: list[ModelPrice]) -> Rates:
     def dearest(key: str, where_none: str) -> int:
-        own = [getattr(prices, key) for prices in found]
-        others = [getattr(prices, where_none) for prices in found]
+        own = [getattr(prices, key) for prices in hourly_prices]
+        others = [getattr(prices, where_none) for prices in hourly_prices]
         usd = max(_at(mine if mine is not None else other, above) for mine, other in zip(own, others, strict=True))
         return _fusd(usd, _FUSD_PER_USD_A_MTOK)
 

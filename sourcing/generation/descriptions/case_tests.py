@@ -14,11 +14,12 @@ from sourcing.errors import PromptError
 from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.judge import apply_verdicts
-from sourcing.generation.grounding.leaks import rules_of
+from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.packs.cases import Case, Expect, golden_path
 from sourcing.generation.packs.judges import is_judge, judged_name
 from sourcing.generation.packs.lint import plain_examples
-from sourcing.generation.packs.pack import Pack, render
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.text.lexicon import facet_of
@@ -95,8 +96,7 @@ def _describe(pack: Pack, inputs: dict[str, Any], reply: Reply) -> _Made:
         _rows(Document, [_document(inputs)] if reads_document else []),
         _rows(Match, [_MATCH] if reads_document else []),
         [reply],
-        echoes={pack.id: example_aspects(plain_examples(pack))},
-        rules={pack.id: rules_of(pack.blocks)},
+        rules={pack.id: rules_of(pack.blocks, examples=example_aspects(plain_examples(pack)))},
     )
 
 

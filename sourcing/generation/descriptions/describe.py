@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -21,16 +21,18 @@ from sourcing.generation.descriptions.scraped import (
     describe_document,
     licence_of,
     rejected_row,
-    track_names,
 )
 from sourcing.generation.descriptions.table_builder import Gathering, Rows
-from sourcing.generation.grounding.aspects import Finding, Grounded, accept, ground
-from sourcing.generation.grounding.leaks import NO_RULES, PackRules, hide_lyrics, names_of
-from sourcing.generation.grounding.quotes import read_source
+from sourcing.generation.grounding.aspects import Finding, VettedReply, accept, ground
+from sourcing.generation.grounding.context import NO_RULES, PackRules, ReplyContext
+from sourcing.generation.grounding.leaks import hide_lyrics
+from sourcing.generation.grounding.names import names_of
+from sourcing.generation.grounding.quotes import read_document
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.replies.payload import answer_of
+from sourcing.generation.text.folding import tidy_phrase
 from sourcing.generation.text.lyrics import NO_RUNS
-from sourcing.generation.text.phrases import split_phrase, tidy_phrase
+from sourcing.generation.text.phrases import split_phrase
 from sourcing.store.processes import map_in_helpers
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
@@ -49,7 +51,6 @@ def describe(
     matches: dy.DataFrame[Match],
     replies: Iterable[Reply],
     *,
-    echoes: Mapping[str, Collection[str]] | None = None,
     rules: Mapping[str, PackRules] | None = None,
     helpers: int = 0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
@@ -58,10 +59,8 @@ def describe(
     A pure function: rows depend neither on the order of replies nor on the clock. (Replies about one document are best
     together, as what is worked out about it serves them all.) `created_at` is the date of the newest input, and
     1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose consent is
-    "allow" are used, also for replies made before a match or a consent changed. `echoes` maps prompt ids to the aspects
-    of their worked examples (see `example_aspects`), so that copies of those are called by their name, and `rules` to
-    what the leak lint must know of the packs (see `rules_of`). Where there are many replies, `helpers` processes read
-    them.
+    "allow" are used, also for replies made before a match or a consent changed. `rules` maps prompt ids to what the
+    leak lint must know of the packs (see `rules_of`). Where there are many replies, `helpers` processes read them.
     """
     track_of, document_of = Rows(tracks, "track_id"), Rows(documents, "doc_id")
     pairs = list(matches.filter(band="accept").select("track_id", "doc_id").iter_rows())
@@ -82,7 +81,7 @@ def describe(
     lots = _lots(replies, track_of, document_of, pairs)
     few = list(islice(lots, _WORTH_HELPERS))
     helpers = helpers if len(few) == _WORTH_HELPERS else 0
-    describe_lot = partial(_describe_lot, echoes or {}, rules or {})
+    describe_lot = partial(_describe_lot, rules or {})
     for made, rejected in map_in_helpers(describe_lot, chain(few, lots), helpers):
         gathering.add(made, rejected)
     return gathering.descriptions(), gathering.rejected()
@@ -117,9 +116,7 @@ def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return documents
 
 
-def _describe_lot(
-    echoes: Mapping[str, Collection[str]], rules: Mapping[str, PackRules], lot: _Lot
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _describe_lot(rules: Mapping[str, PackRules], lot: _Lot) -> tuple[pl.DataFrame, pl.DataFrame]:
     track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
     gathering, documents_of = Gathering(), _documents_of(lot.accepted)
     for reply in lot.replies:
@@ -135,7 +132,6 @@ def _describe_lot(
                     track,
                     document,
                     about_track=[row["text"] for row in about if row and row["text"]],
-                    echoes=echoes.get(reply.prompt_id, ()),
                     rules=rules.get(reply.prompt_id, NO_RULES),
                 )
             except Exception as error:  # one reply never ends the describing of the others
@@ -149,7 +145,6 @@ def describe_reply(
     track: Mapping[str, Any],
     document: Mapping[str, Any] | None,
     *,
-    echoes: Collection[str] = (),
     rules: PackRules = NO_RULES,
     about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
@@ -161,33 +156,19 @@ def describe_reply(
     fits = _is_mined if reply.doc_id is not None else _is_prompted
     payload, notes = answer_of(reply, fits, "aspects and a caption")
     if payload is None:
-        traces = NO_RUNS if document is None else read_source(document["text"] or "").lyric_traces
+        traces = NO_RUNS if document is None else read_document(document["text"] or "").lyric_traces
         return None, [rejected_row(reply.request_key, note) for note in hide_lyrics(notes, traces)]
-    names = track_names(track)
     if document is None:
         if payload.get("known") is False:
             finding = Finding("recording_unknown", f"{reply.model} says that it does not know this recording")
             return None, [rejected_row(reply.request_key, note) for note in (*notes, finding)]
-        named = names_of((track["artist"],), (track["title"],), (track["album"],))
-        result = accept(payload, names=names, named=named, language=reply.language, rules=rules, documents=about_track)
+        names = names_of((track["artist"],), (track["title"],), (track["album"],))
+        result = accept(payload, context=ReplyContext(names, reply.language, rules), documents=about_track)
         origin, doc_ids, licences, created_at = "prompted", [], ["model"], reply.replied_at
     else:
-        text = document["text"] or ""
-        document_names = (document["title"], document["artist"], document["album"])
-        result = ground(
-            payload,
-            text,
-            doc_id=document["doc_id"],
-            language=reply.language,
-            names=(*names, *document_names),
-            named=names_of(
-                (track["artist"], document["artist"]),
-                (track["title"], document["title"]),
-                (track["album"], document["album"]),
-            ),
-            echoes=echoes,
-            rules=rules,
-        )
+        names = names_of(*((track[kind], document[kind]) for kind in ("artist", "title", "album")))
+        context = ReplyContext(names, reply.language, rules)
+        result = ground(payload, document["text"] or "", doc_id=document["doc_id"], context=context)
         licence = licence_of(document, "text")
         if result.caption and licence == UNKNOWN_LICENCE:
             finding = Finding("caption_licence_unknown", "no licence is known for the text the caption was copied from")
@@ -289,7 +270,7 @@ def _track_unknown(track_id: str) -> Finding:
     return Finding("track_unknown", f"track {track_id} is no longer in the catalogue")
 
 
-def _nothing(result: Grounded, document: Mapping[str, Any] | None) -> Finding:
+def _nothing(result: VettedReply, document: Mapping[str, Any] | None) -> Finding:
     if document is not None and not document["text"]:
         return Finding("document_without_text", f"document {document['doc_id']} has no text to hold the reply against")
     offered = len(result.findings)

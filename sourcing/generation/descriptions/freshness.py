@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.packs.pack import pack_folders
+from sourcing.generation.packs.pack_files import pack_folders
 from sourcing.store.codeprint import code_and_libraries
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Track
 from sourcing.store.versions import file_sha256

@@ -15,11 +15,12 @@ from sourcing.generation.descriptions.agreement import Asked, score_agreement
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.disagreement import find_disagreements
 from sourcing.generation.descriptions.judge import apply_verdicts
-from sourcing.generation.grounding.leaks import rules_of
+from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.packs.judges import is_verdict
 from sourcing.generation.packs.lint import plain_examples
-from sourcing.generation.packs.pack import Pack, load_pack, pack_folders
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack, pack_folders
 from sourcing.generation.replies.parsed_reply import ROW_ERROR
 from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
 from sourcing.store.workspace import Workspace, rejected_frame
@@ -102,8 +103,10 @@ def make_unjudged(
         documents,
         matches,
         replies,
-        echoes={pack.id: example_aspects(plain_examples(pack)) for pack in packs},
-        rules={pack.id: rules_of(pack.blocks, may_name=pack.may_name) for pack in packs},
+        rules={
+            pack.id: rules_of(pack.blocks, may_name=pack.may_name, examples=example_aspects(plain_examples(pack)))
+            for pack in packs
+        },
         helpers=helpers,
     )
     return Unjudged(descriptions, rejected, documents, asked, verdicts)

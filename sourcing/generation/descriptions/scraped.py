@@ -10,10 +10,11 @@ from typing import Any
 from sourcing.generation.grounding.aspects import Finding, vet_aspect
 from sourcing.generation.grounding.captions import cut_lyrics, join_sentences
 from sourcing.generation.grounding.leaks import copied_leak, hide_lyrics
-from sourcing.generation.grounding.quotes import read_source
-from sourcing.generation.text.folding import wording
+from sourcing.generation.grounding.names import Names
+from sourcing.generation.grounding.quotes import read_document
+from sourcing.generation.text.folding import tidy, tidy_phrase, wording
 from sourcing.generation.text.lexicon import facet_of
-from sourcing.generation.text.phrases import aspect_key, sentences, tidy, tidy_phrase
+from sourcing.generation.text.phrases import aspect_key, sentences
 
 __all__ = [
     "EPOCH",
@@ -71,7 +72,7 @@ def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> 
         finding = Finding("caption_licence_unknown", "no licence is known for the lead, so it is not quoted")
         rejected.append(rejected_row(key, finding))
     elif document["lead"]:
-        sung = read_source(document["text"] or "").lyric_runs
+        sung = read_document(document["text"] or "").lyric_runs
         caption, refused = _own_caption(document["lead"], sung, at_most=LEAD_SENTENCES)
         rejected += [rejected_row(key, finding) for finding in refused]
     if not aspects and caption is None:
@@ -119,19 +120,19 @@ def _own_caption(
 
 
 def _tag_aspects(tags: Iterable[str], names: Iterable[str | None]) -> tuple[list[Row], list[Finding]]:
-    names = tuple(names)
+    tag_names = Names(whole=tuple(filter(None, names)))
     aspects: list[Row] = []
     findings: list[Finding] = []
-    seen: set[tuple[str, ...]] = set()
+    keys: set[tuple[str, ...]] = set()
     for tag in tags:
         text = tidy_phrase(wording(tag))
-        finding = vet_aspect(text, names, seen)
+        finding = vet_aspect(text, tag_names, keys)
         if finding is None and len(aspects) >= MAX_TAG_ASPECTS:
             finding = Finding("aspect_surplus", f"{text!r} comes after {MAX_TAG_ASPECTS} others", text)
         if finding is not None:
             findings.append(finding)
             continue
-        seen.add(aspect_key(text))
+        keys.add(aspect_key(text))
         aspects.append({"text": text, "facet": facet_of(text), "evidence": []})
     return aspects, findings
 

@@ -1,4 +1,4 @@
-"""Connection: the `openai` client of an endpoint, and how it would send a chat call, taken out once for all calls.
+"""Connection: the `openai` client of an endpoint, and the way by which it sends a chat call, worked out once.
 
 Address, headers, key, proxy, certificates and connection pool remain the client's own doing; only the bytes of each
 call no longer pass its layers.
@@ -31,7 +31,7 @@ _NO_KEY = "none-needed"  # the client insists on one; servers without keys ignor
 
 @dataclass(frozen=True)
 class Connection:
-    """Close `openai` and the session beneath it is closed too."""
+    """The client, session, address and headers of chat calls; closing `openai` closes the session beneath it."""
 
     openai: openai.AsyncOpenAI
     session: aiohttp.ClientSession
@@ -42,22 +42,23 @@ class Connection:
 
 
 async def connect(endpoint: Endpoint, *, timeout_s: float, concurrency: int) -> Connection:
-    """Let the client compose one call, unsent, and take over how it would have gone out."""
+    """Let the client compose one call, unsent, and take over its address, headers, session and proxy."""
     client, http = openai_client(endpoint, timeout_s=timeout_s, concurrency=concurrency)
-    composed = await _compose(client, http)
-    # The transport this address is reached by, behind the proxy that the environment names for it.
-    transport: Any = http._transport_for_url(composed.url)
+    request = await _compose(client, http)
+    # The transport this address is reached by, behind the proxy that the environment names for it: httpx2 tells neither
+    # by a public name (2.16), so this reads a private one; every call of `test_client.py` goes by it, also by a proxy.
+    transport: Any = http._transport_for_url(request.url)
     proxy = _proxy_url(transport.proxy)
     if transport.client is None:
         transport.client = transport.get_client()
-    chat_url = URL(str(composed.url), encoded=True)
+    chat_url = URL(str(request.url), encoded=True)
     base_path = chat_url.raw_path.removesuffix(_CHAT_PATH)
     return Connection(
         openai=client,
         session=transport.client,
         chat_url=chat_url,
         base_url=chat_url.with_path(base_path, encoded=True),
-        headers={name: value for name, value in composed.headers.items() if name not in _SET_BY_TRANSPORT},
+        headers={name: value for name, value in request.headers.items() if name not in _SET_BY_TRANSPORT},
         proxy=proxy,
     )
 
@@ -102,8 +103,8 @@ async def _compose(client: openai.AsyncOpenAI, http: httpx2.AsyncClient) -> http
     http.event_hooks = {"request": [catch]}
     try:
         await client.post(f"/{_CHAT_PATH}", content=b"{}", cast_to=httpx2.Response)
-    except _Composed as caught:
-        return caught.request
+    except _Composed as signal:
+        return signal.request
     finally:
         http.event_hooks = {}
     raise AssertionError("the openai client sent a request without asking its hooks")

@@ -1,4 +1,4 @@
-"""Diagnosis: what was found out about a model server, and in words what a run on it will have to do without."""
+"""Diagnosis: the facts that a probe tells of a model server, and in words all that a run on it will lack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ DOCTOR_FILE = "doctor.json"
 
 @dataclass
 class Diagnosis:
-    """What was found; None where it could not be told. `problem` and `cure` are set when the server is of no use."""
+    """The facts that a probe tells of a server; None where it could not tell.
+
+    `problem` and `cure` are set when the server is of no use.
+    """
 
     endpoint: str
     identity: str
@@ -54,45 +57,48 @@ class Diagnosis:
         return {**asdict(self), "usable": self.usable}
 
 
-def missing(found: Diagnosis, endpoint: Endpoint) -> list[str]:
-    """What a run on this server will have to do without, each with what to do."""
+def missing(diagnosis: Diagnosis, endpoint: Endpoint) -> list[str]:
+    """Sentences on all that a run on this server will have to do without, each with its cure."""
     words = []
-    if found.dialect_seen not in (None, found.dialect):
-        title = DIALECTS[found.dialect_seen].title
-        words.append(f'it says it is {title}: set [generation] dialect = "{found.dialect_seen}"')
-    if found.model_known is False and found.usable:
+    if diagnosis.dialect_seen not in (None, diagnosis.dialect):
+        title = DIALECTS[diagnosis.dialect_seen].title
+        words.append(f'it says it is {title}: set [generation] dialect = "{diagnosis.dialect_seen}"')
+    if diagnosis.model_known is False and diagnosis.usable:
         words.append(
-            f"its list has no {found.model}, it answered as {found.model_reported}: see that it is the one meant"
+            f"its list has no {diagnosis.model}, it answered as {diagnosis.model_reported}:"
+            " see that it is the one meant"
         )
-    if found.around_json:
+    if diagnosis.around_json:
         words.append(
-            f"it puts {found.around_json} around the JSON: replies are read without a repair call, but the tokens of"
-            " what stands around are billed"
+            f"it puts {diagnosis.around_json} around the JSON: replies are read without a repair call, but the tokens"
+            " of what stands around are billed"
         )
-    if found.thinking_tokens:
+    if diagnosis.thinking_tokens:
         words.append(
-            f"it thinks before it answers: about {found.thinking_tokens} of {found.output_tokens} tokens out were"
-            " thoughts, billed as output; turn thinking off at the server, or leave max_tokens room for it"
+            f"it thinks before it answers: about {diagnosis.thinking_tokens} of {diagnosis.output_tokens} tokens out"
+            " were thoughts, billed as output; turn thinking off at the server, or leave max_tokens room for it"
         )
-    if found.streams:
+    if diagnosis.streams:
         words.append(
             "it streams although asked not to: replies are put together; those without usage count at their worst"
         )
-    if found.schema_enforced is False:
+    if diagnosis.schema_enforced is False:
         words.append(
             "replies are not held to the schema: expect rejected ones, or use a server that enforces json_schema"
         )
-    if found.max_tokens_obeyed is False:
+    if diagnosis.max_tokens_obeyed is False:
         words.append("max_tokens is not obeyed: no budget can be a ceiling here; do not run it against money")
-    if found.usage is False:
+    if diagnosis.usage is False:
         words.append("replies do not say what they used: every call is counted at its worst case")
-    if found.calls and found.usable and not found.rate_headers:
+    if diagnosis.calls and diagnosis.usable and not diagnosis.rate_headers:
         words.append("limits are not told in headers: set them per minute, or they are learnt from refusals")
-    if found.seed_honoured is False:
+    if diagnosis.seed_honoured is False:
         words.append("a seed is not honoured: a reply lost is not made again word for word")
-    if found.usable and found.max_context_tokens is None:
-        cut = "longer prompts are cut without a word" if found.dialect == "ollama" else "a prompt too long is refused"
-        words.append(f"the longest context is not told: {cut}; look it up and keep documents short enough")
-    if found.batch is False and endpoint.dialect.batch:
+    if diagnosis.usable and diagnosis.max_context_tokens is None:
+        outcome = (
+            "longer prompts are cut without a word" if diagnosis.dialect == "ollama" else "a prompt too long is refused"
+        )
+        words.append(f"the longest context is not told: {outcome}; look it up and keep documents short enough")
+    if diagnosis.batch is False and endpoint.dialect.batch:
         words.append("the Batch API does not answer here: only online calls are possible")
     return words

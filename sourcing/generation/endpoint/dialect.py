@@ -1,4 +1,4 @@
-"""Dialect: what each kind of model server wants on the wire, and what it offers beside an answer.
+"""Dialect: the parameters that each kind of model server takes, and all that it offers beside an answer.
 
 All of them speak Chat Completions. They differ in the address, in how a key is carried, in the names of parameters, and
 in what can be built on: limits told in headers, batches, stored completions. The request key is taken from the body
@@ -48,7 +48,7 @@ class Dialect:
 
     @property
     def key_variable(self) -> str:
-        """Where a user puts the key; OPENAI_API_KEY is read too."""
+        """The environment variable of the key; OPENAI_API_KEY is read too."""
         return "AZURE_OPENAI_API_KEY" if self.name.startswith("azure") else "OPENAI_API_KEY"
 
     def address(self, base_url: str, model: str) -> str:
@@ -90,7 +90,7 @@ def choose_dialect(
     base_url: str,
     model: str,
     *,
-    named: str | None = None,
+    name: str | None = None,
     api_version: str | None = None,
     reasoning: bool | None = None,
 ) -> Dialect:
@@ -98,9 +98,9 @@ def choose_dialect(
 
     `reasoning` None: told by the model's name, at OpenAI and Azure only (an Azure deployment may be called anything).
     """
-    if named is not None and named not in DIALECTS:
-        raise UsageError("generation dialect", f"{named!r} is not known", f"choose from {', '.join(DIALECTS)}")
-    dialect = DIALECTS[named or _told_by_address(base_url)]
+    if name is not None and name not in DIALECTS:
+        raise UsageError("generation dialect", f"{name!r} is not known", f"choose from {', '.join(DIALECTS)}")
+    dialect = DIALECTS[name or _told_by_address(base_url)]
     if dialect.api_version is not None and api_version:
         dialect = replace(dialect, api_version=api_version)
     if reasoning is None:

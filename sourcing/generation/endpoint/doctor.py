@@ -1,4 +1,4 @@
-"""Doctor: what a model server can do, found out by a handful of tiny calls, and in words what will be missing.
+"""The doctor: probes a model server by a handful of tiny calls, and gives a `Diagnosis`.
 
 The calls are real ones and are billed like any other; the diagnosis counts them.
 """
@@ -20,7 +20,7 @@ from sourcing.generation.endpoint.dialect import choose_dialect, fit_body
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
 from sourcing.generation.replies.bounded_json import load_json
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, CallRefused, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.replies.payload import read_payload, thought_chars
 from sourcing.generation.wire import body_bytes, unstreamed
@@ -49,7 +49,7 @@ def diagnose(
     endpoint: Endpoint, *, timeout_s: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Diagnosis:
     """Probe the endpoint once, starting the embedded model if it is that one. Never raises for what a server does."""
-    found = Diagnosis(
+    diagnosis = Diagnosis(
         endpoint=endpoint.name,
         identity=endpoint.identity,
         model=endpoint.model,
@@ -58,20 +58,20 @@ def diagnose(
     )
     if endpoint.is_local:
         with LocalEndpoint() as server:
-            started = replace(endpoint, base_url=server.base_url, api_key=server.api_key)
-            asyncio.run(_Probe(started, found).examine(timeout_s))
+            local_endpoint = replace(endpoint, base_url=server.base_url, api_key=server.api_key)
+            asyncio.run(_Probe(local_endpoint, diagnosis).examine(timeout_s))
     else:
-        asyncio.run(_Probe(endpoint, found).examine(timeout_s))
-    return found
+        asyncio.run(_Probe(endpoint, diagnosis).examine(timeout_s))
+    return diagnosis
 
 
 class _Probe:
     """One examination. `dialect` may turn out to be another one than the endpoint's."""
 
-    def __init__(self, endpoint: Endpoint, found: Diagnosis) -> None:
-        self.endpoint, self.found, self.dialect = endpoint, found, endpoint.dialect
+    def __init__(self, endpoint: Endpoint, diagnosis: Diagnosis) -> None:
+        self.endpoint, self.diagnosis, self.dialect = endpoint, diagnosis, endpoint.dialect
         self.latencies_s: list[float] = []
-        self.counted: list[bool] = []  # of each reply, whether it said what it used
+        self.counts_usage: list[bool] = []  # of each reply, whether it said what it used
 
     async def examine(self, timeout_s: float) -> None:
         async with ChatClient(self.endpoint, timeout_s=timeout_s, concurrency=1) as self.client:
@@ -84,36 +84,36 @@ class _Probe:
                 try:
                     await self._try_seed()
                 except CallFailed as failure:
-                    self.found.findings.append(f"not all could be tried ({failure}); ask the doctor again later")
+                    self.diagnosis.findings.append(f"not all could be tried ({failure}); ask the doctor again later")
                 await self._look_for_offers()
-        found = self.found
-        found.latency_s = round(median(self.latencies_s), 4) if self.latencies_s else None
-        found.usage = all(self.counted) if self.counted else None
-        found.findings += missing(found, self.endpoint)
+        diagnosis = self.diagnosis
+        diagnosis.latency_s = round(median(self.latencies_s), 4) if self.latencies_s else None
+        diagnosis.usage = all(self.counts_usage) if self.counts_usage else None
+        diagnosis.findings += missing(diagnosis, self.endpoint)
 
     def _of_no_use(self, failure: CallFailed) -> None:
-        found = self.found
-        found.problem, found.cure = str(failure), failure.cure(self.endpoint.dialect.key_variable)
-        found.reachable = failure.outcome != "connection_refused"
+        diagnosis = self.diagnosis
+        diagnosis.problem, diagnosis.cure = str(failure), failure.cure(self.endpoint.dialect.key_variable)
+        diagnosis.reachable = failure.outcome != "connection_refused"
         if failure.status in (401, 403):
-            found.authorised = False
+            diagnosis.authorised = False
 
     async def _look_at_models(self) -> None:
-        found = self.found
+        diagnosis = self.diagnosis
         if not self.dialect.lists_models:
             return
-        listed = await self._get("models")
-        models = listed.get("data") if isinstance(listed, dict) else None
+        catalogue = await self._get("models")
+        models = catalogue.get("data") if isinstance(catalogue, dict) else None
         if not isinstance(models, list):
             return
         entries = {entry.get("id"): entry for entry in models if isinstance(entry, dict)}
-        found.model_known = self.endpoint.model in entries
+        diagnosis.model_known = self.endpoint.model in entries
         entry = entries.get(self.endpoint.model, {})
-        found.max_context_tokens = _context_tokens(entry)
-        found.dialect_seen = _OWNERS.get(str(entry.get("owned_by")))
-        if found.dialect_seen is None and (entry.get("owned_by") == "library" or self.dialect.name == "ollama"):
+        diagnosis.max_context_tokens = _context_tokens(entry)
+        diagnosis.dialect_seen = _OWNERS.get(str(entry.get("owned_by")))
+        if diagnosis.dialect_seen is None and (entry.get("owned_by") == "library" or self.dialect.name == "ollama"):
             version = await self._get("/api/version")
-            found.dialect_seen = "ollama" if isinstance(version, dict) and "version" in version else None
+            diagnosis.dialect_seen = "ollama" if isinstance(version, dict) and "version" in version else None
 
     async def _try_schema(self) -> None:
         form = {"type": "json_schema", "json_schema": {"name": "probe", "strict": True, "schema": _SCHEMA}}
@@ -129,22 +129,22 @@ class _Probe:
             else:
                 del body["response_format"]
                 completion = await self._chat({"temperature": 0, **body}, _SCHEMA_TOKENS)
-                self.found.findings.append(f"a schema is refused ({failure}); see whether a newer server takes it")
+                self.diagnosis.findings.append(f"a schema is refused ({failure}); see whether a newer server takes it")
         payload = read_payload(completion.content or "")
-        self.found.schema_enforced = not payload.around and payload.last(_fits) is not None
+        self.diagnosis.schema_enforced = not payload.around and payload.last(_fits) is not None
         if payload.around and payload.last(_fits) is not None:
-            self.found.around_json = payload.around
+            self.diagnosis.around_json = payload.around
 
     def _take_for_reasoning(self) -> None:
         assert self.endpoint.base_url is not None
         self.dialect = choose_dialect(
             self.endpoint.base_url,
             self.endpoint.model,
-            named=self.dialect.name,
+            name=self.dialect.name,
             api_version=self.dialect.api_version,
             reasoning=True,
         )
-        self.found.findings.append(
+        self.diagnosis.findings.append(
             "the model takes max_completion_tokens and no temperature, as reasoning models do:"
             " set [generation] reasoning = true"
         )
@@ -152,47 +152,47 @@ class _Probe:
     async def _try_seed(self) -> None:
         body = {"messages": _asking("Write two hundred unrelated words."), "temperature": 1, "seed": 7}
         first = await self._chat(body, _LONG_TOKENS)
-        self.found.max_tokens_obeyed = _obeyed(first)
+        self.diagnosis.max_tokens_obeyed = _obeyed(first)
         second = await self._chat(body, _LONG_TOKENS)
         if first.content:
-            self.found.seed_honoured = first.content == second.content
+            self.diagnosis.seed_honoured = first.content == second.content
 
     async def _look_for_offers(self) -> None:
         if self.dialect.key_header == "api-key":  # Azure keeps them at other addresses
             return
-        self.found.batch = _is_list(await self._get("batches?limit=1"))
-        self.found.stored = _is_list(await self._get("chat/completions?limit=1"))
+        self.diagnosis.batch = _is_list(await self._get("batches?limit=1"))
+        self.diagnosis.stored = _is_list(await self._get("chat/completions?limit=1"))
 
     async def _chat(self, body: Mapping[str, Any], max_tokens: int) -> ParsedReply:
-        """One counted call; what its reply tells by the way is noted."""
-        found = self.found
+        """Send one counted call, and note everything that its reply tells by the way."""
+        diagnosis = self.diagnosis
         if self.dialect.reasoning and max_tokens == _SCHEMA_TOKENS:
             max_tokens = _REASONING_TOKENS
         whole = {"model": self.endpoint.model, **body, "max_tokens": max_tokens}
-        found.calls += 1
-        started = time.monotonic()
-        answer: Answer = await self.client.send_bytes(unstreamed(body_bytes(fit_body(whole, self.dialect))))
-        self.latencies_s.append(time.monotonic() - started)
+        diagnosis.calls += 1
+        started_s = time.monotonic()
+        answer: RawReply = await self.client.send_bytes(unstreamed(body_bytes(fit_body(whole, self.dialect))))
+        self.latencies_s.append(time.monotonic() - started_s)
         completion = ParsedReply.read(answer.raw)
         failure = failure_of(completion, answer)
         if failure is not None and completion.error is not None:
             raise failure
         used = read_usage(completion.usage)
-        self.counted.append(used is not None)
-        found.input_tokens += used.input_tokens if used else 0
-        found.output_tokens += used.output_tokens if used else 0
-        found.thinking_tokens += thinking_tokens(completion)
-        found.streams = found.streams or completion.streamed
-        found.reachable = found.authorised = True
+        self.counts_usage.append(used is not None)
+        diagnosis.input_tokens += used.input_tokens if used else 0
+        diagnosis.output_tokens += used.output_tokens if used else 0
+        diagnosis.thinking_tokens += thinking_tokens(completion)
+        diagnosis.streams = diagnosis.streams or completion.is_streamed
+        diagnosis.reachable = diagnosis.authorised = True
         if completion.content is None and not completion.finish_reason:
-            found_instead = completion.words or "what it answers is no chat completion"
-            raise failure or CallFailed("not_a_completion", found_instead, answer.status)
-        found.model_reported = completion.model or None
-        found.rate_headers = sorted({*found.rate_headers, *_telling(answer.headers)})
+            problem = completion.words or "what it answers is no chat completion"
+            raise failure or CallRefused("not_a_completion", problem, status=answer.status)
+        diagnosis.model_reported = completion.model or None
+        diagnosis.rate_headers = sorted({*diagnosis.rate_headers, *_telling(answer.headers)})
         return completion
 
     async def _get(self, path: str) -> Any:
-        """What a free question brings, as JSON; None when it is not answered. A server not there at all raises."""
+        """The JSON that a free question brings; None when it is not answered. A server not there at all raises."""
         try:
             return load_json((await self.client.get(path)).raw.decode(errors="replace"))
         except CallFailed as failure:
@@ -210,9 +210,9 @@ def _asking(text: str) -> list[dict[str, str]]:
 def thinking_tokens(reply: ParsedReply) -> int:
     """Tokens of a reply that were thoughts, as far as it tells; by a rule of thumb where only their text came."""
     details = reply.usage.get("completion_tokens_details")
-    counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    if isinstance(counted, int) and counted > 0:
-        return counted
+    reasoning_tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    if isinstance(reasoning_tokens, int) and reasoning_tokens > 0:
+        return reasoning_tokens
     return (reply.thinking + thought_chars(reply.content or "")) // _CHARS_A_TOKEN
 
 
@@ -225,13 +225,13 @@ def _fits(value: Any) -> bool:
     )
 
 
-def _obeyed(said: ParsedReply) -> bool | None:
-    """Whether an answer was cut where it was to be; None where it ended by itself before, which tells nothing."""
-    used = said.usage.get("completion_tokens")
-    least = used if isinstance(used, int) else len((said.content or "").split())  # a word is a token, or more
+def _obeyed(reply: ParsedReply) -> bool | None:
+    """True when an answer was cut where it was to be; None where it ended by itself before, which tells nothing."""
+    used = reply.usage.get("completion_tokens")
+    least = used if isinstance(used, int) else len((reply.content or "").split())  # a word is a token, or more
     if least > _LONG_TOKENS:
         return False
-    return True if said.finish_reason == "length" else None
+    return True if reply.finish_reason == "length" else None
 
 
 def _is_list(answer: Any) -> bool:
@@ -240,8 +240,8 @@ def _is_list(answer: Any) -> bool:
 
 def _context_tokens(entry: Mapping[str, Any]) -> int | None:
     meta = entry.get("meta")
-    told = {**(meta if isinstance(meta, dict) else {}), **entry}
-    return next((told[name] for name in _CONTEXT_NAMES if isinstance(told.get(name), int)), None)
+    fields = {**(meta if isinstance(meta, dict) else {}), **entry}
+    return next((fields[name] for name in _CONTEXT_NAMES if isinstance(fields.get(name), int)), None)
 
 
 def _telling(headers: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Endpoint: which model server answers, under what identity, and whether asking it twice costs anything."""
+"""Endpoint: the address, identity, key and dialect of a model server, and how flags and settings name one."""
 
 from __future__ import annotations
 
@@ -77,23 +77,23 @@ def resolve_endpoint(settings: GenerationSettings, *, local: bool, environment: 
             f"{normalise_base_url(base_url)} was named without one",
             "add --model NAME or [generation] model in crossmusim.toml",
         )
-    shown = normalise_base_url(base_url)
-    spoken = choose_dialect(
+    address = normalise_base_url(base_url)
+    dialect = choose_dialect(
         base_url,
         settings.model,
-        named=settings.dialect,
+        name=settings.dialect,
         api_version=settings.api_version or environment.get("OPENAI_API_VERSION"),
         reasoning=settings.reasoning,
     )
-    if spoken.name.startswith("azure"):
+    if dialect.name.startswith("azure"):
         api_key = read_key(environment, "AZURE_OPENAI_API_KEY") or api_key
     return Endpoint(
-        name=shown,
-        identity=f"{shown} {settings.model}",
+        name=address,
+        identity=f"{address} {settings.model}",
         model=settings.model,
         base_url=base_url,
         api_key=api_key,
-        dialect=spoken,
+        dialect=dialect,
     )
 
 

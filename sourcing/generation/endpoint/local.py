@@ -61,8 +61,9 @@ def find_local_model() -> Path:
 
 
 class LocalEndpoint:
-    """`with LocalEndpoint() as server:` starts it (about a second); `server.base_url`, `.api_key`, `.model` address it.
+    """The embedded server: `with LocalEndpoint() as server:` starts it, which takes about a second.
 
+    `server.base_url`, `.api_key` and `.model` address it.
     It is a process of its own, for a crash in there must not end the run: `ensure_alive` starts it anew. It listens on
     loopback, on a port and under a key of its own, and ends with this process however that ends. Replies are
     deterministic while calls are made one at a time: the prompt cache is off, and there is one slot.
@@ -95,7 +96,7 @@ class LocalEndpoint:
         return self._process.pid if self._process else None
 
     def is_healthy(self) -> bool:
-        """Whether its process runs and the server in it answers."""
+        """True when the server's process runs and answers."""
         if self._process is None or self._process.poll() is not None:
             return False
         connection = http.client.HTTPConnection("127.0.0.1", urlsplit(self.base_url).port, timeout=_HEALTH_TIMEOUT_S)
@@ -108,24 +109,24 @@ class LocalEndpoint:
             connection.close()
 
     def ensure_alive(self) -> bool:
-        """Start it anew if it is not healthy; true when it was, and `base_url` is another. The key stays.
+        """Start the server anew if it is not healthy; True when it was started, at another `base_url` and the same key.
 
         UpstreamError after `max_restarts` of them. Blocks for about a second; may be called from any thread.
         """
         with self._lock:
             if self.is_healthy():
                 return False
-            ended = self._how_it_ended()
+            cause = self._how_it_ended()
             if self.restarts >= self.max_restarts:
                 times = f"{self.restarts} restart{'' if self.restarts == 1 else 's'}"
-                raise UpstreamError(_NAME, f"it {ended}, after {times}", _CURE)
+                raise UpstreamError(_NAME, f"it {cause}, after {times}", _CURE)
             self.restarts += 1
             self._stop()
             self._start()
             return True
 
     def _start(self) -> None:
-        asked = {
+        request = {
             "path": str(find_local_model()),
             "alias": LOCAL_MODEL,
             "key": self.api_key,
@@ -146,7 +147,7 @@ class LocalEndpoint:
         too_late.start()
         try:
             with contextlib.suppress(BrokenPipeError):  # it is gone: what it said is read below
-                process.stdin.write(json.dumps(asked) + "\n")
+                process.stdin.write(json.dumps(request) + "\n")
                 process.stdin.flush()
             line = process.stdout.readline()
         except BaseException:
@@ -154,11 +155,11 @@ class LocalEndpoint:
             raise
         finally:
             too_late.cancel()
-        said = json.loads(line) if line else {"error": self._how_it_ended()}
-        if "error" in said:
+        report = json.loads(line) if line else {"error": self._how_it_ended()}
+        if "error" in report:
             self._stop()
-            raise UpstreamError(_NAME, f"it did not start ({said['error']})", _CURE)
-        self.base_url = said["base_url"]
+            raise UpstreamError(_NAME, f"it did not start ({report['error']})", _CURE)
+        self.base_url = report["base_url"]
 
     def _how_it_ended(self) -> str:
         if self._process is None:

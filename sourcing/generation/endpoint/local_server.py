@@ -21,18 +21,18 @@ def main() -> None:
     for descriptor in (1, 2):  # what the library prints is not for a terminal, and not part of the one line
         os.dup2(nowhere, descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # calls in flight end before the parent closes stdin
-    asked = json.loads(sys.stdin.readline() or "null")
-    if asked is None:
+    request = json.loads(sys.stdin.readline() or "null")
+    if request is None:
         return
     watching = threading.Thread(target=_exit_with_parent, daemon=True)
     watching.start()
     try:
-        server = _serve(**asked)
-        said = {"base_url": f"{server.listening_address}/v1"}
+        server = _serve(**request)
+        reply = {"base_url": f"{server.listening_address}/v1"}
     except Exception as error:
-        said = {"error": f"{type(error).__name__}: {error}"}
+        reply = {"error": f"{type(error).__name__}: {error}"}
     with report:
-        report.write(json.dumps(said) + "\n")
+        report.write(json.dumps(reply) + "\n")
     watching.join()
 
 

@@ -1,4 +1,4 @@
-"""One piece of a reply that was left out, and the countable reason why."""
+"""Finding: a piece of a reply that was left out, with the countable reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Why a piece of a reply was left out: a countable reason, a sentence, the piece."""
+    """A piece of a reply that was left out, with a countable reason and a sentence."""
 
     reason: str
     finding: str

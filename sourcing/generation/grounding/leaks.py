@@ -1,4 +1,4 @@
-"""The leak lint: what may not stand in an aspect or a caption, whoever said it and whatever bears it out.
+"""The leak lint: findings against aspects and captions, whoever wrote them and whatever bears them out.
 
 Names of artist and title (unless the pack asks for them), numbers that tell a record from another instead of how it
 sounds, field labels, refusals, instructions to a model, markup and addresses, copies of the prompt, profanity, and
@@ -9,43 +9,34 @@ Each comes back as a finding with a countable reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from sourcing.generation.grounding.context import NO_RULES, PackRules
 from sourcing.generation.grounding.finding import Finding
-from sourcing.generation.grounding.quotes import ECHO_WORDS, Source
+from sourcing.generation.grounding.names import TITLE_MARKS, Names, is_named
+from sourcing.generation.grounding.quotes import ECHO_WORDS, QuotedDocument
 from sourcing.generation.text.folding import fold_text
 from sourcing.generation.text.instructions import any_of, holds_markup, speaks_to_model
-from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.lyrics import TRACE_WORDS, lyric_spans, takes_lyrics
 from sourcing.generation.text.words import (
-    content_stems,
     data_lines,
     data_sections,
-    is_written_without_spaces,
     least_runs,
     words,
 )
 from sourcing.store.language_id import unlike_language
 
 __all__ = [
-    "NO_RULES",
-    "Names",
-    "PackRules",
     "aspect_leak",
     "caption_leak",
     "copied_leak",
     "hide_lyrics",
-    "names_of",
-    "names_somebody",
-    "rules_of",
     "sentence_leak",
     "wrong_language",
 ]
 
-_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _LIST_MARK = re.compile(r"^\s*(?:\(?\d{1,2}[.)]\s|[-*•]\s|#{1,6}\s)")
 _NUMBER_LEAK = re.compile(
     r"(?<![\d/.:,])(?:1[5-9]|20)\d\d(?![\d'’]|[/:,.]\d|s\b|er\b|年代)"  # a year, not a decade
@@ -55,24 +46,6 @@ _NUMBER_LEAK = re.compile(
     r"|november|december)\b|第\s?\d+\s?[名位]|\d{4}年(?!代)",
     re.IGNORECASE,
 )
-_TITLE_TAIL = re.compile(r"\s*[(\[（【].*$|\s+[-–—]\s+.*$|\s*/\s.*$")
-_CREDIT_PARTS = re.compile(
-    r"\s*(?:,|;|&|、|\bfeat\.?|\bft\.?|\bfeaturing\b|\bwith\b|\band\b|\bvs\.?|\bx\b|/)\s*", re.IGNORECASE
-)
-_SUBJECT_VERB = re.compile(r"\s*(?:,|\(|is\b|was\b|by\b|ist\b|est\b|es\b|'s\b|是|由)", re.IGNORECASE)
-_TITLE_MARKS = "\"“”„«»‘’'《》〈〉「」『』"
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-@dataclass(frozen=True)
-class PackRules:
-    """What a prompt pack means for the lint of its replies."""
-
-    runs: frozenset[tuple[str, ...]] = frozenset()  # of six words of the pack's own text
-    may_name: frozenset[str] = frozenset()  # "artist", "title", "album": what its captions were asked to name
-
-
-NO_RULES = PackRules()
 _LYRIC_REASONS = frozenset({"aspect_is_lyric", "caption_is_lyric", "quote_is_lyric"})
 
 
@@ -81,7 +54,7 @@ def hide_lyrics(findings: Iterable[Finding], traces: frozenset[tuple[str, ...]])
 
     Rejected rows are published, and must not tell what their descriptions may not.
     """
-    shown = []
+    safe_findings = []
     for finding in findings:
         sung = finding.reason in _LYRIC_REASONS
         if not sung:
@@ -90,8 +63,8 @@ def hide_lyrics(findings: Iterable[Finding], traces: frozenset[tuple[str, ...]])
             sung = sung or any(
                 takes_lyrics(text, traces, over_words=TRACE_WORDS) for text in (*pieces, finding.finding)
             )
-        shown.append(Finding(finding.reason, _HIDDEN) if sung else finding)
-    return shown
+        safe_findings.append(Finding(finding.reason, _HIDDEN) if sung else finding)
+    return safe_findings
 
 
 def _texts(piece: Any) -> Iterator[str]:
@@ -105,59 +78,31 @@ def _texts(piece: Any) -> Iterator[str]:
 _HIDDEN = "what it speaks of is sung, so it is not shown: the reply has it"
 
 
-@dataclass(frozen=True)
-class Names:
-    """The names a text may not leak, each with its kind: artist, title or album."""
-
-    named: tuple[tuple[str, str], ...] = field(default=())
-
-
-def rules_of(blocks: Iterable[tuple[str, str]], *, may_name: Collection[str] = ()) -> PackRules:
-    """The rules of a pack whose message blocks (role, template source) are given."""
-    runs: set[tuple[str, ...]] = set()
-    for _, source in blocks:
-        for piece in _TEMPLATE.split(source):
-            tokens = words(piece)
-            runs.update(tuple(tokens[start:end]) for start, end in least_runs(tokens, over_words=ECHO_WORDS))
-    return PackRules(frozenset(runs), frozenset(may_name))
-
-
-@lru_cache(maxsize=1024)
-def names_of(
-    artists: tuple[str | None, ...], titles: tuple[str | None, ...], albums: tuple[str | None, ...] = ()
-) -> Names:
-    """The names to look for: credits also in their parts, titles also without what stands in brackets behind them."""
-    named: dict[tuple[str, str], None] = {}
-    for artist in filter(None, artists):
-        for part in (artist, *_CREDIT_PARTS.split(artist)):
-            named[("artist", part.strip())] = None
-    for kind, given in (("title", titles), ("album", albums)):
-        for title in filter(None, given):
-            named[(kind, title.strip())] = None
-            named[(kind, _TITLE_TAIL.sub("", title).strip())] = None
-    return Names(tuple((kind, name) for kind, name in named if any(map(str.isalnum, name))))
-
-
 @lru_cache(maxsize=16384)
 def aspect_leak(text: str) -> Finding | None:
-    """Why a phrase may be no aspect for what it leaks; names and length are `vet_aspect`'s."""
-    folded = fold_text(text)
-    found = _common_leak(folded, words(text), "aspect")
-    if found is None and _NUMBER_LEAK.search(folded):
-        found = ("aspect_number", "holds a number that says nothing of the sound")
-    return None if found is None else Finding(found[0], f"{text!r} {found[1]}", text)
+    """The finding that a phrase leaks something, so that it may be no aspect; names and length are `vet_aspect`'s."""
+    folded_text = fold_text(text)
+    leak = _common_leak(folded_text, words(text), "aspect")
+    if leak is None and _NUMBER_LEAK.search(folded_text):
+        leak = ("aspect_number", "holds a number that says nothing of the sound")
+    return None if leak is None else Finding(leak[0], f"{text!r} {leak[1]}", text)
 
 
-def caption_leak(caption: str, *, rules: PackRules = NO_RULES, source: Source | None = None) -> Finding | None:
-    """Why a caption may not be published at all; what its `source` says word for word is no echo of the prompt."""
-    found = _common_leak(fold_text(caption), words(caption), "caption") or _echo(caption, rules, source)
-    return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
+def caption_leak(
+    caption: str, *, rules: PackRules = NO_RULES, document: QuotedDocument | None = None
+) -> Finding | None:
+    """The finding that keeps a whole caption from being published.
+
+    What its `document` says word for word is no echo of the prompt.
+    """
+    leak = _common_leak(fold_text(caption), words(caption), "caption") or _echo(caption, rules, document)
+    return None if leak is None else Finding(leak[0], f"the caption {leak[1]}", {"caption": caption})
 
 
 def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -> Finding | None:
-    """Why one sentence of a caption is left out while the others stay: a name in it, or a number."""
-    for kind, name in names.named:
-        if kind not in rules.may_name and _is_named(name, sentence):
+    """The finding that leaves one sentence of a caption out while the others stay: a name in it, or a number."""
+    for kind, name in names.entries:
+        if kind not in rules.may_name and is_named(name, sentence):
             return Finding(f"caption_names_{kind}", f"{sentence!r} names the {kind} {name!r}", {"caption": sentence})
     if _NUMBER_LEAK.search(sentence):
         finding = f"{sentence!r} holds a year, a rank or a count, which says nothing of the sound"
@@ -166,129 +111,68 @@ def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -
 
 
 def copied_leak(caption: str) -> Finding | None:
-    """Why a caption that no model wrote may not be published: names and numbers are its author's to tell."""
-    folded = fold_text(caption)
-    found = (
-        _markup(folded, "caption")
-        or _instruction_in(folded, words(caption), "caption")
-        or _profanity_in(folded, "caption")
+    """The finding against a caption that no model wrote: names and numbers are its author's to tell."""
+    folded_text = fold_text(caption)
+    leak = (
+        _markup(folded_text, "caption")
+        or _instruction_in(folded_text, words(caption), "caption")
+        or _profanity_in(folded_text, "caption")
     )
-    return None if found is None else Finding(found[0], f"the caption {found[1]}", {"caption": caption})
-
-
-def names_somebody(text: str, names: Names) -> str | None:
-    """The artist's name that a phrase uses, as in "guitars like Harbor Lane", or None."""
-    return next((name for kind, name in names.named if kind == "artist" and _is_named(name, text)), None)
+    return None if leak is None else Finding(leak[0], f"the caption {leak[1]}", {"caption": caption})
 
 
 def wrong_language(text: str, language: str, what: str) -> Finding | None:
     """A finding when a text is surely in another language than asked for (see `unlike_language`)."""
-    found = unlike_language(text, language)
-    if found is None:
+    other_language = unlike_language(text, language)
+    if other_language is None:
         return None
-    return Finding(f"{what}_wrong_language", f"asked for in {language}, it is in {found}", {what: text})
+    return Finding(f"{what}_wrong_language", f"asked for in {language}, it is in {other_language}", {what: text})
 
 
-def _common_leak(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
-    markup = _markup(folded, what)
+def _common_leak(folded_text: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
+    markup = _markup(folded_text, what)
     if markup:
         return markup
-    if _LIST_MARK.match(folded) or _labels().match(folded):
+    if _LIST_MARK.match(folded_text) or _labels().match(folded_text):
         return "label_echo", "begins with the name of a field or the mark of a list"
-    if _refuses(folded):
+    if _refuses(folded_text):
         return f"{what}_refusal", "is the model speaking of itself instead of the sound"
-    return _instruction_in(folded, tokens, what) or _profanity_in(folded, what)
+    return _instruction_in(folded_text, tokens, what) or _profanity_in(folded_text, what)
 
 
-def _markup(folded: str, what: str) -> tuple[str, str] | None:
-    return (f"{what}_markup", "holds markup, code or an address") if holds_markup(folded) else None
+def _markup(folded_text: str, what: str) -> tuple[str, str] | None:
+    return (f"{what}_markup", "holds markup, code or an address") if holds_markup(folded_text) else None
 
 
-def _instruction_in(folded: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
-    found = speaks_to_model(folded, tokens)
-    return (f"{what}_instruction", "speaks to a model instead of about the sound") if found else None
+def _instruction_in(folded_text: str, tokens: Sequence[str], what: str) -> tuple[str, str] | None:
+    speaks = speaks_to_model(folded_text, tokens)
+    return (f"{what}_instruction", "speaks to a model instead of about the sound") if speaks else None
 
 
-def _profanity_in(folded: str, what: str) -> tuple[str, str] | None:
-    found = _profanity().search(folded)
-    return (f"{what}_profane", f"holds the word {found.group()!r} of the profanity list") if found else None
+def _profanity_in(folded_text: str, what: str) -> tuple[str, str] | None:
+    match = _profanity().search(folded_text)
+    return (f"{what}_profane", f"holds the word {match.group()!r} of the profanity list") if match else None
 
 
-def _echo(caption: str, rules: PackRules, source: Source | None) -> tuple[str, str] | None:
-    if not rules.runs:
+def _echo(caption: str, rules: PackRules, document: QuotedDocument | None) -> tuple[str, str] | None:
+    if not rules.word_runs:
         return None
     tokens = words(caption)
     for start, end in least_runs(tokens, over_words=ECHO_WORDS):
         run = tuple(tokens[start:end])
-        if run in rules.runs and (source is None or run not in source.runs):
+        if run in rules.word_runs and (document is None or run not in document.word_runs):
             return "prompt_echo", f"repeats the prompt: {' '.join(run)!r}"
     return None
 
 
-def _refuses(folded: str) -> bool:
+def _refuses(folded_text: str) -> bool:
     anywhere, beginning = _refusals()
-    if anywhere.search(folded):
+    if anywhere.search(folded_text):
         return True
-    return any(beginning.match(sentence.lstrip(_TITLE_MARKS + " ")) for sentence in _SENTENCES.split(folded))
+    return any(beginning.match(sentence.lstrip(TITLE_MARKS + " ")) for sentence in _SENTENCES.split(folded_text))
 
 
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s*")
-
-
-def _is_named(name: str, sentence: str) -> bool:
-    """Whether a sentence uses a name as a name.
-
-    A name with a word of its own is one wherever it stands. One made of words of music ("Slow Waltz", "Calm") only
-    between title marks, with its capitals in the midst of a sentence, or as the subject the sentence begins with.
-    """
-    parts = words(name)
-    if not parts or (len(parts) == 1 and len(parts[0]) == 1):
-        return f"《{name}》" in sentence or f"“{name}”" in sentence or f'"{name}"' in sentence
-    if not set(parts) <= _word_set(sentence):
-        return False
-    spaceless = is_written_without_spaces(name)
-    for start, end in _places(parts, sentence):
-        before, after = sentence[:start].rstrip(), sentence[end:]
-        if before[-1:] and before[-1:] in _TITLE_MARKS and after.lstrip()[:1] in tuple(_TITLE_MARKS):
-            return True
-        if spaceless:
-            if facet_of(name) == "other" or _SUBJECT_VERB.match(after):
-                return True
-            continue
-        said = [found.group() for found in _WORD.finditer(sentence[start:end])]
-        capitalised = all(word[0].isupper() or not content_stems(word) or word[0].isdigit() for word in said)
-        ordinary = all(facet_of(word) != "other" or not content_stems(word) for word in parts)
-        if before and capitalised and any(word[0].isupper() for word in said):
-            return True
-        if len(parts) > 1 and not ordinary:
-            return True
-        if not before and capitalised and (not ordinary or _SUBJECT_VERB.match(after)):
-            return True
-    return False
-
-
-def _places(parts: Sequence[str], sentence: str) -> list[tuple[int, int]]:
-    """Where the words of a name stand in a row in a sentence, as spans of its characters."""
-    tokens: list[tuple[str, int, int]] = []
-    for found in _WORD.finditer(sentence):
-        own = words(found.group())
-        if len(own) == len(found.group()):
-            tokens += [(word, found.start() + at, found.start() + at + 1) for at, word in enumerate(own)]
-        else:
-            tokens += [(word, found.start(), found.end()) for word in own]
-    size = len(parts)
-    return [
-        (tokens[at][1], tokens[at + size - 1][2])
-        for at in range(len(tokens) - size + 1)
-        if [word.removesuffix("'s") for word, _, _ in tokens[at : at + size]]
-        == [part.removesuffix("'s") for part in parts]
-    ]
-
-
-@lru_cache(maxsize=64)
-def _word_set(sentence: str) -> frozenset[str]:
-    own = words(sentence)
-    return frozenset(own) | frozenset(word.removesuffix("'s") for word in own)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Quotes found in their document: exactly after folding, else by an aligned fuzzy match that changes no fact."""
+"""Finds quotes in their document: exactly after folding, else by an aligned fuzzy match that changes no fact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cache, cached_property, lru_cache
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, Levenshtein
 
-from sourcing.generation.text.folding import Folded, fold, fold_text, occurrences, stands_alone
+from sourcing.generation.text.folding import FoldedText, fold, fold_text, occurrences, stands_alone
 from sourcing.generation.text.lexicon import is_term
 from sourcing.generation.text.lyrics import MAX_LYRIC_WORDS, TRACE_WORDS, lyric_runs, lyric_spans
 from sourcing.generation.text.negation import denied_spans, negations
@@ -33,11 +33,11 @@ __all__ = [
     "EXACT",
     "MIN_QUOTE_SCORE",
     "Place",
-    "Source",
+    "QuotedDocument",
     "find_fuzzy",
     "find_places",
     "number_words",
-    "read_source",
+    "read_document",
 ]
 
 ECHO_WORDS = 5  # consecutive words that a text may share with a prompt by chance
@@ -55,7 +55,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a quote stands: folded characters [start, end) of its document, and how well it fits, 0..100."""
+    """One place of a quote: folded characters [start, end) of its document, and how well it fits, 0..100."""
 
     start: int
     end: int
@@ -63,50 +63,53 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A document made ready to be quoted from; what is dear to work out is worked out once, when first asked for."""
+class QuotedDocument:
+    """A document made ready to be quoted from: its text folded, stemmed and searched for lyrics.
+
+    What is dear to work out is worked out once, when first asked for.
+    """
 
     text: str
 
     @cached_property
-    def folded(self) -> Folded:
+    def folded_text(self) -> FoldedText:
         return fold(self.text)
 
     @cached_property
-    def held(self) -> frozenset[str]:
+    def stems(self) -> frozenset[str]:
         """Stems the document can bear out."""
-        return held_stems(self.folded.text)
+        return held_stems(self.folded_text.text)
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        return frozenset(numbers(self.folded.text))
+        return frozenset(numbers(self.folded_text.text))
 
     @cached_property
-    def denied(self) -> list[tuple[int, int]]:
+    def denials(self) -> list[tuple[int, int]]:
         """Spans of folded characters that the document denies."""
-        text = self.folded.text
+        text = self.folded_text.text
         gaps = [gap.start() for gap in _PARAGRAPH_END.finditer(self.text)] if "\n\n" in self.text else []
         if gaps:
             characters = list(text)
             for gap in gaps:
-                characters[bisect_right(self.folded.starts, gap) - 1] = "\n"
+                characters[bisect_right(self.folded_text.starts, gap) - 1] = "\n"
             text = "".join(characters)
         return denied_spans(text)
 
     @cached_property
     def denied_stems(self) -> frozenset[str]:
         """Stems the document denies somewhere."""
-        text = self.folded.text
-        return frozenset(word for start, end in self.denied for word, _, _ in stems_at(text[start:end]))
+        text = self.folded_text.text
+        return frozenset(word for start, end in self.denials for word, _, _ in stems_at(text[start:end]))
 
     @cached_property
     def affirmed_stems(self) -> frozenset[str]:
         """Stems the document says somewhere without denying them."""
-        text, done, said = self.folded.text, 0, []
-        for start, end in self.denied:
-            said.append(text[done:start])
-            done = max(done, end)
-        return held_stems(" | ".join([*said, text[done:]]))
+        text, at, affirmations = self.folded_text.text, 0, []
+        for start, end in self.denials:
+            affirmations.append(text[at:start])
+            at = max(at, end)
+        return held_stems(" | ".join([*affirmations, text[at:]]))
 
     @cached_property
     def lyrics(self) -> list[tuple[int, int]]:
@@ -130,13 +133,14 @@ class Source:
         return any(there.issuperset(tokens[start:end]) for start, end in runs)
 
     @cached_property
-    def runs(self) -> frozenset[tuple[str, ...]]:
+    def word_runs(self) -> frozenset[tuple[str, ...]]:
         """Runs of the document's own words, which a copy of it may share with a prompt."""
         tokens = words(self.text)
         return frozenset(tuple(tokens[start:end]) for start, end in least_runs(tokens, over_words=ECHO_WORDS))
 
     def original(self, place: Place) -> tuple[int, int]:
-        return self.folded.original(place.start, place.end)
+        """The span of original characters of a place."""
+        return self.folded_text.original(place.start, place.end)
 
     def is_lyric(self, place: Place) -> bool:
         start, end = self.original(place)
@@ -144,50 +148,50 @@ class Source:
 
 
 @lru_cache(maxsize=16)
-def read_source(text: str) -> Source:
-    """The source of a document's text; replies about one document come one after the other and share it."""
-    return Source(text)
+def read_document(text: str) -> QuotedDocument:
+    """A document's text ready to be quoted from; replies about one document come one after the other and share it."""
+    return QuotedDocument(text)
 
 
-def find_places(quote: str, source: Source, *, min_score: float = MIN_QUOTE_SCORE) -> Iterator[Place]:
-    """Exact places of the quote in order; where there is none, the one that is as good as exact, if any."""
-    found = 0
-    for start, end in occurrences(quote, source.folded):
+def find_places(quote: str, document: QuotedDocument) -> Iterator[Place]:
+    """Yield the exact places of a quote in order, or where there is none the one that is as good as exact, if any."""
+    places = 0
+    for start, end in occurrences(quote, document.folded_text):
         yield Place(start, end, EXACT)
-        found += 1
-        if found == _MAX_PLACES:
+        places += 1
+        if places == _MAX_PLACES:
             return
-    if not found:
-        place = find_fuzzy(quote, source, min_score=min_score)
+    if not places:
+        place = find_fuzzy(quote, document)
         if place is not None:
             yield place
 
 
-def find_fuzzy(quote: str, source: Source, *, min_score: float = MIN_QUOTE_SCORE) -> Place | None:
+def find_fuzzy(quote: str, document: QuotedDocument, *, min_score: float = MIN_QUOTE_SCORE) -> Place | None:
     """The whole words of the document that a quote with slips was copied from.
 
     Slips are letters of a long word, articles and other words that state nothing, marks, and words left out. A number,
     a name, a negation or a word the lexicon knows is never a slip: with another one of those, the document says
     something else, and the quote is not in it.
     """
-    folded = fold_text(quote)
-    least = _MIN_FUZZY_SPACELESS_CHARS if is_written_without_spaces(folded) else _MIN_FUZZY_CHARS
-    if len(folded) < least or len(words(folded)) < _MIN_FUZZY_WORDS:
+    folded_quote = fold_text(quote)
+    least = _MIN_FUZZY_SPACELESS_CHARS if is_written_without_spaces(folded_quote) else _MIN_FUZZY_CHARS
+    if len(folded_quote) < least or len(words(folded_quote)) < _MIN_FUZZY_WORDS:
         return None
-    stems = content_stems(folded)
-    if not stems or sum(stem in source.held for stem in stems) < _MIN_SHARED_STEMS * len(stems):
+    stems = content_stems(folded_quote)
+    if not stems or sum(stem in document.stems for stem in stems) < _MIN_SHARED_STEMS * len(stems):
         return None
-    text = source.folded.text
-    if len(folded) > len(text):
+    text = document.folded_text.text
+    if len(folded_quote) > len(text):
         return None
-    found = fuzz.partial_ratio_alignment(folded, text, score_cutoff=min_score)
-    if found is None:
+    alignment = fuzz.partial_ratio_alignment(folded_quote, text, score_cutoff=min_score)
+    if alignment is None:
         return None
-    place = _snap(Place(found.dest_start, found.dest_end, found.score), folded, source)
+    place = _snap(Place(alignment.dest_start, alignment.dest_end, alignment.score), folded_quote, document)
     if place is None:
         return None
-    start, end = source.original(place)
-    return place if _says_the_same(quote, source.text[start:end], source) else None
+    start, end = document.original(place)
+    return place if _says_the_same(quote, document.text[start:end], document) else None
 
 
 def number_words(text: str) -> list[str]:
@@ -195,66 +199,66 @@ def number_words(text: str) -> list[str]:
     return [word for word in words(text) if word in _counting()]
 
 
-def _snap(place: Place, quote: str, source: Source) -> Place | None:
+def _snap(place: Place, quote: str, document: QuotedDocument) -> Place | None:
     """The place widened to whole words, and narrowed again by words at its ends that the quote has nothing of."""
-    folded, start, end = source.folded, place.start, place.end
-    length = len(folded.text)
+    folded_text, start, end = document.folded_text, place.start, place.end
+    length = len(folded_text.text)
     floor, ceiling = max(0, start - _WIDENED_CHARS), min(length, end + _WIDENED_CHARS)
-    while start > floor and not stands_alone(folded, start, length):
+    while start > floor and not stands_alone(folded_text, start, length):
         start -= 1
-    while end < ceiling and not stands_alone(folded, 0, end):
+    while end < ceiling and not stands_alone(folded_text, 0, end):
         end += 1
-    quoted = words(quote)
-    tokens = [token for token in words_at(folded.text[start:end]) if _is_like_one_of(token[0], quoted)]
-    if not (stands_alone(folded, start, length) and stands_alone(folded, 0, end)):
+    quote_words = words(quote)
+    tokens = [token for token in words_at(folded_text.text[start:end]) if _is_like_one_of(token[0], quote_words)]
+    if not (stands_alone(folded_text, start, length) and stands_alone(folded_text, 0, end)):
         return None
     return Place(start + tokens[0][1], start + tokens[-1][2], place.score) if tokens else None
 
 
-def _is_like_one_of(word: str, quoted: list[str]) -> bool:
-    return word in quoted or any(_is_slip(other, word) for other in quoted)
+def _is_like_one_of(word: str, quote_words: list[str]) -> bool:
+    return word in quote_words or any(_is_slip(other, word) for other in quote_words)
 
 
-def _says_the_same(quote: str, said: str, source: Source) -> bool:
-    """Whether two wordings differ by slips alone."""
-    if numbers(quote) != numbers(said) or number_words(quote) != number_words(said):
+def _says_the_same(quote: str, passage: str, document: QuotedDocument) -> bool:
+    """True when a quote and a passage of the document differ by slips alone."""
+    if numbers(quote) != numbers(passage) or number_words(quote) != number_words(passage):
         return False
-    if negations(fold_text(quote)) != negations(fold_text(said)):
+    if negations(fold_text(quote)) != negations(fold_text(passage)):
         return False
-    named = _capitalised(quote) | _capitalised(said)
-    ours, theirs = words(quote), words(said)
+    names = _capitalised(quote) | _capitalised(passage)
+    ours, theirs = words(quote), words(passage)
     for change in Levenshtein.opcodes(ours, theirs):
         if change.tag == "equal":
             continue
-        missing, added = ours[change.src_start : change.src_end], theirs[change.dest_start : change.dest_end]
-        if any(word in named for word in (*missing, *added)):
+        missing, surplus = ours[change.src_start : change.src_end], theirs[change.dest_start : change.dest_end]
+        if any(word in names for word in (*missing, *surplus)):
             return False
-        if change.tag == "replace" and len(missing) == len(added):
-            pairs = zip(missing, added, strict=True)
-            missing = [word for word, other in pairs if not _is_slip_for(word, other, source)]
+        if change.tag == "replace" and len(missing) == len(surplus):
+            pairs = zip(missing, surplus, strict=True)
+            missing = [word for word, other in pairs if not _is_slip_for(word, other, document)]
         if any(content_stems(word) for word in missing):
             return False
     return True
 
 
-def _is_slip_for(word: str, other: str, source: Source) -> bool:
+def _is_slip_for(word: str, other: str, document: QuotedDocument) -> bool:
     if content_stems(word) == content_stems(other):
         return True
-    return _is_slip(word, other) and not is_term(word) and not set(content_stems(word)) & source.held
+    return _is_slip(word, other) and not is_term(word) and not set(content_stems(word)) & document.stems
 
 
 def _is_slip(word: str, other: str) -> bool:
-    """Whether one long word is the other with a letter or two amiss after its first two."""
+    """True when one long word is the other with a letter or two amiss after its first two."""
     if word[:2] != other[:2] or not (word.isalpha() and other.isalpha()):
         return False
     shorter = min(len(word), len(other))
-    allowed = next((slips for length, slips in _SLIP_CHARS if shorter >= length), 0)
-    return allowed > 0 and OSA.distance(word, other, score_cutoff=allowed) <= allowed
+    most_slips = next((slips for length, slips in _SLIP_CHARS if shorter >= length), 0)
+    return most_slips > 0 and OSA.distance(word, other, score_cutoff=most_slips) <= most_slips
 
 
 def _capitalised(text: str) -> set[str]:
     """Words that may be names: written with a capital, and stating something."""
-    return {word for found in _WORD.findall(text) if found[0].isupper() for word in words(found) if content_stems(word)}
+    return {word for token in _WORD.findall(text) if token[0].isupper() for word in words(token) if content_stems(word)}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Window: how many calls may be in flight, grown by replies and cut by refusals and by queues at the server.
+"""Window: the number of calls that may be in flight, grown by replies, cut by refusals and queues at the server.
 
 Additive increase, multiplicative decrease (RFC 5681 for the shape): doubling until something is known, then one more
 per window of replies; a burst of refusals is one cut. A server that queues instead of refusing shows it by latency. A
@@ -46,14 +46,14 @@ class Window:
         self.largest = largest
         self.size = float(min(_START, largest))
         self.latency_s: float | None = None  # geometric mean of the latest round
-        self._sent = 0
+        self._sent_calls = 0
         self._doubling_below = math.inf
         self._refused_at = math.inf  # the size that was too much last time
         self._cut_after = 0  # calls up to this number were sent before the last cut
         self._replied_since_cut = True
         self._best_log: float | None = None
         self._trial: _Trial | None = None
-        self._helped = 0  # cuts for latency that helped, since one did not
+        self._helpful_cuts = 0  # cuts for latency that helped, since one did not
         self._begin_round(_FEWEST_SAMPLES)
 
     @property
@@ -62,8 +62,8 @@ class Window:
 
     def sent(self) -> int:
         """The number of the call that is now sent."""
-        self._sent += 1
-        return self._sent
+        self._sent_calls += 1
+        return self._sent_calls
 
     def replied(self, number: int, latency_s: float, *, full: bool) -> None:
         """A reply to call `number`. `full`: the window and not the supply of calls held others back."""
@@ -77,7 +77,7 @@ class Window:
         self._samples += 1
         self._sum += latency_log
         self._sum_of_squares += latency_log * latency_log
-        if self._samples >= self._wanted:
+        if self._samples >= self._needed_samples:
             self._end_round(full)
 
     def refused(self, number: int) -> bool:
@@ -90,16 +90,16 @@ class Window:
             # Further cuts of the same storm do not forget where it began: the way back up there is quick.
             self._doubling_below = self.size
         self._replied_since_cut = False
-        self._cut_after = self._sent
+        self._cut_after = self._sent_calls
         self._trial = None
         self._begin_round(max(_FEWEST_SAMPLES, self.places))
         return True
 
-    def _begin_round(self, wanted: int) -> None:
+    def _begin_round(self, samples: int) -> None:
         """A round looks only at calls sent once a window of calls has gone out at the size it has now."""
         self._round_size = self.size
-        self._round_after = self._sent + self.places
-        self._samples, self._wanted = 0, wanted
+        self._round_after = self._sent_calls + self.places
+        self._samples, self._needed_samples = 0, samples
         self._sum = self._sum_of_squares = 0.0
 
     def _end_round(self, full: bool) -> None:
@@ -107,23 +107,23 @@ class Window:
         spread = math.sqrt(max(0.0, self._sum_of_squares / self._samples - mean * mean))
         self.latency_s = math.exp(mean)
         trial, self._trial = self._trial, None
-        helped = trial is not None and trial.latency_log - mean >= trial.helped_log
-        self._helped += helped
-        if trial is not None and not helped:
-            self._best_log, self._helped = mean, 0
+        has_helped = trial is not None and trial.latency_log - mean >= trial.helped_log
+        self._helpful_cuts += has_helped
+        if trial is not None and not has_helped:
+            self._best_log, self._helpful_cuts = mean, 0
             self.size, self._doubling_below = max(self.size, trial.size), trial.doubling_below
         elif self._best_log is None:
             self._best_log = mean
         elif mean < self._best_log:
             self._best_log += (mean - self._best_log) / 2
         slower = mean - self._best_log > max(_SLOWER, 3.5 * spread / math.sqrt(self._samples))
-        searching = helped and self._helped >= _SEARCH_AFTER
-        wanted = 0
+        searching = has_helped and self._helpful_cuts >= _SEARCH_AFTER
+        samples = 0
         if full and self.places > 1 and self.latency_s > _QUEUE_S and (slower or searching):
-            wanted = self._try_smaller(mean, spread)
+            samples = self._try_smaller(mean, spread)
         elif full and self.size < self._doubling_below:
             self.size = min(2 * self.size, self._doubling_below, self.largest)
-        self._begin_round(max(_FEWEST_SAMPLES, self.places, wanted))
+        self._begin_round(max(_FEWEST_SAMPLES, self.places, samples))
 
     def _try_smaller(self, mean: float, spread: float) -> int:
         """Cut for latency; the samples that tell a cut that helped from chance, for answers as uneven as these."""
@@ -133,5 +133,5 @@ class Window:
         self.size = size
         self._doubling_below = min(self._doubling_below, size)
         # Calls that queued together waited for the same others: several windows of them say more than their number.
-        wanted = max(8 * (spread / helped_log) ** 2, 4 * size, 4.0 * _FEWEST_SAMPLES)
-        return int(min(wanted, _MOST_SAMPLES))
+        samples = max(8 * (spread / helped_log) ** 2, 4 * size, 4.0 * _FEWEST_SAMPLES)
+        return int(min(samples, _MOST_SAMPLES))

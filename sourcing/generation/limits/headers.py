@@ -1,4 +1,4 @@
-"""Rate limits as a reply's headers tell them: limit, remaining and reset per kind, and the pause a server asks for.
+"""Reads rate limits in the headers of replies: limit, remaining and reset per kind, and the pause asked for.
 
 OpenAI writes resets as durations ("6ms", "1m0s"), Azure as seconds; Azure leaves some headers out or fills them with -1
 and 0. What makes no sense reads as absent, so that a strange server is at worst one without headers.
@@ -24,7 +24,10 @@ _WINDOW_RESET_S = 48.0
 
 
 class Limit(NamedTuple):
-    """One kind, requests or tokens. `reset_s` is when the limit is whole again, not when the next call may go."""
+    """The limit of one kind, requests or tokens.
+
+    `reset_s` is when the limit is whole again, not when the next call may go.
+    """
 
     per_minute: float | None = None
     remaining: float | None = None
@@ -32,14 +35,14 @@ class Limit(NamedTuple):
 
     @property
     def shut_s(self) -> float | None:
-        """How long nothing will pass: a spent window that ends then; None for a bucket, which refills all the while."""
+        """Seconds for which a spent window lets nothing pass; None for a bucket, which refills all the while."""
         if self.remaining != 0 or not self.reset_s or self.reset_s > _MINUTE_RESET_S:
             return None
         return self.reset_s if self.per_minute is None or self.reset_s < _WINDOW_RESET_S else None
 
 
 class Limits(NamedTuple):
-    """What one reply said; `retry_after_s` only where the server asked for a pause in so many words."""
+    """The limits that one reply tells; `retry_after_s` only where the server asked for a pause in so many words."""
 
     requests: Limit = Limit()
     tokens: Limit = Limit()
@@ -55,37 +58,37 @@ def read_limits(headers: Mapping[str, str], *, now: float | None = None) -> Limi
 
     `now`: see `retry_after_s`.
     """
-    told, asked = {}, False
+    limit_headers, asks_for_pause = {}, False
     for name, value in headers.items():
-        lowered = name.lower()
-        if lowered.startswith("x-ratelimit-") or lowered == "date" or lowered in RETRY_AFTER_HEADERS:
-            told[lowered] = value
-            asked = asked or lowered in RETRY_AFTER_HEADERS
-    if not told or (len(told) == 1 and "date" in told):
+        lower_name = name.lower()
+        if lower_name.startswith("x-ratelimit-") or lower_name == "date" or lower_name in RETRY_AFTER_HEADERS:
+            limit_headers[lower_name] = value
+            asks_for_pause = asks_for_pause or lower_name in RETRY_AFTER_HEADERS
+    if not limit_headers or (len(limit_headers) == 1 and "date" in limit_headers):
         return _NOTHING
-    pause_s = retry_after_s(told, now=time.time() if now is None else now) if asked else None
-    return Limits(_kind(told, "requests"), _kind(told, "tokens"), pause_s)
+    pause_s = retry_after_s(limit_headers, now=time.time() if now is None else now) if asks_for_pause else None
+    return Limits(_kind(limit_headers, "requests"), _kind(limit_headers, "tokens"), pause_s)
 
 
 _NOTHING = Limits()
 
 
-def _kind(told: Mapping[str, str], kind: str) -> Limit:
-    limit_text = told.get(f"x-ratelimit-limit-{kind}")
+def _kind(limit_headers: Mapping[str, str], kind: str) -> Limit:
+    limit_text = limit_headers.get(f"x-ratelimit-limit-{kind}")
     per_minute = _number(limit_text)
     if limit_text is not None and not per_minute:
         return Limit()  # a limit of 0 or -1: whoever fills it in so knows nothing of the rest either
-    remaining = _number(told.get(f"x-ratelimit-remaining-{kind}"))
+    remaining = _number(limit_headers.get(f"x-ratelimit-remaining-{kind}"))
     if remaining is not None and per_minute is not None and remaining > per_minute:
         remaining = None
-    reset_s = _reset_s(told.get(f"x-ratelimit-reset-{kind}"))
+    reset_s = _reset_s(limit_headers.get(f"x-ratelimit-reset-{kind}"))
     if reset_s is not None and reset_s > _MINUTE_RESET_S:
         per_minute = None
     return Limit(per_minute, remaining, reset_s)
 
 
 def _number(text: str | None) -> float | None:
-    """A plain number, as these headers have it; else they say nothing."""
+    """The plain number that a header holds; None where it holds anything else."""
     if text is None or not text.isascii() or "_" in text or len(text) > _MOST_CHARACTERS:
         return None
     try:

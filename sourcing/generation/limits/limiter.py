@@ -1,4 +1,4 @@
-"""Limiter: when the next call to an endpoint and model may go, learnt from how it answered the last ones.
+"""Limiter: admits the next call to an endpoint and model, as it learnt from how the last ones were answered.
 
 A call waits, in order of asking, for a place in the in-flight window, for the pause a server asked for, and for the
 quota of the workspace. A refusal (429) is an answer about us and no attempt of the call.
@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from sourcing.generation.limits.circuit_breaker import Breaker
 from sourcing.generation.limits.concurrency_window import Window
@@ -29,30 +29,30 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = (0.05, 0.5), 15.0
 class Permit:
     """The leave to send one call; exactly one of its methods says how that went."""
 
-    __slots__ = ("_limiter", "_number", "_taken")
+    __slots__ = ("_limiter", "_number", "_token_share")
 
-    def __init__(self, limiter: Limiter, number: int, taken: float) -> None:
+    def __init__(self, limiter: Limiter, number: int, token_share: float) -> None:
         self._limiter: Limiter | None = limiter
-        self._number, self._taken = number, taken
+        self._number, self._token_share = number, token_share
 
     def replied(self, tokens: int | None, headers: Mapping[str, str], latency_s: float | None) -> None:
         """The server answered; `tokens` as billed, None where it does not say.
 
         `latency_s` is None where the answer took no work (a bad request): it says nothing of how busy the server is.
         """
-        self._spend()._replied(self._number, self._taken, tokens, headers, latency_s)
+        self._spend()._replied(self._number, self._token_share, tokens, headers, latency_s)
 
-    def throttled(self, headers: Mapping[str, str], seen: str = "") -> None:
-        """Refused as too much: 429, or 503 with Retry-After; `seen` is quoted should the run be given up."""
-        self._spend()._throttled(self._number, self._taken, headers, seen)
+    def throttled(self, headers: Mapping[str, str], message: str = "") -> None:
+        """Refused as too much: 429, or 503 with Retry-After; `message` is quoted should the run be given up."""
+        self._spend()._throttled(self._number, self._token_share, headers, message)
 
-    def failed(self, seen: str = "") -> None:
-        """Anything else that brought no reply; its tokens count as used, as far as anyone can tell."""
-        self._spend()._failed(self._number, seen)
+    def failed(self, message: str = "") -> None:
+        """The call brought no reply for any other reason; its tokens count as used, as far as anyone can tell."""
+        self._spend()._failed(self._number, message)
 
     def unsent(self) -> None:
         """The call was not sent after all (a budget, an interrupt)."""
-        self._spend()._unsent(self._taken)
+        self._spend()._unsent(self._token_share)
 
     def _spend(self) -> Limiter:
         limiter, self._limiter = self._limiter, None
@@ -62,7 +62,7 @@ class Permit:
 
 
 class Limiter:
-    """For one endpoint and model, used from one event loop: `permit = await limiter.acquire(tokens_at_most)`."""
+    """Admits calls to one endpoint and model, from one event loop: `permit = await limiter.acquire(tokens_at_most)`."""
 
     def __init__(
         self,
@@ -73,17 +73,16 @@ class Limiter:
         give_up_after_s: float = 120.0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`name` is told when the run is given up; `wall` (seconds since 1970) is only for telling times of day."""
         self.breaker = Breaker(name, give_up_after_s)
         self.in_flight = 0
-        self._window = Window(max_in_flight)
+        self.concurrency = Window(max_in_flight)
         self._quota = quota
-        self._clock, self._wall, self._sleep, self._jitter = clock, wall, sleep, jitter
+        self._clock, self._wall, self._jitter = clock, wall, jitter
         self._waiting: deque[tuple[asyncio.Future[Permit | None], int]] = deque()
-        self._stopped = False
+        self._is_stopped = False
         self._not_before = 0.0  # on `clock`; 0 for no pause
         self._bursts = self._failures = 0  # since the last reply
         self._alarm: asyncio.Task[None] | None = None
@@ -92,47 +91,44 @@ class Limiter:
     @property
     def window(self) -> int:
         """Calls that may be in flight now."""
-        return self._window.places
-
-    @property
-    def paused_s(self) -> float:
-        """How much longer no call is sent, whatever the window."""
-        return max(0.0, self._not_before - self._clock()) if self._not_before else 0.0
+        return self.concurrency.places
 
     async def acquire(self, tokens_at_most: int = 0) -> Permit | None:
         """Wait until a call of at most so many tokens may be sent; None when the run is stopping or given up."""
-        if not self._waiting and not self._stopped and self._blocked_s() == 0:
+        if not self._waiting and not self._is_stopped and self._blocked_s() == 0:
             permit, _ = self._take(tokens_at_most)
             if permit is not None:
                 return permit
-        if self._stopped:
+        if self._is_stopped:
             return None
-        asked: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, tokens_at_most))
+        ticket: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ticket, tokens_at_most))
         self._serve()
         try:
-            return await asked
+            return await ticket
         except asyncio.CancelledError:
-            granted = asked.result() if asked.done() and not asked.cancelled() and not asked.exception() else None
-            if granted is not None:
-                granted.unsent()
+            permit_in_hand = (
+                ticket.result() if ticket.done() and not ticket.cancelled() and not ticket.exception() else None
+            )
+            if permit_in_hand is not None:
+                permit_in_hand.unsent()
             raise
 
     def stop(self) -> None:
         """Let nobody through any more; those who wait get None, permits in hand are settled as ever."""
-        self._stopped = True
+        self._is_stopped = True
         while self._waiting:
-            asked, _ = self._waiting.popleft()
-            if not asked.done():
-                asked.set_result(None)
+            ticket, _ = self._waiting.popleft()
+            if not ticket.done():
+                ticket.set_result(None)
         self._set_alarm(math.inf)
 
     def _serve(self) -> None:
         """Let through those who wait as far as possible, and see to it that the next one is looked at in time."""
         wait_s = math.inf
         while self._waiting:
-            asked, tokens = self._waiting[0]
-            if asked.done():
+            ticket, tokens = self._waiting[0]
+            if ticket.done():
                 self._waiting.popleft()
                 continue
             wait_s = self._blocked_s()
@@ -142,12 +138,12 @@ class Limiter:
                 permit, wait_s = self._take(tokens)
             except Exception as error:  # raised by the one who waits, not by the call that ended or the alarm
                 self._waiting.popleft()
-                asked.set_exception(error)
+                ticket.set_exception(error)
                 continue
             if permit is None:
                 break
             self._waiting.popleft()
-            asked.set_result(permit)
+            ticket.set_result(permit)
         if not self._waiting or wait_s == math.inf:
             self._set_alarm(math.inf)
         else:
@@ -155,7 +151,7 @@ class Limiter:
 
     def _blocked_s(self) -> float:
         """Seconds until window and pause might let a call through; infinite when only another call's end can."""
-        if self.in_flight >= self._window.places:
+        if self.in_flight >= self.concurrency.places:
             return math.inf
         if self._quota is not None and (heard_s := self._quota.pause.left_s()):
             self._hear(heard_s)
@@ -173,60 +169,60 @@ class Limiter:
         return min(self._not_before, deadline) - now
 
     def _take(self, tokens: int) -> tuple[Permit | None, float]:
-        taken = 0.0
+        token_share = 0.0
         if self._quota is not None:
-            wait_s, taken = self._quota.take(tokens)
+            wait_s, token_share = self._quota.take(tokens)
             if wait_s > 0:
                 return None, wait_s
         self.in_flight += 1
-        return Permit(self, self._window.sent(), taken), 0.0
+        return Permit(self, self.concurrency.sent(), token_share), 0.0
 
     def _replied(
-        self, number: int, taken: float, tokens: int | None, headers: Mapping[str, str], latency_s: float | None
+        self, number: int, token_share: float, tokens: int | None, headers: Mapping[str, str], latency_s: float | None
     ) -> None:
-        full = bool(self._waiting) or self.in_flight >= self._window.places
+        full = bool(self._waiting) or self.in_flight >= self.concurrency.places
         self.in_flight -= 1
         self._bursts = self._failures = 0
         self.breaker.answered()
         if latency_s is not None:
-            self._window.replied(number, latency_s, full=full)
+            self.concurrency.replied(number, latency_s, full=full)
         limits = read_limits(headers)
         if limits.shut_s:
             self._pause_all(limits.shut_s)
-        self._settle(taken, taken if tokens is None else tokens, limits)
+        self._settle(token_share, token_share if tokens is None else tokens, limits)
         self._serve()
 
-    def _throttled(self, number: int, taken: float, headers: Mapping[str, str], seen: str) -> None:
+    def _throttled(self, number: int, token_share: float, headers: Mapping[str, str], message: str) -> None:
         self.in_flight -= 1
         now = self._clock()
-        self.breaker.refused(now, seen=seen)
+        self.breaker.refused(now, message=message)
         limits = read_limits(headers, now=self._wall())
-        self._settle(taken, 0.0, limits)
+        self._settle(token_share, 0.0, limits)
         self._refused_as_a_whole(number, limits.retry_after_s or limits.shut_s)
         self._serve()
 
-    def _failed(self, number: int, seen: str) -> None:
+    def _failed(self, number: int, message: str) -> None:
         self.in_flight -= 1
-        self.breaker.failed(self._clock(), seen=seen)
+        self.breaker.failed(self._clock(), message=message)
         self._failures += 1
         if self._failures >= _FAILURES_IN_A_ROW:
             self._refused_as_a_whole(number, None)
         self._serve()
 
-    def _unsent(self, taken: float) -> None:
+    def _unsent(self, token_share: float) -> None:
         self.in_flight -= 1
         if self._quota is not None:
-            self._quota.untake(taken)
+            self._quota.untake(token_share)
         self._serve()
 
-    def _settle(self, taken: float, used: float, limits: Limits) -> None:
+    def _settle(self, token_share: float, used: float, limits: Limits) -> None:
         if self._quota is not None:
-            self._quota.settle(taken, used)
+            self._quota.settle(token_share, used)
             self._quota.learn(limits)
 
     def _refused_as_a_whole(self, number: int, asked_s: float | None) -> None:
         """Cut the window once a burst, and pause: as long as asked, else longer with each burst without a reply."""
-        first_of_burst = self._window.refused(number)
+        first_of_burst = self.concurrency.refused(number)
         if asked_s:
             self._pause_all(asked_s)
             since = self.breaker.since
@@ -240,12 +236,12 @@ class Limiter:
 
     def _own_pause_s(self) -> float:
         shortest, longest = _FIRST_PAUSE_S
-        first_s = min(max(self._window.latency_s or longest, shortest), longest)
+        first_s = min(max(self.concurrency.latency_s or longest, shortest), longest)
         pause_s = min(first_s * 2.0 ** min(self._bursts, 10), _LONGEST_PAUSE_S)
         return pause_s * (0.75 + 0.5 * self._jitter())
 
     def _pause_all(self, seconds: float) -> None:
-        """As the server asks: the other processes hear of it too."""
+        """Pause as the server asks, so that the other processes hear of it too."""
         self._pause(seconds)
         if self._quota is not None:
             self._quota.pause.extend(seconds)
@@ -254,7 +250,7 @@ class Limiter:
         self._not_before = max(self._not_before, self._clock() + seconds)
 
     def _hear(self, seconds: float) -> None:
-        """A pause that another process, or the last run, was asked for; none that we would not wait for ourselves."""
+        """Keep a pause that another process or the last run was asked for; give up at one longer than our patience."""
         self._pause(seconds)
         if seconds > self.breaker.give_up_after_s:
             self.breaker.trip_on_pause(seconds, self._wall())
@@ -265,7 +261,7 @@ class Limiter:
         self.stop()
 
     def _set_alarm(self, at: float) -> None:
-        """Look again at that time at the latest: one task sleeps for all who wait."""
+        """Serve those who wait again at that time at the latest: one task sleeps for all of them."""
         if self._alarm is not None:
             if self._alarm_at <= at < math.inf:
                 return
@@ -276,6 +272,6 @@ class Limiter:
             self._alarm = asyncio.get_running_loop().create_task(self._ring(at - self._clock()))
 
     async def _ring(self, after_s: float) -> None:
-        await self._sleep(after_s)
+        await asyncio.sleep(after_s)
         self._alarm, self._alarm_at = None, math.inf
         self._serve()

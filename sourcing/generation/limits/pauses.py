@@ -1,4 +1,4 @@
-"""Pauses: what a server asks of one process is heard by all that ask it from this workspace, and by the next run."""
+"""SharedPause: a pause that a server asks of one process, kept by all of this workspace and by the next run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SharedPause:
         self._clock = clock
 
     def left_s(self) -> float:
-        """Seconds that are left of it; 0.0 for none, or where the file's time is not one that `extend` wrote."""
+        """Seconds that are left of the pause; 0.0 for none, or where the file's time is not one that `extend` wrote."""
         try:
             until = os.stat(self._name).st_mtime  # noqa: PTH116, a third of the price of Path.stat
         except OSError:

@@ -97,50 +97,50 @@ class Quota:
 
         The tokens taken go back into `settle`. A call larger than a whole minute's tokens takes the minute.
         """
-        requests, shared = self._requests, self._tokens
+        requests, token_share = self._requests, self._tokens
         wait_s, need = 0.0, 0.0
-        if requests.per_minute is not None and requests.held < 1.0:
+        if requests.per_minute is not None and requests.balance < 1.0:
             wait_s = self._draw(requests, 1.0)
-        if shared.per_minute is not None:
-            need = min(float(tokens), shared.per_minute)
-            if shared.held < need:
-                wait_s = max(wait_s, self._draw(shared, need))
+        if token_share.per_minute is not None:
+            need = min(float(tokens), token_share.per_minute)
+            if token_share.balance < need:
+                wait_s = max(wait_s, self._draw(token_share, need))
         if wait_s > 0:
             return wait_s, 0.0
         if requests.per_minute is not None:
-            requests.held -= 1.0
-        shared.held -= need
+            requests.balance -= 1.0
+        token_share.balance -= need
         return 0.0, need
 
-    def settle(self, taken: float, used: float) -> None:
-        """Give back what was taken in excess, or owe what was used beyond; `taken` is what `take` returned."""
+    def settle(self, tokens: float, used: float) -> None:
+        """Give back what was taken in excess, or owe what was used beyond; `tokens` is what `take` returned."""
         share = self._tokens
-        if not taken or share.per_minute is None:
+        if not tokens or share.per_minute is None:
             return
-        share.held = max(share.held + taken - used, -share.per_minute)
+        share.balance = max(share.balance + tokens - used, -share.per_minute)
         keep = max(share.rate * _BURST_S, 2 * share.largest)
-        if share.held > keep:
-            self._put_back(share, share.held - keep / 2)
+        if share.balance > keep:
+            self._put_back(share, share.balance - keep / 2)
 
-    def untake(self, taken: float) -> None:
+    def untake(self, tokens: float) -> None:
         """Give back a call that was not sent after all."""
         if self._requests.per_minute is not None:
-            self._requests.held += 1.0
-        self.settle(taken, 0.0)
+            self._requests.balance += 1.0
+        self.settle(tokens, 0.0)
 
     def learn(self, limits: Limits) -> None:
         """Believe what a reply says of the limits, and that less remains than we thought, where it says so."""
-        for share, told in ((self._requests, limits.requests), (self._tokens, limits.tokens)):
-            if told.per_minute is not None or told.remaining is not None:
-                share.learn(told, self._clock)
+        for share, limit in ((self._requests, limits.requests), (self._tokens, limits.tokens)):
+            if limit.per_minute is not None or limit.remaining is not None:
+                share.learn(limit, self._clock)
 
     def close(self) -> None:
         """Hand back what was drawn and not used."""
         if self._connection is None:
             return
         for share in (self._requests, self._tokens):
-            if share.per_minute is not None and share.held:
-                self._put_back(share, share.held)
+            if share.per_minute is not None and share.balance:
+                self._put_back(share, share.balance)
         self._connection.execute("UPDATE buckets SET drawer = '' WHERE drawer = ?", (self._drawer,))
         self._connection.close()
         self._connection = None
@@ -166,14 +166,14 @@ class Quota:
                 # Processes with unlike settings: the stricter one holds while both draw.
                 level = _refilled(level, now - at, min(per_minute, share.per_minute), share.burst)
             level = max(0.0, min(level, share.believed(now)))
-            missing = need - share.held
-            drawn = min(level, missing + share.rate * SLICE_S)
-            if now - share.rival_at < _DRAWING_S and drawn > level / 2:
-                drawn, share.drawn_at = level / 2, now
-            values = (level - drawn, now, share.per_minute, self._drawer, share.learnt, share.learnt_at)
+            missing = need - share.balance
+            amount = min(level, missing + share.rate * SLICE_S)
+            if now - share.rival_at < _DRAWING_S and amount > level / 2:
+                amount, share.drawn_at = level / 2, now
+            values = (level - amount, now, share.per_minute, self._drawer, share.learnt, share.learnt_at)
             connection.execute(_DRAWN, (self._name, share.kind, *values))
-        share.held += drawn
-        missing -= drawn
+        share.balance += amount
+        missing -= amount
         if missing <= _ROUNDING:
             return 0.0
         share.drawn_at = now
@@ -186,14 +186,14 @@ class Quota:
                 "UPDATE buckets SET level = min(per_minute, level + ?) WHERE name = ? AND kind = ?",
                 (amount, self._name, share.kind),
             )
-        share.held -= amount
+        share.balance -= amount
 
     def _recall(self) -> None:
-        """Limits that another process, or the last run, learnt lately."""
+        """Take over the limits that another process, or the last run, learnt lately."""
         rows = self._opened().execute("SELECT kind, learnt, learnt_at FROM buckets WHERE name = ?", (self._name,))
-        known = {kind: (learnt, learnt_at) for kind, learnt, learnt_at in rows.fetchall()}
+        limits = {kind: (learnt, learnt_at) for kind, learnt, learnt_at in rows.fetchall()}
         for share in (self._requests, self._tokens):
-            learnt, learnt_at = known.get(share.kind, (None, None))
+            learnt, learnt_at = limits.get(share.kind, (None, None))
             if learnt is not None and abs(self._clock() - learnt_at) < _LEARNT_FOR_S:
                 share.limit_to(learnt, learnt_at)
 
@@ -223,38 +223,50 @@ class Quota:
 
 
 class _Share:
-    """What this process holds and knows of one kind."""
+    """The share of this process in one kind, requests or tokens."""
 
     __slots__ = (
-        "burst", "drawn_at", "held", "kind", "largest", "learnt", "learnt_at", "per_minute", "rate", "rival_at", "seen",
-        "seen_at", "setting", "smallest",
+        "balance",
+        "burst",
+        "drawn_at",
+        "kind",
+        "largest",
+        "learnt",
+        "learnt_at",
+        "per_minute",
+        "rate",
+        "rival_at",
+        "setting",
+        "smallest",
+        "surplus",
+        "surplus_at",
     )  # fmt: skip
 
     def __init__(self, kind: str, setting: float | None, *, smallest: float) -> None:
         self.kind, self.setting, self.smallest = kind, setting, smallest
-        self.held = 0.0  # drawn and not yet used; below 0 when answers were longer than reserved
+        self.balance = 0.0  # drawn and not yet used; below 0 when answers were longer than reserved
         self.largest = 0.0  # call so far
         self.drawn_at = -math.inf  # the last draw that did not bring all that was asked for
         self.rival_at = -math.inf  # the last draw of another process
         self.learnt: float | None = None
         self.learnt_at: float | None = None
-        self.seen: float | None = None  # the server's remaining beyond `held`, when it is less than we thought
-        self.seen_at = 0.0
+        self.surplus: float | None = None  # the server's remaining beyond `held`, when it is less than we thought
+        self.surplus_at = 0.0
         self._limit(setting)
 
-    def learn(self, told: Limit, clock: Callable[[], float]) -> None:
-        if told.per_minute is not None:
-            self.limit_to(told.per_minute, clock())
-        if told.remaining is None or self.per_minute is None or told.remaining >= self.held + self.burst:
+    def learn(self, limit: Limit, clock: Callable[[], float]) -> None:
+        if limit.per_minute is not None:
+            self.limit_to(limit.per_minute, clock())
+        if limit.remaining is None or self.per_minute is None or limit.remaining >= self.balance + self.burst:
             return
-        self.held = min(self.held, told.remaining)
-        self.seen, self.seen_at = told.remaining - max(0.0, self.held), clock()
+        self.balance = min(self.balance, limit.remaining)
+        self.surplus, self.surplus_at = limit.remaining - max(0.0, self.balance), clock()
 
     def believed(self, now: float) -> float:
-        """What the file may hold at most, after the server's last word; that word is then spent."""
-        if self.seen is None:
+        """The most that the file may hold after the server's last word, which counts once."""
+        if self.surplus is None:
             return math.inf
-        most, self.seen = self.seen + max(0.0, now - self.seen_at) * self.rate, None
+        most, self.surplus = self.surplus + max(0.0, now - self.surplus_at) * self.rate, None
         return most
 
     def limit_to(self, learnt: float, at: float) -> None:
@@ -270,7 +282,7 @@ class _Share:
 
 
 def _refilled(level: float, elapsed_s: float, per_minute: float, burst: float) -> float:
-    """Time fills up to the burst and no further, what was handed back stays; a clock set back fills nothing."""
+    """The level of a bucket after some time, which fills it up to the burst; a clock set back fills nothing."""
     return max(level, min(burst, level + max(0.0, elapsed_s) * per_minute / 60.0))
 
 

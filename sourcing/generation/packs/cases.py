@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from sourcing.errors import PromptError
-from sourcing.generation.packs.pack import Pack, read_pack_file
+from sourcing.generation.packs.pack import Pack, Strict
+from sourcing.generation.packs.pack_files import read_pack_file
 from sourcing.generation.packs.pack_yaml import read_yaml
 
 __all__ = ["Case", "Expect", "golden_path", "load_cases"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Expect(_Strict):
+class Expect(Strict):
     """What a case asserts of the description its recorded reply becomes; what is left out is not looked at."""
 
     aspects_include: list[str] = Field(default_factory=list)
@@ -28,7 +25,7 @@ class Expect(_Strict):
     rejected_reasons: list[str] = Field(default_factory=list)
 
 
-class Case(_Strict):
+class Case(Strict):
     """One case: inputs, the reply once recorded for them, and what must become of it."""
 
     name: str = Field(min_length=1)

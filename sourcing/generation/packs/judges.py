@@ -24,12 +24,12 @@ _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4}|\d{6}|\d{8})$")
 
 
 def is_judge(pack: Pack) -> bool:
-    """Whether a pack is asked about descriptions: it declares the input `aspects`."""
+    """True when a pack is asked about descriptions: it declares the input `aspects`."""
     return "aspects" in pack.inputs
 
 
 def judged_name(description: Mapping[str, Any]) -> str:
-    """How calls and replies of a judge name what they judge: the description's id, and which caption it had.
+    """The name by which a judge's calls and replies refer to a description: its id, and a digest of its caption.
 
     New rules may give a description another caption under the same id; a verdict on the old one says nothing of it.
     """
@@ -37,12 +37,12 @@ def judged_name(description: Mapping[str, Any]) -> str:
 
 
 def is_verdict(reply: Reply) -> bool:
-    """Whether a reply is a judge's, told by what it is about, so that no pack has to be there any more."""
+    """True when a reply is a judge's, told by what it is about, so that no pack has to be there any more."""
     return _NAME.fullmatch(reply.doc_id or "") is not None
 
 
 def is_author(judge: str, author: str | None) -> bool:
-    """Whether two names are one model's; "m" and "m-2026-01-31" are, for endpoints answer to a name with a date."""
+    """True when two names are one model's; "m" and "m-2026-01-31" are, for endpoints answer to a name with a date."""
     names = judge.casefold(), (author or "").casefold()
     return names[0] == names[1] or _DATE.sub("", names[0]) == names[1] or names[0] == _DATE.sub("", names[1])
 

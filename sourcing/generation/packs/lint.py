@@ -13,7 +13,8 @@ from sourcing.errors import PromptError
 from sourcing.generation.packs.cases import golden_path, load_cases
 from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.lock import check_lock
-from sourcing.generation.packs.pack import Pack, render
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.packs.templates import undeclared_names
 
 __all__ = ["INPUTS", "lint", "plain_examples"]
@@ -64,13 +65,13 @@ def lint(pack: Pack, *, known_inputs: Mapping[str, str] = INPUTS) -> list[str]:
     return findings
 
 
-def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
+def _input_findings(pack: Pack, input_types: Mapping[str, str]) -> Iterator[str]:
     for name, spec in pack.inputs.items():
-        if name not in known:
-            yield f"input {name!r} is not one a plan can give (those are {', '.join(known)})"
-        elif spec.type != known[name]:
-            yield f"input {name!r} is declared {spec.type} and given as {known[name]}"
-    blocks, includes = pack.parsed
+        if name not in input_types:
+            yield f"input {name!r} is not one a plan can give (those are {', '.join(input_types)})"
+        elif spec.type != input_types[name]:
+            yield f"input {name!r} is declared {spec.type} and given as {input_types[name]}"
+    blocks, includes = pack.syntax_trees
     files = [(pack.templates.file, block) for block in blocks]
     files += [(pack.templates.includes[name][0], tree) for name, tree in includes.items()]
     used: set[str] = set()
@@ -89,9 +90,9 @@ def _input_findings(pack: Pack, known: Mapping[str, str]) -> Iterator[str]:
 def _message_findings(pack: Pack) -> Iterator[str]:
     """Lines that look as if they opened a message, and messages in an order that chat templates of models refuse."""
     for line, (role, source) in zip(pack.lines, pack.blocks, strict=True):
-        for found in _LIKE_A_MARKER.finditer(source):
-            where = f"{pack.templates.file} line {line + source.count(chr(10), 0, found.start())}"
-            yield f"{where}: {found.group()!r} opens no message, as `--- {found.group(1).lower()} ---` does"
+        for match in _LIKE_A_MARKER.finditer(source):
+            where = f"{pack.templates.file} line {line + source.count(chr(10), 0, match.start())}"
+            yield f"{where}: {match.group()!r} opens no message, as `--- {match.group(1).lower()} ---` does"
         if role == "system" and line != pack.lines[0]:
             yield f"{pack.templates.file} line {line}: a system message stands behind another; many models refuse that"
 
@@ -114,7 +115,7 @@ def _schema_findings(schema: Any, where: str) -> Iterator[str]:
 
 
 def _rendering_findings(pack: Pack) -> Iterator[str]:
-    """Whether the messages render for a track that has all there is, and for one that has only what is required."""
+    """True when the messages render for a track that has all there is, and for one that has only what is required."""
     whole = {name: _SAMPLE_VALUES[spec.type] for name, spec in pack.inputs.items()}
     for inputs in (whole, {name: value for name, value in whole.items() if pack.inputs[name].required}):
         try:

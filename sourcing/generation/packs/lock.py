@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sourcing.errors import PromptError
-from sourcing.generation.packs.pack import Pack, load_pack, pack_folders, read_pack_file
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack, pack_folders, read_pack_file
 from sourcing.store.workspace import atomic_path
 
 __all__ = ["LOCK_FILE", "check_lock", "lock_packs", "read_lock"]
@@ -31,8 +32,8 @@ def read_lock(root: Path) -> dict[str, str]:
 
 def check_lock(pack: Pack) -> None:
     """PromptError when the pack's version was locked with another hash; a version not yet locked passes."""
-    locked = read_lock(pack.folder.parent).get(pack.name)
-    if locked is not None and locked != pack.prompt_hash:
+    hash_in_lock = read_lock(pack.folder.parent).get(pack.name)
+    if hash_in_lock is not None and hash_in_lock != pack.prompt_hash:
         raise PromptError(
             f"prompt pack {pack.name}",
             "its templates, schema or sampling changed under a locked version",
@@ -42,19 +43,19 @@ def check_lock(pack: Pack) -> None:
 
 def lock_packs(root: Path, *, only: Sequence[str] | None = None) -> list[str]:
     """Add the versions not locked yet to the folder's lock, sorted; returns them. Locked lines never change."""
-    locked = read_lock(root)
-    added = []
+    hashes = read_lock(root)
+    new_names = []
     for pack_id, folder in pack_folders([root]).items():
         if only is not None and pack_id not in only:
             continue
         pack = load_pack(folder)
         check_lock(pack)
-        if pack.name not in locked:
-            locked[pack.name] = pack.prompt_hash
-            added.append(pack.name)
-    if added:
-        lines = [f'"{name}" = "{value}"\n' for name, value in sorted(locked.items())]
+        if pack.name not in hashes:
+            hashes[pack.name] = pack.prompt_hash
+            new_names.append(pack.name)
+    if new_names:
+        lines = [f'"{name}" = "{value}"\n' for name, value in sorted(hashes.items())]
         head = "# Written by `crossmusim prompts lock`: the hash of each pack version; a line never changes.\n"
         with atomic_path(root / LOCK_FILE) as temporary:
             temporary.write_text(head + "".join(lines), encoding="utf-8")
-    return added
+    return new_names

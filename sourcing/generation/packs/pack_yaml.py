@@ -38,8 +38,8 @@ def read_yaml(text: str, thing: str, *, first_line: int = 1) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{thing} line {mark.line + first_line}" if mark else thing
-        found = f"not YAML ({' '.join(filter(None, (error.context, error.problem)))})"
-        raise PromptError(where, found, "mend that line") from error
+        finding = f"not YAML ({' '.join(filter(None, (error.context, error.problem)))})"
+        raise PromptError(where, finding, "mend that line") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise PromptError(thing, f"not YAML ({error})", "mend it") from error
     except RecursionError as error:

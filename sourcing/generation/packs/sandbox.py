@@ -37,11 +37,11 @@ class Sandbox:
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def render(self, values: Mapping[str, Any]) -> list[str]:
         """The text of each block; PromptError with file and line where one fails or passes a bound."""
-        process = self._process = self._process or self._start()
+        process = self.process = self.process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it ended: reading tells
@@ -72,10 +72,10 @@ class Sandbox:
         return process
 
     def _ended(self, process: subprocess.Popen[bytes], block: str) -> NoReturn:
-        self._process = None
+        self.process = None
         _end(process)
-        found = f"rendering the message from there on was ended after {_KILL_S:g} s or for want of memory"
-        raise PromptError(f"{self._templates.file} line {_first_line(block)}", found, _SIMPLER)
+        finding = f"rendering the message from there on was ended after {_KILL_S:g} s or for want of memory"
+        raise PromptError(f"{self._templates.file} line {_first_line(block)}", finding, _SIMPLER)
 
 
 def _first_line(block: str) -> int:
@@ -107,22 +107,25 @@ def _serve() -> None:
     signal.signal(signal.SIGPROF, _out_of_time)
     templates = Templates(*json.loads(sys.stdin.buffer.readline()))
     environment = template_environment(templates.includes)
-    compiled: dict[str, jinja2.Template] = {}
+    by_block: dict[str, jinja2.Template] = {}
     for request in sys.stdin.buffer:
-        for answer in _answers(templates, environment, compiled, json.loads(request)):
+        for answer in _answers(templates, environment, by_block, json.loads(request)):
             _write(sys.stdout.buffer, answer)
 
 
 def _answers(
-    templates: Templates, environment: jinja2.Environment, compiled: dict[str, jinja2.Template], values: dict[str, Any]
+    templates: Templates,
+    environment: jinja2.Environment,
+    by_block: dict[str, jinja2.Template],
+    values: dict[str, Any],
 ) -> Iterator[str | Sequence[str]]:
     """The text of each block; thing, finding and cure of the first that fails, which is the last answer."""
     for block in templates.blocks:
         signal.setitimer(signal.ITIMER_PROF, _CPU_S, 0.1)  # again, should it be caught as an error of the template
         signal.setitimer(signal.ITIMER_VIRTUAL, _KILL_S)
         try:
-            template = compiled.get(block) or compile_template(block, templates.file, environment)
-            compiled[block] = template
+            template = by_block.get(block) or compile_template(block, templates.file, environment)
+            by_block[block] = template
             text = _text(template, values)
         except Exception as error:  # whatever a template does, it is the template's error
             stop = render_error(error, templates.file, _first_line(block))

@@ -72,7 +72,7 @@ def template_environment(includes: Mapping[str, tuple[str, str]], *, checked: bo
 
 
 def parse_template(source: str, file: str, environment: _Environment) -> nodes.Template:
-    """PromptError with file and line where `source` is no template."""
+    """The syntax tree of a template; PromptError with file and line where `source` is none."""
     try:
         tree = environment.parse(source)
         waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
@@ -83,8 +83,8 @@ def parse_template(source: str, file: str, environment: _Environment) -> nodes.T
             waiting.extend((child, depth + 1) for child in node.iter_child_nodes())
         return tree
     except jinja2.TemplateSyntaxError as error:
-        found = f"not a Jinja template ({error.message})"
-        raise PromptError(f"{file} line {error.lineno}", found, "mend it") from error
+        finding = f"not a Jinja template ({error.message})"
+        raise PromptError(f"{file} line {error.lineno}", finding, "mend it") from error
     except RecursionError as error:
         raise PromptError(file, "not a Jinja template (nested too deeply)", "make it simpler") from error
 
@@ -95,7 +95,7 @@ def compile_template(source: str, file: str, environment: jinja2.Environment) ->
 
 
 def render_error(error: BaseException, file: str, first_line: int) -> PromptError:
-    """What a template that begins on this line of its file raised, with the file and line it was raised in."""
+    """The PromptError of an error that a template raised, with the file and line it was raised in."""
     own, line = file, error.lineno if isinstance(error, jinja2.TemplateSyntaxError) else first_line
     trace = error.__traceback__
     while trace is not None:
@@ -103,8 +103,8 @@ def render_error(error: BaseException, file: str, first_line: int) -> PromptErro
             here = trace.tb_frame.f_code.co_filename
             file, line = here, max(trace.tb_lineno, first_line if here == own else 1)
         trace = trace.tb_next
-    found = f"it does not render ({str(error) or type(error).__name__})"
-    return PromptError(f"{file} line {line}", found, "mend the template")
+    finding = f"it does not render ({str(error) or type(error).__name__})"
+    return PromptError(f"{file} line {line}", finding, "mend the template")
 
 
 def undeclared_names(tree: nodes.Template) -> dict[str, int]:
@@ -151,10 +151,10 @@ def is_plain(template: nodes.Template, kinds: Mapping[str, str], includes: Mappi
 
     `kinds` are the types of the inputs, `includes` the parsed templates by name.
     """
-    known: dict[str, _Kind] = {
+    input_kinds: dict[str, _Kind] = {
         name: "text" if kind == "string" else "list" if kind == "list" else "other" for name, kind in kinds.items()
     }
-    return _Plain(known, includes, ()).all_plain(template.body)
+    return _Plain(input_kinds, includes, ()).all_plain(template.body)
 
 
 class _Plain:
@@ -182,7 +182,7 @@ class _Plain:
         return False
 
     def _loop(self, node: nodes.For) -> bool:
-        """One loop over a list; within another it would be as long as both together, multiplied."""
+        """True for one loop over a list; within another it would be as long as both lists multiplied."""
         if node.recursive or "loop" in self.kinds or not isinstance(node.target, nodes.Name):
             return False
         within = _Plain({**self.kinds, node.target.name: "text", "loop": "other"}, self.includes, self.inside)
@@ -190,7 +190,7 @@ class _Plain:
         return self.kind(node.iter) == "list" and test and within.all_plain(node.body) and self.all_plain(node.else_)
 
     def kind(self, node: nodes.Node | None) -> _Kind | None:
-        """What a plain expression is; None for one that is not plain."""
+        """The kind of a plain expression; None for one that is not plain."""
         if isinstance(node, nodes.Const):
             return "text" if isinstance(node.value, str) else "other"
         if isinstance(node, nodes.Name):
@@ -222,16 +222,16 @@ class _Plain:
         return None if one is None or other is None else one if one == other else "other"
 
     def _filtered(self, node: nodes.Filter) -> _Kind | None:
-        given = self.kind(node.node)
+        kind = self.kind(node.node)
         texts = [each.value for each in node.args if isinstance(each, nodes.Const) and isinstance(each.value, str)]
-        if given is None or node.kwargs or node.dyn_args or node.dyn_kwargs or len(texts) != len(node.args):
+        if kind is None or node.kwargs or node.dyn_args or node.dyn_kwargs or len(texts) != len(node.args):
             return None
         if node.name == "replace" and len(texts) == 2 and texts[0] and len(texts[1]) <= len(texts[0]) + 1:
             return "text"
-        if node.name == "join" and given != "other" and len(texts) <= 1 and len("".join(texts)) <= 8:
+        if node.name == "join" and kind != "other" and len(texts) <= 1 and len("".join(texts)) <= 8:
             return "text"
         if node.name == "default" and len(texts) == 1:
-            return "text" if given == "text" else "other"
-        if node.name == "length" and given != "other" and not texts:
+            return "text" if kind == "text" else "other"
+        if node.name == "length" and kind != "other" and not texts:
             return "other"
         return "text" if node.name in _TEXT_FILTERS and not texts else None

@@ -14,7 +14,8 @@ from sourcing.errors import PromptError
 from sourcing.generation.calls import PlannedCall
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.packs.judges import is_author, is_judge
-from sourcing.generation.packs.pack import Pack, render
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.planning.targets import (
     CAPTION_LANGUAGE,

@@ -27,7 +27,7 @@ class RequestMaker:
             [],
             schema_name=pack.id,
             schema=pack.output,
-            sampling=pack.sampling.given(),
+            sampling=pack.sampling.parameters(),
             sample_idx=0,
         )
         skeleton = fit_body(body, endpoint.dialect)

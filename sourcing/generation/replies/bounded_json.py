@@ -63,8 +63,8 @@ def whole_text(text: str) -> str:
     try:
         return text.encode("utf-8").decode("utf-8").replace("\0", "")
     except UnicodeEncodeError:
-        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        return joined.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
+        pairs = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return pairs.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
 def whole(value: Any) -> Any:

@@ -1,26 +1,37 @@
-"""What calls end in: the answer as it arrived, or CallFailed, which says what it means for this call and for others."""
+"""RawReply and CallFailed: what calls end in, and what each failure means for this call and for others."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from sourcing.generation.limits.headers import read_limits
 from sourcing.generation.replies.bounded_json import whole_text
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.replies.server_error import SPENT
 
-__all__ = ["Answer", "CallFailed", "failure_of", "refusal"]
+__all__ = [
+    "CallFailed",
+    "CallRefused",
+    "GatewayTimedOut",
+    "MaybeAnswered",
+    "NoAddress",
+    "NotSent",
+    "RawReply",
+    "RefusedForAll",
+    "RefusedForNow",
+    "failure_of",
+    "refusal",
+]
 
 _RETRIED_STATUSES = (408, 409, 429)
 _FATAL_STATUSES = (401, 402, 403, 404)
-#: A gateway gave up waiting; the model behind it may go on, finish and bill.
 _GATEWAY_TIMEOUTS = (504, 524)
 
 
 @dataclass(frozen=True)
-class Answer:
+class RawReply:
     """A reply as it arrived."""
 
     raw: bytes
@@ -28,32 +39,57 @@ class Answer:
     headers: Mapping[str, str]
 
 
-@dataclass
 class CallFailed(Exception):
-    """A call that brought no reply. `retry`: another try may help; `fatal`: no call of this run can succeed.
+    """A call that brought no reply. Its class says what that means for this call and for others, in three flags.
 
-    `maybe_answered` is true where the server may have answered, and billed, what never reached us whole: from the
-    moment the request is on its way until a status tells otherwise. Such a call is not retried by itself, for that
-    would pay twice without a word; only where a gateway timed out (504, 524) both flags are set.
+    `retry`: another try may help; `fatal`: no call of this run can succeed; `maybe_answered`: the server may have
+    answered, and billed, what never reached us whole. Such a call is not retried by itself, for that would pay twice
+    without a word; only where a gateway timed out are both flags set.
+
+    CallFailed
+    ├── NotSent              nothing was sent; another try may help
+    │   └── NoAddress        nothing can ever be sent
+    ├── MaybeAnswered        it was on its way when it broke off, or what came cannot be read
+    └── CallRefused          the server serves, only not this call
+        ├── RefusedForNow    another try may help
+        ├── RefusedForAll    key, account, address or model: the same for every call
+        └── GatewayTimedOut  (504, 524) the model behind the gateway may go on, finish and bill
     """
 
-    #: connection_refused (never sent), connection_lost (no byte of a reply), reply_cut (it began and broke off),
-    #: timeout, http_<status>, quota_exhausted; of a 200: error_<status> (it carries that error), reply_unreadable
-    outcome: str
-    message: str
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    retry: bool = False
-    fatal: bool = False
-    maybe_answered: bool = False
-    retry_after_s: float | None = None
+    retry = fatal = maybe_answered = False
 
-    def __post_init__(self) -> None:
-        self.message = whole_text(self.message)  # it is written down
+    def __init__(
+        self,
+        outcome: str,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        raw: bytes | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """`outcome` is what the journal writes down.
+
+        connection_refused (never sent), connection_lost (no byte of a reply), reply_cut (it began and broke off),
+        timeout, http_<status>, quota_exhausted; of a 200: error_<status> (it carries that error), reply_unreadable
+        """
+        super().__init__(message)
+        self.outcome, self.message = outcome, whole_text(message)  # both are written down
+        self.status, self.headers, self.raw, self.retry_after_s = status, headers or {}, raw, retry_after_s
 
     def __str__(self) -> str:
         return self.message
+
+    def recast(self, kind: type[CallFailed]) -> CallFailed:
+        """The same failure in another meaning, as when the server is known to have died with the call."""
+        return kind(
+            self.outcome,
+            self.message,
+            status=self.status,
+            headers=self.headers,
+            raw=self.raw,
+            retry_after_s=self.retry_after_s,
+        )
 
     @property
     def is_throttled(self) -> bool:
@@ -82,33 +118,83 @@ class CallFailed(Exception):
         return "see the server's own log"
 
 
-def failure_of(reply: ParsedReply, answer: Answer) -> CallFailed | None:
-    """What is amiss with a call whose HTTP status was a good one, or None where it was answered.
+class NotSent(CallFailed):
+    """Nothing reached the server."""
+
+    retry = True
+
+
+class NoAddress(NotSent):
+    """The address cannot be sent to."""
+
+    retry, fatal = False, True
+
+
+class MaybeAnswered(CallFailed):
+    """The request was on its way; whether it was answered and billed, nobody told."""
+
+    maybe_answered = True
+
+
+class CallRefused(CallFailed):
+    """The server answered with a refusal of this one call."""
+
+
+class RefusedForNow(CallRefused):
+    """The server is busy, limited or broken at the moment."""
+
+    retry = True
+
+
+class RefusedForAll(CallRefused):
+    """The server refuses every call of this run."""
+
+    fatal = True
+
+
+class GatewayTimedOut(CallRefused):
+    """A gateway gave up waiting; the model behind it may go on, finish and bill."""
+
+    retry = maybe_answered = True
+
+
+def failure_of(reply: ParsedReply, raw_reply: RawReply) -> CallFailed | None:
+    """The failure of a call whose HTTP status was a good one, or None where it was answered.
 
     An error in the place of an answer is that error, and nothing was charged. What cannot be read may have been billed.
     """
     if reply.error is not None:
         status = reply.error.status
-        failure = refusal(status or 400, reply.error.code, answer.headers)
-        outcome = failure.outcome.replace("http_", "error_") if status else "error"
-        told = f"HTTP {answer.status} with an error{f' {status}' if status else ''}: {reply.words}"
-        return replace(failure, outcome=outcome, message=told, status=failure.status if status else None)
+        failure = refusal(status or 400, reply.error.code, raw_reply.headers)
+        failure.outcome = failure.outcome.replace("http_", "error_") if status else "error"
+        failure.status = status
+        its_status = f" {status}" if status else ""
+        failure.message = whole_text(f"HTTP {raw_reply.status} with an error{its_status}: {reply.words}")
+        return failure
     if reply.reason == "reply_unreadable":
-        told = f"HTTP {answer.status}, but {reply.words}; it may have been billed"
-        return CallFailed(reply.reason, told, answer.status, answer.headers, maybe_answered=True)
+        message = f"HTTP {raw_reply.status}, but {reply.words}; it may have been billed"
+        return MaybeAnswered(reply.reason, message, status=raw_reply.status, headers=raw_reply.headers)
     return None
 
 
-def refusal(status: int, code: str, headers: Mapping[str, str]) -> CallFailed:
-    """What a status says of this call and of others."""
-    spent = code == SPENT
-    return CallFailed(
-        outcome="quota_exhausted" if spent else f"http_{status}",
-        message=f"HTTP {status}",
+def refusal(
+    status: int, code: str, headers: Mapping[str, str], *, message: str = "", raw: bytes | None = None
+) -> CallRefused:
+    """The refusal that a status and an error code amount to, for this call and for others."""
+    is_spent = code == SPENT
+    return _refusal_class(status, is_spent=is_spent)(
+        "quota_exhausted" if is_spent else f"http_{status}",
+        f"HTTP {status}: {message}" if message else f"HTTP {status}",
         status=status,
         headers=headers,
-        retry=not spent and (status in _RETRIED_STATUSES or status >= 500),
-        fatal=spent or status in _FATAL_STATUSES or status < 400,
-        maybe_answered=status in _GATEWAY_TIMEOUTS,
+        raw=raw,
         retry_after_s=read_limits(headers, now=time.time()).retry_after_s,
     )
+
+
+def _refusal_class(status: int, *, is_spent: bool) -> type[CallRefused]:
+    if is_spent or status in _FATAL_STATUSES or status < 400:
+        return RefusedForAll
+    if status in _GATEWAY_TIMEOUTS:
+        return GatewayTimedOut
+    return RefusedForNow if status in _RETRIED_STATUSES or status >= 500 else CallRefused

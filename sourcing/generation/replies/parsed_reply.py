@@ -1,4 +1,4 @@
-"""ParsedReply: what a model server answered, read once from its bytes; the one door that replies come in by."""
+"""ParsedReply: the answer of a model server, read once from its bytes; every reply comes in by it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ParsedReply:
     reason: str = ""
     words: str = ""
     error: ServerError | None = None
-    streamed: bool = False
+    is_streamed: bool = False
     thinking: int = 0  # characters of thoughts that came beside the answer
 
     @classmethod
@@ -68,40 +68,40 @@ def _read(raw: bytes) -> ParsedReply:
     if len(raw) > MAX_REPLY_BYTES:
         return _unreadable(f"it is longer than {MAX_REPLY_BYTES // 10**6} MB")
     text, is_whole = _decode(raw)
-    streamed = False
+    is_streamed = False
     try:
         body = load_json(text)
     except ValueError as no_json:
         try:
-            body, streamed = assemble(text), True
+            body, is_streamed = assemble(text), True
         except ValueError as error:
-            shown = f": {line_of(text, 200)}" if text.strip() else ""
-            found = f"it is no JSON ({no_json})" if isinstance(no_json, json.JSONDecodeError) else str(no_json)
+            excerpt = f": {line_of(text, 200)}" if text.strip() else ""
+            problem = f"it is no JSON ({no_json})" if isinstance(no_json, json.JSONDecodeError) else str(no_json)
             is_stream = text[:6].lstrip().startswith(("data", "event", ":"))
-            return _unreadable(f"{error if is_stream else found}{shown}")
+            return _unreadable(f"{error if is_stream else problem}{excerpt}")
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, dict):
         return _unreadable(f"it is JSON, but no chat completion: {line_of(text, 200)}")
-    return _of_body(body, streamed=streamed, is_whole=is_whole)
+    return _of_body(body, is_streamed=is_streamed, is_whole=is_whole)
 
 
-def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedReply:
+def _of_body(body: dict[str, Any], *, is_streamed: bool, is_whole: bool) -> ParsedReply:
     choices = body.get("choices")
     choice = next((one for one in choices if isinstance(one, dict)), {}) if isinstance(choices, list) else {}
     message = choice.get("message") or choice.get("delta") or body.get("message")
     message = message if isinstance(message, dict) else {}
-    told = message.get("content")
-    content, thinking, refusal = _parts(choice.get("text") if told is None else told)
+    text = message.get("content")
+    content, thinking, refusal = _parts(choice.get("text") if text is None else text)
     finish = _name(choice.get("finish_reason") or ("error" if choice.get("error") else ""))
     finish = finish if finish == "stop" else _FINISHES.get(finish.lower(), finish)
     has_content = bool(content and content.strip())
-    told_usage = body.get("usage")
-    usage: dict[str, Any] = told_usage if isinstance(told_usage, dict) else {}
+    usage_field = body.get("usage")
+    usage: dict[str, Any] = usage_field if isinstance(usage_field, dict) else {}
     # Some proxies tell zeros where they do not know: no prompt has no tokens, and no answer.
     is_uncounted = usage.get("prompt_tokens") == 0 or (has_content and usage.get("completion_tokens") == 0)
-    if refused := message.get("refusal"):
-        refusal = refusal or (whole_text(refused) if isinstance(refused, str) else json.dumps(refused))
+    if own_refusal := message.get("refusal"):
+        refusal = refusal or (whole_text(own_refusal) if isinstance(own_refusal, str) else json.dumps(own_refusal))
     for name in _BESIDE:
         if name in message:
             thinking += len(message[name]) if isinstance(message[name], str) else 0
@@ -110,7 +110,7 @@ def _of_body(body: dict[str, Any], *, streamed: bool, is_whole: bool) -> ParsedR
         "finish_reason": finish,
         "model": _name(body.get("model")),
         "usage": {} if is_uncounted else usage,
-        "streamed": streamed,
+        "is_streamed": is_streamed,
         "thinking": thinking,
     }
     if not (has_content and finish == "stop"):

@@ -1,4 +1,4 @@
-"""The JSON a model was asked for, read out of the text it wrote; the one reader of captions, aspects and verdicts.
+"""Reads the JSON a model was asked for out of the text it wrote: captions, aspects and verdicts.
 
 Many models put words around it: a fence, their thoughts, a sentence before or behind. What stands in there all the same
 need not be paid for again.
@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from sourcing.generation.calls import Reply
 from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.replies.bounded_json import first_value, line_of, load_json, whole_text
+from sourcing.store.schemas import Row
 
 __all__ = ["Payload", "answer_of", "read_payload", "thought_chars"]
-
-Row = dict[str, Any]
 
 SHOWN_CHARS = 500  # of a reply that cannot be used, enough for a person to see why
 _MAX_TRIES = 64  # braces in prose that begin no object
@@ -57,13 +56,13 @@ def read_payload(content: str) -> Payload:
 
 
 def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Row | None, list[Finding]]:
-    """The payload of a reply where it holds one of this shape, and why not, or what it was read out of."""
+    """The payload of a reply, None where it holds none of this shape, and findings on that or on words around it."""
     content = whole_text((reply.content or "").strip())
     if reply.reason:
         return None, [Finding(reply.reason, reply.words, _shown(content) if content else None)]
     if reply.finish_reason == "length":
-        cut = "the reply was cut by max_tokens; raise it in the pack"
-        return None, [Finding("reply_truncated", cut, _shown(content))]
+        finding = "the reply was cut by max_tokens; raise it in the pack"
+        return None, [Finding("reply_truncated", finding, _shown(content))]
     if not content:
         return None, [Finding("reply_empty", "the reply holds no message")]
     payload = read_payload(content)
@@ -75,8 +74,8 @@ def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Ro
         wrong = f"the reply is JSON without the shape of {shape}"
         return None, [Finding("reply_wrong_shape", wrong, _shown(content))]
     if payload.around:
-        told = f"{payload.around} stood around the JSON; it was read all the same"
-        return value, [Finding("json_wrapped", told)]
+        note = f"{payload.around} stood around the JSON; it was read all the same"
+        return value, [Finding("json_wrapped", note)]
     return value, []
 
 
@@ -120,21 +119,21 @@ def _objects(text: str) -> tuple[list[Any], str]:
         try:
             value, end = first_value(piece)
         except ValueError:
-            mended = _mended(piece) if mends < _MAX_MENDS else piece
+            repair = _mended(piece) if mends < _MAX_MENDS else piece
             mends += 1
             try:
-                value, end = first_value(mended)
+                value, end = first_value(repair)
             except ValueError:
                 rest = piece[1:]
                 continue
-            piece = mended
+            piece = repair
         values.append(value)
         rest = piece[end:]
     return values, rest
 
 
 def _mended(text: str) -> str:
-    """Without commas that nothing follows."""
+    """The text without commas that nothing follows."""
     return _STRING_OR_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
 
 

@@ -1,4 +1,4 @@
-"""ServerError: what a model server means by an error object, whatever its HTTP status and whoever's words they are."""
+"""ServerError: the status, code and message that an error object of a model server amounts to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies that come in pieces though nobody asked for them so, put together as the one body they would have been."""
+"""Assembles replies that come in pieces, though nobody asked for them so, into the one body they would have been."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ def assemble(text: str) -> dict[str, Any]:
             return whole(chunks[0])  # type: ignore[no-any-return]
     if len(chunks) == _MAX_CHUNKS:
         raise ValueError(f"it comes in more than {_MAX_CHUNKS:,} pieces")
-    joined: dict[str, Any] = whole(_join(chunks))
-    return joined
+    completion: dict[str, Any] = whole(_join(chunks))
+    return completion
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
-    """What the events carry. Some servers part events by no blank line: a line that is JSON by itself is an event."""
+    """Yield the chunks that the events carry.
+
+    Some servers part events by no blank line: a line that is JSON by itself is an event.
+    """
     name, lines = "", list[str]()
     for line in [*_LINES.split(text), ""]:
         field, _, value = line.partition(":")
@@ -108,15 +111,15 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
             if delta.get(name):
                 message = {name: delta[name], **message}  # the first piece names the tool
     error = next((chunk["error"] for chunk in chunks if chunk.get("error")), None)
-    done = any(chunk is _MARK or chunk.get("done") is True for chunk in chunks)
-    if not (finish or done or message.get("content") or error):
+    is_done = any(chunk is _MARK or chunk.get("done") is True for chunk in chunks)
+    if not (finish or is_done or message.get("content") or error):
         raise ValueError("the stream broke off before it was finished")
     if not pieces and not error:
         raise ValueError(f"the stream holds no answer: {line_of(str(chunks[:2]))}")
-    joined = {name: "".join(parts) for name, parts in texts.items() if parts}
-    choice = {"message": {**joined, **message}, "finish_reason": finish or ("stop" if done else None)}
-    told = {"error": error} if error else {}
-    return {"choices": [choice], "model": _first(chunks, "model"), "usage": _usage(chunks), **told}
+    texts_by_name = {name: "".join(parts) for name, parts in texts.items() if parts}
+    choice = {"message": {**texts_by_name, **message}, "finish_reason": finish or ("stop" if is_done else None)}
+    error_field = {"error": error} if error else {}
+    return {"choices": [choice], "model": _first(chunks, "model"), "usage": _usage(chunks), **error_field}
 
 
 def _choices(chunk: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -139,7 +142,7 @@ def _first(chunks: list[dict[str, Any]], name: str) -> Any:
 
 
 def _usage(chunks: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all pieces tell together, for they tell it so far, or each a part of it: of each count the largest."""
+    """The usage that all pieces tell together: of each count the largest, for they count on or each tell a part."""
     usage: dict[str, Any] = {}
     for piece in (chunk["usage"] for chunk in chunks if isinstance(chunk.get("usage"), dict)):
         for name, value in piece.items():

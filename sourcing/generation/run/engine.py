@@ -25,7 +25,7 @@ from sourcing.generation.journal.schema import packer
 from sourcing.generation.limits.limiter import Limiter, Permit
 from sourcing.generation.limits.quota import Quota
 from sourcing.generation.packs.pack import Pack
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, MaybeAnswered, NotSent, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, ParsedReply, name_of
 from sourcing.generation.run.call_feed import CallFeed
 from sourcing.generation.run.options import RunOptions, RunResult
@@ -49,7 +49,7 @@ class _Try:
     failures: int = 0
 
 
-class _NotSent(Exception):
+class _Unsent(Exception):
     """The run is stopping, or another process was first."""
 
 
@@ -115,7 +115,7 @@ class Engine:
         """First what follows from replies that an ended process had no time to look at."""
         for call, raw in await self.durable(Journal.unchecked, run_id):
             reply = ParsedReply.read(raw)
-            if (failure := failure_of(reply, Answer(raw, 200, {}))) is not None:
+            if (failure := failure_of(reply, RawReply(raw, 200, {}))) is not None:
                 await self.durable(Journal.retract, call.call_id, **self._fate(failure))
             elif (follow := (await self._check(call, reply))[0]) is not None:
                 await waiting.put(follow)
@@ -155,7 +155,7 @@ class Engine:
                 follow = await self._attempt(attempt)
             except CallFailed as first:
                 follow = await self._retry(attempt, first)
-        except _NotSent:
+        except _Unsent:
             return None
         except CallFailed as failure:
             self._count_failure(failure)
@@ -201,7 +201,7 @@ class Engine:
             raise failure from None
         except Exception as error:  # of an answer nobody thought of: it may have been billed, and the others go on
             self.result.row_errors.append(name_of(error))
-            failure = CallFailed(ROW_ERROR, name_of(error), maybe_answered=True)
+            failure = MaybeAnswered(ROW_ERROR, name_of(error))
             await self._settle_failure(attempt, permit, failure)
             raise failure from error
         latency_s = time.perf_counter() - began_s
@@ -228,7 +228,7 @@ class Engine:
             if permit is None:
                 if self.limiter.breaker.error is not None:
                     self._stop(self.limiter.breaker.error)
-                raise _NotSent
+                raise _Unsent
             self.freed.clear()
             settled_before = self.settled
             refusal = await self.durable(
@@ -240,12 +240,12 @@ class Engine:
                 return permit
             permit.unsent()
             if refusal == TAKEN:
-                raise _NotSent
+                raise _Unsent
             if self.settled > settled_before:
                 continue  # there may be room by now
             if not self.reserving:
                 self._stop(StoppedShort("generate run", refusal, "raise it and run the same command for more"))
-                raise _NotSent
+                raise _Unsent
             await self._first_of(self.freed, self.stopping)
 
     async def _check(
@@ -302,13 +302,13 @@ class Engine:
             restarted = await asyncio.to_thread(self.server.ensure_alive)
         except UpstreamError as error:
             self._stop(error)
-            return replace(failure, maybe_answered=False)
+            return failure.recast(NotSent if failure.retry else CallFailed)
         if restarted:
             self.endpoint = replace(self.endpoint, base_url=self.server.base_url)
             await self.client.move(self.endpoint)
         elif failure.outcome == "timeout":
             return failure
-        return replace(failure, retry=True, maybe_answered=False)
+        return failure.recast(NotSent)
 
     def _free(self) -> None:
         self.reserving -= 1

@@ -19,7 +19,8 @@ from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import Journal, RunState
 from sourcing.generation.limits.quota import QUOTA_FILE, Quota
 from sourcing.generation.packs.judges import is_judge
-from sourcing.generation.packs.pack import Pack, load_pack, pack_roots
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack, pack_roots
 from sourcing.generation.planning.plan import Scope, Step, Tables, plan_steps
 from sourcing.generation.run.options import RunOptions, RunResult
 from sourcing.generation.run.run import run_calls

@@ -20,7 +20,7 @@ from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.replies.bounded_json import load_json, whole_text
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 
 __all__ = ["METADATA_KEY", "keep_at_endpoint", "reconcile_unknown"]
@@ -78,7 +78,7 @@ def reconcile_unknown(
                 on_call()
         return counts
 
-    async def ask(client: ChatClient, path: str) -> Answer:
+    async def ask(client: ChatClient, path: str) -> RawReply:
         retrying = AsyncRetrying(
             # Asking what is stored costs nothing and changes nothing: it may be asked again whatever happened.
             retry=retry_if_exception(lambda e: isinstance(e, CallFailed) and (e.retry or e.maybe_answered)),
@@ -87,7 +87,7 @@ def reconcile_unknown(
             sleep=sleep,
             reraise=True,
         )
-        answer: Answer = await retrying(client.get, path)
+        answer: RawReply = await retrying(client.get, path)
         return answer
 
     return asyncio.run(look_all())
@@ -104,8 +104,8 @@ def _unknown(journal: Journal, endpoint: Endpoint, run_id: int | None) -> list[t
 
 
 async def _stored(
-    client: ChatClient, endpoint: Endpoint, key: str, ask: Callable[[ChatClient, str], Awaitable[Answer]]
-) -> Answer | None:
+    client: ChatClient, endpoint: Endpoint, key: str, ask: Callable[[ChatClient, str], Awaitable[RawReply]]
+) -> RawReply | None:
     """The stored completion of a call, or None; the first one listed where a call was answered more than once."""
     path = URL.build(path="chat/completions", query={f"metadata[{METADATA_KEY}]": key[:64]})
     try:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import OpenCall
-from sourcing.generation.packs.pack import Pack, repair_messages
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.render import repair_messages
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, ParsedReply, name_of
 from sourcing.generation.replies.payload import read_payload
 from sourcing.generation.wire import body_bytes, request_key

@@ -1,4 +1,4 @@
-"""Which phrases say which others, through forms to look them up by instead of comparing each with each.
+"""Forms by which phrases that say others are looked up, instead of comparing each with each.
 
 One phrase says another when both have the same key (`aspect_key`: same stems, any order), or when it implies it: same
 facet, same head (the last content word), every stem of the other and more, no negation and no opposites between them.
@@ -45,9 +45,9 @@ def read_phrase(text: str, facet: str) -> Phrase:
         own = sides_of_stems(stems, facet)
         for count in range(len(others)):
             for some in combinations(others, count):
-                left = tuple(stem for stem in stems if stem == head or stem in some)
-                if not own or not opposed(own, sides_of_stems(left, facet)):
-                    says.add(_less(left, facet))
+                rest = tuple(stem for stem in stems if stem == head or stem in some)
+                if not own or not opposed(own, sides_of_stems(rest, facet)):
+                    says.add(_less(rest, facet))
     return Phrase(key, _less(stems, facet), tuple(says))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 __all__ = [
-    "Folded",
+    "FoldedText",
     "fold",
     "fold_text",
     "is_hidden",
@@ -17,6 +17,8 @@ __all__ = [
     "locate",
     "occurrences",
     "stands_alone",
+    "tidy",
+    "tidy_phrase",
     "wording",
 ]
 
@@ -39,7 +41,7 @@ _JOINERS = "\u200c\u200d"  # zero-width, yet part of the spelling in Persian, Hi
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldedText:
     """Folded text; character i of `text` stands for the original characters [starts[i], ends[i])."""
 
     text: str
@@ -51,8 +53,8 @@ class Folded:
         return self.starts[start], self.ends[end - 1]
 
 
-def fold(original: str) -> Folded:
-    """NFKC and case folding, quotes and dashes made alike, runs of space to one, hidden characters dropped."""
+def fold(original: str) -> FoldedText:
+    """Fold a text: NFKC and case folding, quotes and dashes alike, runs of space to one, hidden characters dropped."""
     characters = set(original)
     odd = {character for character in characters if not _is_simple(character)}
     plain = _fold_simple(original, characters, odd)
@@ -62,26 +64,26 @@ def fold(original: str) -> Folded:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    done = 0
+    rest = 0
     odd_places = re.compile("[" + "".join(map(re.escape, sorted(odd))) + "]")  # kept by `re`: few sets come up
-    for at in [found.start() for found in odd_places.finditer(original)]:
-        if at < done:
+    for at in [match.start() for match in odd_places.finditer(original)]:
+        if at < rest:
             continue
-        start = at - 1 if at > done and _extends(original[at]) else at
+        start = at - 1 if at > rest and _extends(original[at]) else at
         end = at + 1
         while end < length and _extends(original[end]):
             end += 1
-        pieces.append(plain[done:start])
-        starts.extend(range(done, start))
-        ends.extend(range(done + 1, start + 1))
-        folded = _folded_alone(original[at]) if end - start == 1 else _fold_cluster(original[start:end])
-        pieces.append(folded)
-        starts.extend([start] * len(folded))
-        ends.extend([end] * len(folded))
-        done = end
-    pieces.append(plain[done:])
-    starts.extend(range(done, length))
-    ends.extend(range(done + 1, length + 1))
+        pieces.append(plain[rest:start])
+        starts.extend(range(rest, start))
+        ends.extend(range(rest + 1, start + 1))
+        folded_piece = _folded_alone(original[at]) if end - start == 1 else _fold_cluster(original[start:end])
+        pieces.append(folded_piece)
+        starts.extend([start] * len(folded_piece))
+        ends.extend([end] * len(folded_piece))
+        rest = end
+    pieces.append(plain[rest:])
+    starts.extend(range(rest, length))
+    ends.extend(range(rest + 1, length + 1))
     return _single_spaced("".join(pieces), starts, ends)
 
 
@@ -90,7 +92,7 @@ def fold_text(original: str) -> str:
     return _fold_short(original) if len(original) <= _SHORT_CHARS else _fold_whole(original)
 
 
-def locate(quote: str, document: Folded) -> tuple[int, int] | None:
+def locate(quote: str, document: FoldedText) -> tuple[int, int] | None:
     """Where `quote` first stands in the document, as [start, end) of its original characters; None when it does not.
 
     A hit begins and ends at whole words and whole characters. Quotation marks and stops that a model
@@ -100,29 +102,31 @@ def locate(quote: str, document: Folded) -> tuple[int, int] | None:
     return document.original(at, end) if end else None
 
 
-def occurrences(quote: str, document: Folded, *, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+def occurrences(
+    quote: str, document: FoldedText, *, start: int = 0, end: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Every place of `quote` within the folded characters [start, end) of the document, as spans of folded characters.
 
     Places with the outer marks of the quote come before those without them.
     """
-    folded = fold_text(quote)
-    for wanted in dict.fromkeys((folded, folded.strip(_OUTER_MARKS))):
-        at = document.text.find(wanted, start, end) if wanted else -1
+    folded_quote = fold_text(quote)
+    for variant in dict.fromkeys((folded_quote, folded_quote.strip(_OUTER_MARKS))):
+        at = document.text.find(variant, start, end) if variant else -1
         while at >= 0:
-            if stands_alone(document, at, at + len(wanted)):
-                yield at, at + len(wanted)
-            at = document.text.find(wanted, at + 1, end)
+            if stands_alone(document, at, at + len(variant)):
+                yield at, at + len(variant)
+            at = document.text.find(variant, at + 1, end)
 
 
-def stands_alone(document: Folded, at: int, end: int) -> bool:
-    """Whether the folded characters [at, end) begin and end at whole words and whole original characters."""
+def stands_alone(document: FoldedText, at: int, end: int) -> bool:
+    """True when the folded characters [at, end) begin and end at whole words and whole original characters."""
     splits_character = (at > 0 and document.starts[at - 1] == document.starts[at] and document.text[at - 1] != " ") or (
         end < len(document.text) and document.starts[end] == document.starts[end - 1]
     )
     if splits_character:
         return False
-    cuts_word_before = at > 0 and _joined(document.text[at - 1], document.text[at])
-    cuts_word_after = end < len(document.text) and _joined(document.text[end - 1], document.text[end])
+    cuts_word_before = at > 0 and _in_one_word(document.text[at - 1], document.text[at])
+    cuts_word_after = end < len(document.text) and _in_one_word(document.text[end - 1], document.text[end])
     return not (cuts_word_before or cuts_word_after)
 
 
@@ -130,12 +134,25 @@ def wording(original: str) -> str:
     """A piece of a text as it may be published: one line, its own letters, nothing that hides or turns the text."""
     if original.isascii() and original.isprintable():
         return " ".join(original.split())
-    shown = "".join(c for c in original if c in _JOINERS or c.isspace() or not is_hidden(c))
-    return " ".join(shown.strip(_JOINERS).split())
+    visible = "".join(c for c in original if c in _JOINERS or c.isspace() or not is_hidden(c))
+    return " ".join(visible.strip(_JOINERS).split())
+
+
+def tidy(text: str) -> str:
+    """One line without stray spaces, outer quotation marks or a bullet."""
+    line = " ".join(text.split()).lstrip("-*• ").strip()
+    if len(line) > 1 and line[0] in "\"'“‘" and line[-1] in "\"'”’":
+        line = line[1:-1].strip()
+    return line
+
+
+def tidy_phrase(text: str) -> str:
+    """An aspect's wording: tidy, and without the stop at its end."""
+    return tidy(text).strip(" .,;:!?，。；：！？、")
 
 
 def is_spaceless(character: str) -> bool:
-    """Whether a character belongs to a script whose words are not parted by spaces, or may carry endings (Hangul)."""
+    """True when a character belongs to a script whose words are not parted by spaces, or may carry endings (Hangul)."""
     code = ord(character)
     return code >= 0x2E80 or 0x0E00 <= code <= 0x0EFF or 0x1000 <= code <= 0x109F or 0x1780 <= code <= 0x17FF
 
@@ -152,29 +169,29 @@ def _fold_whole(original: str) -> str:
     return fold(original).text.strip()
 
 
-def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> Folded:
+def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> FoldedText:
     if "  " not in text:
-        return Folded(text, starts, ends)
+        return FoldedText(text, starts, ends)
     pieces: list[str] = []
     new_starts: list[int] = []
     new_ends: list[int] = []
-    done = 0
+    rest = 0
     for run in _SPACES.finditer(text):
         at = run.start()
-        pieces.append(text[done : at + 1])
-        new_starts.extend(starts[done : at + 1])
-        new_ends.extend(ends[done:at])
+        pieces.append(text[rest : at + 1])
+        new_starts.extend(starts[rest : at + 1])
+        new_ends.extend(ends[rest:at])
         new_ends.append(ends[run.end() - 1])
-        done = run.end()
-    pieces.append(text[done:])
-    new_starts.extend(starts[done:])
-    new_ends.extend(ends[done:])
-    return Folded("".join(pieces), new_starts, new_ends)
+        rest = run.end()
+    pieces.append(text[rest:])
+    new_starts.extend(starts[rest:])
+    new_ends.extend(ends[rest:])
+    return FoldedText("".join(pieces), new_starts, new_ends)
 
 
 @cache
 def _is_simple(character: str) -> bool:
-    """Whether a character folds to exactly one, whatever stands before it."""
+    """True when a character folds to exactly one, whatever stands before it."""
     return not _extends(character) and len(_fold_cluster(character)) == 1
 
 
@@ -185,9 +202,9 @@ def _fold_simple(text: str, characters: set[str], odd: Collection[str]) -> str:
     if text.isascii():
         return text.lower().translate(_ASCII) if characters & _ASCII_UNLIKE else text.lower()
     for character in characters:  # far faster than `str.lower` and `str.translate`, which go letter by letter
-        folded = _folded_alone(character)
-        if folded != character and character not in odd:
-            text = text.replace(character, folded)
+        folded_character = _folded_alone(character)
+        if folded_character != character and character not in odd:
+            text = text.replace(character, folded_character)
     return text
 
 
@@ -197,13 +214,13 @@ def _folded_alone(character: str) -> str:
 
 
 def _extends(character: str) -> bool:
-    """Whether a character is normalised together with the one before it."""
+    """True when a character is normalised together with the one before it."""
     return unicodedata.combining(character) != 0 or _within(character, _JAMO)
 
 
 @cache
 def is_hidden(character: str) -> bool:
-    """Format and control characters (zero-width, bidirectional, tags), and letters that show nothing."""
+    """True for format and control characters (zero-width, bidirectional, tags) and letters that show nothing."""
     return unicodedata.category(character) in ("Cf", "Cc", "Co", "Cs") or _is_blank(character)
 
 
@@ -219,13 +236,13 @@ def _fold_cluster(cluster: str) -> str:
     if is_hidden(cluster[0]) and not cluster[0].isspace():  # zero-width joiners, soft hyphens, byte order marks
         cluster = cluster[1:]
     if cluster.isascii():
-        folded = cluster.translate(_ALIKE).lower()
+        folded_cluster = cluster.translate(_ALIKE).lower()
     else:
         normal = unicodedata.normalize("NFKC", cluster.translate(_ALIKE)).casefold()
-        folded = unicodedata.normalize("NFKC", normal).translate(_ALIKE)
-    return "".join(" " if character.isspace() else character for character in folded)
+        folded_cluster = unicodedata.normalize("NFKC", normal).translate(_ALIKE)
+    return "".join(" " if character.isspace() else character for character in folded_cluster)
 
 
-def _joined(left: str, right: str) -> bool:
-    """Whether two neighbouring characters belong to one word; scripts written without spaces never do."""
+def _in_one_word(left: str, right: str) -> bool:
+    """True when two neighbouring characters belong to one word; scripts written without spaces never do."""
     return left.isalnum() and right.isalnum() and not (is_spaceless(left) or is_spaceless(right))

@@ -1,4 +1,4 @@
-"""Instructions: what speaks to a model instead of about the sound, or opens and closes parts of a conversation.
+"""Tells texts that speak to a model, or hold marks of a conversation, from texts about the sound.
 
 Whoever hides an instruction from a list of words still wants a model to read it, so disguises that models see through
 (letters of other alphabets, digits for letters, spaces between letters, base64) are taken off or counted as markup.
@@ -48,31 +48,31 @@ _SPACED = re.compile(r"(?<!\w)\w(?:[ ._*-]\w){3,}(?!\w)")
 _JOINED = re.compile(r"(?<=[a-z])[_*-]+(?=[a-z])")
 
 
-def holds_markup(folded: str) -> bool:
-    """Whether a folded text holds markup, code, an address, packed bytes, or a mark of a conversation, even defused."""
+def holds_markup(folded_text: str) -> bool:
+    """True when a folded text holds markup, code, an address, packed bytes or a mark of a conversation."""
     return bool(
-        _MARKUP.search(folded)
-        or ("@" in folded and _ADDRESS.search(folded))
-        or (any(mark in folded for mark in _DEFUSED_MARKS) and _DEFUSED.search(folded))
-        or (max(map(len, folded.split()), default=0) >= _LEAST_PACKED and _PACKED.search(folded))
+        _MARKUP.search(folded_text)
+        or ("@" in folded_text and _ADDRESS.search(folded_text))
+        or (any(mark in folded_text for mark in _DEFUSED_MARKS) and _DEFUSED.search(folded_text))
+        or (max(map(len, folded_text.split()), default=0) >= _LEAST_PACKED and _PACKED.search(folded_text))
     )
 
 
-def speaks_to_model(folded: str, tokens: Sequence[str]) -> bool:
-    """Whether a folded text, of which `tokens` are the words, tells a model what to do, in whatever disguise."""
-    if _instructs(folded, tokens):
+def speaks_to_model(folded_text: str, tokens: Sequence[str]) -> bool:
+    """True when a folded text, of which `tokens` are the words, tells a model what to do, in whatever disguise."""
+    if _instructs(folded_text, tokens):
         return True
-    plain = _undisguised(folded)
-    return plain != folded and _instructs(plain, words(plain))
+    plain = _without_disguise(folded_text)
+    return plain != folded_text and _instructs(plain, words(plain))
 
 
-def _instructs(folded: str, tokens: Sequence[str]) -> bool:
-    known = _patterns()
+def _instructs(folded_text: str, tokens: Sequence[str]) -> bool:
+    patterns = _patterns()
     return bool(
-        (":" in folded and known.roles.search(folded))
-        or (not known.hints.isdisjoint(tokens) and known.anywhere.search(folded))
-        or (not folded.isascii() and known.spaceless.search(simplified(folded)))
-        or (known.dismiss.search(folded) and any(map(_dismisses, _SENTENCES.split(folded))))
+        (":" in folded_text and patterns.roles.search(folded_text))
+        or (not patterns.hints.isdisjoint(tokens) and patterns.anywhere.search(folded_text))
+        or (not folded_text.isascii() and patterns.spaceless.search(simplified(folded_text)))
+        or (patterns.dismiss.search(folded_text) and any(map(_dismisses, _SENTENCES.split(folded_text))))
     )
 
 
@@ -80,13 +80,15 @@ def _dismisses(sentence: str) -> bool:
     return bool(_patterns().dismiss.search(sentence) and _patterns().orders.search(sentence))
 
 
-def _undisguised(folded: str) -> str:
-    if not folded.isascii():
-        folded = _LATIN_WITH_OTHERS.sub(lambda found: found.group().translate(_LIKE_LATIN), folded)
-    if any(sign in folded for sign in "01345@$"):
-        folded = _WITH_DIGITS.sub(lambda found: found.group().translate(_DIGITS), folded)
-    folded = _SPACED.sub(lambda found: re.sub(r"[\W_]", "", found.group()), folded)
-    return _JOINED.sub(" ", folded) if "-" in folded or "_" in folded or "*" in folded else folded
+def _without_disguise(folded_text: str) -> str:
+    if not folded_text.isascii():
+        folded_text = _LATIN_WITH_OTHERS.sub(lambda match: match.group().translate(_LIKE_LATIN), folded_text)
+    if any(sign in folded_text for sign in "01345@$"):
+        folded_text = _WITH_DIGITS.sub(lambda match: match.group().translate(_DIGITS), folded_text)
+    folded_text = _SPACED.sub(lambda match: re.sub(r"[\W_]", "", match.group()), folded_text)
+    return (
+        _JOINED.sub(" ", folded_text) if "-" in folded_text or "_" in folded_text or "*" in folded_text else folded_text
+    )
 
 
 class _Patterns(NamedTuple):

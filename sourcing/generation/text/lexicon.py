@@ -1,4 +1,4 @@
-"""What the word lists in `data/` know of a phrase: its facet, whether it is junk, whether it is only a name."""
+"""Facet, junk, names and length of phrases, as the word lists in `data/` know them."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ _MAX_SPACELESS_WORDS = 10  # of two characters or less, fifteen characters: such
 _TAIL = re.compile(r"\s(?:with|of|in|over|under|for|from|that|on|by|like)\s")
 
 
-def facet_of(phrase: str, suggested: str | None = None) -> str:
+def facet_of(phrase: str, suggestion: str | None = None) -> str:
     """The facet of a phrase by its head: the last known term before any "with ..." or "of ..."; longer terms win.
 
     Where the lexicon knows no term, `suggested` (a model's own word, already a facet) or "other".
     """
-    return _known_facet(phrase) or suggested or "other"
+    return _known_facet(phrase) or suggestion or "other"
 
 
 @lru_cache(maxsize=16384)
 def is_junk(phrase: str) -> bool:
-    """Whether a phrase speaks of the listener, the shelf, a year or a rating instead of the sound.
+    """True when a phrase speaks of the listener, the shelf, a year or a rating instead of the sound.
 
     A term of the facet lexicon never does: "808" is a drum machine before it is a number.
     """
     if is_term(phrase):
         return False
-    folded = re.sub(r"[\s_-]+", " ", fold_text(phrase)).strip(" #!.")
+    folded_phrase = re.sub(r"[\s_-]+", " ", fold_text(phrase)).strip(" #!.")
     phrases, patterns = _junk()
-    return folded in phrases or any(pattern.fullmatch(folded) for pattern in patterns)
+    return folded_phrase in phrases or any(pattern.fullmatch(folded_phrase) for pattern in patterns)
 
 
 def is_name(phrase: str, names: Iterable[str | None]) -> bool:
-    """Whether a phrase only names the artist, title or album.
+    """True when a phrase only names the artist, title or album.
 
     A word of music that happens to stand in a name is kept: "ambient" on a track called "Ambient 1".
     """
@@ -75,7 +75,7 @@ def is_name(phrase: str, names: Iterable[str | None]) -> bool:
 
 
 def is_term(phrase: str) -> bool:
-    """Whether the whole phrase is one term of the lexicon, such as "drum and bass"."""
+    """True when the whole phrase is one term of the lexicon, such as "drum and bass"."""
     return tuple(stem(word) for word in words(phrase)) in _terms()[0]
 
 
@@ -86,7 +86,7 @@ def spaceless_terms(text: str) -> list[str]:
 
 
 def too_long(phrase: str) -> bool:
-    """Whether a phrase has more than six words, or fifteen characters of a script without spaces, or sixty of any."""
+    """True when a phrase has more than six words, or fifteen characters of a script without spaces, or sixty of any."""
     parts = phrase.split()
     if len(parts) > MAX_ASPECT_WORDS or len(phrase) > MAX_ASPECT_CHARACTERS:
         return True
@@ -94,15 +94,15 @@ def too_long(phrase: str) -> bool:
 
 
 def says_nothing(phrase: str) -> bool:
-    """Whether a phrase is made of function words and words like "song", "sound", "mood" alone."""
+    """True when a phrase is made of function words and words like "song", "sound", "mood" alone."""
     return not content_stems(phrase)
 
 
 @lru_cache(maxsize=16384)
 def _known_facet(phrase: str) -> str | None:
-    folded = fold_text(phrase)
-    head = _TAIL.split(folded)[0]
-    return _last_term(words(head)) or _last_term(words(folded))
+    folded_phrase = fold_text(phrase)
+    head = _TAIL.split(folded_phrase)[0]
+    return _last_term(words(head)) or _last_term(words(folded_phrase))
 
 
 def _last_term(own: list[str]) -> str | None:

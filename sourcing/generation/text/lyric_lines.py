@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from sourcing.generation.text.lyric_words import (
     BREAK,
@@ -11,16 +12,13 @@ from sourcing.generation.text.lyric_words import (
     MIN_LINE_WORDS,
     RUN_LINES,
     STRONG,
-    Span,
+    about_words,
     inline_marks,
-    reads_as_verse,
-    size_of,
-    speaks_about,
-    speaks_of_sound,
     words_of,
 )
+from sourcing.generation.text.words import Span, data_sections, mean_size, size_of, words
 
-__all__ = ["sung_lines"]
+__all__ = ["reads_as_verse", "speaks_of_sound", "sung_lines"]
 
 _LINE = re.compile(r"[^\n\r\u2028\u2029]+")
 _LYRICS_OF = re.compile(
@@ -36,6 +34,8 @@ _PROSE_END = re.compile(r"[.。][\"'”’)\]]*\s*$")
 _QUOTED_RUN_LINES = 2  # quoted lines in a row
 _MARKED_RUN_LINES = 2  # short lines in a row, where a part of the song is marked elsewhere
 _MAX_LINE_WORDS = 12
+_SOUND_SECTIONS = ("genre", "instrument", "vocal", "harmony", "production")
+_CAPITAL_SHARE = 0.55  # of the words of a list of titles or names
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,33 @@ class _Line:
     end: int
     text: str
     size: float  # words
-    after_gap: bool  # whether a blank line stands before it
+    after_gap: bool  # a blank line stands before it
+
+    @cached_property
+    def about_words(self) -> int:
+        return about_words(self.text)
+
+    @cached_property
+    def heading(self) -> str | None:
+        """ "heading" or "mark" when the line is nothing but a word for lyrics or for a part of a song."""
+        if len(self.text) > 60:
+            return None
+        bare = self.text.strip(MARKS)
+        if _SPACED_LETTERS.fullmatch(bare):
+            bare = bare.replace(" ", "")
+        word = bare.casefold()
+        if word in words_of("headings") or _LYRICS_OF.fullmatch(bare):
+            return "heading"
+        if word in words_of("parts") and len(bare) > 1:
+            return "mark"
+        in_brackets = self.text.strip(" \t*_#").startswith(("[", "(", "【", "<"))
+        return "mark" if word in words_of("marks") and in_brackets else None
 
 
 def sung_lines(text: str) -> list[Span]:
     """Verses below a heading or mark, and runs of short lines that no prose, list or table would make."""
     lines = _lines(text)
-    headings = [_heading(line.text) for line in lines]
+    headings = [line.heading for line in lines]
     spans: list[Span] = []
     if len(lines) < 2 and not any(headings):
         return spans
@@ -59,7 +79,7 @@ def sung_lines(text: str) -> list[Span]:
     while at < len(lines):
         heading = headings[at]
         if heading is not None or _opens_verse(lines[at].text):
-            end = _verse_end(lines, at + 1, timed=heading == "heading")
+            end = _verse_end(lines, at + 1, has_times=heading == "heading")
             below = lines[at + 1 : end]
             if below and not (_is_bare(heading, lines[at].text) and speaks_of_sound([line.text for line in below])):
                 spans.append((below[0].start, below[-1].end))
@@ -72,13 +92,29 @@ def sung_lines(text: str) -> list[Span]:
     return spans
 
 
+def reads_as_verse(lines: list[str], least_words: float) -> bool:
+    """True when lines are as long as sung ones, are no titles or names, and do not speak of sound."""
+    if mean_size(lines) < least_words or speaks_of_sound(lines):
+        return False
+    own = [word for word in " ".join(lines).split() if word[0].isalpha()]
+    capitals = sum(word[0].isupper() and not (len(word) > 1 and word.isupper()) for word in own)
+    return capitals < _CAPITAL_SHARE * len(own)
+
+
+def speaks_of_sound(lines: list[str]) -> bool:
+    """True when more than half of some lines have a word of music, and all together two at least."""
+    sound_words = _sound_words()
+    words_of_music = [sound_words.intersection(words(line)) for line in lines]
+    return 2 * sum(map(bool, words_of_music)) > len(lines) and len(set().union(*words_of_music)) > 1
+
+
 def _is_bare(heading: str | None, line: str) -> bool:
-    """Whether a part of a song is named without brackets, as notes on a recording name it, too."""
+    """True when a part of a song is named without brackets, as notes on a recording name it, too."""
     return heading == "mark" and line.lstrip(" \t*_#")[:1] not in ("[", "(", "【", "<")
 
 
 def _opens_verse(line: str) -> bool:
-    """Whether the first line of a verse stands behind its mark."""
+    """True when the first line of a verse stands behind its mark."""
     marks = inline_marks(line) if ("[" in line or "(" in line or "【" in line) and not _PROSE_END.search(line) else []
     return bool(marks) and 0 < size_of(line[marks[-1].end() :]) <= _MAX_LINE_WORDS
 
@@ -86,37 +122,22 @@ def _opens_verse(line: str) -> bool:
 def _lines(text: str) -> list[_Line]:
     lines: list[_Line] = []
     gap = False
-    for found in _LINE.finditer(text):
-        piece = found.group()
+    for match in _LINE.finditer(text):
+        piece = match.group()
         if not any(map(str.isalnum, piece)) and "♪" not in piece:  # blank, or nothing but a separator
             gap = True
             continue
-        gap = gap or (bool(lines) and text.count("\n", lines[-1].end, found.start()) > 1)
+        gap = gap or (bool(lines) and text.count("\n", lines[-1].end, match.start()) > 1)
         size = size_of(piece) if len(piece) <= 200 else _MAX_LINE_WORDS * 2.0
-        lines.append(_Line(found.start(), found.end(), piece, size, gap))
+        lines.append(_Line(match.start(), match.end(), piece, size, gap))
         gap = False
     return lines
 
 
-def _heading(line: str) -> str | None:
-    """ "heading" or "mark" when the line is nothing but a word for lyrics or for a part of a song."""
-    if len(line) > 60:
-        return None
-    bare = line.strip(MARKS)
-    if _SPACED_LETTERS.fullmatch(bare):
-        bare = bare.replace(" ", "")
-    word = bare.casefold()
-    if word in words_of("headings") or _LYRICS_OF.fullmatch(bare):
-        return "heading"
-    if word in words_of("parts") and len(bare) > 1:
-        return "mark"
-    return "mark" if word in words_of("marks") and line.strip(" \t*_#").startswith(("[", "(", "【", "<")) else None
-
-
-def _verse_end(lines: list[_Line], start: int, *, timed: bool) -> int:
+def _verse_end(lines: list[_Line], start: int, *, has_times: bool) -> int:
     """One past the last line below a heading that is sung: prose, another heading or a list ends it.
 
-    `timed`: the time before a line makes no list of it.
+    `has_times`: the time before a line makes no list of it.
     """
     end = start
     stops = sum(1 for line in lines[start : start + 3] if _PROSE_END.search(line.text))
@@ -129,22 +150,21 @@ def _verse_end(lines: list[_Line], start: int, *, timed: bool) -> int:
             continue
         is_prose = bool(_PROSE_END.search(line.text)) or line.size > _MAX_LINE_WORDS
         unbroken = line.size > _MAX_LINE_WORDS and not re.search(r"[.。!?]", line.text)  # verse that lost its lines
-        is_field = _FIELD.match(_TIME.sub("", line.text, 1) if timed else line.text) and not _QUOTED_LINE.match(
+        is_field = _FIELD.match(_TIME.sub("", line.text, 1) if has_times else line.text) and not _QUOTED_LINE.match(
             line.text
         )
-        heading = _heading(line.text)
-        if not heading and ((is_prose and not unbroken) or is_field):
+        if not line.heading and ((is_prose and not unbroken) or is_field):
             break
-        if heading == "heading" or (_BULLET.match(line.text) and speaks_about(line.text, STRONG)):
+        if line.heading == "heading" or (_BULLET.match(line.text) and line.about_words >= STRONG):
             break
         end += 1
     return end
 
 
 def _is_sung_sentence(line: _Line) -> bool:
-    """A short line of one sentence that does not speak about the song."""
+    """True for a short line of one sentence that does not speak about the song."""
     inner = line.text.strip().rstrip(".。!?！？\"'”’")
-    return line.size <= _MAX_LINE_WORDS and not BREAK.search(inner) and not speaks_about(line.text, 1)
+    return line.size <= _MAX_LINE_WORDS and not BREAK.search(inner) and line.about_words < 1
 
 
 def _run_end(lines: list[_Line], start: int) -> int:
@@ -158,17 +178,24 @@ def _run_end(lines: list[_Line], start: int) -> int:
 
 
 def _may_be_sung(line: _Line) -> bool:
-    if line.size > _MAX_LINE_WORDS or _heading(line.text):
+    if line.size > _MAX_LINE_WORDS or line.heading:
         return False
     if _QUOTED_LINE.match(line.text):
         return True
-    listed = _BULLET.match(line.text) or _FIELD.match(line.text)
-    return not listed and not _PROSE_END.search(line.text)
+    is_list = _BULLET.match(line.text) or _FIELD.match(line.text)
+    return not is_list and not _PROSE_END.search(line.text)
 
 
 def _is_verse(lines: list[_Line], run_lines: int) -> bool:
-    quoted = sum(1 for line in lines if _QUOTED_LINE.match(line.text))
+    quoted_lines = sum(1 for line in lines if _QUOTED_LINE.match(line.text))
     opens_quotation = lines[0].text.lstrip()[:1] in tuple('"“„«「『')
-    if quoted == len(lines) or opens_quotation:
+    if quoted_lines == len(lines) or opens_quotation:
         return len(lines) >= _QUOTED_RUN_LINES and sum(line.size for line in lines) / len(lines) >= MIN_LINE_WORDS
     return len(lines) >= run_lines and reads_as_verse([line.text for line in lines], MIN_LINE_WORDS)
+
+
+@cache
+def _sound_words() -> frozenset[str]:
+    """Words about songs, and those of the facet lexicon that say how one sounds."""
+    terms = ",".join(line for section in _SOUND_SECTIONS for line in data_sections("facets")[section]).split(",")
+    return words_of("about") | words_of("perhaps_about") | {term.strip() for term in terms}

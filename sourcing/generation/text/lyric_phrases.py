@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sourcing.generation.text.lyric_lines import reads_as_verse, speaks_of_sound
 from sourcing.generation.text.lyric_words import (
     BREAK,
     MARKS,
     RUN_LINES,
     STRONG,
-    Span,
     inline_marks,
-    is_credit,
-    mean_size,
-    reads_as_verse,
-    size_of,
     speaks_about,
-    speaks_of_sound,
     words_of,
 )
+from sourcing.generation.text.words import Span, mean_size, size_of
 
 __all__ = ["sung_phrases"]
 
@@ -85,20 +81,20 @@ def sung_phrases(text: str) -> list[Span]:
 def _slashed(text: str) -> list[Span]:
     """Lines run together with slashes: one slash within quotation marks, or two anywhere."""
     spans = []
-    for start, end, quoted, pieces in _chains(text, _SLASH):
-        listed = _DOTTED.search(text, start, end) and (_DASHED.search(text, start, end) or is_credit(text[start:end]))
-        listed = listed or (not quoted and speaks_of_sound(pieces))
-        if len(pieces) > (1 if quoted else 2) and mean_size(pieces) >= _SLASH_WORDS and not listed:
+    for start, end, in_quotes, pieces in _chains(text, _SLASH):
+        is_list = _DOTTED.search(text, start, end) and (_DASHED.search(text, start, end) or _is_credit(text[start:end]))
+        is_list = is_list or (not in_quotes and speaks_of_sound(pieces))
+        if len(pieces) > (1 if in_quotes else 2) and mean_size(pieces) >= _SLASH_WORDS and not is_list:
             spans.append((start, end))
     return spans
 
 
 def _tightly_slashed(text: str) -> list[Span]:
-    """The same with no spaces around the slashes, of which there are two at least, in quotation marks."""
+    """Lines run together with slashes that have no spaces around: two slashes at least, in quotation marks."""
     return [
         (start, end)
-        for start, end, quoted, pieces in _chains(text, _TIGHT_SLASH)
-        if quoted and len(pieces) > 2 and min(map(size_of, pieces)) >= 2 and _in_quotation(text, start, end)
+        for start, end, in_quotes, pieces in _chains(text, _TIGHT_SLASH)
+        if in_quotes and len(pieces) > 2 and min(map(size_of, pieces)) >= 2 and _in_quotation(text, start, end)
     ]
 
 
@@ -111,14 +107,14 @@ def _chains(text: str, slash_pattern: re.Pattern[str]) -> Iterator[tuple[int, in
         else:
             chains.append([slash])
     for chain in chains:
-        start, quoted = _verse_start(text, chain[0].start())
+        start, in_quotes = _verse_start(text, chain[0].start())
         end = _verse_stop(text, chain[-1].end())
         edges = [start, *(edge for slash in chain for edge in slash.span()), end]
-        yield start, end, quoted, [text[at:stop] for at, stop in zip(edges[::2], edges[1::2], strict=True)]
+        yield start, end, in_quotes, [text[at:stop] for at, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _in_quotation(text: str, start: int, end: int) -> bool:
-    """Whether quotation marks stand around a piece of prose: no addresses or tags, and none that closes before it."""
+    """True when quotation marks stand around a piece of prose: no addresses or tags, and none that closes before it."""
     opens = start < 2 or not text[start - 2].isalnum()
     return opens and text[end : end + 1] in tuple(_CLOSING) and not set("<>=_:") & set(text[start:end])
 
@@ -128,31 +124,31 @@ def _is_line(piece: str) -> bool:
 
 
 def _verse_start(text: str, slash: int) -> tuple[int, bool]:
-    """Where the line before a slash begins, and whether a quotation mark opens it."""
+    """The start of the line before a slash, and True when a quotation mark opens it."""
     floor = max(text.rfind("\n", 0, slash) + 1, slash - _SLASH_LINE_CHARS)
     before = text[floor:slash]
     opening = max(before.rfind(mark) for mark in _OPENING)
     if opening >= 0:
         return floor + opening + 1, True
-    ends = [found.end() for found in BREAK.finditer(before)]
+    ends = [match.end() for match in BREAK.finditer(before)]
     return floor + (ends[-1] if ends else 0), False
 
 
 def _verse_stop(text: str, slash: int) -> int:
-    """Where the line after a slash ends."""
+    """The end of the line after a slash."""
     ceiling = text.find("\n", slash)
     ceiling = min(len(text) if ceiling < 0 else ceiling, slash + _SLASH_LINE_CHARS)
     stops = [at for mark in _CLOSING if (at := text.find(mark, slash, ceiling)) >= 0]
-    found = BREAK.search(text, slash, ceiling)
-    return min([*stops, found.start() if found else ceiling])
+    match = BREAK.search(text, slash, ceiling)
+    return min([*stops, match.start() if match else ceiling])
 
 
 def _sung_in_quotation(text: str) -> list[Span]:
-    """What stands in quotation marks beside a word for singing, unless it speaks about the song."""
+    """Spans of quotations beside a word for singing, without those that speak about the song."""
     spans = []
     for pattern in _QUOTED:
-        for found in pattern.finditer(text):
-            start, end = found.span(1)
+        for match in pattern.finditer(text):
+            start, end = match.span(1)
             before = text[max(0, start - 1 - _VERB_CHARS) : start - 1]
             sung = _SINGING_BEFORE_ZH.search(before) or (
                 end - start >= _QUOTED_CHARS and (_SINGING_BEFORE.search(before) or _SINGING_BEHIND.match(text, end))
@@ -162,27 +158,35 @@ def _sung_in_quotation(text: str) -> list[Span]:
     return spans
 
 
+def _is_credit(text: str) -> bool:
+    """True for names one after the other."""
+    parts = [
+        word for word in text.split() if word[:1].isalpha() and word not in ("and", "und", "et", "y", "by", "with")
+    ]
+    return bool(parts) and sum(word[0].isupper() for word in parts) > 0.7 * len(parts) and text.isascii()
+
+
 def _timed(text: str) -> list[Span]:
     """Lines behind the times of an LRC file, of which there are two at least; more where times are of whole seconds,
     which chapters have, too.
     """
-    lines = [found for found in _TIMED.finditer(text) if found.group(2).strip()]
-    whole = [found.group(2) for found in lines if found.group(1).count(":") == 1 and "." not in found.group(1)]
+    lines = [match for match in _TIMED.finditer(text) if match.group(2).strip()]
+    whole = [match.group(2) for match in lines if match.group(1).count(":") == 1 and "." not in match.group(1)]
     if len(whole) == len(lines) and (len(lines) < RUN_LINES or not reads_as_verse(whole, _SLASH_WORDS + 1)):
         return []
-    return [found.span(2) for found in lines] if len(lines) > 1 else []
+    return [match.span(2) for match in lines] if len(lines) > 1 else []
 
 
 def _labelled(text: str) -> list[Span]:
     """What follows "Lyrics:" or "Verse 1:" in its line, up to the first sentence that speaks about the song."""
     spans = []
-    for found in _LABEL.finditer(text):
-        word = found.group(1).strip(MARKS).casefold()
+    for match in _LABEL.finditer(text):
+        word = match.group(1).strip(MARKS).casefold()
         if word not in words_of("labels") and word not in words_of("parts"):
             continue
-        start, end = found.end(), _sung_end(text, found.end(), 1 if word in words_of("parts") else STRONG)
+        start, end = match.end(), _sung_end(text, match.end(), 1 if word in words_of("parts") else STRONG)
         sung = text[start:end]
-        if size_of(sung) > _LABELLED_WORDS and not is_credit(sung):
+        if size_of(sung) > _LABELLED_WORDS and not _is_credit(sung):
             spans.append((start, end))
     return spans
 

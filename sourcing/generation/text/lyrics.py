@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sourcing.generation.text.folding import fold
 from sourcing.generation.text.lyric_lines import sung_lines
 from sourcing.generation.text.lyric_phrases import sung_phrases
-from sourcing.generation.text.lyric_words import Span
-from sourcing.generation.text.words import least_runs, words, words_at
+from sourcing.generation.text.words import Span, least_runs, merge_spans, words, words_at
 
 __all__ = [
     "MAX_LYRIC_WORDS",
@@ -49,13 +48,13 @@ _INTERLEAVED = 3  # lines: a script, its transliteration, its translation
 
 def lyric_spans(text: str) -> list[Span]:
     """Spans [start, end) of the text that are marked as lyrics, in order, none touching another."""
-    spans = [found.span(2) for found in _TAGGED.finditer(text)] if "<" in text else []
+    spans = [match.span(2) for match in _TAGGED.finditer(text)] if "<" in text else []
     if any(note in text for note in _NOTES):
-        spans += [found.span(1) for found in _SUNG.finditer(text)]
+        spans += [match.span(1) for match in _SUNG.finditer(text)]
     spans += sung_phrases(text)
     if "\n" in text or "\r" in text or "\u2028" in text or "\u2029" in text:
         spans += sung_lines(text)
-    return _merged(spans)
+    return merge_spans(spans)
 
 
 def mask_lyrics(text: str, sung: Runs = NO_RUNS) -> str:
@@ -66,12 +65,12 @@ def mask_lyrics(text: str, sung: Runs = NO_RUNS) -> str:
     spans = lyric_spans(text)
     runs = sung | lyric_runs(text, spans)
     if runs:
-        folded = fold(text)
-        tokens = words_at(folded.text)
+        folded_text = fold(text)
+        tokens = words_at(folded_text.text)
         for start, end in least_runs([word for word, _, _ in tokens], over_words=MAX_LYRIC_WORDS):
             if tuple(word for word, _, _ in tokens[start:end]) in runs:
-                spans.append(folded.original(tokens[start][1], tokens[end - 1][2]))
-    for start, end in _merged(spans):
+                spans.append(folded_text.original(tokens[start][1], tokens[end - 1][2]))
+    for start, end in merge_spans(spans):
         text = text[:start] + "".join(c if c == "\n" else " " for c in text[start:end]) + text[end:]
     return text
 
@@ -90,7 +89,7 @@ def lyric_runs(text: str, spans: Sequence[Span] | None = None, *, over_words: in
 
 
 def _apart(lines: list[str]) -> Iterator[str]:
-    """What is sung of lines between which, or beside which, stand chords, translations or another script."""
+    """Each voice of lines that chords, translations or another script stand between or beside."""
     for every in range(2, min(_INTERLEAVED, len(lines)) + 1):
         yield from ("\n".join(lines[first::every]) for first in range(every))
     rows = [_COLUMNS.split(line) for line in lines]
@@ -110,18 +109,8 @@ def shared_runs(texts: Iterable[str], *, over_words: int = MAX_LYRIC_WORDS) -> R
 
 
 def takes_lyrics(text: str, runs: Runs, *, over_words: int = MAX_LYRIC_WORDS) -> bool:
-    """Whether a text holds more than eight consecutive words of the lyrics whose `shared_runs` are given."""
+    """True when a text holds more than eight consecutive words of the lyrics whose `shared_runs` are given."""
     if not runs:
         return False
     tokens = words(text)
     return any(tuple(tokens[start:end]) in runs for start, end in least_runs(tokens, over_words=over_words))
-
-
-def _merged(spans: list[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in sorted(span for span in spans if span[0] < span[1]):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged

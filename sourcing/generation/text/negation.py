@@ -1,4 +1,4 @@
-"""Where a text denies what it names: "no drums", "without bass or synths", "the choir is absent", 没有鼓点."""
+"""Spans that a text denies: "no drums", "without bass or synths", "the choir is absent", 没有鼓点."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
 
-from sourcing.generation.text.words import data_sections, word_set
+from sourcing.generation.text.words import Span, data_sections, merge_spans, word_set
 from sourcing.store.language_id import simplified
 
 __all__ = ["denied_spans", "is_denied", "negations"]
-
-Span = tuple[int, int]
 
 _REACH = 4  # words after a negation that it may deny
 _REACH_CHARACTERS = 8  # the same in a script without spaces
@@ -26,42 +24,32 @@ _TOKEN = re.compile(r"[^\W_]+(?:['/-][^\W_]+)*")
 _WIDE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\ua4cf\uac00-\ud7a3\uf900-\ufaff]")
 
 
-def denied_spans(folded: str) -> list[Span]:
+def denied_spans(folded_text: str) -> list[Span]:
     """Spans of a folded text whose words a negation of the same sentence turns into their opposite, in order.
 
     A negation reaches four words, or eight characters of a script without spaces, and no further than its clause;
     over an "or" it reaches on. "Not only" and its like are none.
     """
-    text = simplified(folded)
+    text = simplified(folded_text)
     spans: list[Span] = []
-    for kind, start, end in _found(text):
+    for kind, start, end in _negating_phrases(text):
         if kind == "after":
             spans.append((_scope_start(text, start), start))
         elif kind == "":
             spans.append((end, _scope_end(text, end)))
-    return _merged(spans)
+    return merge_spans(spans)
 
 
 def is_denied(at: int, spans: list[Span]) -> bool:
-    """Whether a place lies in one of the spans, which are in order and apart."""
-    found = bisect_right(spans, (at, sys.maxsize)) - 1
-    return found >= 0 and at < spans[found][1]
+    """True when a place lies in one of the spans, which are in order and apart."""
+    last = bisect_right(spans, (at, sys.maxsize)) - 1
+    return last >= 0 and at < spans[last][1]
 
 
-def negations(folded: str) -> list[str]:
+def negations(folded_text: str) -> list[str]:
     """The negating phrases of a folded text, in order."""
-    text = simplified(folded)
-    return [text[start:end] for kind, start, end in _found(text) if kind != "unlike"]
-
-
-def _merged(spans: list[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        elif start < end:
-            merged.append((start, end))
-    return merged
+    text = simplified(folded_text)
+    return [text[start:end] for kind, start, end in _negating_phrases(text) if kind != "unlike"]
 
 
 def _scope_end(text: str, start: int) -> int:
@@ -69,7 +57,7 @@ def _scope_end(text: str, start: int) -> int:
     end = _before(_until(), text, start, end)
     clause = _before(_CLAUSE_END, text, start, end)
     reach = _reach(text, start, clause)
-    ends = [found.end() for found in _ALTERNATIVE.finditer(text, start, end)]
+    ends = [match.end() for match in _ALTERNATIVE.finditer(text, start, end)]
     return max(reach, _reach(text, ends[-1], _before(_CLAUSE_END, text, ends[-1], end))) if ends else reach
 
 
@@ -86,29 +74,29 @@ def _reach(text: str, start: int, end: int) -> int:
 def _scope_start(text: str, end: int) -> int:
     start = 0
     for pattern in (_SENTENCE_END, _CLAUSE_END, _until()):
-        for found in pattern.finditer(text, max(0, end - _SCOPE_CHARS), end):
-            start = max(start, found.end())
+        for match in pattern.finditer(text, max(0, end - _SCOPE_CHARS), end):
+            start = max(start, match.end())
     tokens = list(_TOKEN.finditer(text, start, end))[-_REACH_BEFORE:]
     return tokens[0].start() if tokens else start
 
 
 def _before(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
-    found = pattern.search(text, start, end)
-    return found.start() if found else end
+    match = pattern.search(text, start, end)
+    return match.start() if match else end
 
 
-def _found(text: str) -> list[tuple[str, int, int]]:
-    """(kind, start, end) of every negating phrase; kinds are the word list's headings: "", "after" and "unlike"."""
+def _negating_phrases(text: str) -> list[tuple[str, int, int]]:
+    """The (kind, start, end) of every negating phrase; kinds are the word list's headings: "", "after" and "unlike"."""
     narrow, wide = _patterns()
-    found, done = [], 0
+    spans, next_at = [], 0
     for at in sorted({place for word in _first_words() & word_set(text) for place in _places(word, text)}):
-        match = narrow.match(text, at) if at >= done else None
+        match = narrow.match(text, at) if at >= next_at else None
         if match is not None:
-            found.append(match.span())
-            done = match.end()
+            spans.append(match.span())
+            next_at = match.end()
     if not text.isascii() and _WIDE.search(text):
-        found = sorted(found + [match.span() for match in wide.finditer(text)])
-    return [(_kinds()[text[start:end].replace(" ", "-")], start, end) for start, end in found]
+        spans = sorted(spans + [match.span() for match in wide.finditer(text)])
+    return [(_kinds()[text[start:end].replace(" ", "-")], start, end) for start, end in spans]
 
 
 def _places(word: str, text: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""What `data/opposites.txt` knows: on which side of which opposites a phrase stands, such as slow of slow / fast."""
+"""Sides of opposites that a phrase stands on, as `data/opposites.txt` lists them: slow of slow / fast."""
 
 from __future__ import annotations
 
@@ -56,41 +56,41 @@ def sides_of(phrase: str, facet: str) -> tuple[Side, ...]:
 
 def sides_of_stems(stems: tuple[str, ...], facet: str, *, denying: bool = False) -> tuple[Side, ...]:
     """`sides_of` for the content stems of a phrase."""
-    found: set[Side] = set()
-    covered: set[int] = set()
+    sides: set[Side] = set()
+    covered_places: set[int] = set()
     for at, size, terms in _places(stems):
         place = range(at, at + size)
         fitting = [
             term for term in terms if facet in (term.side.opposites.facet, term.facet) and term.denying == denying
         ]
-        if fitting and not covered.issuperset(place):
-            covered.update(place)
-            found.update(term.side for term in fitting)
-    return tuple(sorted(found))
+        if fitting and not covered_places.issuperset(place):
+            covered_places.update(place)
+            sides.update(term.side for term in fitting)
+    return tuple(sorted(sides))
 
 
 def is_negated(phrase: str) -> bool:
-    """Whether a phrase holds a word such as "no" or "without"."""
+    """True when a phrase holds a word such as "no" or "without"."""
     return bool(negations(fold_text(phrase)))
 
 
 def opposed(one: tuple[Side, ...], other: tuple[Side, ...]) -> bool:
-    """Whether two phrases stand on different sides of one line."""
+    """True when two phrases stand on different sides of one line."""
     return any(a.opposites == b.opposites and a.place != b.place for a in one for b in other)
 
 
 def _places(stems: tuple[str, ...]) -> list[tuple[int, int, list[_Term]]]:
     """(start, length, terms) of all terms within a phrase, longest first."""
     terms = _terms()
-    found = []
+    matches = []
     for at, first in enumerate(stems):
-        for own, written in terms.get(first, ()):
+        for own, own_terms in terms.get(first, ()):
             size = len(own)
             if stems[at : at + size] == own:
-                fitting = [term for term in written if not term.whole or size == len(stems)]
-                found.append((at, size, fitting))
-    found.sort(key=lambda place: -place[1])
-    return found
+                fitting = [term for term in own_terms if not term.whole or size == len(stems)]
+                matches.append((at, size, fitting))
+    matches.sort(key=lambda place: -place[1])
+    return matches
 
 
 @cache
@@ -102,9 +102,9 @@ def _terms() -> dict[str, list[tuple[tuple[str, ...], list[_Term]]]]:
             sides = [[term.strip() for term in side.split(",")] for side in line.split("|")]
             opposites = Opposites(facet, tuple(side[0].removeprefix("=") for side in sides))
             for place, side in enumerate(sides):
-                for written in side:
-                    bare = written.removeprefix("=")
+                for term_text in side:
+                    bare = term_text.removeprefix("=")
                     stems = tuple(content_stems(bare))
-                    term = _Term(stems, bare != written, is_negated(bare), facet_of(bare), Side(opposites, place))
+                    term = _Term(stems, bare != term_text, is_negated(bare), facet_of(bare), Side(opposites, place))
                     terms.setdefault(stems[0], {}).setdefault(stems, []).append(term)
     return {first: list(own.items()) for first, own in terms.items()}

@@ -16,7 +16,7 @@ from sourcing.generation.text.words import (
     is_written_without_spaces,
 )
 
-__all__ = ["aspect_key", "sentences", "split_phrase", "tidy", "tidy_phrase"]
+__all__ = ["aspect_key", "sentences", "split_phrase"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
 _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
@@ -27,19 +27,6 @@ def sentences(text: str) -> list[str]:
     return [piece.strip() for piece in _SENTENCE_END.split(text) if piece and piece.strip()]
 
 
-def tidy(text: str) -> str:
-    """One line without stray spaces, outer quotation marks or a bullet."""
-    line = " ".join(text.split()).lstrip("-*• ").strip()
-    if len(line) > 1 and line[0] in "\"'“‘" and line[-1] in "\"'”’":
-        line = line[1:-1].strip()
-    return line
-
-
-def tidy_phrase(text: str) -> str:
-    """An aspect's wording: tidy, and without the stop at its end."""
-    return tidy(text).strip(" .,;:!?，。；：！？、")
-
-
 def split_phrase(text: str) -> list[str]:
     """The phrases of an enumeration, a clause or several, bare of articles and verbs.
 
@@ -48,13 +35,13 @@ def split_phrase(text: str) -> list[str]:
     """
     if is_term(text):
         return [text]
-    parts = [bare for sentence in sentences(text) for part in _parted(sentence) if (bare := _bare(part))]
+    parts = [bare for sentence in sentences(text) for part in _pieces_of(sentence) if (bare := _bare(part))]
     if parts == [text]:
         return [text]
     return [part for part in parts if facet_of(part) != "other" and not _names_somebody(part)] or [text]
 
 
-def _parted(sentence: str) -> list[str]:
+def _pieces_of(sentence: str) -> list[str]:
     pieces = _joints().split(f" {sentence} ")
     if not is_written_without_spaces(sentence):
         return pieces
@@ -62,12 +49,12 @@ def _parted(sentence: str) -> list[str]:
 
 
 def _part_spaceless(piece: str) -> list[str]:
-    parts, done = [], 0
-    for found in _spaceless_joints().finditer(piece):
-        if found.lastgroup == "joint":
-            parts.append(piece[done : found.start()])
-            done = found.end()
-    return [*parts, piece[done:]]
+    parts, start = [], 0
+    for match in _spaceless_joints().finditer(piece):
+        if match.lastgroup == "joint":
+            parts.append(piece[start : match.start()])
+            start = match.end()
+    return [*parts, piece[start:]]
 
 
 def _bare(part: str) -> str:
@@ -81,39 +68,41 @@ def _bare(part: str) -> str:
 
 
 def _names_somebody(part: str) -> bool:
-    """Whether a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
+    """True when a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
     return any(word[:1].isupper() and facet_of(word) == "other" for word in part.split()[1:])
 
 
 @cache
 def _joints() -> re.Pattern[str]:
-    joints = "|".join(map(re.escape, _listed("")))
+    joints = "|".join(map(re.escape, _joint_words("")))
     return re.compile(rf"\s*[,;:()，；：、（）]\s*|《[^》]*》|\s+[–—-]\s+|\s(?:{joints})(?=\s)", re.IGNORECASE)
 
 
 @cache
 def _spaceless_joints() -> re.Pattern[str]:
-    """Words that only look as if they held a joint come first and are passed over."""
-    kept = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
-    joints = "|".join(sorted(_listed("spaceless"), key=len, reverse=True))
-    return re.compile(f"(?P<kept>{kept})|(?P<joint>{joints})")
+    """A pattern of joints in scripts without spaces, where words that only look like them match first."""
+    exceptions = "|".join(sorted(" ".join(data_sections("spaceless")["kept"]).split(), key=len, reverse=True))
+    joints = "|".join(sorted(_joint_words("spaceless"), key=len, reverse=True))
+    return re.compile(f"(?P<kept>{exceptions})|(?P<joint>{joints})")
 
 
 @cache
 def _spaceless_edges() -> re.Pattern[str]:
-    first, last = ("|".join(sorted(_listed(f"spaceless-{side}"), key=len, reverse=True)) for side in ("first", "last"))
+    first, last = (
+        "|".join(sorted(_joint_words(f"spaceless-{side}"), key=len, reverse=True)) for side in ("first", "last")
+    )
     return re.compile(f"^(?:{first})+|(?:{last})+$")
 
 
 @cache
 def _edge_words() -> frozenset[str]:
-    return frozenset(_listed("edges"))
+    return frozenset(_joint_words("edges"))
 
 
-def _listed(section: str) -> list[str]:
+def _joint_words(section: str) -> list[str]:
     return " ".join(data_sections("joints")[section]).split()
 
 
 def aspect_key(text: str) -> tuple[str, ...]:
-    """Equal for phrases that say the same in other order or inflection."""
+    """The key of an aspect: equal for phrases that say the same in other order or inflection."""
     return tuple(sorted(set(content_stems(text)))) or (compact(text),)

@@ -8,7 +8,7 @@ Hangul has spaces, but its words carry endings, so it states pairs too. Chinese 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from sourcing.generation.text.folding import fold_text
 from sourcing.store.language_id import simplified
 
 __all__ = [
+    "Span",
     "Stem",
     "compact",
     "content_stems",
@@ -25,7 +26,10 @@ __all__ = [
     "held_stems",
     "is_written_without_spaces",
     "least_runs",
+    "mean_size",
+    "merge_spans",
     "numbers",
+    "size_of",
     "stem",
     "stems_at",
     "weight",
@@ -50,6 +54,7 @@ _NUMBER = re.compile(r"\d+(?:[.,/:]\d+)*")
 #: A word weighs three, a character of a script without spaces two: Chinese has about three characters to two words.
 _WORD_WEIGHT, _CHARACTER_WEIGHT = 3, 2
 
+Span = tuple[int, int]  # [start, end) of a text
 Stem = tuple[str, int, int]  # a stem and where it stands in the text, [start, end)
 
 _DATA = Path(__file__).parent / "data"
@@ -79,14 +84,14 @@ def words(text: str) -> list[str]:
     return list(_words(text) if len(text) <= _SHORT_CHARS else _find_words(text))
 
 
-def words_at(folded: str) -> list[Stem]:
+def words_at(folded_text: str) -> list[Stem]:
     """The words of a text that is folded already, each with its place in it."""
-    pattern = _WORD if _ALONE.search(folded) else _PLAIN_WORD
-    return [(found.group(), found.start(), found.end()) for found in pattern.finditer(simplified(folded))]
+    pattern = _WORD if _ALONE.search(folded_text) else _PLAIN_WORD
+    return [(match.group(), match.start(), match.end()) for match in pattern.finditer(simplified(folded_text))]
 
 
 def compact(text: str) -> str:
-    """All letters and digits run together, so that `finger-picked` is `fingerpicked`."""
+    """The letters and digits of a text run together, so that `finger-picked` is `fingerpicked`."""
     return "".join(words(text))
 
 
@@ -95,48 +100,48 @@ def content_stems(text: str) -> list[str]:
     return list(_content_stems(text) if len(text) <= _SHORT_CHARS else _find_stems(text))
 
 
-def stems_at(folded: str) -> list[Stem]:
+def stems_at(folded_text: str) -> list[Stem]:
     """The stems of a text that is folded already, each with its place in it."""
-    text = simplified(folded)
-    found: list[Stem] = []
+    text = simplified(folded_text)
+    stems: list[Stem] = []
     for run in _runs_of(text).finditer(text):
         word = run.group()
         if _PAIRED.match(word):
-            found.extend(_pairs(word, run.start()))
+            stems.extend(_pairs(word, run.start()))
         elif word not in _empty_words():
-            found.append((stem(word), run.start(), run.end()))
-    return found
+            stems.append((stem(word), run.start(), run.end()))
+    return stems
 
 
-def held_stems(folded: str) -> frozenset[str]:
+def held_stems(folded_text: str) -> frozenset[str]:
     """All that a folded text can bear out: its stems, and every character and pair of its scripts without spaces."""
-    if folded.isascii() or not _PAIRED.search(folded):
-        return frozenset(stem(word) for word in word_set(folded) if word not in _empty_words())
-    held: set[str] = set()
-    for run in set(_runs_of(folded).findall(simplified(folded))):
+    if folded_text.isascii() or not _PAIRED.search(folded_text):
+        return frozenset(stem(word) for word in word_set(folded_text) if word not in _empty_words())
+    stems: set[str] = set()
+    for run in set(_runs_of(folded_text).findall(simplified(folded_text))):
         if _PAIRED.match(run):
-            held.update(run)
-            held.update(first + second for first, second in pairwise(run))
+            stems.update(run)
+            stems.update(first + second for first, second in pairwise(run))
         elif run not in _empty_words():
-            held.add(stem(run))
-    return frozenset(held)
+            stems.add(stem(run))
+    return frozenset(stems)
 
 
 @lru_cache(maxsize=16)
-def word_set(folded: str) -> frozenset[str]:
+def word_set(folded_text: str) -> frozenset[str]:
     """The different words of a folded text with spaces; the same as `words` finds, without a step for each letter."""
-    if "''" in folded:
-        return frozenset(_PLAIN_WORD.findall(folded))
-    for mark in set(folded):
+    if "''" in folded_text:
+        return frozenset(_PLAIN_WORD.findall(folded_text))
+    for mark in set(folded_text):
         if not mark.isalnum() and mark != "'":
-            folded = folded.replace(mark, " ")
-    return frozenset(word for piece in set(folded.split()) if (word := piece.strip("'")))
+            folded_text = folded_text.replace(mark, " ")
+    return frozenset(word for piece in set(folded_text.split()) if (word := piece.strip("'")))
 
 
 def numbers(text: str) -> list[str]:
     """The numbers of a text in order, as "124", "7/8" or "2.5"; a comma between thousands is left out."""
-    found = _NUMBER.findall(fold_text(text))
-    return [re.sub(r",(?=\d{3}(?!\d))", "", number) for number in found]
+    matches = _NUMBER.findall(fold_text(text))
+    return [re.sub(r",(?=\d{3}(?!\d))", "", number) for number in matches]
 
 
 def is_written_without_spaces(text: str) -> bool:
@@ -146,6 +151,15 @@ def is_written_without_spaces(text: str) -> bool:
 def weight(tokens: Sequence[str]) -> int:
     """How much text `words` are, in thirds of a word: see `least_runs`."""
     return sum(_CHARACTER_WEIGHT if len(token) == 1 and _ALONE.match(token) else _WORD_WEIGHT for token in tokens)
+
+
+def size_of(text: str) -> float:
+    """How long a text is in words, as `weight` counts them."""
+    return weight(words(text)) / 3
+
+
+def mean_size(lines: Sequence[str]) -> float:
+    return sum(map(size_of, lines)) / len(lines)
 
 
 def least_runs(tokens: Sequence[str], *, over_words: int) -> Iterator[tuple[int, int]]:
@@ -167,6 +181,17 @@ def least_runs(tokens: Sequence[str], *, over_words: int) -> Iterator[tuple[int,
         total -= weights[start]
 
 
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
+    """Spans in order, those that touch or overlap as one, empty ones left out."""
+    merged_spans: list[Span] = []
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
+        if merged_spans and start <= merged_spans[-1][1]:
+            merged_spans[-1] = (merged_spans[-1][0], max(end, merged_spans[-1][1]))
+        else:
+            merged_spans.append((start, end))
+    return merged_spans
+
+
 @cache
 def stem(word: str) -> str:
     """A word's family head, else the word without its English inflection; crude on purpose, and symmetric."""
@@ -186,12 +211,12 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _find_words(text: str) -> list[str]:
-    folded = fold_text(text)
-    return (_WORD if _ALONE.search(folded) else _PLAIN_WORD).findall(simplified(folded))
+    folded_text = fold_text(text)
+    return (_WORD if _ALONE.search(folded_text) else _PLAIN_WORD).findall(simplified(folded_text))
 
 
-def _runs_of(folded: str) -> re.Pattern[str]:
-    return _RUN if not folded.isascii() and _PAIRED.search(folded) else _PLAIN_WORD
+def _runs_of(folded_text: str) -> re.Pattern[str]:
+    return _RUN if not folded_text.isascii() and _PAIRED.search(folded_text) else _PLAIN_WORD
 
 
 @lru_cache(maxsize=8192)
@@ -200,31 +225,31 @@ def _content_stems(text: str) -> tuple[str, ...]:
 
 
 def _find_stems(text: str) -> list[str]:
-    return [found for found, _, _ in stems_at(fold_text(text))]
+    return [own_stem for own_stem, _, _ in stems_at(fold_text(text))]
 
 
 def _pairs(run: str, offset: int) -> Iterator[Stem]:
     """Pairs of neighbours in the parts between empty words; a character alone between two of them stands for itself."""
-    done = 0
+    rest = 0
     for part in (*_empty_characters().finditer(run), None):
         if part is not None and part.lastgroup == "kept":
             continue
         end = len(run) if part is None else part.start()
-        if end - done == 1:
-            yield run[done], offset + done, offset + end
-        for at in range(done, end - 1):
+        if end - rest == 1:
+            yield run[rest], offset + rest, offset + end
+        for at in range(rest, end - 1):
             yield run[at : at + 2], offset + at, offset + at + 2
-        done = len(run) if part is None else part.end()
+        rest = len(run) if part is None else part.end()
 
 
 @cache
 def _empty_characters() -> re.Pattern[str]:
     """Empty words of scripts without spaces, longest first; words that only look as if they held one come before."""
     sections = data_sections("spaceless")
-    kept, empty = (
+    exceptions, empty = (
         "|".join(sorted(" ".join(sections[name]).split(), key=len, reverse=True)) for name in ("kept", "empty")
     )
-    return re.compile(rf"(?P<kept>{kept})|(?P<empty>{empty})")
+    return re.compile(rf"(?P<kept>{exceptions})|(?P<empty>{empty})")
 
 
 @cache

@@ -20,7 +20,7 @@ from sourcing.generation.batch.export import export_calls, import_answers
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.endpoint.dialect import DIALECTS
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.run.reply_checker import ReplyChecker
 
 

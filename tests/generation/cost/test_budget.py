@@ -270,13 +270,13 @@ def test_an_amount_survives_being_written_and_read(nusd: int) -> None:
 
 @pytest.mark.parametrize(("text", "nusd"), [("1.50", 1_500_000_000), ("0.1", 10**8), ("0", 0), ("2", 2 * 10**9)])
 def test_an_amount_is_read_exactly(text: str, nusd: int) -> None:
-    assert Ceilings.named(text) == Ceilings(max_nusd=nusd)
+    assert Ceilings.of_flags(text) == Ceilings(max_nusd=nusd)
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1e3", "nan", "inf", "1,50", "$1", "1.0000000001", "9999999999", "1.", "٣"])
 def test_what_is_not_an_amount_is_refused_by_name(text: str) -> None:
     with pytest.raises(UsageError, match=r"--max-usd: .* is not an amount in USD; write it like 1\.50"):
-        Ceilings.named(text)
+        Ceilings.of_flags(text)
 
 
 def test_amounts_are_shown_with_as_many_decimals_as_it_takes() -> None:

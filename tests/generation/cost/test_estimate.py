@@ -44,7 +44,7 @@ def load(n: int, size: int = 4000, limit: int | None = 500) -> Load:
     made = Load(PRICE)
     made.calls, made.input_bytes, made.output_limit = n, n * size, n * (limit or 0)
     made.worst_tokens, made.worst_nusd = n * (size + (limit or 0)), n * (size * 150 + (limit or 0) * 600)
-    made.bounded = limit is not None
+    made.is_bounded = limit is not None
     return made
 
 
@@ -94,19 +94,22 @@ def test_a_rate_limit_is_asked_for_the_input_by_length_and_the_whole_output() ->
 
 def test_a_load_adds_up_what_its_calls_will_reserve() -> None:
     bodies = [body("é" * n, max_tokens=10 + n) for n in range(40)]
-    summed = Load(PRICE)
+    total_load = Load(PRICE)
     for each in bodies:
-        summed.add(each)
+        total_load.add(each)
     worst = [worst_case(each, PRICE) for each in bodies]
-    assert (summed.calls, summed.input_bytes, summed.output_limit) == (40, sum(map(len, bodies)), 400 + 780)
-    assert (summed.worst_tokens, summed.worst_nusd) == (sum(w.tokens for w in worst), sum(w.nusd for w in worst))
+    assert (total_load.calls, total_load.input_bytes, total_load.output_limit) == (40, sum(map(len, bodies)), 400 + 780)
+    assert (total_load.worst_tokens, total_load.worst_nusd) == (
+        sum(w.tokens for w in worst),
+        sum(w.nusd for w in worst),
+    )
 
 
 def hostile_texts(random_: random.Random) -> list[str]:
     """Text that spends the most tokens on a byte: rare scripts, emoji, controls, words of chat templates."""
     planes = [(0x01, 0x7F), (0x80, 0x7FF), (0x800, 0xD7FF), (0xE000, 0xFFFF), (0x10000, 0x10FFFF)]
-    drawn = ["".join(chr(random_.randrange(*plane)) for _ in range(n)) for plane in planes for n in (1, 9, 400)]
-    return ["", "<|im_start|><|endoftext|>" * 30, "ﷺ﷽½㍿Ⅷ" * 40, "\u200b\ufeff\x7f" * 80, "a b c " * 60, *drawn]
+    texts = ["".join(chr(random_.randrange(*plane)) for _ in range(n)) for plane in planes for n in (1, 9, 400)]
+    return ["", "<|im_start|><|endoftext|>" * 30, "ﷺ﷽½㍿Ⅷ" * 40, "\u200b\ufeff\x7f" * 80, "a b c " * 60, *texts]
 
 
 @pytest.mark.e2e
@@ -130,19 +133,19 @@ def test_a_real_byte_level_tokenizer_never_finds_more_tokens_than_bytes_were_sen
 
 
 def test_without_replies_four_bytes_are_a_token_and_half_the_limit_is_used() -> None:
-    told = estimate(load(1000))
-    assert told.calibrated_by == 0
-    assert told.input_tokens_p50 == 1_000_000
-    assert told.output_tokens_p50 == 250_000
-    assert told.cost_nusd_p50 == 1_000_000 * 150 + 250_000 * 600
-    assert (told.worst_tokens, told.worst_nusd) == (4_500_000, 900_000_000)
-    assert told.cost_nusd_p50 < told.cost_nusd_p95 < told.worst_nusd  # type: ignore[operator]
+    result = estimate(load(1000))
+    assert result.calibrated_by == 0
+    assert result.input_tokens_p50 == 1_000_000
+    assert result.output_tokens_p50 == 250_000
+    assert result.cost_nusd_p50 == 1_000_000 * 150 + 250_000 * 600
+    assert (result.worst_tokens, result.worst_nusd) == (4_500_000, 900_000_000)
+    assert result.cost_nusd_p50 < result.cost_nusd_p95 < result.worst_nusd  # type: ignore[operator]
 
 
 def test_with_replies_their_own_ratio_and_length_count() -> None:
     samples = [Sample(1000, 500, 40, 2.0)] * 20
-    told = estimate(load(1000), samples=samples, in_flight=10)
-    assert told == Estimate(
+    result = estimate(load(1000), samples=samples, in_flight=10)
+    assert result == Estimate(
         calls=1000,
         input_tokens_p50=2_000_000,
         input_tokens_p95=2_000_000,
@@ -184,13 +187,13 @@ def test_sums_stay_below_their_p95_in_about_95_of_100_worlds_and_below_p50_in_ha
         coming = Load(PRICE)
         coming.calls, coming.input_bytes = calls, sum(reply.input_bytes for reply in real)
         coming.output_limit, coming.worst_nusd = calls * 500, 10**15
-        told = estimate(coming, samples=samples)
+        result = estimate(coming, samples=samples)
         asked, said = sum(reply.input_tokens for reply in real), sum(reply.output_tokens for reply in real)
         for n, (total, p50, p95) in enumerate(
             (
-                (asked, told.input_tokens_p50, told.input_tokens_p95),
-                (said, told.output_tokens_p50, told.output_tokens_p95),
-                (asked * 150 + said * 600, told.cost_nusd_p50 or 0, told.cost_nusd_p95 or 0),
+                (asked, result.input_tokens_p50, result.input_tokens_p95),
+                (said, result.output_tokens_p50, result.output_tokens_p95),
+                (asked * 150 + said * 600, result.cost_nusd_p50 or 0, result.cost_nusd_p95 or 0),
             )
         ):
             below_p50[n] += total <= p50
@@ -202,18 +205,18 @@ def test_sums_stay_below_their_p95_in_about_95_of_100_worlds_and_below_p50_in_ha
 
 def test_the_p95_of_a_sum_is_far_from_n_times_the_p95_of_a_call() -> None:
     samples = replies(random.Random(7), 400)
-    told = estimate(load(10_000), samples=samples)
+    result = estimate(load(10_000), samples=samples)
     mean = statistics.fmean(sample.output_tokens for sample in samples)
     p95 = statistics.quantiles((sample.output_tokens for sample in samples), n=20)[-1]
-    assert told.output_tokens_p50 == round(10_000 * mean)
-    assert told.output_tokens_p95 < 1.06 * told.output_tokens_p50 < 0.7 * 10_000 * p95
+    assert result.output_tokens_p50 == round(10_000 * mean)
+    assert result.output_tokens_p95 < 1.06 * result.output_tokens_p50 < 0.7 * 10_000 * p95
 
 
 def test_more_replies_narrow_the_estimate() -> None:
     spans = []
     for n in (0, 2, 8, 50, 400):
-        told = estimate(load(10_000), samples=replies(random.Random(3), 400)[:n])
-        spans.append((told.cost_nusd_p95 or 0) / (told.cost_nusd_p50 or 1))
+        result = estimate(load(10_000), samples=replies(random.Random(3), 400)[:n])
+        spans.append((result.cost_nusd_p95 or 0) / (result.cost_nusd_p50 or 1))
     assert spans == sorted(spans, reverse=True)
     assert spans[-1] < 1.06
 
@@ -228,25 +231,25 @@ def test_more_replies_narrow_the_estimate() -> None:
 def test_an_estimate_is_ordered_and_never_passes_the_most(
     n: int, seen: list[tuple[int, int, int]], size: int, limit: int | None, in_flight: int
 ) -> None:
-    told = estimate(load(n, size, limit), samples=[Sample(*each) for each in seen], in_flight=in_flight)
-    assert 0 <= told.input_tokens_p50 <= told.input_tokens_p95 <= n * size
-    assert 0 <= told.output_tokens_p50 <= told.output_tokens_p95
-    assert 0 <= told.seconds_p50 <= told.seconds_p95 < math.inf
-    assert 0 <= (told.cost_nusd_p50 or 0) <= (told.cost_nusd_p95 or 0)
+    result = estimate(load(n, size, limit), samples=[Sample(*each) for each in seen], in_flight=in_flight)
+    assert 0 <= result.input_tokens_p50 <= result.input_tokens_p95 <= n * size
+    assert 0 <= result.output_tokens_p50 <= result.output_tokens_p95
+    assert 0 <= result.seconds_p50 <= result.seconds_p95 < math.inf
+    assert 0 <= (result.cost_nusd_p50 or 0) <= (result.cost_nusd_p95 or 0)
     if limit is None:
-        assert told.worst_tokens is told.worst_nusd is None
+        assert result.worst_tokens is result.worst_nusd is None
     else:
-        assert told.output_tokens_p95 <= n * limit
-        assert (told.cost_nusd_p95 or 0) <= (told.worst_nusd or 0)
+        assert result.output_tokens_p95 <= n * limit
+        assert (result.cost_nusd_p95 or 0) <= (result.worst_nusd or 0)
 
 
 def test_what_is_free_costs_nothing_and_what_is_unknown_has_no_cost() -> None:
     for price, cost in ((FREE, 0), (UNKNOWN, None)):
         made = Load(price)
         made.add(body(max_tokens=10))
-        told = estimate(made)
-        assert (told.cost_nusd_p50, told.cost_nusd_p95, told.worst_nusd) == (cost, cost, cost)
-        assert told.worst_tokens == made.worst_tokens > 10
+        result = estimate(made)
+        assert (result.cost_nusd_p50, result.cost_nusd_p95, result.worst_nusd) == (cost, cost, cost)
+        assert result.worst_tokens == made.worst_tokens > 10
 
 
 def test_time_is_that_of_the_slowest_of_latencies_and_limits() -> None:

@@ -24,7 +24,7 @@ from sourcing.generation.cost.prices import (
     UNKNOWN,
     Price,
     Rates,
-    Used,
+    TokenUsage,
     actual_cost,
     named_price,
     price_of,
@@ -41,13 +41,19 @@ def openai_price(model: str, batch: bool) -> Price:
     return price_of(model, OPENAI, batch=batch, at=AT)
 
 
-def usage(asked: int, said: int, *, cached: int = 0, written: int = 0, reasoning: int = 0) -> dict[str, object]:
+def usage(
+    inputs: int, outputs: int, *, cached_tokens: int = 0, cache_write_tokens: int = 0, reasoning: int = 0
+) -> dict[str, object]:
     """As OpenAI sends it."""
     return {
-        "prompt_tokens": asked,
-        "completion_tokens": said,
-        "total_tokens": asked + said,
-        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written, "audio_tokens": 0},
+        "prompt_tokens": inputs,
+        "completion_tokens": outputs,
+        "total_tokens": inputs + outputs,
+        "prompt_tokens_details": {
+            "cached_tokens": cached_tokens,
+            "cache_write_tokens": cache_write_tokens,
+            "audio_tokens": 0,
+        },
         "completion_tokens_details": {"reasoning_tokens": reasoning},
     }
 
@@ -78,7 +84,7 @@ def test_costs_are_those_of_the_table_to_the_nano_usd(
         price_context={"processing": "batch"} if batch else None,
     ).total_price
     price = openai_price(model, batch)
-    cost = actual_cost(price, usage(asked, said, cached=cached_tokens, written=written_tokens))
+    cost = actual_cost(price, usage(asked, said, cached_tokens=cached_tokens, cache_write_tokens=written_tokens))
     assert cost is not None
     assert 0 <= cost - told * 10**9 < 1
 
@@ -89,7 +95,9 @@ def test_no_reply_within_its_bounds_costs_more_than_the_worst_case(
 ) -> None:
     price = openai_price(model, False)
     asked = int(most_in * share)
-    reply = usage(asked, int(most_out * share), cached=int(asked * cached), written=asked - int(asked * cached))
+    reply = usage(
+        asked, int(most_out * share), cached_tokens=int(asked * cached), cache_write_tokens=asked - int(asked * cached)
+    )
     cost = actual_cost(price, reply)
     assert cost is not None
     assert cost <= price.most_nusd(most_in, most_out)
@@ -147,7 +155,7 @@ def test_a_named_price_wins_on_any_host_and_holds_for_batches() -> None:
     assert named.source == "--price 0.15,0.6"
     for base_url in (OPENAI, "http://127.0.0.1:8000/v1", "http://10.0.0.7/v1", None):
         assert price_of("any", base_url, overrides=named, batch=True) == named
-    assert actual_cost(named, usage(1_000_000, 1_000_000, cached=500_000)) == 750_000_000
+    assert actual_cost(named, usage(1_000_000, 1_000_000, cached_tokens=500_000)) == 750_000_000
 
 
 def test_a_model_that_the_table_lacks_is_an_error_where_it_is_billed_or_budgeted() -> None:
@@ -222,11 +230,11 @@ def test_half_a_price_is_refused_by_the_name_of_the_other_half() -> None:
 
 def test_reasoning_is_part_of_the_output_where_the_server_says_so_and_on_top_where_it_says_so() -> None:
     openai = usage(100, 50, reasoning=40)
-    assert read_usage(openai) == Used(100, 50)
+    assert read_usage(openai) == TokenUsage(100, 50)
     on_top = {**openai, "total_tokens": 190}
-    assert read_usage(on_top) == Used(100, 90)
+    assert read_usage(on_top) == TokenUsage(100, 90)
     without_total = {**usage(100, 5, reasoning=40), "total_tokens": None}
-    assert read_usage(without_total) == Used(100, 45)
+    assert read_usage(without_total) == TokenUsage(100, 45)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.packs.cases import Case, load_cases
 from sourcing.generation.packs.judges import is_author, is_verdict, judged_name
 from sourcing.generation.packs.lint import lint
-from sourcing.generation.packs.pack import find_pack, load_pack, pack_roots
+from sourcing.generation.packs.pack_files import find_pack, load_pack, pack_roots
 from sourcing.generation.planning.plan import Scope, plan_calls
 from sourcing.generation.run.job import Job, read_tables
 from sourcing.generation.run.options import RunOptions

@@ -27,7 +27,7 @@ from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.connection import openai_client
 from sourcing.generation.endpoint.dialect import DIALECTS
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.wire import body_bytes, ordered_json
 
@@ -43,8 +43,8 @@ def endpoint(url: str, **changes: object) -> Endpoint:
     )
 
 
-def ask(to: Endpoint, body: bytes = body_bytes(BODY), *, timeout_s: float = 20.0) -> Answer:
-    async def call() -> Answer:
+def ask(to: Endpoint, body: bytes = body_bytes(BODY), *, timeout_s: float = 20.0) -> RawReply:
+    async def call() -> RawReply:
         async with ChatClient(to, timeout_s=timeout_s, concurrency=2) as client:
             return await client.send_bytes(body)
 
@@ -52,10 +52,10 @@ def ask(to: Endpoint, body: bytes = body_bytes(BODY), *, timeout_s: float = 20.0
 
 
 def refused(to: Endpoint, *, timeout_s: float = 20.0) -> CallFailed:
-    with pytest.raises(CallFailed) as caught:
+    with pytest.raises(CallFailed) as error_info:
         ask(to, timeout_s=timeout_s)
-    assert SECRET not in repr(caught.value)
-    return caught.value
+    assert SECRET not in repr(error_info.value)
+    return error_info.value
 
 
 @contextmanager
@@ -88,13 +88,13 @@ def raw_server(act: Callable[[socket.socket], object], tls: ssl.SSLContext | Non
 
 
 def read_until(channel: socket.socket, end: bytes) -> bytes:
-    read = b""
-    while end not in read:
+    received_bytes = b""
+    while end not in received_bytes:
         chunk = channel.recv(65536)
         if not chunk:
             raise ConnectionError
-        read += chunk
-    return read
+        received_bytes += chunk
+    return received_bytes
 
 
 def head(length: int) -> bytes:
@@ -108,9 +108,9 @@ def reset(channel: socket.socket) -> None:
 
 def test_the_bytes_handed_in_are_the_bytes_sent_and_the_reply_comes_back_untouched() -> None:
     odd = b'{ "model":"m",\n "messages" : [] }'
-    with chat_server(lambda _body, _asked: json_reply(GOOD.decode(), X_RateLimit_Limit_Requests="60")) as server:
+    with chat_server(lambda _body, _request: json_reply(GOOD.decode(), X_RateLimit_Limit_Requests="60")) as server:
         answer = ask(endpoint(server.url), odd)
-        assert [asked.body for asked in server.log] == [odd]
+        assert [request.body for request in server.log] == [odd]
     assert (answer.raw, answer.status) == (GOOD, 200)
     assert answer.headers["x-ratelimit-limit-requests"] == "60"
     assert "server" not in answer.headers
@@ -121,7 +121,7 @@ def test_a_mapping_is_sent_in_the_order_written() -> None:
         async with ChatClient(endpoint(url), timeout_s=20, concurrency=1) as client:
             await client.send(BODY)
 
-    with chat_server(lambda _body, _asked: json_reply(GOOD.decode())) as server:
+    with chat_server(lambda _body, _request: json_reply(GOOD.decode())) as server:
         asyncio.run(call(server.url))
         assert server.log[0].body == ordered_json(BODY).encode()
 
@@ -142,13 +142,13 @@ def test_what_goes_out_is_what_the_openai_client_itself_would_send(name: str) ->
             await client.chat.completions.create(**BODY)  # type: ignore[call-overload]
             await ours.send(BODY)
 
-    with chat_server(lambda _body, _asked: json_reply(GOOD.decode())) as server:
+    with chat_server(lambda _body, _request: json_reply(GOOD.decode())) as server:
         asyncio.run(compare(server.url))
         theirs, ours = server.log
     transport = {"host", "accept-encoding", "content-length", "connection"}
     sent = [
-        {key.lower(): value for key, value in asked.headers.items() if key.lower() not in transport}
-        for asked in (theirs, ours)
+        {key.lower(): value for key, value in request.headers.items() if key.lower() not in transport}
+        for request in (theirs, ours)
     ]
     assert sent[0] == sent[1]
     assert SECRET in sent[1]["api-key" if name == "azure" else "authorization"]
@@ -166,9 +166,9 @@ def test_connections_are_kept_and_shared_with_the_openai_client() -> None:
                 await client.send(BODY)
             await client.openai.models.list()
 
-    def answer(asked: Asked) -> Reply:
+    def answer(request: Asked) -> Reply:
         peers.add(threading.get_ident())  # one thread to a connection
-        return json_reply('{"object": "list", "data": []}' if asked.method == "GET" else GOOD.decode())
+        return json_reply('{"object": "list", "data": []}' if request.method == "GET" else GOOD.decode())
 
     with Loopback(answer) as server:
         asyncio.run(call(server.url))
@@ -216,19 +216,19 @@ def test_a_server_that_never_answers_and_one_that_drips_both_run_out_of_time() -
             channel.sendall(b" ")
 
     with raw_server(lambda _channel: over.wait(20)) as url:
-        hung = refused(endpoint(url), timeout_s=0.2)
+        silent = refused(endpoint(url), timeout_s=0.2)
     with raw_server(drip) as url:
-        dripped = refused(endpoint(url), timeout_s=0.2)
+        slow = refused(endpoint(url), timeout_s=0.2)
     over.set()
-    assert (hung.outcome, hung.status, dripped.outcome, dripped.status) == ("timeout", None, "timeout", 200)
-    assert hung.maybe_answered and dripped.maybe_answered and not hung.retry and not dripped.retry
-    assert str(hung).startswith("no reply in 0.2 s")
-    assert str(dripped).startswith("the reply began but was not whole in 0.2 s")
+    assert (silent.outcome, silent.status, slow.outcome, slow.status) == ("timeout", None, "timeout", 200)
+    assert silent.maybe_answered and slow.maybe_answered and not silent.retry and not slow.retry
+    assert str(silent).startswith("no reply in 0.2 s")
+    assert str(slow).startswith("the reply began but was not whole in 0.2 s")
 
 
 def test_a_page_where_a_reply_should_be_is_named_and_kept() -> None:
     page = "<html><title>Sign in</title></html>"
-    with chat_server(lambda _body, _asked: Reply(page)) as server:
+    with chat_server(lambda _body, _request: Reply(page)) as server:
         answer = ask(endpoint(server.url))
     failure = failure_of(ParsedReply.read(answer.raw), answer)
     assert answer.raw == page.encode() and failure is not None
@@ -238,7 +238,7 @@ def test_a_page_where_a_reply_should_be_is_named_and_kept() -> None:
 
 
 def test_json_under_a_wrong_name_is_a_reply_all_the_same() -> None:
-    with chat_server(lambda _body, _asked: Reply(GOOD)) as server:
+    with chat_server(lambda _body, _request: Reply(GOOD)) as server:
         assert ask(endpoint(server.url)).raw == GOOD
 
 
@@ -262,7 +262,7 @@ def test_json_under_a_wrong_name_is_a_reply_all_the_same() -> None:
 def test_each_refusal_says_whether_another_try_may_help(
     status: int, body: str, outcome: str, retry: bool, fatal: bool, maybe: bool
 ) -> None:
-    with chat_server(lambda _body, _asked: json_reply(body, status, Retry_After="7")) as server:
+    with chat_server(lambda _body, _request: json_reply(body, status, Retry_After="7")) as server:
         failure = refused(endpoint(server.url))
         assert len(server.log) == 1  # the client itself never tries again
     assert (failure.outcome, failure.status, failure.raw) == (outcome, status, body.encode())
@@ -271,17 +271,17 @@ def test_each_refusal_says_whether_another_try_may_help(
 
 
 def test_the_pause_that_azure_asks_for_in_its_own_header_is_kept_and_read() -> None:
-    asked = {"X_Ms_Retry_After_Ms": "2500"}
-    with chat_server(lambda _body, _asked: json_reply("{}", 429, **asked)) as server:
+    request = {"X_Ms_Retry_After_Ms": "2500"}
+    with chat_server(lambda _body, _request: json_reply("{}", 429, **request)) as server:
         failure = refused(endpoint(server.url))
     assert failure.retry_after_s == 2.5
     assert failure.headers["x-ms-retry-after-ms"] == "2500"
 
 
 def test_a_redirect_is_not_followed_for_the_key_would_go_along() -> None:
-    with chat_server(lambda _body, _asked: json_reply(GOOD.decode())) as other:
+    with chat_server(lambda _body, _request: json_reply(GOOD.decode())) as other:
         elsewhere = f"{other.url}/v1/chat/completions?token={SECRET}"
-        with chat_server(lambda _body, _asked: json_reply("", 307, Location=elsewhere)) as server:
+        with chat_server(lambda _body, _request: json_reply("", 307, Location=elsewhere)) as server:
             failure = refused(endpoint(server.url))
         assert other.log == []
     assert (failure.outcome, failure.fatal) == ("http_307", True)
@@ -289,8 +289,8 @@ def test_a_redirect_is_not_followed_for_the_key_would_go_along() -> None:
 
 
 def test_a_key_that_a_server_echoes_is_kept_nowhere() -> None:
-    def echo(_body: object, asked: Asked) -> Reply:
-        said = asked.headers["authorization"]
+    def echo(_body: object, request: Asked) -> Reply:
+        said = request.headers["authorization"]
         return json_reply(json.dumps({"error": {"message": f"bad {said}"}}), 400, X_Request_Id=said)
 
     with chat_server(echo) as server:
@@ -302,26 +302,26 @@ def test_a_key_that_a_server_echoes_is_kept_nowhere() -> None:
 
 
 def test_the_proxy_of_the_environment_is_used_with_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    with chat_server(lambda _body, _asked: json_reply(GOOD.decode())) as proxy:
+    with chat_server(lambda _body, _request: json_reply(GOOD.decode())) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("http://", "http://user:pass@"))
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
         assert ask(endpoint("http://model.example")).raw == GOOD
-        (asked,) = proxy.log
-    assert asked.path == "http://model.example/v1/chat/completions"
-    assert asked.headers["Proxy-Authorization"] == "Basic dXNlcjpwYXNz"
+        (request,) = proxy.log
+    assert request.path == "http://model.example/v1/chat/completions"
+    assert request.headers["Proxy-Authorization"] == "Basic dXNlcjpwYXNz"
 
 
 def test_a_proxy_of_a_kind_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "socks5://user:pass@127.0.0.1:9")
-    with pytest.raises(UsageError, match=r"socks5://127\.0\.0\.1:9") as caught:
+    with pytest.raises(UsageError, match=r"socks5://127\.0\.0\.1:9") as error_info:
         ask(endpoint("http://model.example"))
-    assert "pass" not in str(caught.value)
+    assert "pass" not in str(error_info.value)
 
 
 def test_a_loopback_server_is_reached_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with chat_server(lambda _body, _asked: json_reply(GOOD.decode())) as server:
+    with chat_server(lambda _body, _request: json_reply(GOOD.decode())) as server:
         assert ask(endpoint(server.url)).raw == GOOD
 
 
@@ -353,7 +353,7 @@ def test_a_client_goes_on_at_the_address_a_restarted_server_has() -> None:
             await client.send(BODY)
 
     reply = json_reply(GOOD.decode())
-    with chat_server(lambda _body, _asked: reply) as first, chat_server(lambda _body, _asked: reply) as second:
+    with chat_server(lambda _body, _request: reply) as first, chat_server(lambda _body, _request: reply) as second:
         asyncio.run(call(first.url, second.url))
         assert [len(server.log) for server in (first, second)] == [1, 1]
         assert second.log[0].headers["authorization"] == "Bearer sk-another-9876543210"
@@ -365,9 +365,9 @@ def test_a_server_is_asked_about_itself_below_its_base_and_below_its_host() -> N
             await client.get("models")
             await client.get("/props")
 
-    with Loopback(lambda _asked: json_reply("{}")) as server:
+    with Loopback(lambda _request: json_reply("{}")) as server:
         asyncio.run(call(endpoint(server.url)))
         asyncio.run(call(endpoint(server.url, base_url=server.url, dialect=DIALECTS["azure"])))
-        paths = [asked.path for asked in server.log]
+        paths = [request.path for request in server.log]
     assert paths[:2] == ["/v1/models", "/props"]
     assert paths[2].startswith("/openai/deployments/m/models")

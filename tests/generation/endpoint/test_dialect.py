@@ -41,9 +41,9 @@ def test_host_and_port_tell_the_dialect(base_url: str, name: str) -> None:
 
 
 def test_a_dialect_can_be_named_and_an_unknown_name_lists_the_known() -> None:
-    assert choose_dialect("http://gpu-1:9999/v1", "m", named="vllm") is DIALECTS["vllm"]
+    assert choose_dialect("http://gpu-1:9999/v1", "m", name="vllm") is DIALECTS["vllm"]
     with pytest.raises(UsageError, match=r"llama\.cpp, ollama"):
-        choose_dialect("http://gpu-1:9999/v1", "m", named="vlm")
+        choose_dialect("http://gpu-1:9999/v1", "m", name="vlm")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_each_dialect_knows_where_calls_go(base_url: str, address: str) -> None:
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_plain_model_is_sent_the_same_body_in_every_dialect_so_keys_stay_what_they_were(name: str) -> None:
-    dialect = choose_dialect("https://host/v1", "gpt-4.1-mini", named=name)
+    dialect = choose_dialect("https://host/v1", "gpt-4.1-mini", name=name)
     assert list(fit_body(body(), dialect).items()) == list(body().items())
 
 

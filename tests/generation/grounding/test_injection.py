@@ -18,16 +18,12 @@ import yaml
 
 from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe, example_aspects
-from sourcing.generation.grounding.leaks import (
-    aspect_leak,
-    caption_leak,
-    copied_leak,
-    names_of,
-    rules_of,
-    sentence_leak,
-)
+from sourcing.generation.grounding.context import rules_of
+from sourcing.generation.grounding.leaks import aspect_leak, caption_leak, copied_leak, sentence_leak
+from sourcing.generation.grounding.names import names_of
 from sourcing.generation.packs.lint import plain_examples
-from sourcing.generation.packs.pack import load_pack, render
+from sourcing.generation.packs.pack_files import load_pack
+from sourcing.generation.packs.render import render
 from sourcing.generation.text.folding import fold, fold_text, wording
 from sourcing.generation.text.lyrics import lyric_spans, shared_runs, takes_lyrics
 from sourcing.generation.text.phrases import sentences
@@ -109,8 +105,7 @@ def _run(pages):
         _frame(Document, list(documents)),
         _frame(Match, list(matches)),
         replies,
-        echoes={PACK.id: example_aspects(plain_examples(PACK))},
-        rules={PACK.id: rules_of(PACK.blocks)},
+        rules={PACK.id: rules_of(PACK.blocks, examples=example_aspects(plain_examples(PACK)))},
     )
 
 

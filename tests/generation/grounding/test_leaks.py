@@ -13,8 +13,10 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.descriptions.scraped import describe_catalogue
 from sourcing.generation.grounding.aspects import accept, ground
-from sourcing.generation.grounding.leaks import Names, aspect_leak, caption_leak, names_of, rules_of, sentence_leak
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.grounding.context import ReplyContext, rules_of
+from sourcing.generation.grounding.leaks import aspect_leak, caption_leak, sentence_leak
+from sourcing.generation.grounding.names import Names, names_of
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.words import data_lines
 from sourcing.store.schemas import Document, Match, Track
@@ -24,8 +26,8 @@ NAMES = names_of(("Harbor Lane feat. Mia Voss",), ("Paper Planes (Live)",), ("Ta
 
 
 def _named(sentence: str, names: Names = NAMES) -> str | None:
-    found = sentence_leak(sentence, names)
-    return found.reason if found else None
+    finding = sentence_leak(sentence, names)
+    return finding.reason if finding else None
 
 
 @pytest.mark.parametrize(
@@ -70,8 +72,8 @@ def test_a_word_of_music_is_a_name_only_where_it_is_used_as_one(artist, title, s
 def test_a_pack_may_ask_for_names():
     rules = rules_of([], may_name=["artist"])
     assert sentence_leak("A slow waltz by Harbor Lane.", NAMES, rules=rules) is None
-    found = sentence_leak("Paper Planes is a slow waltz.", NAMES, rules=rules)
-    assert found is not None and found.reason == "caption_names_title"
+    finding = sentence_leak("Paper Planes is a slow waltz.", NAMES, rules=rules)
+    assert finding is not None and finding.reason == "caption_names_title"
 
 
 @pytest.mark.parametrize(
@@ -130,8 +132,8 @@ def test_numbers_of_music_stay(sentence: str):
     ],
 )
 def test_an_aspect_leaks_or_does_not(text: str, reason: str | None):
-    found = aspect_leak(text)
-    assert (found.reason if found else None) == reason
+    finding = aspect_leak(text)
+    assert (finding.reason if finding else None) == reason
 
 
 @pytest.mark.parametrize(
@@ -154,35 +156,35 @@ def test_an_aspect_leaks_or_does_not(text: str, reason: str | None):
     ],
 )
 def test_a_caption_leaks_or_does_not(caption: str, reason: str | None):
-    found = caption_leak(caption)
-    assert (found.reason if found else None) == reason
+    finding = caption_leak(caption)
+    assert (finding.reason if finding else None) == reason
 
 
 def test_a_caption_that_repeats_the_prompt_is_an_echo_unless_its_document_says_so():
-    rules = rules_of(load_pack(PROMPTS / "mine").blocks)
+    context = ReplyContext(language="en", rules=rules_of(load_pack(PROMPTS / "mine").blocks))
     echo = "It is a slow dub techno track with heavy bass, tape hiss and a distant choir."
-    grounded = ground({"aspects": [], "caption": echo}, "It is a waltz.", doc_id="d", rules=rules)
-    assert (grounded.caption, [found.reason for found in grounded.findings]) == (None, ["prompt_echo"])
-    assert ground({"aspects": [], "caption": echo}, f"{echo} The end.", doc_id="d", rules=rules).caption == echo
+    vetted_reply = ground({"aspects": [], "caption": echo}, "It is a waltz.", doc_id="d", context=context)
+    assert (vetted_reply.caption, [finding.reason for finding in vetted_reply.findings]) == (None, ["prompt_echo"])
+    assert ground({"aspects": [], "caption": echo}, f"{echo} The end.", doc_id="d", context=context).caption == echo
     instruction = "Copy the sentences that say how the music sounds."
-    assert [found.reason for found in accept({"aspects": [], "caption": instruction}, rules=rules).findings] == [
-        "prompt_echo"
-    ]
-    assert accept({"aspects": [], "caption": "A slow dub techno track."}, rules=rules).caption is not None
+    assert [
+        finding.reason for finding in accept({"aspects": [], "caption": instruction}, context=context).findings
+    ] == ["prompt_echo"]
+    assert accept({"aspects": [], "caption": "A slow dub techno track."}, context=context).caption is not None
 
 
 def test_only_the_sentences_that_leak_are_cut_and_each_is_counted():
     caption = "Paper Planes is by Harbor Lane. It is a slow waltz with strings. It came out in 1974."
-    grounded = ground({"aspects": [], "caption": caption}, caption, doc_id="d", named=NAMES)
-    assert grounded.caption == "It is a slow waltz with strings."
-    assert [found.reason for found in grounded.findings] == ["caption_names_artist", "caption_number"]
+    vetted_reply = ground({"aspects": [], "caption": caption}, caption, doc_id="d", context=ReplyContext(NAMES, "en"))
+    assert vetted_reply.caption == "It is a slow waltz with strings."
+    assert [finding.reason for finding in vetted_reply.findings] == ["caption_names_artist", "caption_number"]
 
 
 def test_an_aspect_may_not_compare_with_the_artist():
     names = names_of(("Björk",), ("X",))
-    grounded = accept({"aspects": ["vocals like Björk", "icy vocals"], "caption": ""}, named=names)
-    assert [kept["text"] for kept in grounded.aspects] == ["icy vocals"]
-    assert [found.reason for found in grounded.findings] == ["aspect_is_name"]
+    vetted_reply = accept({"aspects": ["vocals like Björk", "icy vocals"], "caption": ""}, context=ReplyContext(names))
+    assert [kept["text"] for kept in vetted_reply.aspects] == ["icy vocals"]
+    assert [finding.reason for finding in vetted_reply.findings] == ["aspect_is_name"]
 
 
 def test_no_word_of_the_profanity_list_is_a_word_of_music():
@@ -196,7 +198,7 @@ def test_profane_tags_and_texts_are_published_by_nobody():
     row, rejected = describe_catalogue({**track, "tags": ["calm", "fucking great"], "text": "Shit."})
     assert row is not None
     assert ([aspect["text"] for aspect in row["aspects"]], row["caption"]) == (["calm"], None)
-    assert sorted(found["reason"] for found in rejected) == ["aspect_profane", "caption_profane"]
+    assert sorted(finding["reason"] for finding in rejected) == ["aspect_profane", "caption_profane"]
 
 
 def _frame(schema, *rows):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sourcing.generation.grounding.aspects import ground
-from sourcing.generation.grounding.quotes import Source, find_fuzzy, find_places
+from sourcing.generation.grounding.context import ReplyContext
+from sourcing.generation.grounding.quotes import QuotedDocument, find_fuzzy, find_places
 from sourcing.generation.text.folding import fold_text, wording
 from sourcing.generation.text.negation import denied_spans
 from sourcing.generation.text.words import simplified
@@ -18,15 +19,16 @@ DOCUMENT = (
     "The tonal centre never moves; two cellos carry the melody. "
     "这首歌以缓慢的钢琴开始，带有温暖的弦乐和女声，没有鼓点。"
 )
-SOURCE = Source(DOCUMENT)
+ENGLISH = ReplyContext(language="en")
+SOURCE = QuotedDocument(DOCUMENT)
 
 
-def _quoted(quote: str, source: Source = SOURCE) -> list[str]:
-    return [source.text[slice(*source.original(place))] for place in find_places(quote, source)]
+def _quoted(quote: str, document: QuotedDocument = SOURCE) -> list[str]:
+    return [document.text[slice(*document.original(place))] for place in find_places(quote, document)]
 
 
 @pytest.mark.parametrize(
-    ("quote", "said"),
+    ("quote", "passage"),
     [
         ("glassy femal vocal sample is choped", "glassy female vocal sample is chopped"),
         ("glassy femal vocal sample is chopped", "glassy female vocal sample is chopped"),
@@ -37,8 +39,8 @@ def _quoted(quote: str, source: Source = SOURCE) -> list[str]:
         ("带有温暖的弦乐与女声", "带有温暖的弦乐和女声"),
     ],
 )
-def test_slips_of_letters_articles_and_marks_are_forgiven(quote: str, said: str):
-    assert _quoted(quote) == [said]
+def test_slips_of_letters_articles_and_marks_are_forgiven(quote: str, passage: str):
+    assert _quoted(quote) == [passage]
 
 
 @pytest.mark.parametrize(
@@ -78,26 +80,28 @@ def test_a_higher_threshold_forgives_less():
 
 def test_what_a_slip_is_forgiven_for_is_published_in_the_documents_wording():
     aspect = {"text": "GLASSY vocals, femal", "quote": "glassy femal vocal sample is chopped", "facet": "vocal"}
-    (kept,) = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d").aspects
-    (place,) = kept["evidence"]
-    assert kept["text"] == "glassy female vocal"
+    (aspect_row,) = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d", context=ENGLISH).aspects
+    (place,) = aspect_row["evidence"]
+    assert aspect_row["text"] == "glassy female vocal"
     assert DOCUMENT[place["start"] : place["end"]] == "glassy female vocal sample is chopped"
 
 
 def test_an_aspect_spread_over_its_quote_becomes_the_least_run_that_says_it():
     document = "Far away, a slow and rather weary accordion waltz turns in circles under the rain."
     aspect = {"text": "slow waltz", "quote": "a slow and rather weary accordion waltz turns in circles"}
-    (kept,) = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d").aspects
-    assert kept["text"] == "slow and rather weary accordion waltz"
+    (aspect_row,) = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d", context=ENGLISH).aspects
+    assert aspect_row["text"] == "slow and rather weary accordion waltz"
     aspect = {"text": "slow rain", "quote": document}
-    grounded = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d")
-    assert [finding.reason for finding in grounded.findings] == ["aspect_not_verbatim"]
+    vetted_reply = ground({"aspects": [aspect], "caption": ""}, document, doc_id="d", context=ENGLISH)
+    assert [finding.reason for finding in vetted_reply.findings] == ["aspect_not_verbatim"]
 
 
 def test_a_place_that_affirms_is_preferred_to_one_that_denies():
     document = "At first there are no drums. Later the drums enter."
-    (kept,) = ground({"aspects": [{"quote": "drums", "text": "drums"}], "caption": ""}, document, doc_id="d").aspects
-    assert kept["evidence"][0]["start"] == document.rindex("drums")
+    (aspect_row,) = ground(
+        {"aspects": [{"quote": "drums", "text": "drums"}], "caption": ""}, document, doc_id="d", context=ENGLISH
+    ).aspects
+    assert aspect_row["evidence"][0]["start"] == document.rindex("drums")
 
 
 @pytest.mark.parametrize(
@@ -137,34 +141,34 @@ _WORDS = st.lists(
 
 
 @given(_WORDS, _WORDS, _WORDS, st.sampled_from([" ", "\n", "\u00a0", " \t "]))
-def test_offsets_of_any_quote_cover_exactly_the_words_that_were_copied(before, quoted, after, space):
-    document = space.join([*before, *quoted, *after])
-    source = Source(document)
-    quote = " ".join(quoted)
-    for place in find_places(quote, source):
-        start, end = source.original(place)
-        assert 0 <= start < end <= len(document)
+def test_offsets_of_any_quote_cover_exactly_the_words_that_were_copied(before, quote_words, after, space):
+    text = space.join([*before, *quote_words, *after])
+    document = QuotedDocument(text)
+    quote = " ".join(quote_words)
+    for place in find_places(quote, document):
+        start, end = document.original(place)
+        assert 0 <= start < end <= len(text)
         assert place.score == 100.0
         outer = " \"'.,;:!?()[]…-"
-        assert fold_text(document[start:end]).strip(outer) == fold_text(quote).strip(outer)
+        assert fold_text(text[start:end]).strip(outer) == fold_text(quote).strip(outer)
 
 
 @given(st.text(max_size=80), st.text(max_size=80), st.data())
 def test_a_quote_with_any_slip_lies_on_whole_words_inside_the_document(before, after, data):
     sentence = "a glassy female vocal sample is chopped and repeated throughout"
-    document = f"{before} {sentence} {after}"
+    text = f"{before} {sentence} {after}"
     at = data.draw(st.integers(0, len(sentence) - 1))
-    slipped = sentence[:at] + data.draw(st.sampled_from(["", "q", " "])) + sentence[at + 1 :]
-    source = Source(document)
-    place = find_fuzzy(slipped, source)
+    quote = sentence[:at] + data.draw(st.sampled_from(["", "q", " "])) + sentence[at + 1 :]
+    document = QuotedDocument(text)
+    place = find_fuzzy(quote, document)
     if place is not None:
-        start, end = source.original(place)
-        assert 0 <= start < end <= len(document)
-        said = document[start:end]
-        assert said in sentence
+        start, end = document.original(place)
+        assert 0 <= start < end <= len(text)
+        passage = text[start:end]
+        assert passage in sentence
         for edge, inside in ((start - 1, start), (end, end - 1)):
-            if 0 <= edge < len(document):
-                assert not (document[edge].isascii() and document[edge].isalnum() and document[inside].isalnum())
+            if 0 <= edge < len(text):
+                assert not (text[edge].isascii() and text[edge].isalnum() and text[inside].isalnum())
 
 
 @given(st.text(max_size=60))
@@ -191,12 +195,12 @@ AGAINST = "It is a slow, sad waltz with three violins. There are no drums at all
     ],
 )
 def test_a_caption_may_not_turn_a_fact_of_its_document(caption: str, reason: str):
-    grounded = ground({"aspects": [], "caption": caption}, AGAINST, doc_id="d")
-    assert (grounded.caption, [finding.reason for finding in grounded.findings]) == (None, [reason])
+    vetted_reply = ground({"aspects": [], "caption": caption}, AGAINST, doc_id="d", context=ENGLISH)
+    assert (vetted_reply.caption, [finding.reason for finding in vetted_reply.findings]) == (None, [reason])
 
 
 @pytest.mark.parametrize(
     "caption", ["A slow, sad waltz without drums.", "A sad waltz; no drums at all, three violins."]
 )
 def test_a_caption_may_deny_what_its_document_denies(caption: str):
-    assert ground({"aspects": [], "caption": caption}, AGAINST, doc_id="d").caption == caption
+    assert ground({"aspects": [], "caption": caption}, AGAINST, doc_id="d", context=ENGLISH).caption == caption

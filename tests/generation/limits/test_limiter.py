@@ -133,7 +133,7 @@ def uneven(mean_s: float, spread: float, seed: int = 1) -> Wait:
 
 
 @dataclass
-class Seen:
+class Traffic:
     replied: int = 0
     throttled: int = 0
     failed: int = 0
@@ -144,15 +144,15 @@ class Seen:
 
 async def drive(
     limiter: Limiter, serve: Serve, loop: VirtualLoop, *, seconds: float, workers: int = 128, tokens: int = 0
-) -> Seen:
+) -> Traffic:
     """Workers that call as long as they are let; the window as it was at each of 20 instants."""
-    seen = Seen()
+    traffic = Traffic()
 
     async def work() -> None:
         while (permit := await limiter.acquire(tokens)) is not None:
             sent_at = loop.time()
             outcome, headers = await serve()
-            setattr(seen, outcome, getattr(seen, outcome) + 1)
+            setattr(traffic, outcome, getattr(traffic, outcome) + 1)
             if outcome == "replied":
                 permit.replied(tokens, headers, loop.time() - sent_at)
             elif outcome == "throttled":
@@ -163,14 +163,14 @@ async def drive(
     async def watch() -> None:
         for _ in range(20):
             await asyncio.sleep(seconds / 20)
-            seen.windows.append(limiter.window)
+            traffic.windows.append(limiter.window)
         limiter.stop()
 
     watching = asyncio.create_task(watch())
     await asyncio.gather(*(work() for _ in range(workers)))
     watching.cancel()
-    seen.ended_at, seen.last_in_flight = loop.time(), limiter.in_flight
-    return seen
+    traffic.ended_at, traffic.last_in_flight = loop.time(), limiter.in_flight
+    return traffic
 
 
 # What it finds.
@@ -180,10 +180,10 @@ async def drive(
 def test_a_server_that_refuses_is_loaded_to_its_capacity_with_few_refusals(at_once: int, share: float) -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop, 128)
-        seen = await drive(limiter, Capacity(at_once, uneven(1.0, 0.3)), loop, seconds=150)
-        assert seen.replied >= share * at_once * 150
-        assert seen.throttled <= max(0.05 * seen.replied, 100)
-        assert seen.last_in_flight == 0
+        traffic = await drive(limiter, Capacity(at_once, uneven(1.0, 0.3)), loop, seconds=150)
+        assert traffic.replied >= share * at_once * 150
+        assert traffic.throttled <= max(0.05 * traffic.replied, 100)
+        assert traffic.last_in_flight == 0
         assert limiter.breaker.error is None
 
     play(story)
@@ -193,9 +193,9 @@ def test_a_server_that_refuses_is_loaded_to_its_capacity_with_few_refusals(at_on
 def test_a_server_that_asks_for_pauses_gets_them_and_is_still_put_to_use(at_once: int) -> None:
     async def story(loop: VirtualLoop) -> None:
         server = Capacity(at_once, uneven(1.0, 0.3), {"retry-after": "2"})
-        seen = await drive(limiter_on(loop, 128), server, loop, seconds=150)
-        assert seen.replied >= 0.7 * at_once * 150
-        assert seen.throttled <= 0.1 * seen.replied
+        traffic = await drive(limiter_on(loop, 128), server, loop, seconds=150)
+        assert traffic.replied >= 0.7 * at_once * 150
+        assert traffic.throttled <= 0.1 * traffic.replied
 
     play(story)
 
@@ -204,9 +204,9 @@ def test_a_server_that_asks_for_pauses_gets_them_and_is_still_put_to_use(at_once
 @pytest.mark.parametrize("at_once", [8, 24])
 def test_a_server_that_queues_is_not_flooded_and_not_starved(at_once: int, spread: float) -> None:
     async def story(loop: VirtualLoop) -> None:
-        seen = await drive(limiter_on(loop, 128), Queue(at_once, uneven(1.0, spread)), loop, seconds=500)
-        assert seen.replied >= 0.85 * at_once * 500
-        assert sum(seen.windows[2:]) / len(seen.windows[2:]) <= 4 * at_once
+        traffic = await drive(limiter_on(loop, 128), Queue(at_once, uneven(1.0, spread)), loop, seconds=500)
+        assert traffic.replied >= 0.85 * at_once * 500
+        assert sum(traffic.windows[2:]) / len(traffic.windows[2:]) <= 4 * at_once
 
     play(story)
 
@@ -214,8 +214,8 @@ def test_a_server_that_queues_is_not_flooded_and_not_starved(at_once: int, sprea
 @pytest.mark.parametrize("spread", [0.3, 0.8, 1.2])
 def test_uneven_latency_alone_starves_nobody(spread: float) -> None:
     async def story(loop: VirtualLoop) -> None:
-        seen = await drive(limiter_on(loop, 64), Queue(10**6, uneven(2.0, spread)), loop, seconds=300)
-        assert seen.replied >= 0.9 * 64 * 300 / 2
+        traffic = await drive(limiter_on(loop, 64), Queue(10**6, uneven(2.0, spread)), loop, seconds=300)
+        assert traffic.replied >= 0.9 * 64 * 300 / 2
 
     play(story)
 
@@ -224,19 +224,19 @@ def test_uneven_latency_alone_starves_nobody(spread: float) -> None:
 def test_calls_that_take_longer_do_not_shrink_the_window_for_good(latency_at: Callable[[float], float]) -> None:
     async def story(loop: VirtualLoop) -> None:
         noise = uneven(1.0, 0.5)
-        seen = await drive(
+        traffic = await drive(
             limiter_on(loop, 64), Queue(10**6, lambda: latency_at(loop.time()) * noise()), loop, seconds=400
         )
-        assert sum(seen.windows) / 20 >= 56
-        assert min(seen.windows[1:]) >= 32
+        assert sum(traffic.windows) / 20 >= 56
+        assert min(traffic.windows[1:]) >= 32
 
     play(story)
 
 
 def test_a_short_queue_is_no_reason_to_shrink() -> None:
     async def story(loop: VirtualLoop) -> None:
-        seen = await drive(limiter_on(loop, 64), Queue(4, lambda: 0.02), loop, seconds=10)
-        assert seen.windows[-1] == 64
+        traffic = await drive(limiter_on(loop, 64), Queue(4, lambda: 0.02), loop, seconds=10)
+        assert traffic.windows[-1] == 64
 
     play(story)
 
@@ -247,7 +247,7 @@ def test_bad_requests_turned_away_at_once_do_not_pass_for_a_fast_server() -> Non
         for number in range(400):
             permit = await got(limiter)
             permit.replied(0, {}, None if number % 2 else 1.0)
-        assert limiter._window.latency_s == pytest.approx(1.0)
+        assert limiter.concurrency.latency_s == pytest.approx(1.0)
         assert limiter.in_flight == 0
 
     play(story)
@@ -261,9 +261,9 @@ def test_a_few_failing_calls_do_not_slow_the_others() -> None:
             await asyncio.sleep(0.5)
             return "failed" if rng.random() < 0.05 else "replied", {}
 
-        seen = await drive(limiter_on(loop, 64), serve, loop, seconds=100)
-        assert seen.replied >= 0.85 * 64 * 100 * 2
-        assert seen.windows[-1] == 64
+        traffic = await drive(limiter_on(loop, 64), serve, loop, seconds=100)
+        assert traffic.replied >= 0.85 * 64 * 100 * 2
+        assert traffic.windows[-1] == 64
 
     play(story)
 
@@ -274,9 +274,9 @@ def test_a_server_that_goes_away_for_a_while_is_probed_gently_and_found_again() 
             await asyncio.sleep(0.25)
             return "failed" if 10 < loop.time() < 50 else "replied", {}
 
-        seen = await drive(limiter_on(loop, 64), serve, loop, seconds=100)
-        assert seen.failed <= 300, "64 workers failing every 250 ms would be 10,240"
-        assert seen.windows[-1] == 64
+        traffic = await drive(limiter_on(loop, 64), serve, loop, seconds=100)
+        assert traffic.failed <= 300, "64 workers failing every 250 ms would be 10,240"
+        assert traffic.windows[-1] == 64
 
     play(story)
 
@@ -288,9 +288,9 @@ def test_a_storm_of_refusals_passes_and_the_window_comes_back() -> None:
             await asyncio.sleep(0.02 if storm else 1)
             return "throttled" if storm else "replied", {}
 
-        seen = await drive(limiter_on(loop, 64), serve, loop, seconds=300)
-        assert seen.replied >= 0.85 * 64 * 250
-        assert seen.windows[-1] == 64
+        traffic = await drive(limiter_on(loop, 64), serve, loop, seconds=300)
+        assert traffic.replied >= 0.85 * 64 * 250
+        assert traffic.windows[-1] == 64
 
     play(story)
 
@@ -302,8 +302,8 @@ def test_the_window_starts_small_and_never_passes_what_is_allowed() -> None:
     async def story(loop: VirtualLoop) -> None:
         assert limiter_on(loop, 64).window == 8
         assert limiter_on(loop, 3).window == 3
-        seen = await drive(limiter_on(loop, 12), always("replied", latency_s=1.0), loop, seconds=30)
-        assert max(seen.windows) == 12
+        traffic = await drive(limiter_on(loop, 12), always("replied", latency_s=1.0), loop, seconds=30)
+        assert max(traffic.windows) == 12
 
     play(story)
 
@@ -337,8 +337,8 @@ def test_refusals_that_straggle_in_after_the_cut_do_not_cut_again() -> None:
 
 def test_a_window_that_is_not_used_does_not_grow() -> None:
     async def story(loop: VirtualLoop) -> None:
-        seen = await drive(limiter_on(loop, 64), always("replied", latency_s=1.0), loop, seconds=100, workers=2)
-        assert seen.windows[-1] == 8
+        traffic = await drive(limiter_on(loop, 64), always("replied", latency_s=1.0), loop, seconds=100, workers=2)
+        assert traffic.windows[-1] == 8
 
     play(story)
 
@@ -350,10 +350,13 @@ def test_nobody_is_sent_before_the_time_the_server_asked_for() -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop)
         (await got(limiter)).throttled({"Retry-After": "30"})
-        assert limiter.paused_s == 30
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(29.9):
+                await limiter.acquire()
         (await got(limiter)).replied(0, {}, 1.0)
         assert loop.time() == pytest.approx(30)
-        assert limiter.paused_s == 0
+        (await got(limiter)).unsent()
+        assert loop.time() == pytest.approx(30)
 
     play(story)
 
@@ -389,8 +392,8 @@ def test_nonsense_headers_neither_stall_nor_hurry_a_run(nonsense: str) -> None:
         ]
         headers = dict.fromkeys([*names, "retry-after", "retry-after-ms"], nonsense)
         quota = Quota(Path("/nonexistent/quota.sqlite3"), NAME, clock=loop.time)
-        seen = await drive(limiter_on(loop, 8, quota=quota), always("replied", headers, 1.0), loop, seconds=50)
-        assert seen.replied == 8 * 50
+        traffic = await drive(limiter_on(loop, 8, quota=quota), always("replied", headers, 1.0), loop, seconds=50)
+        assert traffic.replied == 8 * 50
         assert quota.requests_per_minute is None and quota.tokens_per_minute is None
 
     play(story)
@@ -402,13 +405,13 @@ def test_nonsense_headers_neither_stall_nor_hurry_a_run(nonsense: str) -> None:
 def test_a_permanent_refusal_ends_the_run_in_time_and_says_what_was_seen() -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop, 64, give_up_after_s=120)
-        seen = await drive(limiter, always("throttled"), loop, seconds=10_000)
-        assert seen.ended_at <= 121
-        assert 10 <= seen.throttled <= 60, "it keeps trying, and not like mad"
+        traffic = await drive(limiter, always("throttled"), loop, seconds=10_000)
+        assert traffic.ended_at <= 121
+        assert 10 <= traffic.throttled <= 60, "it keeps trying, and not like mad"
         error = limiter.breaker.error
         assert isinstance(error, StoppedShort)
         assert str(error) == (
-            f"{NAME}: no call was answered for 120 s: {seen.throttled} calls were refused as too many"
+            f"{NAME}: no call was answered for 120 s: {traffic.throttled} calls were refused as too many"
             " since 2026-11-01 12:00:00 UTC; the last: HTTP 429: slow down;"
             " see how the server is, then run the same command again"
         )
@@ -420,8 +423,8 @@ def test_a_permanent_refusal_ends_the_run_in_time_and_says_what_was_seen() -> No
 def test_a_permanent_refusal_with_pauses_ends_as_soon_as_they_lead_beyond_the_patience() -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop, 64, give_up_after_s=120)
-        seen = await drive(limiter, always("throttled", {"retry-after": "50"}), loop, seconds=10_000)
-        assert seen.ended_at == pytest.approx(100, abs=1)
+        traffic = await drive(limiter, always("throttled", {"retry-after": "50"}), loop, seconds=10_000)
+        assert traffic.ended_at == pytest.approx(100, abs=1)
 
     play(story)
 
@@ -429,8 +432,8 @@ def test_a_permanent_refusal_with_pauses_ends_as_soon_as_they_lead_beyond_the_pa
 def test_a_pause_longer_than_the_patience_ends_the_run_at_once_with_the_time_to_come_back() -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop, 64)
-        seen = await drive(limiter, always("throttled", {"retry-after": "3600"}), loop, seconds=10_000)
-        assert seen.ended_at < 1
+        traffic = await drive(limiter, always("throttled", {"retry-after": "3600"}), loop, seconds=10_000)
+        assert traffic.ended_at < 1
         error = limiter.breaker.error
         assert error is not None
         assert "3600 s" in error.found and "2026-11-01 13:00:00 UTC" in error.cure
@@ -441,8 +444,8 @@ def test_a_pause_longer_than_the_patience_ends_the_run_at_once_with_the_time_to_
 def test_a_server_that_only_fails_ends_the_run_in_time() -> None:
     async def story(loop: VirtualLoop) -> None:
         limiter = limiter_on(loop, 64)
-        seen = await drive(limiter, always("failed"), loop, seconds=10_000)
-        assert seen.ended_at <= 121
+        traffic = await drive(limiter, always("failed"), loop, seconds=10_000)
+        assert traffic.ended_at <= 121
         assert limiter.breaker.error is not None and "met by a failure" in limiter.breaker.error.found
 
     play(story)
@@ -459,9 +462,9 @@ def test_answers_however_rare_keep_a_run_alive() -> None:
             return "replied" if turn % 10 == 0 else "throttled", {}
 
         limiter = limiter_on(loop, 64, give_up_after_s=120)
-        seen = await drive(limiter, serve, loop, seconds=2000)
-        assert seen.replied > 0 and limiter.breaker.error is None
-        assert seen.ended_at >= 2000
+        traffic = await drive(limiter, serve, loop, seconds=2000)
+        assert traffic.replied > 0 and limiter.breaker.error is None
+        assert traffic.ended_at >= 2000
 
     play(story)
 
@@ -558,7 +561,7 @@ def test_a_permit_is_settled_once() -> None:
 
 
 def test_limits_learnt_from_replies_end_the_refusals(tmp_path: Path) -> None:
-    async def story(loop: VirtualLoop, *, tells: bool, folder: str) -> Seen:
+    async def story(loop: VirtualLoop, *, tells: bool, folder: str) -> Traffic:
         with Quota(tmp_path / folder / "quota.sqlite3", NAME, clock=loop.time) as quota:
             limiter = limiter_on(loop, 64, quota=quota)
             return await drive(limiter, Rate(loop, 600, tells=tells), loop, seconds=120)
@@ -577,15 +580,15 @@ def test_two_limiters_on_one_workspace_keep_one_limit_together(tmp_path: Path) -
 
         (one, first), (two, second) = side(), side()
         with one, two:
-            seen = await asyncio.gather(
+            traffic = await asyncio.gather(
                 *(
                     drive(lim, always("replied", latency_s=1.0), loop, seconds=120, tokens=500)
                     for lim in (first, second)
                 )
             )
-        spent = sum(each.replied for each in seen) * 500
+        spent = sum(each.replied for each in traffic) * 500
         assert 0.97 * 120_000 <= spent <= 120_000 + 1000 + 2 * 500
-        assert min(each.replied for each in seen) >= 0.25 * sum(each.replied for each in seen)
+        assert min(each.replied for each in traffic) >= 0.25 * sum(each.replied for each in traffic)
 
     play(story)
 

@@ -57,7 +57,7 @@ def test_a_mistaken_pause_or_a_clock_set_back_does_not_hold_a_workspace_up(tmp_p
 
 @pytest.mark.parametrize("retry_after", ["0", "-1", "Wed, 21 Oct 99999999999999999999 07:28:00 GMT", "nan", "", "1e9"])
 def test_no_header_of_a_refusal_means_at_once(tmp_path: Path, retry_after: str) -> None:
-    def refuse(_body: dict[str, Any], _asked: Asked) -> Reply:
+    def refuse(_body: dict[str, Any], _request: Asked) -> Reply:
         return json_reply('{"error": {"message": "slow down"}}', 429, Retry_After=retry_after)
 
     with chat_server(refuse) as server:
@@ -69,7 +69,7 @@ def test_no_header_of_a_refusal_means_at_once(tmp_path: Path, retry_after: str) 
 def test_a_server_that_asks_for_a_thousandth_of_a_second_again_and_again_is_not_asked_a_thousand_times(
     tmp_path: Path,
 ) -> None:
-    def refuse(_body: dict[str, Any], _asked: Asked) -> Reply:
+    def refuse(_body: dict[str, Any], _request: Asked) -> Reply:
         return json_reply("{}", 429, Retry_After_Ms="1")
 
     with chat_server(refuse) as server:
@@ -78,19 +78,19 @@ def test_a_server_that_asks_for_a_thousandth_of_a_second_again_and_again_is_not_
 
 
 def test_the_next_run_hears_of_the_pause_without_asking(tmp_path: Path) -> None:
-    with chat_server(lambda _body, _asked: json_reply("{}", 429, Retry_After="3600")) as server:
+    with chat_server(lambda _body, _request: json_reply("{}", 429, Retry_After="3600")) as server:
         world = World(tmp_path, server.url)
         world.run(concurrency=1)
-        asked = len(server.log)
+        request_count = len(server.log)
         stopped = world.run(concurrency=1).stopped
         assert stopped is not None and "as it told another run" in str(stopped)
-        assert len(server.log) == asked
+        assert len(server.log) == request_count
 
 
 def test_a_pause_asked_of_one_process_is_heard_by_the_other(tmp_path: Path) -> None:
     begun: list[float] = []
 
-    def answer(_body: dict[str, Any], _asked: Asked) -> Reply:
+    def answer(_body: dict[str, Any], _request: Asked) -> Reply:
         begun.append(time.monotonic())
         if len(begun) == 20:
             return json_reply('{"error": {"message": "slow down"}}', 429, Retry_After="2")

@@ -82,17 +82,17 @@ def test_waiting_as_long_as_told_is_long_enough(path: Path, clock: Clock) -> Non
 def test_two_processes_share_one_quota(path: Path, clock: Clock) -> None:
     limit = 240
     one, two = (Quota(path, NAME, requests_per_minute=limit, clock=clock) for _ in range(2))
-    taken: dict[Quota, list[float]] = {one: [], two: []}
+    draws: dict[Quota, list[float]] = {one: [], two: []}
     with one, two:
         for _ in range(3 * 60 * 5):
             for quota in (one, two):
-                taken[quota] += [clock.now] * take_all(quota)
+                draws[quota] += [clock.now] * take_all(quota)
             clock.now += 0.2
-    times = sorted(taken[one] + taken[two])
+    times = sorted(draws[one] + draws[two])
     slice_ = limit / 60 * SLICE_S
     assert busiest_minute(times) <= limit + limit / 60 + 2 * slice_
     assert len(times) >= 3 * limit * 0.99, "and nothing of it is wasted"
-    assert min(len(taken[one]), len(taken[two])) >= len(times) * 0.3
+    assert min(len(draws[one]), len(draws[two])) >= len(times) * 0.3
 
 
 PROCESS = """
@@ -179,17 +179,17 @@ def test_a_call_larger_than_a_minute_takes_the_minute(path: Path, clock: Clock) 
 
 def test_tokens_reserved_in_excess_can_be_used_by_the_next_call(path: Path, clock: Clock) -> None:
     with Quota(path, NAME, tokens_per_minute=60_000, clock=clock) as quota:
-        wait_s, taken = quota.take(1000)
-        assert (wait_s, taken) == (0.0, 1000.0)
+        wait_s, draws = quota.take(1000)
+        assert (wait_s, draws) == (0.0, 1000.0)
         assert quota.take(1000)[0] > 0
-        quota.settle(taken, 200)
+        quota.settle(draws, 200)
         assert quota.take(800) == (0.0, 800.0)
 
 
 def test_tokens_used_beyond_the_reserve_are_owed(path: Path, clock: Clock) -> None:
     with Quota(path, NAME, tokens_per_minute=60_000, clock=clock) as quota:
-        _, taken = quota.take(100)
-        quota.settle(taken, 5100)
+        _, draws = quota.take(100)
+        quota.settle(draws, 5100)
         start = clock.now
         while (wait_s := quota.take(1)[0]) > 0:
             clock.now += wait_s
@@ -199,20 +199,20 @@ def test_tokens_used_beyond_the_reserve_are_owed(path: Path, clock: Clock) -> No
 def test_a_process_keeps_no_more_than_it_needs_of_what_comes_back(path: Path, clock: Clock) -> None:
     one, two = (Quota(path, NAME, tokens_per_minute=60_000, clock=clock) for _ in range(2))
     with one, two:
-        taken = []
+        draws = []
         for _ in range(100):
-            taken += [one.take(500)[1]]
+            draws += [one.take(500)[1]]
             clock.now += 0.5
-        for amount in taken:
+        for amount in draws:
             one.settle(amount, 10)
         assert take_all(two, 500) > 50
 
 
 def test_a_call_not_sent_costs_nothing(path: Path, clock: Clock) -> None:
     with Quota(path, NAME, requests_per_minute=60, tokens_per_minute=6000, clock=clock) as quota:
-        _, taken = quota.take(100)
+        _, draws = quota.take(100)
         assert quota.take(100)[0] > 0
-        quota.untake(taken)
+        quota.untake(draws)
         assert quota.take(100) == (0.0, 100.0)
 
 

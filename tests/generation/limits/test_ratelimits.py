@@ -29,9 +29,9 @@ def test_openai_headers_are_read_whatever_their_case() -> None:
 
 
 def test_azure_headers_are_seconds_and_may_leave_the_limit_out() -> None:
-    found = read_limits({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "17"})
-    assert found.tokens == Limit(None, 0, 17.0)
-    assert found.requests == Limit()
+    limits = read_limits({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "17"})
+    assert limits.tokens == Limit(None, 0, 17.0)
+    assert limits.requests == Limit()
 
 
 @pytest.mark.parametrize(
@@ -49,15 +49,15 @@ def test_longer_durations_are_added_up() -> None:
 
 @pytest.mark.parametrize("nonsense", ["-1", "0", "nan", "inf", "-inf", "", "plenty", "1e400", "0x10", "9,000"])
 def test_a_nonsense_limit_makes_its_whole_kind_absent(nonsense: str) -> None:
-    found = read_limits({**OPENAI, "x-ratelimit-limit-tokens": nonsense})
-    assert found.tokens == Limit()
-    assert found.requests.per_minute == 10000
+    limits = read_limits({**OPENAI, "x-ratelimit-limit-tokens": nonsense})
+    assert limits.tokens == Limit()
+    assert limits.requests.per_minute == 10000
 
 
 @pytest.mark.parametrize("nonsense", ["-1", "nan", "inf", "some", "170000"])
 def test_a_nonsense_remaining_is_absent_and_the_limit_stays(nonsense: str) -> None:
-    found = read_limits({**OPENAI, "x-ratelimit-remaining-tokens": nonsense}).tokens
-    assert (found.per_minute, found.remaining) == (160000, None)
+    limits = read_limits({**OPENAI, "x-ratelimit-remaining-tokens": nonsense}).tokens
+    assert (limits.per_minute, limits.remaining) == (160000, None)
 
 
 @pytest.mark.parametrize("nonsense", ["-1", "soon", "1m0", "m", "5 s", "1e99", "2026-01-01T00:00:00Z", "s" * 1000])
@@ -66,8 +66,8 @@ def test_a_nonsense_reset_is_absent(nonsense: str) -> None:
 
 
 def test_a_limit_of_a_day_is_not_taken_for_one_of_a_minute() -> None:
-    found = read_limits({**OPENAI, "x-ratelimit-limit-requests": "10000", "x-ratelimit-reset-requests": "2m59.56s"})
-    assert found.requests == Limit(None, 9999, 179.56)
+    limits = read_limits({**OPENAI, "x-ratelimit-limit-requests": "10000", "x-ratelimit-reset-requests": "2m59.56s"})
+    assert limits.requests == Limit(None, 9999, 179.56)
 
 
 def test_a_spent_window_is_shut_until_it_ends_and_a_spent_bucket_is_not() -> None:
@@ -103,9 +103,9 @@ def test_headers_without_limits_are_no_limits() -> None:
 
 @given(st.dictionaries(st.sampled_from([*OPENAI, "retry-after", "retry-after-ms", "date"]), st.text(max_size=60)))
 def test_whatever_a_server_writes_it_is_read_as_something_sane(headers: dict[str, str]) -> None:
-    found = read_limits(headers, now=0.0)
-    for kind in (found.requests, found.tokens):
+    limits = read_limits(headers, now=0.0)
+    for kind in (limits.requests, limits.tokens):
         assert kind.per_minute is None or 0 < kind.per_minute < math.inf
         assert kind.remaining is None or 0 <= kind.remaining < math.inf
         assert kind.reset_s is None or 0 <= kind.reset_s < math.inf
-    assert found.retry_after_s is None or 0 <= found.retry_after_s < math.inf
+    assert limits.retry_after_s is None or 0 <= limits.retry_after_s < math.inf

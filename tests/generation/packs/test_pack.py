@@ -11,7 +11,8 @@ from sourcing.errors import PromptError
 from sourcing.generation.packs.cases import load_cases
 from sourcing.generation.packs.lint import INPUTS, lint
 from sourcing.generation.packs.lock import check_lock, lock_packs, read_lock
-from sourcing.generation.packs.pack import find_pack, load_pack, pack_roots, render
+from sourcing.generation.packs.pack_files import find_pack, load_pack, pack_roots
+from sourcing.generation.packs.render import render
 
 INPUT = {"title": "Blue", "document": "Slow piano."}
 

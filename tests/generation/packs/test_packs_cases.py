@@ -10,7 +10,8 @@ import pytest
 
 from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.packs.cases import load_cases
-from sourcing.generation.packs.pack import load_pack, render
+from sourcing.generation.packs.pack_files import load_pack
+from sourcing.generation.packs.render import render
 
 PROMPTS = Path(__file__).parents[3] / "prompts"
 PACKS = {name: load_pack(PROMPTS / name) for name in ("judge", "mine", "recall")}

@@ -21,8 +21,9 @@ from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.descriptions.describe import example_aspects
 from sourcing.generation.packs.cases import load_cases
 from sourcing.generation.packs.lint import lint, plain_examples
-from sourcing.generation.packs.pack import load_pack, render
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.packs.pack_yaml import read_yaml
+from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import Scope
 from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.run.job import Job
@@ -79,12 +80,12 @@ def test_an_error_while_rendering_names_file_and_line_and_cannot_hang(tmp_path: 
     (folder / "loop.j2").write_text("x\n{% import 'loop.j2' as loop %}{{ loop.x }}", encoding="utf-8")
     began_s = time.process_time()
     pack = load_pack(folder)
-    with pytest.raises(PromptError) as caught:
+    with pytest.raises(PromptError) as error_info:
         render(pack, INPUT)
     place = "loop.j2 line 2" if "import" in template else f"prompt.j2 line {_line(folder, template)}"
     first = f"prompt.j2 line {_line(folder, 'What is it?')}"  # of the message, where no line of it is to blame
-    assert caught.value.thing.endswith((place, first)), caught.value
-    assert "does not render" in caught.value.found
+    assert error_info.value.thing.endswith((place, first)), error_info.value
+    assert "does not render" in error_info.value.found
     if "document" not in template and "length" not in template:  # fails for every track
         assert any("does not render" in finding and (place in finding or first in finding) for finding in lint(pack))
     assert time.process_time() - began_s < 5, "the work is done elsewhere, and ended there"
@@ -101,7 +102,7 @@ def test_the_next_rendering_goes_on_after_one_that_was_ended(tmp_path: Path) -> 
 def test_a_process_that_must_be_killed_is_told_of_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = load_pack(write_pack(tmp_path, user="{{ title[0] }}{{ document }}"))
     assert render(pack, INPUT)
-    process = pack.renderer.__self__._process  # type: ignore[attr-defined]
+    process = pack.renderer.__self__.process  # type: ignore[attr-defined]
     process.kill()
     process.wait()
     with pytest.raises(PromptError, match=r"prompt.j2 line 30: rendering .* was ended"):
@@ -163,7 +164,7 @@ def _world(root: Path, user: str, titles: list[str], *, server: Loopback) -> Wor
     return world
 
 
-def _good(body: dict[str, Any], asked: Asked) -> Reply:
+def _good(body: dict[str, Any], request: Asked) -> Reply:
     return json_reply(completion(json.dumps({"aspects": [], "caption": ""})))
 
 
@@ -182,10 +183,10 @@ def test_plan_and_run_refuse_it_alike(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str, lint_finds: bool
 ) -> None:
     with chat_server(_good) as server:
-        asked = f"Title:\n{{{{ title[{3 if lint_finds else 1}] }}}}"
-        _world(tmp_path, asked, ["long"] * 40 + ["a"], server=server)
-        typed = ["--workspace", str(tmp_path), "generate", verb, "recall", "--base-url", f"{server.url}/v1"]
-        code, _, told = run_command(capsys, [*typed, "--model", "m"])
+        request = f"Title:\n{{{{ title[{3 if lint_finds else 1}] }}}}"
+        _world(tmp_path, request, ["long"] * 40 + ["a"], server=server)
+        arguments = ["--workspace", str(tmp_path), "generate", verb, "recall", "--base-url", f"{server.url}/v1"]
+        code, _, told = run_command(capsys, [*arguments, "--model", "m"])
         assert (code, server.log) == (3, [])
     assert "prompt.j2 line 32" in told
     assert ("t-040" in told) is not lint_finds
@@ -310,8 +311,8 @@ def test_a_schema_that_no_reply_can_be_held_against_is_a_lint_finding_and_nothin
         assert any(finding in found for found in lint(load_pack(world.pack_folder)))
         with pytest.raises(PromptError):
             world.run()
-        typed = ["--workspace", str(tmp_path), "generate", "run", "recall", "--base-url", f"{server.url}/v1"]
-        code, _, told = run_command(capsys, [*typed, "--model", "m"])
+        arguments = ["--workspace", str(tmp_path), "generate", "run", "recall", "--base-url", f"{server.url}/v1"]
+        code, _, told = run_command(capsys, [*arguments, "--model", "m"])
         assert code == 3, told
         assert server.log == []
 
@@ -457,8 +458,8 @@ def test_a_run_of_a_pack_with_bom_and_a_loop_goes_through(tmp_path: Path, capsys
         )
         path = world.pack_folder / "prompt.j2"
         path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
-        typed = ["--workspace", str(tmp_path), "--json", "generate", "run", "recall", "--model", "m"]
-        code, result = run_json(capsys, [*typed, "--base-url", f"{server.url}/v1"])
+        arguments = ["--workspace", str(tmp_path), "--json", "generate", "run", "recall", "--model", "m"]
+        code, result = run_json(capsys, [*arguments, "--base-url", f"{server.url}/v1"])
         assert (code, result["replied"]) == (0, 3)
         assert isinstance(world.job(Scope()), Job)
         assert RequestMaker(load_pack(world.pack_folder), world.endpoint)

@@ -13,7 +13,8 @@ from sourcing.errors import UsageError
 from sourcing.generation.calls import PlannedCall
 from sourcing.generation.endpoint.dialect import choose_dialect, fit_body
 from sourcing.generation.endpoint.endpoint import Endpoint, resolve_endpoint
-from sourcing.generation.packs.pack import Pack, load_pack
+from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.planning.plan import (
     DOCUMENT_CHARS,
     Scope,
@@ -117,14 +118,16 @@ def test_a_request_made_fast_is_the_request_as_defined(tmp_path: Path) -> None:
             messages = call.body["messages"]
             body = request_body(
                 endpoint.model, messages, schema_name=pack.id, schema=pack.output,
-                sampling=pack.sampling.given(), sample_idx=call.sample_idx,
+                sampling=pack.sampling.parameters(), sample_idx=call.sample_idx,
             )  # fmt: skip
             body = fit_body(body, endpoint.dialect)
             assert call.payload.decode() == ordered_json(body)
             assert call.request_key == request_key(body, endpoint.identity, call.sample_idx)
     odd = [{"role": "user", "content": 'quotes " and \\ and \u2028 and 音 and \ud800'}]
     key, payload = RequestMaker(pack, REMOTE).make(odd, 1)
-    body = request_body("m", odd, schema_name=pack.id, schema=pack.output, sampling=pack.sampling.given(), sample_idx=1)
+    body = request_body(
+        "m", odd, schema_name=pack.id, schema=pack.output, sampling=pack.sampling.parameters(), sample_idx=1
+    )
     assert key == request_key(body, REMOTE.identity, 1)
     assert json.loads(payload) == body
     assert b"\\ud800" in payload, "half a character travels as an escape"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.replies.failures import Answer, CallFailed, failure_of
+from sourcing.generation.replies.failures import CallFailed, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import MAX_REPLY_BYTES, ParsedReply
 
 GOOD = completion('{"aspects": []}').encode()
@@ -58,7 +58,7 @@ def wire_server(replies: list[bytes]) -> Iterator[str]:
 def outcome(url: str) -> str:
     """What became of one call; every text of it encodes."""
 
-    async def call() -> Answer:
+    async def call() -> RawReply:
         to = Endpoint(name=url, identity=f"{url} m", model="m", base_url=f"{url}/v1", api_key="sk-0123456789")
         async with ChatClient(to, timeout_s=5, concurrency=1) as client:
             return await client.send_bytes(b"{}")

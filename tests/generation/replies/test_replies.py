@@ -22,9 +22,19 @@ from sourcing.generation.cost.prices import read_usage
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import OpenCall
-from sourcing.generation.packs.pack import load_pack
+from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.replies.bounded_json import first_value, load_json
-from sourcing.generation.replies.failures import Answer, failure_of
+from sourcing.generation.replies.failures import (
+    CallRefused,
+    GatewayTimedOut,
+    MaybeAnswered,
+    NotSent,
+    RawReply,
+    RefusedForAll,
+    RefusedForNow,
+    failure_of,
+    refusal,
+)
 from sourcing.generation.replies.parsed_reply import MAX_REPLY_BYTES, ROW_ERROR, ParsedReply
 from sourcing.generation.replies.payload import read_payload
 from sourcing.generation.replies.server_error import read_error_body
@@ -55,12 +65,12 @@ def described(reply: ParsedReply) -> tuple[list[dict[str, Any]], dict[str, str]]
         content=reply.content, replied_at=datetime(2026, 11, 1, tzinfo=UTC), usage=reply.usage, reason=reply.reason,
         words=reply.words,
     )  # fmt: skip
-    rows, rejected = describe(tracks(1), Document.create_empty(), Match.create_empty(), [row])
-    return rows.to_dicts(), dict(rejected.select("reason", "finding").iter_rows())
+    rows, rejected_rows = describe(tracks(1), Document.create_empty(), Match.create_empty(), [row])
+    return rows.to_dicts(), dict(rejected_rows.select("reason", "finding").iter_rows())
 
 
 def fate_of(reply: ParsedReply, raw: bytes, checker: ReplyChecker) -> str:
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     if failure is not None:
         if failure.maybe_answered:
             return "unknown"
@@ -85,7 +95,7 @@ def test_each_poison_becomes_what_it_is(name: str, checker: ReplyChecker) -> Non
     fate = fate_of(reply, raw, checker)
     mended = expected["fate"] == "rejected" and fate == "repaired"  # its words may be mended, as ever
     assert fate == expected["fate"] or mended
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     if failure is not None:
         assert expected.get("words", "") in str(failure)
         assert fate != "unknown" or not failure.retry or failure.status == 504
@@ -93,14 +103,14 @@ def test_each_poison_becomes_what_it_is(name: str, checker: ReplyChecker) -> Non
     used = read_usage(reply.usage)
     assert ([used.input_tokens, used.output_tokens] if used else None) == expected["tokens"]
     assert reply.model == expected.get("model", "m")
-    rows, rejected = described(reply)
+    rows, rejected_rows = described(reply)
     if expected["fate"] == "answered":
         assert rows[0]["aspect_list"] == ["slow piano"]
-        assert ("json_wrapped" in rejected) == expected.get("wrapped", False)
+        assert ("json_wrapped" in rejected_rows) == expected.get("wrapped", False)
     else:
         assert not rows
-        assert expected["reason"] in rejected
-        assert expected.get("words", "") in rejected[expected["reason"]]
+        assert expected["reason"] in rejected_rows
+        assert expected.get("words", "") in rejected_rows[expected["reason"]]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the folder of faults is not beside this checkout")
@@ -116,7 +126,7 @@ def test_each_poison_becomes_what_it_is(name: str, checker: ReplyChecker) -> Non
 def test_the_inputs_that_were_reported_are_read(name: str, fate: str) -> None:
     raw = (SHARED / name).read_bytes()
     reply = ParsedReply.read(raw)
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     assert ("throttled" if failure is not None and failure.status == 429 else "answered") == fate
     assert fate != "answered" or isinstance(read_payload(reply.content or "").values[-1], dict)
 
@@ -227,7 +237,7 @@ def hold(raw: bytes, checker: ReplyChecker) -> None:
     """Whatever the bytes are: no row error, and nothing that a journal or a table cannot hold."""
     reply = ParsedReply.read(raw)
     assert reply.reason != ROW_ERROR, reply.words
-    failure = failure_of(reply, Answer(raw, 200, {}))
+    failure = failure_of(reply, RawReply(raw, 200, {}))
     checked = checker.check(CALL, reply)
     assert not checked.row_error
     used = read_usage(reply.usage)
@@ -238,9 +248,9 @@ def hold(raw: bytes, checker: ReplyChecker) -> None:
     error = read_error_body(raw)
     (error.message + error.code).encode()
     if failure is None:
-        rows, rejected = described(reply)
-        assert ROW_ERROR not in rejected, rejected[ROW_ERROR]
-        json.dumps([rows, rejected], default=str).encode()
+        rows, rejected_rows = described(reply)
+        assert ROW_ERROR not in rejected_rows, rejected_rows[ROW_ERROR]
+        json.dumps([rows, rejected_rows], default=str).encode()
 
 
 #: What reads otherwise than `json` has it: numbers that cannot be stored, and text that does not encode.
@@ -292,3 +302,29 @@ def test_bounded_json_raises_nothing_but_value_errors_and_agrees_with_json_where
         assert value == plain
     with contextlib.suppress(ValueError):
         first_value(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "", CallRefused),
+        (401, "", RefusedForAll),
+        (307, "", RefusedForAll),
+        (429, "", RefusedForNow),
+        (429, "insufficient_quota", RefusedForAll),
+        (500, "", RefusedForNow),
+        (504, "", GatewayTimedOut),
+    ],
+)
+def test_the_class_of_a_refusal_says_what_it_means_for_this_call_and_for_others(
+    status: int, code: str, kind: type[CallRefused]
+):
+    assert type(refusal(status, code, {})) is kind
+
+
+def test_failures_are_told_apart_also_in_a_set_and_keep_their_facts_in_another_meaning():
+    failures = [MaybeAnswered("timeout", "no reply", status=200, raw=b"x", retry_after_s=1.5) for _ in range(2)]
+    assert len(set(failures)) == 2
+    sent_again = failures[0].recast(NotSent)
+    assert (sent_again.retry, sent_again.maybe_answered) == (True, False)
+    assert vars(sent_again) == vars(failures[0])

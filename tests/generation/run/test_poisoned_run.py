@@ -17,9 +17,10 @@ from genworld import tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
 from sourcing.generation.descriptions import describe
-from sourcing.generation.endpoint.client import Answer, ChatClient
+from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.schema import unpack
+from sourcing.generation.replies.failures import RawReply
 from sourcing.generation.run import reply_checker as checking
 from sourcing.store import Description, Track, Workspace
 
@@ -194,7 +195,7 @@ def test_an_answer_that_the_wire_itself_cannot_take_is_unknown_and_stops_no_othe
     made = workspace(tmp_path, 6)
     send = ChatClient.send_bytes
 
-    async def broken(self: ChatClient, body: bytes) -> Answer:
+    async def broken(self: ChatClient, body: bytes) -> RawReply:
         answer = await send(self, body)
         if b"Song 2" in body:
             raise ZeroDivisionError("of the wire")

@@ -294,7 +294,7 @@ def test_the_bill_never_passes_the_budget_at_any_concurrency(tmp_path: Path) -> 
         world = World(tmp_path, server.url, count=600)
         price = named_price("100,400")  # USD per million tokens
         assert price is not None
-        limits = {"ceilings": Ceilings.named("1.00"), "price": price, "concurrency": 256, "timeout_s": 60.0}
+        limits = {"ceilings": Ceilings.of_flags("1.00"), "price": price, "concurrency": 256, "timeout_s": 60.0}
         result = world.run(**limits)
         assert isinstance(result.stopped, StoppedShort)
         assert "--max-usd 1.00" in str(result.stopped)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sourcing.generation.grounding.aspects import accept, ground
+from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.text.lexicon import facet_of, too_long
 from sourcing.generation.text.phrases import split_phrase
 from sourcing.generation.text.words import content_stems, held_stems, words
@@ -101,18 +102,21 @@ def test_importing_the_room_loads_no_language_model():
 
 def test_a_caption_in_the_wrong_language_is_refused_and_the_aspects_stay():
     aspects = [{"text": "solo piano", "facet": "instrument"}]
-    grounded = accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, language="en")
-    assert (grounded.caption, [kept["text"] for kept in grounded.aspects]) == (None, ["solo piano"])
-    assert [finding.reason for finding in grounded.findings] == ["caption_wrong_language"]
-    assert accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, language="de").caption == CAPTIONS["de"][0]
+    vetted_reply = accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, context=ReplyContext(language="en"))
+    assert (vetted_reply.caption, [aspect_row["text"] for aspect_row in vetted_reply.aspects]) == (None, ["solo piano"])
+    assert [finding.reason for finding in vetted_reply.findings] == ["caption_wrong_language"]
+    assert (
+        accept({"aspects": aspects, "caption": CAPTIONS["de"][0]}, context=ReplyContext(language="de")).caption
+        == CAPTIONS["de"][0]
+    )
 
 
 def test_aspects_that_together_are_in_the_wrong_language_are_refused_together():
     aspects = ["缓慢的华尔兹", "温暖的风琴", "轻柔的女声"]
-    grounded = accept({"aspects": aspects, "caption": CAPTIONS["en"][0]}, language="en")
-    assert grounded.aspects == []
-    assert [finding.reason for finding in grounded.findings] == ["aspects_wrong_language"]
-    assert len(accept({"aspects": aspects, "caption": ""}, language="zh").aspects) == 3
+    vetted_reply = accept({"aspects": aspects, "caption": CAPTIONS["en"][0]}, context=ReplyContext(language="en"))
+    assert vetted_reply.aspects == []
+    assert [finding.reason for finding in vetted_reply.findings] == ["aspects_wrong_language"]
+    assert len(accept({"aspects": aspects, "caption": ""}, context=ReplyContext(language="zh")).aspects) == 3
 
 
 DOCUMENT_ZH = (
@@ -122,20 +126,22 @@ DOCUMENT_ZH = (
 
 
 def _ground_zh(*aspects, caption: str = "", document: str = DOCUMENT_ZH, language: str = "zh"):
-    return ground({"aspects": list(aspects), "caption": caption}, document, doc_id="d", language=language)
+    return ground(
+        {"aspects": list(aspects), "caption": caption}, document, doc_id="d", context=ReplyContext(language=language)
+    )
 
 
 def test_a_copied_chinese_sentence_is_parted_into_phrases_with_facets_and_spans():
-    grounded = _ground_zh("《盐水赞歌》是一首缓慢的华尔兹，由风琴和小号开场。", "吉他粗糙而空旷，女声轻柔")
-    kept = [(aspect["text"], aspect["facet"]) for aspect in grounded.aspects]
-    assert kept == [
+    vetted_reply = _ground_zh("《盐水赞歌》是一首缓慢的华尔兹，由风琴和小号开场。", "吉他粗糙而空旷，女声轻柔")
+    aspect_row = [(aspect["text"], aspect["facet"]) for aspect in vetted_reply.aspects]
+    assert aspect_row == [
         ("缓慢的华尔兹", "genre"),
         ("风琴", "instrument"),
         ("小号", "instrument"),
         ("吉他粗糙", "production"),
         ("女声轻柔", "vocal"),
     ]
-    for aspect in grounded.aspects:
+    for aspect in vetted_reply.aspects:
         (place,) = aspect["evidence"]
         assert DOCUMENT_ZH[place["start"] : place["end"]] == aspect["text"]
 
@@ -150,16 +156,16 @@ def test_a_copied_chinese_sentence_is_parted_into_phrases_with_facets_and_spans(
     ],
 )
 def test_chinese_negations_and_words_of_music_must_be_the_documents(aspect, reason: str):
-    grounded = _ground_zh(aspect)
-    assert ([finding.reason for finding in grounded.findings], grounded.aspects) == ([reason], [])
+    vetted_reply = _ground_zh(aspect)
+    assert ([finding.reason for finding in vetted_reply.findings], vetted_reply.aspects) == ([reason], [])
 
 
 @pytest.mark.parametrize(
     "caption", ["缓慢的华尔兹，风琴和小号，没有鼓点。", "一首庄严而温暖的华尔兹，女声轻柔，吉他粗糙。"]
 )
 def test_a_chinese_caption_made_of_the_documents_words_is_kept(caption: str):
-    grounded = _ground_zh(caption=caption)
-    assert (grounded.caption, grounded.findings) == (caption, [])
+    vetted_reply = _ground_zh(caption=caption)
+    assert (vetted_reply.caption, vetted_reply.findings) == (caption, [])
 
 
 @pytest.mark.parametrize(
@@ -173,19 +179,19 @@ def test_a_chinese_caption_made_of_the_documents_words_is_kept(caption: str):
     ],
 )
 def test_a_chinese_caption_may_not_invent_or_turn_a_fact(caption: str, reason: str):
-    grounded = _ground_zh(caption=caption)
-    assert (grounded.caption, [finding.reason for finding in grounded.findings]) == (None, [reason])
+    vetted_reply = _ground_zh(caption=caption)
+    assert (vetted_reply.caption, [finding.reason for finding in vetted_reply.findings]) == (None, [reason])
 
 
 def test_simplified_and_traditional_characters_support_one_another_and_the_documents_are_published():
     document = "這首歌以緩慢的鋼琴開始，帶有溫暖的弦樂。"
-    grounded = _ground_zh(
+    vetted_reply = _ground_zh(
         {"text": "緩慢的鋼琴", "quote": "緩慢的鋼琴"},
         caption="緩慢的鋼琴和溫暖的弦樂。",
         document=document,
         language="zh-Hant",
     )
-    assert ([kept["text"] for kept in grounded.aspects], grounded.caption) == (
+    assert ([aspect_row["text"] for aspect_row in vetted_reply.aspects], vetted_reply.caption) == (
         ["緩慢的鋼琴"],
         "緩慢的鋼琴和溫暖的弦樂。",
     )

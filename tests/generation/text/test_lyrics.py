@@ -15,10 +15,12 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.describe import describe
 from sourcing.generation.descriptions.scraped import describe_catalogue, describe_document
 from sourcing.generation.grounding.aspects import accept, ground
+from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.text.lyrics import MAX_LYRIC_WORDS, lyric_spans, shared_runs, takes_lyrics
 from sourcing.generation.text.words import words
 from sourcing.store.schemas import Document, Match, Track
 
+ENGLISH = ReplyContext(language="en")
 SUNG = ["I walk along the river", "and the river walks with me", "I never come home again", "and the night is cold"]
 SUNG_ZH = ["我沿着河流慢慢走", "河水陪我回家", "夜晚很冷我不怕", "明天再见吧朋友"]
 PROSE = "It is a slow ballad with piano, produced with a lot of reverb on every voice."
@@ -189,14 +191,14 @@ def test_eight_words_or_twelve_characters_may_be_taken_and_no_more():
 @given(st.integers(0, 20), st.integers(1, 21), st.text(max_size=10), st.text(max_size=10))
 def test_the_guard_agrees_with_a_stupid_loop(start, length, before, after):
     sung = words(" ".join(SUNG))
-    taken = f"{before} {' '.join(sung[start : start + length])} {after}"
-    said = words(taken)
+    quotation = f"{before} {' '.join(sung[start : start + length])} {after}"
+    said = words(quotation)
     longest = max(
         (size for size in range(1, len(sung) + 1) for at in range(len(sung) - size + 1)
          if any(said[place : place + size] == sung[at : at + size] for place in range(len(said) - size + 1))),
         default=0,
     )  # fmt: skip
-    assert takes_lyrics(taken, shared_runs([" ".join(SUNG)])) == (longest > MAX_LYRIC_WORDS)
+    assert takes_lyrics(quotation, shared_runs([" ".join(SUNG)])) == (longest > MAX_LYRIC_WORDS)
 
 
 DOCUMENT = MARKED["heading"]
@@ -204,31 +206,31 @@ DOCUMENT = MARKED["heading"]
 
 @pytest.mark.parametrize("aspect", [SUNG[1], {"text": "cold night", "quote": SUNG[3]}, {"quote": "the night is cold"}])
 def test_what_is_sung_supports_no_aspect(aspect):
-    grounded = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d", language="und")
-    assert grounded.aspects == []
-    assert {finding.reason for finding in grounded.findings} <= {"quote_is_lyric", "aspect_too_long"}
+    vetted_reply = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d")
+    assert vetted_reply.aspects == []
+    assert {finding.reason for finding in vetted_reply.findings} <= {"quote_is_lyric", "aspect_too_long"}
 
 
 def test_an_aspect_that_the_prose_says_as_well_is_taken_from_there():
     document = f"Lyrics\nI play the slow piano\nall night long for you\n\n{PROSE} It has a slow piano."
-    (kept,) = ground({"aspects": ["slow piano"], "caption": ""}, document, doc_id="d").aspects
-    assert kept["evidence"][0]["start"] > document.index(PROSE)
+    (aspect_row,) = ground({"aspects": ["slow piano"], "caption": ""}, document, doc_id="d", context=ENGLISH).aspects
+    assert aspect_row["evidence"][0]["start"] > document.index(PROSE)
 
 
 @pytest.mark.parametrize("document", MARKED.values(), ids=MARKED)
 def test_a_mined_caption_loses_the_sentence_that_sings(document: str):
     caption = f"It is a slow ballad with piano. {' '.join(SUNG[:2])}."
-    grounded = ground({"aspects": [], "caption": caption}, document, doc_id="d")
-    assert grounded.caption == "It is a slow ballad with piano."
-    assert [finding.reason for finding in grounded.findings] == ["caption_is_lyric"]
+    vetted_reply = ground({"aspects": [], "caption": caption}, document, doc_id="d", context=ENGLISH)
+    assert vetted_reply.caption == "It is a slow ballad with piano."
+    assert [finding.reason for finding in vetted_reply.findings] == ["caption_is_lyric"]
 
 
 def test_lines_sung_in_many_short_sentences_are_counted_together():
     document = "Lyrics\nHold me now tonight\nStay here with me\nDo not go away\nThe night is long\n\n" + PROSE
     caption = "Hold me now tonight. Stay here with me. Do not go away."
-    grounded = ground({"aspects": [], "caption": caption}, document, doc_id="d", language="und")
-    assert grounded.caption == "Hold me now tonight. Stay here with me."
-    assert [finding.reason for finding in grounded.findings] == ["caption_is_lyric"]
+    vetted_reply = ground({"aspects": [], "caption": caption}, document, doc_id="d")
+    assert vetted_reply.caption == "Hold me now tonight. Stay here with me."
+    assert [finding.reason for finding in vetted_reply.findings] == ["caption_is_lyric"]
 
 
 def _document(lead: str, text: str) -> dict[str, object]:
@@ -273,10 +275,10 @@ BETWEEN = {
 @pytest.mark.parametrize("document", BETWEEN.values(), ids=BETWEEN)
 def test_lines_are_sung_in_a_row_whatever_stands_between_them(document: str) -> None:
     caption = f"It is a slow ballad with piano. {' '.join(SUNG[:3])}."
-    grounded = ground({"aspects": [], "caption": caption}, f"{PROSE}\n\n{document}", doc_id="d", language="und")
-    taken = accept({"aspects": ["calm"], "caption": caption}, documents=[document])
-    assert taken.caption == "It is a slow ballad with piano."
-    assert "river" not in (grounded.caption or "")
+    vetted_reply = ground({"aspects": [], "caption": caption}, f"{PROSE}\n\n{document}", doc_id="d")
+    accepted_reply = accept({"aspects": ["calm"], "caption": caption}, documents=[document])
+    assert accepted_reply.caption == "It is a slow ballad with piano."
+    assert "river" not in (vetted_reply.caption or "")
 
 
 @given(
@@ -303,34 +305,38 @@ def test_spans_are_ordered_apart_and_inside_the_text(pieces):
     ],
 )
 def test_no_finding_shows_what_is_sung(reply: dict[str, object]) -> None:
-    grounded = ground(reply, DOCUMENT, doc_id="d", language="und")
-    assert grounded.findings
-    for finding in grounded.findings:
+    vetted_reply = ground(reply, DOCUMENT, doc_id="d")
+    assert vetted_reply.findings
+    for finding in vetted_reply.findings:
         told = f"{finding.finding} {finding.piece}"
         assert not any(" ".join(line.split()[at : at + 4]) in told for line in SUNG for at in range(3)), told
 
 
 def test_findings_about_prose_still_show_it() -> None:
-    grounded = ground({"aspects": ["loud harp solo"], "caption": ""}, DOCUMENT, doc_id="d")
-    assert "loud harp solo" in grounded.findings[0].finding
+    vetted_reply = ground({"aspects": ["loud harp solo"], "caption": ""}, DOCUMENT, doc_id="d", context=ENGLISH)
+    assert "loud harp solo" in vetted_reply.findings[0].finding
 
 
 @pytest.mark.parametrize("document", MARKED.values(), ids=MARKED)
 def test_a_recalled_caption_is_held_against_the_lyrics_of_the_tracks_documents(document: str) -> None:
     caption = f"A slow ballad with piano. {' '.join(SUNG[:2])}."
     reply = {"aspects": ["slow ballad", SUNG[0], SUNG[1]], "caption": caption}
-    taken = accept(reply, documents=[PROSE, document])
-    assert taken.caption == "A slow ballad with piano."
-    assert "caption_is_lyric" in [finding.reason for finding in taken.findings]
-    assert not takes_lyrics(" ".join(aspect["text"] for aspect in taken.aspects), shared_runs([" ".join(SUNG)]))
-    assert not any("river" in f"{finding.finding} {finding.piece}" for finding in taken.findings)
+    accepted_reply = accept(reply, documents=[PROSE, document])
+    assert accepted_reply.caption == "A slow ballad with piano."
+    assert "caption_is_lyric" in [finding.reason for finding in accepted_reply.findings]
+    assert not takes_lyrics(
+        " ".join(aspect["text"] for aspect in accepted_reply.aspects), shared_runs([" ".join(SUNG)])
+    )
+    assert not any("river" in f"{finding.finding} {finding.piece}" for finding in accepted_reply.findings)
     assert accept(reply, documents=[PROSE]).caption == caption
 
 
 def test_a_recalled_chinese_caption_is_held_against_them_too() -> None:
     caption = f"一首缓慢的钢琴曲。{SUNG_ZH[0]}{SUNG_ZH[1]}。"
-    taken = accept({"aspects": ["缓慢的钢琴"], "caption": caption}, documents=[MARKED_ZH["traditional heading"]])
-    assert taken.caption == "一首缓慢的钢琴曲。"
+    accepted_reply = accept(
+        {"aspects": ["缓慢的钢琴"], "caption": caption}, documents=[MARKED_ZH["traditional heading"]]
+    )
+    assert accepted_reply.caption == "一首缓慢的钢琴曲。"
 
 
 def test_only_accepted_documents_of_the_same_track_are_held_against_it() -> None:
