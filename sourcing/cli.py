@@ -37,30 +37,30 @@ TABLE: dict[str, tuple[Any, str]] = {
         {
             "list": ("sourcing.commands.sources:list_sources", "List the sources with their terms."),
             "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why."),
-            "new": ("sourcing.commands.sources_new:new", "Scaffold a source to fill in, with its fixtures."),
+            "new": ("sourcing.commands.sources:new", "Scaffold a source to fill in, with its fixtures."),
         },
         "The sites we may ask, and on what terms.",
     ),
     "crawl": (
         {
             "run": (
-                "sourcing.commands.crawl:run",
+                "sourcing.commands.crawl.run:run",
                 "Fetch what is pending, politely; take up where it stopped.",
             ),
             "import": (
-                "sourcing.commands.crawl_import:import_dump",
+                "sourcing.commands.crawl.import_dump:import_dump",
                 "Read a published dump or data set instead of asking for its records.",
             ),
             "status": (
-                "sourcing.commands.crawl_status:status",
+                "sourcing.commands.crawl.status:status",
                 "Say how far the crawl is: tasks, speed, caps, time left, alarms.",
             ),
             "coverage": (
-                "sourcing.commands.crawl_coverage:coverage",
+                "sourcing.commands.crawl.coverage:coverage",
                 "Show which fields documents have, and where that dropped.",
             ),
             "replay": (
-                "sourcing.commands.crawl:replay",
+                "sourcing.commands.crawl.run:replay",
                 "Rebuild the documents table from the WARC files alone.",
             ),
         },
@@ -68,53 +68,53 @@ TABLE: dict[str, tuple[Any, str]] = {
     ),
     "match": (
         {
-            "run": ("sourcing.commands.match:run", "Decide which document is about which track."),
-            "review": ("sourcing.commands.match_review:review", "Decide the pairs only a person can judge."),
-            "show": ("sourcing.commands.match_show:show", "Show the documents held against one track, and why."),
-            "evaluate": ("sourcing.commands.match:evaluate", "Measure precision and recall on labelled pairs."),
+            "run": ("sourcing.commands.match.run:run", "Decide which document is about which track."),
+            "review": ("sourcing.commands.match.review:review", "Decide the pairs only a person can judge."),
+            "show": ("sourcing.commands.match.show:show", "Show the documents held against one track, and why."),
+            "evaluate": ("sourcing.commands.match.run:evaluate", "Measure precision and recall on labelled pairs."),
         },
         "Documents held against tracks.",
     ),
     "generate": (
         {
-            "plan": ("sourcing.commands.generate:plan", "Count the calls a run would make; send nothing."),
+            "plan": ("sourcing.commands.generate.run:plan", "Count the calls a run would make; send nothing."),
             "run": (
-                "sourcing.commands.generate:run",
+                "sourcing.commands.generate.run:run",
                 "Make the calls, journal every reply, write descriptions.",
             ),
             "status": (
-                "sourcing.commands.generate_journal:status",
+                "sourcing.commands.generate.journal:status",
                 "Count the journal's calls by state, and what they cost.",
             ),
             "describe": (
-                "sourcing.commands.generate_journal:describe",
+                "sourcing.commands.generate.journal:describe",
                 "Rebuild the descriptions table from logs and documents; free.",
             ),
             "revalidate": (
-                "sourcing.commands.generate_journal:revalidate",
+                "sourcing.commands.generate.journal:revalidate",
                 "Hold stored replies against today's rules, and say what changed; free.",
             ),
             "batch": (
                 {
                     "submit": (
-                        "sourcing.commands.generate_batch:submit",
+                        "sourcing.commands.generate.batch:submit",
                         "Hand the calls of a pack to the endpoint's Batch API.",
                     ),
-                    "status": ("sourcing.commands.generate_batch:status", "Say how far the batches are."),
-                    "collect": ("sourcing.commands.generate_batch:collect", "Take the answers of batches that ended."),
+                    "status": ("sourcing.commands.generate.batch:status", "Say how far the batches are."),
+                    "collect": ("sourcing.commands.generate.batch:collect", "Take the answers of batches that ended."),
                     "cancel": (
-                        "sourcing.commands.generate_batch:cancel",
+                        "sourcing.commands.generate.batch:cancel",
                         "End batches early; what is finished is kept.",
                     ),
                     "export": (
-                        "sourcing.commands.generate_batch:export",
+                        "sourcing.commands.generate.batch:export",
                         "Write the calls as JSONL, for `vllm run-batch`.",
                     ),
-                    "import": ("sourcing.commands.generate_batch:import_", "Read the answers to an export."),
+                    "import": ("sourcing.commands.generate.batch:import_", "Read the answers to an export."),
                 },
                 "Calls handed over all at once, at half the price.",
             ),
-            "merge": ("sourcing.commands.generate_journal:merge", "Join the journals of other machines into this one."),
+            "merge": ("sourcing.commands.generate.journal:merge", "Join the journals of other machines into this one."),
         },
         "Descriptions from models and documents.",
     ),

@@ -1,1 +1,1 @@
-"""One file per noun of the command line; the only place that prints, prompts or exits."""
+"""The verbs of the command line: a module to a noun, a folder where one fills it; they alone print, prompt and exit."""

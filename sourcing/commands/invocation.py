@@ -9,19 +9,22 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from sourcing.settings import Settings
     from sourcing.store import Workspace
 
-__all__ = ["Invocation"]
+__all__ = ["Invocation", "number_table"]
 
 _PLAIN_PROGRESS_EVERY_S = 5.0
+_WIDEST = 100
 
 
 @dataclass
@@ -106,3 +109,18 @@ class _PlainProgress:
             self.next_line = time.monotonic() + _PLAIN_PROGRESS_EVERY_S
             of = f" of {self.total}" if self.total else ""
             print(f"{self.what}: {self.done}{of} {note}".rstrip(), file=sys.stderr, flush=True)
+
+
+def number_table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] | None = None) -> Table:
+    """A table whose first column names and whose others are numbers; as wide as it must be, up to 100 columns."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False, show_footer=total is not None)
+    for place, (name, foot) in enumerate(zip(columns, total or [""] * len(columns), strict=True)):
+        table.add_column(name, foot, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    table.width = Console(width=_WIDEST).measure(table).maximum
+    return table

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from matching_rows import tracks_of
 
-from sourcing.commands.crawl_import import import_dump, wanted_by
+from sourcing.commands.crawl.import_dump import import_dump, wanted_by
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.documents.import_records import import_records
 from sourcing.crawling.documents.rebuild import rebuild_documents
@@ -196,7 +196,7 @@ def test_an_interrupt_finishes_the_record_and_leaves_sound_files(workspace, tmp_
 
 def test_the_command_tells_an_interrupt_from_the_end(workspace, tmp_path, monkeypatch):
     path = dump(tmp_path / "recording.gz", *RECORDINGS)
-    monkeypatch.setattr("sourcing.commands.crawl_import._PROGRESS_EVERY", 1)
+    monkeypatch.setattr("sourcing.commands.crawl.import_dump._PROGRESS_EVERY", 1)
 
     class Interrupting(Invocation):
         def progress(self, what: str, total: int | None = None) -> Any:

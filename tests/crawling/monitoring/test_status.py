@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sourcing.commands import crawl_status
+from sourcing.commands.crawl.status import status, watched
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.ledger.census import _SOME_TASKS
@@ -54,7 +54,7 @@ def source(**changed: Any) -> SourceProgress:
 
 def run(tmp_path: Path, *arguments: str, as_json: bool = True) -> Any:
     invocation = Invocation(tmp_path, json=as_json)
-    return CliRunner().invoke(crawl_status.status, list(arguments), obj=invocation, catch_exceptions=False)
+    return CliRunner().invoke(status, list(arguments), obj=invocation, catch_exceptions=False)
 
 
 def test_rates_are_those_of_the_minutes_in_which_something_was_asked(tmp_path: Path, ledger: Ledger) -> None:
@@ -271,7 +271,7 @@ def test_watching_shows_it_anew_until_an_interrupt(capsys: pytest.CaptureFixture
         if len(waited) == 3:
             raise KeyboardInterrupt
 
-    crawl_status.watched(lambda: [f"look {next(shown)}"], 2.0, wait=wait)
+    watched(lambda: [f"look {next(shown)}"], 2.0, wait=wait)
     assert waited == [2.0, 2.0, 2.0]
     assert "look 2" in capsys.readouterr().out
     assert next(shown) == 3

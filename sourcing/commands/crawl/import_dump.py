@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.crawl_errors import end_on_page_errors
+from sourcing.commands.crawl.errors import end_on_page_errors
 from sourcing.errors import StoppedShort, UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from sourcing.commands.generate_options import prompt_roots
+from sourcing.commands.generate.options import prompt_roots
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation

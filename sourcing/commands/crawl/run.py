@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.crawl_errors import end_on_page_errors
+from sourcing.commands.crawl.errors import end_on_page_errors
 from sourcing.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(
       crossmusim crawl run --again-after 30 --source wikipedia
       crossmusim crawl run --retry http_503 --retry storage_cap
     """
-    from sourcing.commands.crawl_status import look, lost
+    from sourcing.commands.crawl.status import look, lost
     from sourcing.crawling.policy.politeness import unusable_url
     from sourcing.crawling.sources import TaskSpec, all_effective
     from sourcing.crawling.spider.run import LEDGER_FILE, PAGE_SOURCE, run_crawl

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_batch_desk import Finder, batch_lock, open_desk, open_journal
-from sourcing.commands.generate_batch_report import (
+from sourcing.commands.generate.batch_desk import Finder, batch_lock, open_desk, open_journal
+from sourcing.commands.generate.batch_report import (
     collected_lines,
     collected_numbers,
     odd_lines,
@@ -19,8 +19,8 @@ from sourcing.commands.generate_batch_report import (
     sent_lines,
     shard_row,
 )
-from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
-from sourcing.commands.generate_options import asking, make_jobs
+from sourcing.commands.generate.journal import end_on_row_errors, rebuild, table_lines
+from sourcing.commands.generate.options import asking, make_jobs
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
-from sourcing.commands.generate_options import asking, make_jobs
+from sourcing.commands.generate.journal import end_on_row_errors, rebuild, table_lines
+from sourcing.commands.generate.options import asking, make_jobs
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_options import prompt_roots
+from sourcing.commands.generate.options import prompt_roots
 from sourcing.errors import CrossmusimError
 
 if TYPE_CHECKING:

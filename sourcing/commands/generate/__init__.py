@@ -1,0 +1,1 @@
+"""`crossmusim generate`: calls planned, made, handed over in batches and read."""

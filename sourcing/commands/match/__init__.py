@@ -1,0 +1,1 @@
+"""`crossmusim match`: pairs decided, reviewed, shown and measured."""
