@@ -103,7 +103,7 @@ def _lines(progress: Progress, alarms: list[str]) -> list[Any]:
 
 
 def _table(progress: Progress, rows: list[SourceProgress]) -> Table:
-    from sourcing.commands.invocation import number_table
+    from sourcing.commands.console import number_table
 
     total = progress.total()
     columns = ["source", *total, "pages/s", "ok", "throttled", "time left"]
