@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.errors import PromptError, UsageError, nearest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -57,7 +59,6 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     Example:
       crossmusim prompts lint mine
     """
-    from sourcing.errors import PromptError
     from sourcing.generation.packs.lint import lint as lint_pack
 
     findings = {pack.name: lint_pack(pack) for pack in _load(invocation, pack_ids)}
@@ -86,7 +87,6 @@ def render(
     Example:
       crossmusim prompts render mine --track t-0001
     """
-    from sourcing.errors import UsageError
 
     if (track_id is None) == (case_name is None) or (doc_id and not track_id):
         raise UsageError("prompts render", "it needs either --track or --case", "give one (--doc goes with --track)")
@@ -97,9 +97,8 @@ def render(
 
         cases = {case.name: case for case in load_cases(pack)}
         if case_name not in cases:
-            raise UsageError(
-                f"--case {case_name}", f"{pack.name} has the cases {', '.join(cases) or 'none'}", "name one"
-            )
+            found = f"{pack.name} has the cases {', '.join(cases) or 'none'}"
+            raise UsageError(f"--case {case_name}", found, nearest(case_name, cases, "name one"))
         messages = render_pack(pack, cases[case_name].inputs)
         result: dict[str, Any] = {"pack": pack.name, "messages": messages}
     else:
@@ -122,7 +121,6 @@ def test(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     """
     from dataclasses import asdict
 
-    from sourcing.errors import PromptError
     from sourcing.generation.descriptions.case_tests import run_case
     from sourcing.generation.packs.cases import load_cases
 
@@ -175,19 +173,18 @@ def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
 
 
 def _call(invocation: Invocation, pack: Pack, track_id: str, doc_id: str | None) -> PlannedCall:
-    from sourcing.errors import UsageError
     from sourcing.generation.endpoint.endpoint import resolve_endpoint
     from sourcing.generation.planning.plan import Scope, plan_calls
     from sourcing.generation.run.job import read_tables
 
     endpoint = resolve_endpoint(invocation.settings.generation, local=True, environment={})  # only names a model
-    made = plan_calls(pack, endpoint, read_tables(invocation.workspace, pack), Scope(track_ids=[track_id]))
+    tables = read_tables(invocation.workspace, pack)
+    made = plan_calls(pack, endpoint, tables, Scope(track_ids=[track_id]))
     calls = [call for call in made.calls if doc_id is None or call.doc_id == doc_id]
     if not calls:
+        thing = f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else "")
         found = made.rejected[0]["finding"] if made.rejected else "no call is planned for it"
-        raise UsageError(
-            f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else ""),
-            found,
-            "name a track of the catalogue" + (" with an accepted match" if "document" in pack.inputs else ""),
-        )
+        cure = "name a track of the catalogue" + (" with an accepted match" if "document" in pack.inputs else "")
+        known_ids = tables.tracks["track_id"].to_list()
+        raise UsageError(thing, found, cure if track_id in known_ids else nearest(track_id, known_ids, cure))
     return calls[0]

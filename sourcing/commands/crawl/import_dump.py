@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcing.commands.crawl.errors import end_on_page_errors
-from sourcing.errors import StoppedShort, UsageError
+from sourcing.errors import StoppedShort, UsageError, nearest
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -168,9 +168,9 @@ def _title_keys(title: str) -> set[str]:
 def _with_reader(readers: Mapping[str, Source], name: str) -> Source:
     source = readers.get(name)
     if source is None or source.read_dump is None:
-        can = ", ".join(known for known, reader in readers.items() if reader.read_dump)
+        able = [known for known, reader in readers.items() if reader.read_dump]
         found = "no such source" if source is None else "it publishes no dump or data set that can be read here"
-        raise UsageError(f"source {name!r}", found, f"choose among {can}")
+        raise UsageError(f"source {name!r}", found, nearest(name, able, f"choose among {', '.join(able)}"))
     return source
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcing.commands.crawl.errors import end_on_page_errors
-from sourcing.errors import InputError, UsageError
+from sourcing.errors import InputError, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,7 +160,9 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
 
     sources = all_effective(invocation.settings.sources)
     if foreign and foreign not in sources:
-        raise UsageError(f"--source {foreign}", "no such source", f"choose among {', '.join(sources)}")
+        raise UsageError(
+            f"--source {foreign}", "no such source", nearest(foreign, sources, f"choose among {', '.join(sources)}")
+        )
     if not any(warc_files(invocation.workspace.crawl_dir)):
         folder = str(invocation.workspace.crawl_dir)
         raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` or `crawl import` first")
@@ -212,7 +214,8 @@ def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
 
     unknown: list[Any] = [name for name in (*names, *settings.sources) if name not in SOURCES]
     if unknown:
-        raise UsageError(f"source {unknown[0]!r}", "no such source", f"choose among {', '.join(SOURCES)}")
+        cure = nearest(unknown[0], SOURCES, f"choose among {', '.join(SOURCES)}")
+        raise UsageError(f"source {unknown[0]!r}", "no such source", cure)
     for name, source in SOURCES.items():
         wish = settings.sources.get(name)
         if source.key and os.environ.get(source.key.env) and (name in names if names else not wish or wish.enabled):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.errors import PromptError, UsageError, nearest
+
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.cost.budget import Ceilings
@@ -58,7 +60,6 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
 
 def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = False) -> list[Job]:
     """One job per model named; the pack is refused when it has lint findings: they would cost money to find out."""
-    from sourcing.errors import UsageError
     from sourcing.generation.cost.budget import Ceilings
     from sourcing.generation.cost.estimate import require_bound
     from sourcing.generation.planning.plan import Scope
@@ -78,10 +79,10 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
     )
     workspace = invocation.workspace
     if asked["track_ids"]:
-        missing = sorted(set(asked["track_ids"]) - set(workspace.read(Track)["track_id"]))
-        if missing:
-            found, cure = "the catalogue has no such track", "see `crossmusim catalogue show`"
-            raise UsageError(f"--track {missing[0]}", found, cure)
+        known_ids = workspace.read(Track)["track_id"].to_list()
+        if missing := sorted(set(asked["track_ids"]) - set(known_ids)):
+            cure = nearest(missing[0], known_ids, "`crossmusim catalogue show` lists tracks")
+            raise UsageError(f"--track {missing[0]}", "the catalogue has no such track", cure)
     ceilings = Ceilings.named(asked["max_usd"], asked["max_calls"], asked["max_tokens"])
     require_bound(pack.name, pack.sampling.max_tokens, ceilings)
     jobs = []
@@ -124,7 +125,6 @@ def prompt_roots(invocation: Invocation) -> list[Path]:
 
 
 def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
-    from sourcing.errors import PromptError
     from sourcing.generation.packs.lint import lint
     from sourcing.generation.packs.lock import check_lock
     from sourcing.generation.packs.pack import find_pack
@@ -147,7 +147,6 @@ def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
 
 def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool) -> Price:
     """A server on this machine is free, unless a budget stands on it: it may be the near end of one that bills."""
-    from sourcing.errors import UsageError
     from sourcing.generation.cost.prices import FREE, named_price, price_of
 
     settings = invocation.settings.generation
@@ -167,7 +166,6 @@ def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceiling
 
 
 def _languages(tags: Sequence[str]) -> tuple[str, ...]:
-    from sourcing.errors import UsageError
 
     for tag in tags:
         if not _LANGUAGE_TAG.fullmatch(tag):

@@ -28,19 +28,16 @@ def show(invocation: Invocation, track_id: str, rejected: bool) -> None:
       crossmusim match show mytrack-17
       crossmusim match show mytrack-17 --rejected
     """
-    import difflib
-
     import polars as pl
 
-    from sourcing.errors import InputError
+    from sourcing.errors import InputError, nearest
     from sourcing.store import Document, Match, Track
 
     workspace = invocation.workspace
     tracks = workspace.read(Track)
     track = next(iter(tracks.filter(pl.col("track_id") == track_id).to_dicts()), None)
     if track is None:
-        near = difflib.get_close_matches(track_id, tracks["track_id"].to_list(), n=3)
-        cure = f"did you mean {', '.join(near)}?" if near else "`crossmusim catalogue show` lists tracks"
+        cure = nearest(track_id, tracks["track_id"].to_list(), "`crossmusim catalogue show` lists tracks")
         raise InputError(f"track {track_id!r}", "not in the catalogue", cure)
     matches = workspace.read(Match).filter(pl.col("track_id") == track_id)
     documents = workspace.read(Document).filter(

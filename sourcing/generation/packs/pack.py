@@ -25,7 +25,7 @@ from jinja2 import nodes
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import sourcing
-from sourcing.errors import PromptError
+from sourcing.errors import PromptError, nearest
 from sourcing.generation.packs.pack_yaml import read_yaml
 from sourcing.generation.packs.sandbox import Sandbox
 from sourcing.generation.packs.templates import (
@@ -244,7 +244,8 @@ def find_pack(pack_id: str, roots: Sequence[Path]) -> Pack:
     folders = pack_folders(roots)
     if pack_id not in folders:
         known = ", ".join(folders) or "none"
-        raise PromptError(f"prompt pack {pack_id!r}", f"there is no such pack (found: {known})", "name one of those")
+        cure = nearest(pack_id, folders, "name one of those")
+        raise PromptError(f"prompt pack {pack_id!r}", f"there is no such pack (found: {known})", cure)
     return load_pack(folders[pack_id])
 
 
