@@ -29,7 +29,6 @@ __all__ = [
     "StoppedShort",
     "UpstreamError",
     "UsageError",
-    "nearest",
 ]
 
 _NEAR_PERCENT = 60  # letters that two names share, below which one is no slip of the other

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,8 @@ def train(
             )
     from training.console import train_lines
 
-    invocation.emit(record, train_lines(record))
+    following = _command("evaluate", record["model"], record["dataset"], root=root, audio_root=audio_root)
+    invocation.emit(record, [*train_lines(record), f"next: {following}"])
 
 
 @click.command()
@@ -204,7 +206,8 @@ def embed(invocation: Invocation, model: Path, out: Path | None, audio_root: Pat
             index.save(out)
     result = {"index": str(out), "model": str(model), "tracks": len(index), "rejected": rejected}
     lines = [f"{len(index)} tracks in {out}", *rejected_lines(rejected)]
-    invocation.emit(result, [*lines, 'next: crossmusim search "calm solo piano"'])
+    following = _command("search", "calm solo piano", index=None if out == invocation.workspace.index_dir else out)
+    invocation.emit(result, [*lines, f"next: {following}"])
 
 
 @click.command()
@@ -228,7 +231,7 @@ def search(
     """
     if (text is None) == (like is None):
         found = "both words and --like were given" if text else "neither words nor --like were given"
-        raise UsageError("search", found, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
+        raise UsageError("search", found, "give one: `crossmusim search 'calm solo piano'`, or --like TRACK_ID")
     with _quiet():
         from training.index import TrackIndex
         from training.search import search_like, search_text
@@ -249,6 +252,13 @@ def search(
     asked = {"like": like} if like is not None else {"query": text}
     rows = [{"track_id": h.track_id, "title": h.title, "artist": h.artist, "score": h.score} for h in hits]
     invocation.emit({**asked, "hits": rows}, [hits_table(rows, like or f"“{text}”")])
+
+
+def _command(*words: str, **options: Path | None) -> str:
+    """A command to paste, quoted, with the options that are not as they are by default."""
+    options = {name: path for name, path in options.items() if path not in (None, Path("datasets"))}
+    flags = [word for name, path in options.items() for word in (f"--{name.replace('_', '-')}", str(path))]
+    return f"crossmusim {shlex.join([*words, *flags])}"
 
 
 def _open_verified(name: str, root: Path) -> Any:

@@ -34,7 +34,7 @@ __all__ = ["Hit", "TrackIndex", "embed_catalogue"]
 FORMAT = "crossmusim-index/1"
 _TRACK_COLUMNS = ("track_id", "title", "artist")
 _PART_ROWS = 64
-_REBUILD = "run `crossmusim embed` again"
+_REBUILD = "run `crossmusim embed MODEL` again"
 
 Vectors = npt.NDArray[np.float32]
 
@@ -114,7 +114,7 @@ class TrackIndex:
         folder = Path(folder)
         path = folder / "index.json"
         if not path.is_file():
-            raise CheckpointError(str(folder), "no index in it", "run `crossmusim embed` first")
+            raise CheckpointError(str(folder), "no index in it", "run `crossmusim embed MODEL` first")
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             for name, expected in record["sha256"].items():

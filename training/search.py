@@ -24,7 +24,7 @@ def search_text(model: DualEncoder, index: TrackIndex, text: str, k: int = 10) -
         cure = "say in words what the music should be like, or give a track's id to --like"
         raise AudioError(str(path), "the path of a file where words are wanted", cure)
     if model.fingerprint() != index.fingerprint:
-        raise CheckpointError("index", "it was made with another model", "run `crossmusim embed` with this one")
+        raise CheckpointError("index", "it was made with another model", "run `crossmusim embed MODEL` with this one")
     model.eval()
     with torch.inference_mode():
         vector = model.embed_text([text])[0].cpu().numpy()

@@ -197,7 +197,7 @@ def _import_lines(result: dict[str, Any]) -> list[str]:
     lines += [f"  {example['key']}: {example['finding']}" for example in result["examples"]]
     if (more := sum(result["reasons"].values()) - len(result["examples"])) > 0:
         counts = ", ".join(f"{reason} {count}" for reason, count in result["reasons"].items())
-        lines.append(f"  and {more} more ({counts}): crossmusim catalogue show --rejected")
+        lines.append(f"  and {more} more ({counts}): `crossmusim catalogue show --rejected`")
     return lines + [f"note: {note}" for note in result["notes"]]
 
 

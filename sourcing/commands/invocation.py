@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Invocation", "program_as_typed"]
 
 #: The name of the program where a message shows a command to paste: in backticks, or to the end of a line of its own.
-_HINT = re.compile(r"(?:(?<=`)|(?<=next: ))crossmusim (?!--workspace)(?=[a-z])")
+_HINT = re.compile(r"(?<=`)crossmusim ([a-z][^`]*)(?=`)|(?<=next: )crossmusim ([a-z].*)$")
 
 
 @dataclass
@@ -36,6 +36,7 @@ class Invocation:
     workspace_dir: Path = Path()
     json: bool = False
     flags: dict[str, Any] = field(default_factory=dict)
+    pack_id: str = "mine"  # what PACK in a hint stands for
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -72,10 +73,39 @@ class Invocation:
         return open_progress(what, total, unit)
 
     def pasteable(self, message: str) -> str:
-        """The message with its commands as they have to be typed here: this program, on this workspace."""
-        folder = [] if self.workspace_dir == Path() else ["--workspace", shlex.quote(str(self.workspace_dir))]
-        words = " ".join([program_as_typed(), *folder])
-        return _HINT.sub(lambda _: f"{words} ", message)
+        """The message with its commands as they have to be typed here: this program, on this workspace, real names.
+
+        Code that cannot know a name writes `catalogue import FILE`, `train NAME`, PACK or MODEL; where nothing of that
+        kind is there yet, that stays.
+        """
+        folder = "" if self.workspace_dir == Path() else f" --workspace {shlex.quote(str(self.workspace_dir))}"
+        return _HINT.sub(lambda hint: f"{program_as_typed()} {self._with_names(hint[1] or hint[2])}{folder}", message)
+
+    def _with_names(self, words: str) -> str:
+        for phrase, find in _PLACEHOLDERS.items():
+            if phrase in words and (name := find(self)):
+                words = words.replace(phrase, phrase[: phrase.rfind(" ") + 1] + shlex.quote(str(name)))
+        return words
+
+
+def _newest_model(invocation: Invocation) -> str:
+    records = sorted(invocation.workspace.models_dir.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    return str(records[-1].parent) if records else ""
+
+
+def _newest_dataset(_invocation: Invocation) -> str:
+    from sourcing.store import list_versions
+
+    versions = list_versions()
+    return versions[-1].name if versions else ""
+
+
+_PLACEHOLDERS: dict[str, Callable[[Invocation], str]] = {
+    "catalogue import FILE": lambda invocation: invocation.workspace.catalogue_record().get("path", ""),
+    "train NAME": _newest_dataset,
+    "PACK": lambda invocation: invocation.pack_id,
+    "MODEL": _newest_model,
+}
 
 
 def program_as_typed() -> str:

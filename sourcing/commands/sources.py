@@ -141,7 +141,7 @@ def new(invocation: Invocation, name: str, into: Path | None) -> None:
         f"Run CROSSMUSIM_RECORD_FIXTURES=1 pytest {PROMISES} -k {name}, and read each expected.json as a reader"
         " of the page would.",
         f"Run pytest {tests}; it fails as long as a blank is left ({left} lines now).",
-        "Run crossmusim sources list; the source and its terms are there.",
+        "Run `crossmusim sources list`; the source and its terms are there.",
     ]
     invocation.emit(
         {"name": name, "root": str(root), "module": str(made.module), "fixtures": str(made.fixtures), "next": steps},

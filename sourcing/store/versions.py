@@ -171,7 +171,8 @@ def open_version(spec: str, root: Path | str = "datasets") -> DatasetVersion:
         version = _latest(folder) or existing[-1]
     if version not in existing:
         versions = [f"{name}@{each}" for each in existing]
-        cure = nearest(f"{name}@{version}", versions, f"choose one of: {', '.join(versions)}")
+        near = nearest(f"{name}@{version}", versions, "")
+        cure = f"{near} choose one of: {', '.join(versions)}".strip()
         raise DatasetError(f"dataset {name}@{version}", f"there is no such version in {Path(root)}", cure)
     return DatasetVersion(name, version, folder / version)
 

@@ -83,7 +83,7 @@ def test_training_commands_say_what_to_install_where_torch_is_not(arguments: lis
     code = f"import sys; sys.modules['torch'] = None\nfrom sourcing.cli import main; main({arguments!r})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "pip install 'crossmusim[train]'" in result.stderr
+    assert "pip install '.[train]'" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -165,7 +165,7 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
         )
     if not any(warc_files(invocation.workspace.crawl_dir)):
         folder = str(invocation.workspace.crawl_dir)
-        raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` or `crawl import` first")
+        raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` first")
     with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
         documents, rejected = rebuild_documents(
             invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh, foreign=foreign

@@ -46,7 +46,9 @@ def status(invocation: Invocation, every_s: float | None) -> None:
         progress, alarms = look(invocation)
         invocation.emit({**progress.as_dict(), "alarms": alarms}, _lines(progress, alarms))
     elif invocation.json or not sys.stdout.isatty():
-        raise UsageError("--watch", "there is no terminal to show it on", "call `crawl status` again and again instead")
+        raise UsageError(
+            "--watch", "there is no terminal to show it on", "call `crossmusim crawl status` again and again instead"
+        )
     else:
         watched(lambda: _lines(*look(invocation)), every_s)
 
@@ -151,8 +153,14 @@ def lost(progress: Progress) -> list[str]:
 
 def _hint(progress: Progress) -> list[str]:
     total = progress.total()
-    line = "what failed or was denied is asked for anew by: crossmusim crawl run --retry REASON"
-    return [line] if total["failed"] or total["denied"] else []
+    lines = [line for state, line in _ASK_ANEW.items() if total[state]]
+    return [f"{'; '.join(lines)}; --retry REASON for what has that reason"] if lines else []
+
+
+_ASK_ANEW = {
+    "failed": "`crossmusim crawl run --retry failed` asks anew for what failed",
+    "denied": "`crossmusim crawl run --retry denied` for what was denied",
+}
 
 
 def _elsewhere(progress: Progress) -> str:
@@ -160,7 +168,7 @@ def _elsewhere(progress: Progress) -> str:
     on = [each.source for each in idle if not each.why_off]
     off = [each.source for each in idle if each.why_off]
     parts = [f"on, without tasks: {', '.join(on) or 'none'}", f"off: {', '.join(off) or 'none'}"]
-    return "; ".join(parts) + (" (why: crossmusim --json crawl status)" if off else "")
+    return "; ".join(parts) + (" (`crossmusim sources list` says why)" if off else "")
 
 
 def _paused(progress: Progress) -> list[str]:

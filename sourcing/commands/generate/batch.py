@@ -186,7 +186,9 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
         raise UsageError("--model", f"{len(jobs)} were named for one file", "export them one by one")
     job = jobs[0]
     if job.endpoint.is_local:
-        raise UsageError("--endpoint local", "the embedded model reads no batch files", "use `generate run`")
+        raise UsageError(
+            "--endpoint local", "the embedded model reads no batch files", "use `crossmusim generate run PACK`"
+        )
     with open_journal(invocation) as journal, invocation.progress(f"writing {out}") as advance:
         run = job.enter(journal, datetime.now(UTC))
         done = export_calls(journal, run, job.steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
@@ -228,7 +230,7 @@ def _jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = True) 
     from sourcing.errors import UsageError
 
     if asked["on_unknown"] != "hold":
-        found, cure = "batches leave calls of unknown fate alone", "give it to `crossmusim generate run`"
+        found, cure = "batches leave calls of unknown fate alone", "give it to `crossmusim generate run PACK`"
         raise UsageError(f"--on-unknown {asked['on_unknown']}", found, cure)
     return make_jobs(invocation, asked, batch=batch)
 

@@ -46,7 +46,7 @@ def sent_lines(sent: Submitted) -> list[str]:
     if left:
         lines.append(f"{left} calls wait: once batches are collected, the same command hands over more")
     if sent.too_large:
-        lines.append(f"{sent.too_large} calls are too large for any batch; `crossmusim generate run` makes them")
+        lines.append(f"{sent.too_large} calls are too large for any batch; `crossmusim generate run PACK` makes them")
     return lines
 
 

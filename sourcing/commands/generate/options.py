@@ -73,6 +73,7 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
         raise UsageError("--endpoint local", "it was given with --base-url or --model", "leave out one or the other")
     models = asked["models"] or (None,)
     pack = _sound_pack(invocation, asked["pack_id"])
+    invocation.pack_id = pack.id
     names = ("base_url", "dialect", "concurrency", "workers")
     invocation.override(
         "generation", **{name: asked[name] for name in names}, languages=list(asked["languages"]) or None

@@ -101,7 +101,7 @@ def test_a_run_says_which_calls_are_in_batches(tmp_path: Path) -> None:
         assert result.exception is None, result.exception
         assert server.online == []
     assert "4 calls are in batches" in result.output
-    assert "`crossmusim generate batch collect`" in result.output
+    assert f"`crossmusim generate batch collect --workspace {tmp_path}`" in result.output
 
 
 def test_a_refused_key_is_said_in_the_servers_words_with_the_variable_it_is_set_by(tmp_path: Path) -> None:
