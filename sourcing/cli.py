@@ -16,7 +16,7 @@ import click
 
 from sourcing import __version__
 from sourcing.commands.invocation import Invocation
-from sourcing.errors import CrossmusimError, UsageError, nearest
+from sourcing.errors import CrossmusimError, UsageError, missing_extra, nearest
 from sourcing.redactor import guarded_output
 
 __all__ = ["TABLE", "cli", "main"]
@@ -149,11 +149,6 @@ TABLE: dict[str, tuple[Any, str]] = {
 }
 
 
-#: Packages of the extra `train`: `sourcing` does without them, and a command that cannot says how to get them.
-_TRAIN_EXTRA = ("torch", "sentence_transformers", "transformers", "safetensors", "numpy", "soundfile", "soxr")
-_INSTALL_TRAIN = "run `pip install '.[train]'` in the checkout"
-
-
 class _TableGroup(click.Group):
     """A group whose commands are imported when they are called; all of them take the options of the whole program."""
 
@@ -257,10 +252,10 @@ def _run(arguments: list[str]) -> None:
     try:
         cli.main(arguments, prog_name="crossmusim", standalone_mode=False, obj=invocation)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _TRAIN_EXTRA:
+        refusal = missing_extra(error, "this command")
+        if not isinstance(refusal, CrossmusimError):
             raise
-        _refuse(UsageError("this command", f"needs {missing}, which is not installed", _INSTALL_TRAIN), invocation)
+        _refuse(refusal, invocation)
     except CrossmusimError as error:
         _refuse(error, invocation)
     except click.exceptions.NoArgsIsHelpError as error:

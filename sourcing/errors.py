@@ -31,6 +31,8 @@ __all__ = [
     "UsageError",
 ]
 
+#: Packages of the extra `train`: `sourcing` does without them, and what cannot says how to get them.
+_TRAIN_EXTRA = ("torch", "sentence_transformers", "transformers", "safetensors", "numpy", "soundfile", "soxr")
 _NEAR_PERCENT = 60  # letters that two names share, below which one is no slip of the other
 _AS_NEAR_PERCENT = 10  # names this much further off than the nearest are named beside it
 
@@ -90,6 +92,14 @@ class StoppedShort(CrossmusimError):
     """Work ended early and can be taken up again with the same command."""
 
     exit_code = 5
+
+
+def missing_extra(error: ModuleNotFoundError, thing: str) -> Exception:
+    """Return the error to raise where `thing` met a package that is not installed: of others, it is the one given."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _TRAIN_EXTRA:
+        return error
+    return UsageError(thing, f"needs {package}, which is not installed", "run `pip install '.[train]'` in the checkout")
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
