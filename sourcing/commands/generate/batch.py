@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate.batch_desk import Finder, batch_lock, open_desk, open_journal
+from sourcing.commands.generate.batch_desk import Finder, batch_lock, open_desk
 from sourcing.commands.generate.batch_report import (
     collected_lines,
     collected_numbers,
@@ -180,6 +180,7 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
     """
     from sourcing.errors import UsageError
     from sourcing.generation.batch.export import export_calls
+    from sourcing.generation.journal.journal import enter_journal
 
     jobs = _jobs(invocation, asked, batch=False)
     if len(jobs) != 1:
@@ -189,7 +190,10 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
         raise UsageError(
             "--endpoint local", "the embedded model reads no batch files", "use `crossmusim generate run PACK`"
         )
-    with open_journal(invocation) as journal, invocation.progress(f"writing {out}") as advance:
+    with (
+        enter_journal(invocation.workspace.generation_dir) as (journal, _),
+        invocation.progress(f"writing {out}") as advance,
+    ):
         run = job.enter(journal, datetime.now(UTC))
         done = export_calls(journal, run, job.steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
     lines = [f"{done.calls} calls, {done.bytes:,} bytes in {out}" if done.calls else "nothing is left to export"]
@@ -208,8 +212,12 @@ def import_(invocation: Invocation, files: tuple[Path, ...]) -> None:
       crossmusim generate batch import replies.jsonl
     """
     from sourcing.generation.batch.export import import_answers
+    from sourcing.generation.journal.journal import enter_journal
 
-    with open_journal(invocation) as journal, invocation.progress("calls answered") as advance:
+    with (
+        enter_journal(invocation.workspace.generation_dir) as (journal, _),
+        invocation.progress("calls answered") as advance,
+    ):
         checker_of = Finder(invocation, journal).checker_of
         tally, found = import_answers(
             journal, files, checker_of=checker_of, lock=batch_lock(invocation), on_answers=advance

@@ -16,26 +16,15 @@ if TYPE_CHECKING:
     from sourcing.generation.journal.journal import Journal
     from sourcing.generation.run.reply_checker import ReplyChecker
 
-__all__ = ["Finder", "batch_lock", "open_desk", "open_journal"]
+__all__ = ["Finder", "batch_lock", "open_desk"]
 
 _TURN_S = 600.0
 
 
 @contextlib.contextmanager
-def open_journal(invocation: Invocation) -> Iterator[Journal]:
-    from sourcing.generation.journal.journal import Journal
-    from sourcing.store.presence import Presence
-
-    folder = invocation.workspace.generation_dir
-    presence = Presence(folder)
-    with presence.entered(), Journal.open(folder, presence.owner) as journal:
-        yield journal
-
-
-@contextlib.contextmanager
 def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[BatchDesk]:
     from sourcing.generation.batch.desk import BatchDesk, BatchOptions
-    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.journal.journal import Journal, enter_journal
 
     settings = invocation.settings.generation
     options = BatchOptions(
@@ -46,8 +35,12 @@ def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[Batc
         timeout_s=settings.timeout_s,
         max_attempts=settings.max_attempts,
     )
-    opened = Journal.read(invocation.workspace.generation_dir) if reading else open_journal(invocation)
-    with opened as journal:
+    folder = invocation.workspace.generation_dir
+    with contextlib.ExitStack() as stack:
+        if reading:
+            journal = stack.enter_context(Journal.read(folder))
+        else:
+            journal, _ = stack.enter_context(enter_journal(folder))
         find = Finder(invocation, journal)
         with BatchDesk(
             journal, options, endpoint_of=find.endpoint_of, checker_of=find.checker_of, lock=batch_lock(invocation)
@@ -94,14 +87,13 @@ class Finder:
         from sourcing.generation.packs.pack import load_pack, pack_folders
         from sourcing.generation.run.reply_checker import ReplyChecker
 
-        prompt_id, prompt_hash, identity, model = self._journal.connection.execute(
-            "SELECT r.prompt_id, r.prompt_hash, e.identity, e.model FROM runs r JOIN endpoints e USING (endpoint_id)"
-            " WHERE r.run_id = ?",
-            (run_id,),
-        ).fetchone()
-        folder = pack_folders(prompt_roots(self._invocation)).get(prompt_id)
+        target = self._journal.run_target(run_id)
+        folder = pack_folders(prompt_roots(self._invocation)).get(target.prompt_id)
         pack = None if folder is None else load_pack(folder)
-        if pack is None or pack.prompt_hash != prompt_hash:
-            self._invocation.note(f"prompt pack {prompt_id} is not the one that was asked: no reply is followed up")
+        if pack is None or pack.prompt_hash != target.prompt_hash:
+            self._invocation.note(
+                f"prompt pack {target.prompt_id} is not the one that was asked: no reply is followed up"
+            )
             return None
-        return ReplyChecker(pack, Endpoint(name=identity, identity=identity, model=model, base_url=None))
+        endpoint = Endpoint(name=target.identity, identity=target.identity, model=target.model, base_url=None)
+        return ReplyChecker(pack, endpoint)

@@ -158,12 +158,23 @@ def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
     """Look up what is not known of calls that were in flight at a crash; it must be known first which these are."""
     from datetime import UTC, datetime
 
-    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.journal.journal import enter_journal
     from sourcing.generation.run.reconcile import reconcile_unknown
-    from sourcing.store.presence import Presence
 
-    presence = Presence(invocation.workspace.generation_dir)
-    with presence.entered(), Journal.open(presence.folder, presence.owner) as journal:
+    options = job.options
+    with enter_journal(invocation.workspace.generation_dir) as (journal, presence):
         journal.bury(presence.is_dead, datetime.now(UTC))
         with invocation.progress(f"looking up calls at {job.endpoint.name}") as advance:
-            return reconcile_unknown(journal, job.endpoint, account=job.options.account, on_call=advance)
+
+            def on_call(total: int) -> None:
+                advance.total = total
+                advance()
+
+            return reconcile_unknown(
+                journal,
+                job.endpoint,
+                account=options.account,
+                timeout_s=options.timeout_s,
+                max_attempts=options.max_attempts,
+                on_call=on_call,
+            )
