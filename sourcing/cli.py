@@ -36,7 +36,7 @@ TABLE: dict[str, tuple[Any, str]] = {
     "sources": (
         {
             "list": ("sourcing.commands.sources:list_sources", "List the sources with their terms."),
-            "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why."),
+            "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why; exit 3 on a no."),
             "new": ("sourcing.commands.sources:new", "Scaffold a source to fill in, with its fixtures."),
         },
         "The sites we may ask, and on what terms.",

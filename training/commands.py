@@ -78,18 +78,11 @@ def train(
 
         version = _open_verified(name, root)
         out = out or invocation.workspace.models_dir / version.name
-        steps_done = 0
         with (
             invocation.workspace.lock(f"train-{out.name}"),
-            invocation.progress("audio") as on_audio,
+            invocation.progress("audio", _tracks_of(version, "train", "validation")) as on_audio,
             invocation.progress("train") as advance,
         ):
-
-            def on_step(step: int, total: int, words: str) -> None:
-                nonlocal steps_done
-                advance(step - steps_done, f"of {total} steps, {words}")
-                steps_done = step
-
             record = run_training(
                 version,
                 recipe=final_recipe,
@@ -97,7 +90,7 @@ def train(
                 cache_dir=_cache_dir(invocation),
                 out=out,
                 resume=resume or "auto",
-                watcher=Watcher(invocation.note, on_audio, on_step),
+                watcher=Watcher(invocation.note, on_audio, advance.reach),
             )
     from training.console import train_lines
 
@@ -149,7 +142,7 @@ def evaluate(
         folder = _audio_root(invocation, audio_root)
         encoder = DualEncoder.load(model, device=choose_device())
         cache = PcmCache(_cache_dir(invocation), sample_rate_hz=encoder.config.sample_rate_hz)
-        with invocation.progress("audio") as advance:
+        with invocation.progress("audio", _tracks_of(version, split)) as advance:
             data = load_split(version, split, audio_root=folder, cache=cache, on_progress=advance)
         require_tracks(data, version, split, folder)
         with invocation.progress("evaluate", len(data.tracks)) as advance:
@@ -268,6 +261,10 @@ def _open_verified(name: str, root: Path) -> Any:
     version = open_version(name, root)
     version.verify()
     return version
+
+
+def _tracks_of(version: Any, *splits: str) -> int:
+    return sum(version.manifest["splits"][split]["tracks"] for split in splits)
 
 
 def _audio_root(invocation: Invocation, given: Path | None) -> Path:

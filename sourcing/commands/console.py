@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Advance", "number_table", "open_progress", "print_lines"]
 
 _PLAIN_LINE_EVERY_S = 5.0
+_DRAW_EVERY_S = 0.1
 _WIDEST = 100
 _FOLDED_WIDTH = 8
 _MEGABYTE = 1_000_000
@@ -111,6 +112,16 @@ class Advance:
         self.note = note or self.note
         self.show()
 
+    def one_of(self, total: int) -> None:
+        """Tell that one more is done, of so many."""
+        self.total = total
+        self()
+
+    def reach(self, done: int, total: int, note: str = "", *, unit: str = "") -> None:
+        """Tell that so much is done in all, of so much."""
+        self.total, self.unit = total, unit
+        self(done - self.done, note)
+
     def show(self) -> None:
         """Bring the display up to date."""
 
@@ -150,7 +161,7 @@ def open_progress(what: str, total: int | None, unit: str = "") -> Iterator[Adva
     with Progress(*columns, console=Console(stderr=True)) as progress:
         advance = _BarAdvance(what, total, unit, progress)
         yield advance
-        advance.show()
+        advance.show(finished=True)
 
 
 class _BarAdvance(Advance):
@@ -160,10 +171,14 @@ class _BarAdvance(Advance):
         super().__init__(what, total, unit)
         self.progress = progress
         self.task = progress.add_task(what, total=total, amounts="")
+        self.next_draw = self.started
 
-    def show(self) -> None:
-        amounts = f"{self.amounts()}  {self.note}".rstrip()
-        self.progress.update(self.task, total=self.total, completed=self.done, amounts=amounts)
+    def show(self, *, finished: bool = False) -> None:
+        now = time.monotonic()
+        if now >= self.next_draw or finished:
+            self.next_draw = now + _DRAW_EVERY_S
+            amounts = f"{self.amounts()}  {self.note}".rstrip()
+            self.progress.update(self.task, total=self.total, completed=self.done, amounts=amounts)
 
 
 class _PlainAdvance(Advance):

@@ -173,7 +173,7 @@ def verify(invocation: Invocation, spec: str, root: Path) -> None:
     from sourcing.store import open_version
 
     version = open_version(spec, root)
-    with invocation.progress(f"verifying {version}") as advance:
+    with invocation.progress(f"verifying {version}", len(version.manifest["files"])) as advance:
         problems = version.problems(advance)
     if problems:
         for problem in problems[1:]:

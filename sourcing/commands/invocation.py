@@ -79,7 +79,12 @@ class Invocation:
         kind is there yet, that stays.
         """
         folder = "" if self.workspace_dir == Path() else f" --workspace {shlex.quote(str(self.workspace_dir))}"
-        return _HINT.sub(lambda hint: f"{program_as_typed()} {self._with_names(hint[1] or hint[2])}{folder}", message)
+
+        def typed(hint: re.Match[str]) -> str:
+            words = self._with_names(hint[1] or hint[2])
+            return f"{program_as_typed()} {words}{'' if '--workspace ' in words else folder}"
+
+        return _HINT.sub(typed, message)
 
     def _with_names(self, words: str) -> str:
         for phrase, find in _PLACEHOLDERS.items():

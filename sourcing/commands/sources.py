@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sourcing.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +82,8 @@ def check(invocation: Invocation, url: str) -> None:
     """Say whether a URL may be fetched, and why.
 
     Asks the host for its robots.txt and, where that allows it, for its tdmrep.json and ai.txt and for the page. Shows
-    every consent signal, which one decided, and the licence that each field of a document would carry.
+    every consent signal, which one decided, and the licence that each field of a document would carry. Exits 0 where
+    the page may be fetched, 3 where not.
 
     \b
     Example:
@@ -99,6 +103,8 @@ def check(invocation: Invocation, url: str) -> None:
         lines.append("licence of each field of a document from there")
         lines += _by_licence(found.licences)
     invocation.emit(found.as_dict(), lines)
+    if found.decision != "allow":
+        sys.exit(InputError.exit_code)
 
 
 _MARKS = {"no": "no", "set aside": "set aside", "nothing against it": "-", "not asked": "not asked"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcing.commands.crawl.errors import end_on_page_errors
+from sourcing.commands.crawl.progress import replay_progress
 from sourcing.errors import StoppedShort, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def import_dump(
     """
     from sourcing.crawling.documents.import_records import import_records, imported_before
     from sourcing.crawling.documents.rebuild import rebuild_documents
+    from sourcing.crawling.dumps.files import packed_position
     from sourcing.crawling.sources import all_effective
     from sourcing.store import Track
     from sourcing.store.interrupts import interrupts
@@ -73,14 +75,20 @@ def import_dump(
         line = f"{path.name} was imported before: {note['kept']} of {note['read']} records kept; --again reads it again"
         invocation.emit({"source": source.name, "file": str(path), "skipped": True, **_counts(note)}, [line])
         return
-    with interrupts() as received, invocation.progress("records read") as advance:
+    size_bytes = path.stat().st_size
+    with interrupts() as received, invocation.progress(f"reading {path.name}", limit) as advance:
         read = kept = 0
 
         def on_record(is_kept: bool) -> None:
             nonlocal read, kept
             read, kept = read + 1, kept + is_kept
-            if read % _PROGRESS_EVERY == 0:
+            if read % _PROGRESS_EVERY:
+                return
+            position_bytes = None if limit else packed_position(path)
+            if position_bytes is None:
                 advance(_PROGRESS_EVERY, note=f"{kept} kept")
+            else:
+                advance.reach(position_bytes, size_bytes, f"{read} records, {kept} kept", unit="bytes")
 
         result = import_records(
             workspace,
@@ -98,8 +106,8 @@ def import_dump(
             f"interrupted after {result.read} records, {result.kept} of them kept",
             "the same command reads it again from its start; `crossmusim crawl replay` reads what is kept",
         )
-    with workspace.lock("documents"), invocation.progress("replay") as advance:
-        documents, rejected = rebuild_documents(workspace, readers, on_page=advance)
+    with workspace.lock("documents"), replay_progress(invocation) as on_read:
+        documents, rejected = rebuild_documents(workspace, readers, on_read=on_read)
     if result.torn:
         invocation.note(result.torn)
     counts = {**_counts(vars(result)), "complete": result.complete, "examples": result.examples}

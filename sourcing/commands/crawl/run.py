@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcing.commands.crawl.errors import end_on_page_errors
+from sourcing.commands.crawl.progress import crawl_progress, replay_progress
 from sourcing.errors import InputError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def run(
 
             address = stack.enter_context(serve_metrics(workspace.crawl_dir / LEDGER_FILE, sources, metrics_port))
             invocation.note(f"metrics: {address}")
-        advance = stack.enter_context(invocation.progress("crawl"))
+        ledger = workspace.crawl_dir / LEDGER_FILE
+        on_outcome = stack.enter_context(crawl_progress(invocation, ledger, sources, limit))
         result = run_crawl(
             workspace,
             invocation.settings,
@@ -114,7 +116,7 @@ def run(
             again_after_s=None if again_after is None else again_after * 86_400,
             retry=retry,
             limit=limit,
-            on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
+            on_progress=on_outcome,
         )
     progress, alarms = look(invocation)
     for note in [*result.notes, *_torn(invocation), *(f"ALARM {line}" for line in alarms)]:
@@ -166,9 +168,9 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
     if not any(warc_files(invocation.workspace.crawl_dir)):
         folder = str(invocation.workspace.crawl_dir)
         raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` first")
-    with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
+    with invocation.workspace.lock("documents"), replay_progress(invocation) as on_read:
         documents, rejected = rebuild_documents(
-            invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh, foreign=foreign
+            invocation.workspace, sources, on_read=on_read, workers=workers, fresh=fresh, foreign=foreign
         )
         _ask_for_lost(invocation)
     torn = _torn(invocation)

@@ -181,6 +181,7 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
     from sourcing.errors import UsageError
     from sourcing.generation.batch.export import export_calls
     from sourcing.generation.journal.journal import enter_journal
+    from sourcing.generation.run.forecast import how_many
 
     jobs = _jobs(invocation, asked, batch=False)
     if len(jobs) != 1:
@@ -192,7 +193,7 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
         )
     with (
         enter_journal(invocation.workspace.generation_dir) as (journal, _),
-        invocation.progress(f"writing {out}") as advance,
+        invocation.progress(f"writing {out}", how_many(job)) as advance,
     ):
         run = job.enter(journal, datetime.now(UTC))
         done = export_calls(journal, run, job.steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 import time
 from collections import Counter
@@ -134,10 +135,12 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
     told = {}
     with Journal.open(folder) as journal, invocation.progress("calls merged") as advance:
         for path in journals:
-            told[str(path)] = merge_journal(journal, path, on_call=advance)
+            told[str(path)] = merge_journal(journal, path, on_call=advance.one_of)
             if under_way := open_batches(path):
-                found = f"{path}: {under_way} batches are not collected there, and their calls are unknown here"
-                invocation.note(f"{found}; run `crossmusim generate batch collect` there, then merge again")
+                finding = f"{path}: {under_way} batches are not collected there, and their calls are unknown here"
+                there = (path if path.is_dir() else path.parent).resolve().parent
+                collect = f"`crossmusim generate batch collect --workspace {shlex.quote(str(there))}`"
+                invocation.note(f"{finding}; run {collect}, then merge again")
     tables = rebuild(invocation)
     lines = [
         f"{path}: {n['calls']} calls, {n['new']} new, {n['answered']} answered only there, {n['both']} answered in both"

@@ -35,13 +35,13 @@ def plan(invocation: Invocation, /, **asked: Any) -> None:
       crossmusim generate plan recall --base-url https://api.openai.com/v1 --model gpt-4o-mini
     """
     from sourcing.generation.journal.journal import Journal
-    from sourcing.generation.run.forecast import weigh
+    from sourcing.generation.run.forecast import how_many, weigh
 
     plans = []
     lines: list[Any] = []
     with Journal.read(invocation.workspace.generation_dir) as journal:
         for job in make_jobs(invocation, asked):
-            with invocation.progress(f"planning {job.pack.name}") as advance:
+            with invocation.progress(f"planning {job.pack.name}", how_many(job)) as advance:
                 weighed = weigh(job, journal, on_call=advance)
             plans.append({"model": job.endpoint.model, **_plan_numbers(job), **weighed.numbers()})
             lines += [*_plan_lines(job, weighed.numbers(), weighed.estimate), *weighed.complaints()]
@@ -165,16 +165,11 @@ def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
     with enter_journal(invocation.workspace.generation_dir) as (journal, presence):
         journal.bury(presence.is_dead, datetime.now(UTC))
         with invocation.progress(f"looking up calls at {job.endpoint.name}") as advance:
-
-            def on_call(total: int) -> None:
-                advance.total = total
-                advance()
-
             return reconcile_unknown(
                 journal,
                 job.endpoint,
                 account=options.account,
                 timeout_s=options.timeout_s,
                 max_attempts=options.max_attempts,
-                on_call=on_call,
+                on_call=advance.one_of,
             )

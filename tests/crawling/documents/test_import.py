@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from matching_rows import tracks_of
 
+from sourcing.commands.console import Advance
 from sourcing.commands.crawl.import_dump import import_dump, wanted_by
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.documents.import_records import import_records
@@ -197,16 +198,11 @@ def test_an_interrupt_finishes_the_record_and_leaves_sound_files(workspace, tmp_
 def test_the_command_tells_an_interrupt_from_the_end(workspace, tmp_path, monkeypatch):
     path = dump(tmp_path / "recording.gz", *RECORDINGS)
     monkeypatch.setattr("sourcing.commands.crawl.import_dump._PROGRESS_EVERY", 1)
-
-    class Interrupting(Invocation):
-        def progress(self, what: str, total: int | None = None) -> Any:
-            import contextlib
-
-            return contextlib.nullcontext(lambda n=1, note="": signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Advance, "reach", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
 
     with pytest.raises(StoppedShort, match="after 1 records, 1 of them kept"):
         CliRunner().invoke(
-            import_dump, ["musicbrainz", str(path)], obj=Interrupting(workspace.root), catch_exceptions=False
+            import_dump, ["musicbrainz", str(path)], obj=Invocation(workspace.root), catch_exceptions=False
         )
     assert rebuild_documents(workspace, SOURCES) == (1, 0)
 
