@@ -10,7 +10,6 @@ Importing it costs neither polars nor torch: each comes with the first call that
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,4 +50,4 @@ def load_model(path: Path | str) -> SentenceTransformer:
 if __name__ == "__main__":
     from sourcing.cli import main
 
-    sys.exit(main())
+    main()

@@ -102,12 +102,12 @@ def missing_extra(error: ModuleNotFoundError, thing: str) -> Exception:
     return UsageError(thing, f"needs {package}, which is not installed", "run `pip install '.[train]'` in the checkout")
 
 
-def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Return the cure of a mistyped name: it asks for the known ones nearest to it; `otherwise` where none is near."""
+def nearest(name: str, choices: Iterable[str], otherwise: str) -> str:
+    """Return the cure of a mistyped name: it asks for the choices nearest to it; `otherwise` where none is near."""
     from rapidfuzz import fuzz, process  # a million track ids take a fifth of a second; difflib takes half a minute
 
     near = process.extract(
-        name, list(known), scorer=fuzz.ratio, processor=str.casefold, score_cutoff=_NEAR_PERCENT, limit=3
+        name, list(choices), scorer=fuzz.ratio, processor=str.casefold, score_cutoff=_NEAR_PERCENT, limit=3
     )
-    names = [known_name for known_name, percent, _ in near if percent >= near[0][1] - _AS_NEAR_PERCENT]
+    names = [choice for choice, percent, _ in near if percent >= near[0][1] - _AS_NEAR_PERCENT]
     return f"did you mean {' or '.join(names)}?" if names else otherwise

@@ -1,1 +1,1 @@
-"""The verbs of the command line: a module to a noun, a folder where one fills it; they alone print, prompt and exit."""
+"""The verbs of the command line, a module or a folder to a noun; they alone print, prompt and exit."""

@@ -1,4 +1,4 @@
-"""What a terminal or a log shows of a command: tables whose ids stay whole, and progress with rate and time left."""
+"""Tables whose ids stay whole, and progress with rate and time left, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-__all__ = ["Advance", "number_table", "open_progress", "print_lines"]
+__all__ = ["Advance", "number_table", "open_progress", "print_lines", "table_text"]
 
 _PLAIN_LINE_EVERY_S = 5.0
 _DRAW_EVERY_S = 0.1
@@ -23,11 +23,11 @@ _FOLDED_WIDTH = 8
 _MEGABYTE = 1_000_000
 
 
-def print_lines(lines: Iterable[str | Table], *, to_stderr: bool = False) -> None:
+def print_lines(lines: Iterable[str | Table]) -> None:
     """Print strings as they are, and tables with their ids whole."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False, stderr=to_stderr)
+    console = Console(soft_wrap=True, highlight=False)
     for line in lines:
         if isinstance(line, str):
             console.print(line, markup=False)
@@ -36,8 +36,19 @@ def print_lines(lines: Iterable[str | Table], *, to_stderr: bool = False) -> Non
             console.print(line)
 
 
+def table_text(table: Table) -> str:
+    """Lines of a table as they look on stderr."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, stderr=True, highlight=False)
+    _fit(table, console)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
 def number_table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] | None = None) -> Table:
-    """A table whose first column names and whose others are numbers; as wide as it must be, up to 100 columns."""
+    """Make a table of one column of names and others of numbers, as wide as it must be, up to 100 characters."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -91,7 +102,7 @@ def _cell_width(cell: RenderableType) -> int:
 
 
 def _word_width(cell: RenderableType) -> int:
-    """The longest id, name or number; paths, addresses and words beyond ASCII (titles, mostly) may be folded."""
+    """The width of a cell's longest id or number; paths, addresses and words beyond ASCII (titles) may be folded."""
     return _widest(
         len(word) if word.isascii() and "/" not in word else min(_FOLDED_WIDTH, 2 * len(word))
         for word in _plain(cell).split()
@@ -99,7 +110,7 @@ def _word_width(cell: RenderableType) -> int:
 
 
 class Advance:
-    """Tells a progress display that `n` more are done, with a note; `total` may be set once it is known."""
+    """A progress display that is called for every `n` more that are done; `total` may be set once it is known."""
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
@@ -113,12 +124,12 @@ class Advance:
         self.show()
 
     def one_of(self, total: int) -> None:
-        """Tell that one more is done, of so many."""
+        """Count one more, of `total` in all."""
         self.total = total
         self()
 
     def reach(self, done: int, total: int, note: str = "", *, unit: str = "") -> None:
-        """Tell that so much is done in all, of so much."""
+        """Move to `done` of `total`."""
         self.total, self.unit = total, unit
         self(done - self.done, note)
 
@@ -126,7 +137,7 @@ class Advance:
         """Bring the display up to date."""
 
     def amounts(self) -> str:
-        """`120 of 300, 12/s, 15 s left`, as far as total and rate are known."""
+        """The display's words, as far as total and rate are known: `120 of 300, 12/s, 15 s left`."""
         elapsed_s = time.monotonic() - self.started
         parts = [f"{self._amount(self.done)} of {self._amount(self.total)}" if self.total else self._amount(self.done)]
         if self.done and elapsed_s > 0:

@@ -1,1 +1,1 @@
-"""`crossmusim crawl`: a verb or two to a module."""
+"""The verbs of `crossmusim crawl`."""

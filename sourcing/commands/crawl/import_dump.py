@@ -77,18 +77,18 @@ def import_dump(
         return
     size_bytes = path.stat().st_size
     with interrupts() as received, invocation.progress(f"reading {path.name}", limit) as advance:
-        read = kept = 0
+        read_records = kept_records = 0
 
         def on_record(is_kept: bool) -> None:
-            nonlocal read, kept
-            read, kept = read + 1, kept + is_kept
-            if read % _PROGRESS_EVERY:
+            nonlocal read_records, kept_records
+            read_records, kept_records = read_records + 1, kept_records + is_kept
+            if read_records % _PROGRESS_EVERY:
                 return
             position_bytes = None if limit else packed_position(path)
             if position_bytes is None:
-                advance(_PROGRESS_EVERY, note=f"{kept} kept")
+                advance(_PROGRESS_EVERY, note=f"{kept_records} kept")
             else:
-                advance.reach(position_bytes, size_bytes, f"{read} records, {kept} kept", unit="bytes")
+                advance.reach(position_bytes, size_bytes, f"{read_records} records, {kept_records} kept", unit="bytes")
 
         result = import_records(
             workspace,
@@ -127,7 +127,7 @@ def import_dump(
 
 
 def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a document's row may be about one of these tracks; matching has the last word.
+    """Make the test that is true of a document's row that may be about one of these tracks; matching has the last word.
 
     Exact MBID or ISRC, or artist and title in folded form, brackets and guests aside. A release is wanted for its
     own name as a track's album or title, and for any title in its row's `tracks`.
@@ -143,19 +143,19 @@ def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool
         titles.setdefault(artist, set()).update(_title_keys(track["title"]))
         albums.setdefault(artist, set()).update(_title_keys(track["album"] or ""))
 
-    def named(artist: str | None, title: str | None, *among: dict[str, set[str]]) -> bool:
+    def has_work(artist: str | None, title: str | None, *among: dict[str, set[str]]) -> bool:
         key = _artist_key(artist or "")
         return key in titles and any(not _title_keys(title or "").isdisjoint(names[key]) for names in among)
 
-    def wanted(row: Mapping[str, Any]) -> bool:
+    def is_wanted(row: Mapping[str, Any]) -> bool:
         if row.get("mbid") in mbids or not isrcs.isdisjoint(row.get("isrcs") or ()):
             return True
         among = (titles, albums) if row.get("granularity") == "release" else (titles,)
-        if named(row.get("artist"), row.get("title"), *among):
+        if has_work(row.get("artist"), row.get("title"), *among):
             return True
-        return any(named(track["artist"], track["title"], titles) for track in row.get("tracks") or ())
+        return any(has_work(track["artist"], track["title"], titles) for track in row.get("tracks") or ())
 
-    return wanted
+    return is_wanted
 
 
 def _artist_key(artist: str) -> str:
@@ -166,7 +166,7 @@ def _artist_key(artist: str) -> str:
 
 
 def _title_keys(title: str) -> set[str]:
-    """The whole title, and the title without brackets and what follows a dash."""
+    """The folded whole title, and the folded title without brackets and what follows a dash."""
     from sourcing.matching.names import fold
 
     bare = re.split(r"\s[-–—]\s", re.sub(r"[(\[][^()\[\]]*[)\]]", " ", title), maxsplit=1)[0]
@@ -176,14 +176,14 @@ def _title_keys(title: str) -> set[str]:
 def _with_reader(readers: Mapping[str, Source], name: str) -> Source:
     source = readers.get(name)
     if source is None or source.read_dump is None:
-        able = [known for known, reader in readers.items() if reader.read_dump]
-        found = "no such source" if source is None else "it publishes no dump or data set that can be read here"
-        raise UsageError(f"source {name!r}", found, nearest(name, able, f"choose among {', '.join(able)}"))
+        able = [source_name for source_name, reader in readers.items() if reader.read_dump]
+        finding = "no such source" if source is None else "it publishes no dump or data set that can be read here"
+        raise UsageError(f"source {name!r}", finding, nearest(name, able, f"choose among {', '.join(able)}"))
     return source
 
 
 def _selection(workspace: Workspace) -> str:
-    """Names the catalogue that chooses: another catalogue wants other records of the same file."""
+    """The name of the catalogue that chooses records: another catalogue wants others of the same file."""
     from sourcing.store import Track
 
     return "catalogue " + hashlib.sha256(workspace.table_path(Track).read_bytes()).hexdigest()[:16]

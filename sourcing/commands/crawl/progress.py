@@ -21,7 +21,7 @@ _LOOK_SHARE = 0.01  # of the crawl's time may go into counting what is left
 def crawl_progress(
     invocation: Invocation, ledger: Path, sources: Collection[str], limit: int | None
 ) -> Iterator[Callable[[str], None]]:
-    """Yield what hears each outcome. The total is what the ledger knows of by then: pages lead to further pages."""
+    """Yield the listener of outcomes; the total is the tasks that the ledger knows of: pages lead to further pages."""
     from sourcing.crawling.ledger.view import looked_at
 
     with invocation.progress("crawl", limit) as advance:
@@ -44,7 +44,7 @@ def crawl_progress(
 
 @contextlib.contextmanager
 def replay_progress(invocation: Invocation) -> Iterator[Callable[[int, int, int], None]]:
-    """Yield what hears of pages and bytes read while the documents table is rebuilt."""
+    """Yield the listener of pages and bytes that are read while the documents table is rebuilt."""
     with invocation.progress("replay", unit="bytes") as advance:
         pages = 0
 

@@ -1,1 +1,1 @@
-"""`crossmusim generate`: calls planned, made, handed over in batches and read."""
+"""The verbs of `crossmusim generate`."""

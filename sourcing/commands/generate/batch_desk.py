@@ -1,4 +1,4 @@
-"""What the batch commands work with: the journal, the desk over it, and endpoints and packs by what it says of them."""
+"""The desk that batch commands work at, and the endpoints and packs that its journal names."""
 
 from __future__ import annotations
 
@@ -53,31 +53,31 @@ def batch_lock(invocation: Invocation) -> Callable[[], contextlib.AbstractContex
 
 
 class Finder:
-    """Endpoints and packs by what the journal says of them."""
+    """Finds the endpoints and packs that a journal names."""
 
     def __init__(self, invocation: Invocation, journal: Journal) -> None:
         self._invocation, self._journal = invocation, journal
         self._checkers: dict[int, ReplyChecker | None] = {}
 
     def endpoint_of(self, identity: str, model: str) -> Endpoint:
-        """The server a shard went to; its key comes from the environment, as when it was submitted."""
+        """The server that a shard went to; its key comes from the environment, as when it was submitted."""
         from sourcing.errors import UsageError
         from sourcing.generation.endpoint.endpoint import resolve_endpoint
 
         settings = self._invocation.settings.generation
-        named = settings.model_copy(update={"base_url": identity.removesuffix(f" {model}"), "model": model})
+        shard_settings = settings.model_copy(update={"base_url": identity.removesuffix(f" {model}"), "model": model})
         endpoint = resolve_endpoint(
-            named,
+            shard_settings,
             local=False,
             environment=os.environ,
         )
         if endpoint.identity != identity:
-            found = f"the journal knows a shard at {identity!r}, which reads as {endpoint.identity!r} now"
-            raise UsageError("generation endpoint", found, "use the crossmusim version that submitted it")
+            finding = f"the journal knows a shard at {identity!r}, which reads as {endpoint.identity!r} now"
+            raise UsageError("generation endpoint", finding, "use the crossmusim version that submitted it")
         return endpoint
 
     def checker_of(self, run_id: int) -> ReplyChecker | None:
-        """None when the run's pack has changed or is gone: its replies are kept and charged, and not followed."""
+        """The reply checker of a run; None when its pack has changed or is gone: its replies are kept, not followed."""
         if run_id not in self._checkers:
             self._checkers[run_id] = self._find_checker(run_id)
         return self._checkers[run_id]

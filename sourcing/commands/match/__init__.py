@@ -1,1 +1,1 @@
-"""`crossmusim match`: pairs decided, reviewed, shown and measured."""
+"""The verbs of `crossmusim match`."""
