@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,16 +88,15 @@ def import_catalogue(
 
 def _agree(invocation: Invocation, path: Path, catalogue: Catalogue) -> None:
     """Show the guessed columns and ask for a yes; UsageError where nobody can be asked, or says no."""
-    from rich.console import Console
-
+    from sourcing.commands.console import table_text
     from sourcing.errors import UsageError
 
     guess = "; ".join(catalogue.map.lines())
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in [] if invocation.json else [*_preview(catalogue), *_import_lines(_counts(catalogue))]:
-        console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+        invocation.note(line if isinstance(line, str) else table_text(line).rstrip())
     if invocation.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        cure = "take that with --yes, or say which column is which: --map OURS=THEIRS"
+        import_it = f"`crossmusim catalogue import {shlex.quote(str(path))} --yes`"
+        cure = f"take that with {import_it}, or say which column is which: --map OURS=THEIRS"
         raise UsageError(str(path), f"its columns have to be guessed ({guess})", cure)
     if not click.confirm("Take it so?", default=False, err=True):
         raise UsageError(str(path), "nothing was taken", "say which column is which: --map OURS=THEIRS")

@@ -67,6 +67,10 @@ def test_every_verb_explains_itself_with_an_example(path: tuple[str, ...]) -> No
     page = group.get_help(click.Context(group, info_name=" ".join(["crossmusim", *path])))
     assert "Example" in page
     assert "crossmusim" in page.split("Example", 1)[1]
+    examples = re.findall(r"^ {2,}(?:.*\| )?(crossmusim .*)$", (group.help or "").split("Example", 1)[1], re.MULTILINE)
+    assert any(f"crossmusim {' '.join(path)}" in example for example in examples)
+    for example in examples:
+        parse_line(re.sub(r"\s#.*", "", example))
 
 
 def test_an_unknown_verb_is_a_usage_error() -> None:

@@ -33,7 +33,7 @@ def crawl_progress(
             if started >= next_look:
                 with looked_at(ledger) as view:
                     states = view.census.totals(sources) if view else {}
-                known = advance.done + states.get("pending", 0) + states.get("leased", 0)
+                known = advance.done + 1 + states.get("pending", 0) + states.get("leased", 0)
                 advance.total = min(known, limit) if limit else known
                 ended = time.monotonic()
                 next_look = ended + max(_LOOK_EVERY_S, (ended - started) / _LOOK_SHARE)

@@ -126,7 +126,7 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
 
     \b
     Example:
-      crossmusim generate run recall --shard 2/2 ...           (on the other machine)
+      crossmusim generate run recall --shard 2/2    # on the other machine
       crossmusim generate merge /mnt/other/mymusic/generation
     """
     from sourcing.generation.journal.journal import Journal

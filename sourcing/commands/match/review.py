@@ -216,10 +216,9 @@ def _side_by_side(pair: _Waiting, progress: str) -> str:
         if one or other:
             table.add_row(ours, *(escape(_text(value)) for value in (one, other)))
     table.add_row("about", "a recording", escape(f"{pair.document['granularity']}, {pair.document['source']}"))
-    table.add_row("page", "", escape(pair.document["url"]))
     if prose := pair.document["lead"] or pair.document["text"]:
         table.add_row("says", "", escape(prose[:_PROSE_CHARS]))
-    return f"{table_text(table)}{'; '.join(pair.reasons)}\n{_HELP}"
+    return f"{table_text(table)}{pair.document['url']}\n{'; '.join(pair.reasons)}\n{_HELP}"
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ from sourcing.commands.crawl.import_dump import import_dump, wanted_by
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.documents.import_records import import_records
 from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.dumps.files import packed_position
 from sourcing.crawling.sources import SOURCES
 from sourcing.errors import InputError, StoppedShort, UsageError
 from sourcing.store.schemas import Document, Track
@@ -205,6 +206,18 @@ def test_the_command_tells_an_interrupt_from_the_end(workspace, tmp_path, monkey
             import_dump, ["musicbrainz", str(path)], obj=Invocation(workspace.root), catch_exceptions=False
         )
     assert rebuild_documents(workspace, SOURCES) == (1, 0)
+
+
+def test_progress_is_told_in_bytes_of_the_dump_as_it_lies_on_disk(workspace, tmp_path, monkeypatch):
+    path = dump(tmp_path / "recording.gz", *RECORDINGS)
+    heard: list[tuple[int, int]] = []
+    monkeypatch.setattr("sourcing.commands.crawl.import_dump._PROGRESS_EVERY", 1)
+    monkeypatch.setattr(Advance, "reach", lambda _, done, total, *__, **___: heard.append((done, total)))
+    run(workspace.root, "musicbrainz", path)
+    heard = [(done, total) for done, total in heard if total == path.stat().st_size]
+    assert len(heard) == len(RECORDINGS)
+    assert heard[-1] == (path.stat().st_size, path.stat().st_size)
+    assert packed_position(path) is None
 
 
 def test_a_source_without_a_dump_is_refused_with_those_that_have_one(workspace, tmp_path):
