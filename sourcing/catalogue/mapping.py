@@ -108,10 +108,10 @@ def map_columns(
     notes: list[str] = []
     for ours, theirs in columns_wanted.columns.items():
         exact = [name for name in header if name.strip() == theirs.strip()]
-        if not (named := exact or _alike(header, theirs)):
+        if not (fitting := exact or _alike(header, theirs)):
             cure = nearest(theirs, header, "correct --map, or the file's header")
             raise CatalogueError(thing, f"it has no column for {ours}: none is called {theirs!r}", cure)
-        columns[ours] = _only(thing, ours, named)
+        columns[ours] = _only(thing, ours, fitting)
     for ours in OURS:
         if ours in columns:
             continue

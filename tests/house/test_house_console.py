@@ -46,6 +46,7 @@ def test_words_paths_and_titles_fold_where_the_ids_leave_room(
 ) -> None:
     out = printed(a_table(1, words), capsys, monkeypatch, 80)
     assert all(cell_len(line) <= 80 for line in out.splitlines())
+    assert "…" not in out
     assert all(track_id in out for track_id in IDS)
 
 
