@@ -16,7 +16,7 @@ import click
 
 from sourcing import __version__
 from sourcing.commands.invocation import Invocation
-from sourcing.errors import CrossmusimError, UsageError
+from sourcing.errors import CrossmusimError, UsageError, missing_extra, nearest
 from sourcing.redactor import guarded_output
 
 __all__ = ["TABLE", "cli", "main"]
@@ -36,31 +36,31 @@ TABLE: dict[str, tuple[Any, str]] = {
     "sources": (
         {
             "list": ("sourcing.commands.sources:list_sources", "List the sources with their terms."),
-            "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why."),
-            "new": ("sourcing.commands.sources_new:new", "Scaffold a source to fill in, with its fixtures."),
+            "check": ("sourcing.commands.sources:check", "Say whether a URL may be fetched, and why; exit 3 on a no."),
+            "new": ("sourcing.commands.sources:new", "Scaffold a source to fill in, with its fixtures."),
         },
         "The sites we may ask, and on what terms.",
     ),
     "crawl": (
         {
             "run": (
-                "sourcing.commands.crawl:run",
+                "sourcing.commands.crawl.run:run",
                 "Fetch what is pending, politely; take up where it stopped.",
             ),
             "import": (
-                "sourcing.commands.crawl_import:import_dump",
+                "sourcing.commands.crawl.import_dump:import_dump",
                 "Read a published dump or data set instead of asking for its records.",
             ),
             "status": (
-                "sourcing.commands.crawl_status:status",
+                "sourcing.commands.crawl.status:status",
                 "Say how far the crawl is: tasks, speed, caps, time left, alarms.",
             ),
             "coverage": (
-                "sourcing.commands.crawl_coverage:coverage",
+                "sourcing.commands.crawl.coverage:coverage",
                 "Show which fields documents have, and where that dropped.",
             ),
             "replay": (
-                "sourcing.commands.crawl:replay",
+                "sourcing.commands.crawl.run:replay",
                 "Rebuild the documents table from the WARC files alone.",
             ),
         },
@@ -68,53 +68,53 @@ TABLE: dict[str, tuple[Any, str]] = {
     ),
     "match": (
         {
-            "run": ("sourcing.commands.match:run", "Decide which document is about which track."),
-            "review": ("sourcing.commands.match_review:review", "Decide the pairs only a person can judge."),
-            "show": ("sourcing.commands.match_show:show", "Show the documents held against one track, and why."),
-            "evaluate": ("sourcing.commands.match:evaluate", "Measure precision and recall on labelled pairs."),
+            "run": ("sourcing.commands.match.run:run", "Decide which document is about which track."),
+            "review": ("sourcing.commands.match.review:review", "Decide the pairs only a person can judge."),
+            "show": ("sourcing.commands.match.show:show", "Show the documents held against one track, and why."),
+            "evaluate": ("sourcing.commands.match.run:evaluate", "Measure precision and recall on labelled pairs."),
         },
         "Documents held against tracks.",
     ),
     "generate": (
         {
-            "plan": ("sourcing.commands.generate:plan", "Count the calls a run would make; send nothing."),
+            "plan": ("sourcing.commands.generate.run:plan", "Count the calls a run would make; send nothing."),
             "run": (
-                "sourcing.commands.generate:run",
+                "sourcing.commands.generate.run:run",
                 "Make the calls, journal every reply, write descriptions.",
             ),
             "status": (
-                "sourcing.commands.generate_journal:status",
+                "sourcing.commands.generate.journal:status",
                 "Count the journal's calls by state, and what they cost.",
             ),
             "describe": (
-                "sourcing.commands.generate_journal:describe",
+                "sourcing.commands.generate.journal:describe",
                 "Rebuild the descriptions table from logs and documents; free.",
             ),
             "revalidate": (
-                "sourcing.commands.generate_journal:revalidate",
+                "sourcing.commands.generate.journal:revalidate",
                 "Hold stored replies against today's rules, and say what changed; free.",
             ),
             "batch": (
                 {
                     "submit": (
-                        "sourcing.commands.generate_batch:submit",
+                        "sourcing.commands.generate.batch:submit",
                         "Hand the calls of a pack to the endpoint's Batch API.",
                     ),
-                    "status": ("sourcing.commands.generate_batch:status", "Say how far the batches are."),
-                    "collect": ("sourcing.commands.generate_batch:collect", "Take the answers of batches that ended."),
+                    "status": ("sourcing.commands.generate.batch:status", "Say how far the batches are."),
+                    "collect": ("sourcing.commands.generate.batch:collect", "Take the answers of batches that ended."),
                     "cancel": (
-                        "sourcing.commands.generate_batch:cancel",
+                        "sourcing.commands.generate.batch:cancel",
                         "End batches early; what is finished is kept.",
                     ),
                     "export": (
-                        "sourcing.commands.generate_batch:export",
+                        "sourcing.commands.generate.batch:export",
                         "Write the calls as JSONL, for `vllm run-batch`.",
                     ),
-                    "import": ("sourcing.commands.generate_batch:import_", "Read the answers to an export."),
+                    "import": ("sourcing.commands.generate.batch:import_", "Read the answers to an export."),
                 },
                 "Calls handed over all at once, at half the price.",
             ),
-            "merge": ("sourcing.commands.generate_journal:merge", "Join the journals of other machines into this one."),
+            "merge": ("sourcing.commands.generate.journal:merge", "Join the journals of other machines into this one."),
         },
         "Descriptions from models and documents.",
     ),
@@ -149,13 +149,8 @@ TABLE: dict[str, tuple[Any, str]] = {
 }
 
 
-#: Packages of the extra `train`: `sourcing` does without them, and a command that cannot says how to get them.
-_TRAIN_EXTRA = ("torch", "sentence_transformers", "transformers", "safetensors", "numpy", "soundfile", "soxr")
-_INSTALL_TRAIN = "run `pip install 'crossmusim[train]'`"
-
-
 class _TableGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group whose commands are imported when they are called; all of them take the options of the whole program."""
 
     def __init__(self, table: dict[str, tuple[Any, str]], **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -169,11 +164,24 @@ class _TableGroup(click.Group):
             return None
         target, line = self.table[cmd_name]
         if isinstance(target, dict):
-            return _TableGroup(target, name=cmd_name, help=line)
+            return _TableGroup(target, name=cmd_name, help=line, params=_program_options())
         module, name = target.split(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
+        if not any(option.name == "as_json" for option in command.params):
+            command.params += _program_options()
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            of_nouns = [f"{noun} {name}" for noun, (verbs, _) in self.table.items() if name in verbs]
+            near = nearest(name, self.table, f"choose among {', '.join(self.table)}")
+            cure = f"did you mean {' or '.join(of_nouns)}?" if of_nouns else near
+            raise UsageError(f"{ctx.command_path} {name}", "no such command", cure)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -181,25 +189,46 @@ class _TableGroup(click.Group):
 
 
 @click.pass_context
-def _open_invocation(ctx: click.Context, workspace: Path, as_json: bool) -> None:
-    ctx.obj = Invocation(workspace_dir=workspace, json=as_json)
+def _begin(ctx: click.Context) -> None:
+    ctx.ensure_object(Invocation)
+
+
+def _set_workspace(ctx: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        ctx.ensure_object(Invocation).workspace_dir = folder
+
+
+def _set_json(ctx: click.Context, _option: click.Parameter, as_json: bool) -> None:
+    if as_json:
+        ctx.ensure_object(Invocation).json = True
+
+
+def _program_options(envvar: str | None = None) -> list[click.Parameter]:
+    """Options that mean the same before the noun, between noun and verb, and after the verb; the last one wins."""
+    return [
+        click.Option(
+            ["--workspace"],
+            type=click.Path(path_type=Path, file_okay=False),
+            envvar=envvar,
+            callback=_set_workspace,
+            expose_value=False,
+            help="Folder of settings, logs and tables.  [default: the current folder]",
+        ),
+        click.Option(
+            ["--json", "as_json"],
+            is_flag=True,
+            callback=_set_json,
+            expose_value=False,
+            help="Print exactly one JSON object on stdout.",
+        ),
+    ]
 
 
 cli = _TableGroup(
     TABLE,
     name="crossmusim",
-    callback=_open_invocation,
-    params=[
-        click.Option(
-            ["--workspace"],
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path(),
-            envvar="CROSSMUSIM_WORKSPACE",
-            show_default="current folder",
-            help="Folder of settings, logs and tables.",
-        ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print exactly one JSON object on stdout."),
-    ],
+    callback=_begin,
+    params=_program_options(envvar="CROSSMUSIM_WORKSPACE"),
     help="""From a music catalogue to a searchable audio-text model.
 
     \b
@@ -219,35 +248,36 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    as_json = "--json" in arguments
+    invocation = Invocation(json="--json" in arguments)  # what goes wrong while options are read is told as JSON, too
     try:
-        cli.main(arguments, prog_name="crossmusim", standalone_mode=False)
+        cli.main(arguments, prog_name="crossmusim", standalone_mode=False, obj=invocation)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _TRAIN_EXTRA:
+        refusal = missing_extra(error, "this command")
+        if not isinstance(refusal, CrossmusimError):
             raise
-        _refuse(UsageError("this command", f"needs {missing}, which is not installed", _INSTALL_TRAIN), as_json)
+        _refuse(refusal, invocation)
     except CrossmusimError as error:
-        _refuse(error, as_json)
+        _refuse(error, invocation)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         sys.exit(2)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code, as_json, {})
+        _fail(error.format_message(), error.exit_code, invocation)
     except (KeyboardInterrupt, click.Abort):
-        _fail("stopped; the same command takes up where it ended", 5, as_json, {})
+        _fail("stopped; the same command takes up where it ended", 5, invocation)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
 
 
-def _refuse(error: CrossmusimError, as_json: bool) -> None:
-    _fail(str(error), error.exit_code, as_json, {"thing": error.thing, "found": error.found, "cure": error.cure})
+def _refuse(error: CrossmusimError, invocation: Invocation) -> None:
+    parts = {name: invocation.pasteable(getattr(error, name)) for name in ("thing", "found", "cure")}
+    _fail("{thing}: {found}; {cure}".format(**parts), error.exit_code, invocation, **parts)
 
 
-def _fail(message: str, exit_code: int, as_json: bool, parts: dict[str, str]) -> None:
+def _fail(message: str, exit_code: int, invocation: Invocation, **parts: str) -> None:
     print(f"error: {message}", file=sys.stderr)
-    if as_json:
+    if invocation.json:
         print(json.dumps({"error": {"message": message, "exit_code": exit_code, **parts}}, ensure_ascii=False))
     sys.exit(exit_code)
 

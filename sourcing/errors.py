@@ -16,6 +16,8 @@ Raise the leaf where the fact is known; only `sourcing.cli` catches, prints one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "AudioError",
     "CatalogueError",
@@ -28,6 +30,11 @@ __all__ = [
     "UpstreamError",
     "UsageError",
 ]
+
+#: Packages of the extra `train`: `sourcing` does without them, and what cannot says how to get them.
+_TRAIN_EXTRA = ("torch", "sentence_transformers", "transformers", "safetensors", "numpy", "soundfile", "soxr")
+_NEAR_PERCENT = 60  # letters that two names share, below which one is no slip of the other
+_AS_NEAR_PERCENT = 10  # names this much further off than the nearest are named beside it
 
 
 class CrossmusimError(Exception):
@@ -85,3 +92,22 @@ class StoppedShort(CrossmusimError):
     """Work ended early and can be taken up again with the same command."""
 
     exit_code = 5
+
+
+def missing_extra(error: ModuleNotFoundError, thing: str) -> Exception:
+    """Return the error to raise where `thing` met a package that is not installed: of others, it is the one given."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _TRAIN_EXTRA:
+        return error
+    return UsageError(thing, f"needs {package}, which is not installed", "run `pip install '.[train]'` in the checkout")
+
+
+def nearest(name: str, choices: Iterable[str], otherwise: str) -> str:
+    """Return the cure of a mistyped name: it asks for the choices nearest to it; `otherwise` where none is near."""
+    from rapidfuzz import fuzz, process  # a million track ids take a fifth of a second; difflib takes half a minute
+
+    near = process.extract(
+        name, list(choices), scorer=fuzz.ratio, processor=str.casefold, score_cutoff=_NEAR_PERCENT, limit=3
+    )
+    names = [choice for choice, percent, _ in near if percent >= near[0][1] - _AS_NEAR_PERCENT]
+    return f"did you mean {' or '.join(names)}?" if names else otherwise

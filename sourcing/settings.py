@@ -19,7 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from sourcing.errors import UsageError
+from sourcing.errors import UsageError, nearest
 
 __all__ = [
     "SETTINGS_FILE",
@@ -177,10 +177,22 @@ def load_settings(workspace: Path, **flags: Any) -> Settings:
         raise UsageError(
             f"{SETTINGS_FILE} or CROSSMUSIM_* setting {where!r}",
             f"{first['msg'].lower()}{_shown(first)}",
-            "correct or remove it; README.md lists the settings",
+            _cure(first),
         ) from None
     assert isinstance(settings, Settings)
     return settings
+
+
+def _cure(error: Mapping[str, Any]) -> str:
+    """The setting that an unknown one may stand for, where there is one."""
+    cure = "correct or remove it; docs/settings.md lists the settings"
+    *sections, name = error["loc"]
+    if error["type"] != "extra_forbidden":
+        return cure
+    if not sections:
+        return nearest(str(name), Settings.model_fields, cure)
+    kind = SourceSettings if sections[0] == "sources" else Settings.model_fields[str(sections[0])].annotation
+    return nearest(str(name), getattr(kind, "model_fields", ()), cure)
 
 
 def _shown(error: Mapping[str, Any]) -> str:

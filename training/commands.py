@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,18 +76,11 @@ def train(
 
         version = _open_verified(name, root)
         out = out or invocation.workspace.models_dir / version.name
-        steps_done = 0
         with (
             invocation.workspace.lock(f"train-{out.name}"),
-            invocation.progress("audio") as on_audio,
+            invocation.progress("audio", _tracks_of(version, "train", "validation")) as on_audio,
             invocation.progress("train") as advance,
         ):
-
-            def on_step(step: int, total: int, words: str) -> None:
-                nonlocal steps_done
-                advance(step - steps_done, f"of {total} steps, {words}")
-                steps_done = step
-
             record = run_training(
                 version,
                 recipe=final_recipe,
@@ -94,11 +88,12 @@ def train(
                 cache_dir=_cache_dir(invocation),
                 out=out,
                 resume=flags["resume"] or "auto",
-                watcher=Watcher(invocation.note, on_audio, on_step),
+                watcher=Watcher(invocation.note, on_audio, advance.reach),
             )
     from training.console import train_lines
 
-    invocation.emit(record, train_lines(record))
+    following = _command("evaluate", record["model"], record["dataset"], root=root, audio_root=audio_root)
+    invocation.emit(record, [*train_lines(record), f"next: {following}"])
 
 
 @click.command()
@@ -146,7 +141,7 @@ def evaluate(
         folder = _audio_root(invocation, audio_root)
         encoder = load_dual_encoder(model, device=choose_device())
         cache = PcmCache(_cache_dir(invocation), sample_rate_hz=encoder.config.sample_rate_hz)
-        with invocation.progress("audio") as advance:
+        with invocation.progress("audio", _tracks_of(version, split)) as advance:
             data = load_split(version, split, audio_root=folder, cache=cache, on_progress=advance)
         require_tracks(data, version, split, folder)
         with invocation.progress("evaluate", len(data.tracks)) as advance:
@@ -204,7 +199,8 @@ def embed(invocation: Invocation, model: Path, out: Path | None, audio_root: Pat
             index.save(out)
     result = {"index": str(out), "model": str(model), "tracks": len(index), "rejected": rejected}
     lines = [f"{len(index)} tracks in {out}", *rejected_lines(rejected)]
-    invocation.emit(result, [*lines, 'next: crossmusim search "calm solo piano"'])
+    following = _command("search", "calm solo piano", index=None if out == invocation.workspace.index_dir else out)
+    invocation.emit(result, [*lines, f"next: {following}"])
 
 
 @click.command()
@@ -228,7 +224,7 @@ def search(
     """
     if (text is None) == (like is None):
         finding = "both words and --like were given" if text else "neither words nor --like were given"
-        raise UsageError("search", finding, 'give one: crossmusim search "calm solo piano", or --like TRACK_ID')
+        raise UsageError("search", finding, "give one: `crossmusim search 'calm solo piano'`, or --like TRACK_ID")
     with _quiet():
         from training.index import TrackIndex, search_like, search_text
 
@@ -250,6 +246,13 @@ def search(
     invocation.emit({**query, "hits": rows}, [hits_table(rows, like or f"“{text}”")])
 
 
+def _command(*words: str, **options: Path | None) -> str:
+    """A command to paste, quoted, with the options that are not as they are by default."""
+    options = {name: path for name, path in options.items() if path not in (None, Path("datasets"))}
+    flags = [word for name, path in options.items() for word in (f"--{name.replace('_', '-')}", str(path))]
+    return f"crossmusim {shlex.join([*words, *flags])}"
+
+
 def _open_verified(name: str, root: Path) -> Any:
     """A dataset version whose every byte is as published."""
     from sourcing.store.versions import open_version
@@ -257,6 +260,10 @@ def _open_verified(name: str, root: Path) -> Any:
     version = open_version(name, root)
     version.verify()
     return version
+
+
+def _tracks_of(version: Any, *splits: str) -> int:
+    return sum(version.manifest["splits"][split]["tracks"] for split in splits)
 
 
 def _audio_root(invocation: Invocation, audio_root: Path | None) -> Path:

@@ -6,14 +6,13 @@ A recipe is a TOML file with a table `[model]` and a table `[train]`; what it le
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from sourcing.errors import UsageError
+from sourcing.errors import UsageError, nearest
 from training.model.config import ModelConfig
 
 __all__ = [
@@ -104,7 +103,7 @@ def load_recipe(name: str) -> Recipe:
     path = Path(name) if name.endswith(".toml") else RECIPES_DIR / f"{name}.toml"
     if not path.is_file():
         cure = f"take one of {', '.join(list_recipes())}, or a path ending in .toml"
-        raise UsageError(f"recipe {name!r}", "there is none", cure)
+        raise UsageError(f"recipe {name!r}", "there is none", nearest(name, list_recipes(), cure))
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -140,8 +139,9 @@ def _find_key(key: str, tables: Mapping[str, Mapping[str, Any]]) -> tuple[str, s
         if name in tables.get(candidate, ()):
             return candidate, name
     known = [name for values in tables.values() for name in values]
-    near = difflib.get_close_matches(name, known, n=3) or sorted(known)
-    raise UsageError(f"recipe key {key!r}", "no such key", f"did you mean {' or '.join(near)}?")
+    raise UsageError(
+        f"recipe key {key!r}", "no such key", nearest(name, known, f"take one of {', '.join(sorted(known))}")
+    )
 
 
 def _make_recipe(tables: Mapping[str, Mapping[str, Any]], where: str) -> Recipe:

@@ -22,8 +22,7 @@ def train_lines(record: dict[str, Any]) -> list[Any]:
     if validation:
         figures = f"loss {validation['loss']:.3f}, MRR {validation['mrr']:.3f}, R@10 {validation['r_at_10']:.3f}"
         lines.append(f"validation: {figures}")
-    name = record["dataset"]
-    return [*lines, *rejected_lines(record["rejected"]), f"next: crossmusim evaluate {record['model']} {name}"]
+    return [*lines, *rejected_lines(record["rejected"])]
 
 
 def evaluate_lines(result: dict[str, Any]) -> list[Any]:

@@ -38,7 +38,7 @@ __all__ = ["Hit", "TrackIndex", "embed_catalogue", "search_like", "search_text"]
 FORMAT = "crossmusim-index/1"
 _TRACK_COLUMNS = ("track_id", "title", "artist")
 _PART_ROWS = 64  # tracks that a killed run loses at most
-_REBUILD = "run `crossmusim embed` again"
+_REBUILD = "run `crossmusim embed MODEL` again"
 
 Vectors = npt.NDArray[np.float32]
 
@@ -120,7 +120,7 @@ class TrackIndex:
         folder = Path(folder)
         path = folder / "index.json"
         if not path.is_file():
-            raise CheckpointError(str(folder), "no index in it", "run `crossmusim embed` first")
+            raise CheckpointError(str(folder), "no index in it", "run `crossmusim embed MODEL` first")
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             for name, digest in record["sha256"].items():
@@ -186,7 +186,7 @@ def search_text(model: DualEncoder, index: TrackIndex, text: str, k: int = 10) -
         cure = "say in words what the music should be like, or give a track's id to --like"
         raise AudioError(str(path), "the path of a file where words are wanted", cure)
     if model.fingerprint() != index.fingerprint:
-        raise CheckpointError("index", "it was made with another model", "run `crossmusim embed` with this one")
+        raise CheckpointError("index", "it was made with another model", "run `crossmusim embed MODEL` with this one")
     model.eval()
     with torch.inference_mode():
         vector = model.embed_text([text])[0].cpu().numpy()

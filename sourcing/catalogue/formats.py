@@ -271,7 +271,7 @@ def _read_sheet(path: Path, sheet: str | None, knows: Knows, likely_sheet: str |
     try:
         import fastexcel
     except ModuleNotFoundError:
-        cure = "run `pip install 'crossmusim[excel]'`, or save the sheet as CSV in UTF-8"
+        cure = "run `pip install '.[excel]'` in the checkout, or save the sheet as CSV in UTF-8"
         raise UsageError(str(path), "Excel files need fastexcel, which is not installed", cure) from None
     try:
         if zipfile.is_zipfile(path):

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sourcing.errors import CatalogueError, UsageError
+from sourcing.errors import CatalogueError, UsageError, nearest
 from sourcing.store import Track
 
 __all__ = ["NEEDED", "OURS", "ColumnMap", "Wanted", "field_of", "map_columns"]
@@ -101,12 +101,17 @@ def map_columns(
     """
     for ours in columns_wanted.columns:
         if ours not in OURS:
-            raise UsageError(f"column {ours!r}", "not one of ours", f"map one of: {', '.join(OURS)}")
+            raise UsageError(
+                f"column {ours!r}", "not one of ours", nearest(ours, OURS, f"map one of: {', '.join(OURS)}")
+            )
     columns = {}
     notes: list[str] = []
     for ours, theirs in columns_wanted.columns.items():
         exact = [name for name in header if name.strip() == theirs.strip()]
-        columns[ours] = _only(thing, ours, exact or _alike(header, theirs))
+        if not (fitting := exact or _alike(header, theirs)):
+            cure = nearest(theirs, header, "correct --map, or the file's header")
+            raise CatalogueError(thing, f"it has no column for {ours}: none is called {theirs!r}", cure)
+        columns[ours] = _only(thing, ours, fitting)
     for ours in OURS:
         if ours in columns:
             continue
@@ -173,9 +178,7 @@ def _alike(header: Sequence[str], name: str, columns_in_use: Iterable[str] = ())
 
 
 def _only(thing: str, ours: str, names: Sequence[str]) -> str:
-    """The only column name in `names`; CatalogueError when it stands twice, or is not there."""
-    if not names:
-        raise CatalogueError(thing, f"it has no column for {ours} of that name", "correct --map, or the file's header")
+    """The only column name in `names`; CatalogueError when it stands twice."""
     if len(names) > 1:
         raise _twice(thing, " and ".join(dict.fromkeys(map(repr, names))), len(names), ours)
     return names[0]

@@ -1,1 +1,1 @@
-"""One file per noun of the command line; the only place that prints, prompts or exits."""
+"""The verbs of the command line, a module or a folder to a noun; they alone print, prompt and exit."""

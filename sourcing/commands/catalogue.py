@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,9 +64,9 @@ def import_catalogue(
     from sourcing.catalogue import FAILED, Reading, Wanted, read_catalogue
 
     settings = invocation.settings.catalogue
-    wanted = Wanted(columns, settings.columns, "all" if yes else "needed", settings.make_ids)
-    remembered = settings.model_dump(include=set(layout), exclude_none=True)
-    reading = Reading(wanted, **layout, remembered=remembered)
+    column_wishes = Wanted(columns, settings.columns, "all" if yes else "needed", settings.make_ids)
+    earlier_layout = settings.model_dump(include=set(layout), exclude_none=True)
+    reading = Reading(column_wishes, **layout, remembered=earlier_layout)
     with invocation.progress("rows read") as advance:
         catalogue = read_catalogue(path, reading=reading, advance=advance)
     if catalogue.map.is_guess and not yes and not dry_run:
@@ -73,30 +74,29 @@ def import_catalogue(
     if not dry_run:
         with invocation.workspace.lock("catalogue"):
             _write(invocation, path, catalogue)
-            told = {name: value for name, value in layout.items() if value}
-            _remember(invocation, catalogue, told)
+            layout_flags = {name: value for name, value in layout.items() if value}
+            _remember(invocation, catalogue, layout_flags)
     _refuse_nothing(path, catalogue)
     result = {**_counts(catalogue), **({"dry_run": True} if dry_run else {})}
     invocation.emit(result, [*(_preview(catalogue) if dry_run else catalogue.map.lines()), *_import_lines(result)])
-    if failed := result["reasons"].get(FAILED):
+    if failed_rows := result["reasons"].get(FAILED):
         invocation.note(
-            f"{failed} rows met a bug of crossmusim and were left out (reason {FAILED}); the others are taken"
+            f"{failed_rows} rows met a bug of crossmusim and were left out (reason {FAILED}); the others are taken"
         )
         sys.exit(1)
 
 
 def _agree(invocation: Invocation, path: Path, catalogue: Catalogue) -> None:
-    """Show what was guessed and ask for a yes; UsageError where nobody can be asked, or says no."""
-    from rich.console import Console
-
+    """Show the guessed columns and ask for a yes; UsageError where nobody can be asked, or says no."""
+    from sourcing.commands.console import table_text
     from sourcing.errors import UsageError
 
     guess = "; ".join(catalogue.map.lines())
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in [] if invocation.json else [*_preview(catalogue), *_import_lines(_counts(catalogue))]:
-        console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+        invocation.note(line if isinstance(line, str) else table_text(line).rstrip())
     if invocation.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        cure = "take that with --yes, or say which column is which: --map OURS=THEIRS"
+        import_it = f"`crossmusim catalogue import {shlex.quote(str(path))} --yes`"
+        cure = f"take that with {import_it}, or say which column is which: --map OURS=THEIRS"
         raise UsageError(str(path), f"its columns have to be guessed ({guess})", cure)
     if not click.confirm("Take it so?", default=False, err=True):
         raise UsageError(str(path), "nothing was taken", "say which column is which: --map OURS=THEIRS")
@@ -117,7 +117,7 @@ def _write(invocation: Invocation, path: Path, catalogue: Catalogue) -> None:
     write_json(workspace.root / "catalogue.json", {**record, "sha256": catalogue_sha256(path)})
 
 
-def _remember(invocation: Invocation, catalogue: Catalogue, told: dict[str, str]) -> None:
+def _remember(invocation: Invocation, catalogue: Catalogue, layout_flags: dict[str, str]) -> None:
     """Keep in the settings how this file was read, where its own names do not say it."""
     from sourcing.errors import UsageError
     from sourcing.settings import SETTINGS_FILE
@@ -125,7 +125,7 @@ def _remember(invocation: Invocation, catalogue: Catalogue, told: dict[str, str]
 
     before = invocation.settings.catalogue.model_dump(exclude_defaults=True)
     columns = {ours: theirs for ours, theirs in catalogue.map.columns.items() if theirs.strip().casefold() != ours}
-    after = {**before, **told}
+    after = {**before, **layout_flags}
     if columns:
         after["columns"] = {**before.get("columns", {}), **columns}
     if catalogue.map.ids_made:
@@ -145,12 +145,12 @@ def _counts(catalogue: Catalogue) -> dict[str, Any]:
 
     from sourcing.catalogue import VALUE_REASONS
 
-    rejected, taken = catalogue.rejected, catalogue.tracks.height
+    rejected, taken_rows = catalogue.rejected, catalogue.tracks.height
     reasons = dict(sorted(Counter(rejected["reason"].to_list()).items()))
     return {
         "rows": catalogue.rows,
-        "taken": taken,
-        "rejected": catalogue.rows - taken,
+        "taken": taken_rows,
+        "rejected": catalogue.rows - taken_rows,
         "values_emptied": sum(count for reason, count in reasons.items() if reason in VALUE_REASONS),
         "reasons": reasons,
         "examples": rejected.select("key", "reason", "finding").head(_EXAMPLES).to_dicts(),
@@ -172,7 +172,7 @@ def _refuse_nothing(path: Path, catalogue: Catalogue) -> None:
 
 
 def _preview(catalogue: Catalogue) -> list[Any]:
-    """The columns, and the first tracks as they will be."""
+    """Lines and a table that show the column map and the first tracks as they will be imported."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -197,7 +197,7 @@ def _import_lines(result: dict[str, Any]) -> list[str]:
     lines += [f"  {example['key']}: {example['finding']}" for example in result["examples"]]
     if (more := sum(result["reasons"].values()) - len(result["examples"])) > 0:
         counts = ", ".join(f"{reason} {count}" for reason, count in result["reasons"].items())
-        lines.append(f"  and {more} more ({counts}): crossmusim catalogue show --rejected")
+        lines.append(f"  and {more} more ({counts}): `crossmusim catalogue show --rejected`")
     return lines + [f"note: {note}" for note in result["notes"]]
 
 
@@ -232,7 +232,7 @@ def show(invocation: Invocation, limit: int, rejected: bool, reason: str | None)
             counts[name] = pl.scan_parquet(workspace.table_path(schema)).select(pl.len()).collect().item()
     by_stage = workspace.read_rejected().group_by("stage", "reason").len().sort("stage", "reason")
     by_reason = {f"{stage}/{reason}": count for stage, reason, count in by_stage.iter_rows()}
-    filled = {
+    filled_counts = {
         name: tracks.filter(pl.col(name).list.len() > 0).height if dtype == pl.List else tracks[name].count()
         for name, dtype in tracks.schema.items()
     }
@@ -243,7 +243,7 @@ def show(invocation: Invocation, limit: int, rejected: bool, reason: str | None)
     for row in first:
         table.add_row(*(escape("; ".join(row[name]) if name == "tags" else row[name] or "") for name in columns))
     coverage = Table("column", "tracks with it")
-    for name, count in filled.items():
+    for name, count in filled_counts.items():
         coverage.add_row(name, f"{count:,} ({count / max(tracks.height, 1):.0%})")
     lines = [
         f"{name}: {count:,}" for name, count in {**counts, **{f"rejected {k}": v for k, v in by_reason.items()}}.items()
@@ -252,7 +252,7 @@ def show(invocation: Invocation, limit: int, rejected: bool, reason: str | None)
         "source": workspace.catalogue_record(),
         "rows": counts,
         "rejected": by_reason,
-        "filled": filled,
+        "filled": filled_counts,
         "tracks": first,
     }
     invocation.emit(result, [*lines, coverage, *([table] if first else [])])

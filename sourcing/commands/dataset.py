@@ -44,7 +44,7 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
 
     workspace = invocation.workspace
     with invocation.progress(f"publishing {name}", len(STEPS)) as advance:
-        done = publish_tables(
+        publication = publish_tables(
             read_tables(workspace),
             name,
             PublishOptions(version, why),
@@ -53,13 +53,13 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
             now=datetime.now(UTC),
             on_progress=lambda step: advance(1, step),
         )
-    manifest = done.version.manifest
+    manifest = publication.version.manifest
     shares = track_shares(manifest)
     result = {
         "name": name,
-        "version": done.version.version,
-        "path": str(done.version.path),
-        "created": done.created,
+        "version": publication.version.version,
+        "path": str(publication.version.path),
+        "created": publication.created,
         "rows": manifest["rows"],
         "splits": {
             split: {key: counts[key] for key in ("tracks", "descriptions", "groups")}
@@ -67,25 +67,24 @@ def publish(invocation: Invocation, name: str, version: str | None, why: str, ro
         },
         "shares": {split: {"share": share, "wished": wished} for split, (share, wished) in shares.items()},
         "split_report": manifest.get("split_report"),
-        "quarantined": done.report["rows"]["quarantined"],
-        "withdrawn": len(done.changes["withdrawn"]),
-        "consent": dict(done.consent),
+        "quarantined": publication.report["rows"]["quarantined"],
+        "withdrawn": len(publication.changes["withdrawn"]),
+        "consent": dict(publication.consent),
         "logical_hash": manifest["logical_hash"],
     }
-    verb = "published" if done.created else "nothing changed since"
-    invocation.emit(result, [f"{verb} {done.version} in {done.version.path}", *_lines(manifest)])
-    if done.report["rows"]["quarantined"]:
+    verb = "published" if publication.created else "nothing changed since"
+    invocation.emit(result, [f"{verb} {publication.version} in {publication.version.path}", *_lines(manifest)])
+    if result["quarantined"]:
+        invocation.note(f"{result['quarantined']} rejected rows, counted in {result['path']}/validation.json")
+    if result["withdrawn"]:
         invocation.note(
-            f"{done.report['rows']['quarantined']} rejected rows, counted in {done.version.path}/validation.json"
+            f"documents taken back by their sites: {result['withdrawn']}, named in {result['path']}/CHANGES.json"
         )
-    if done.changes["withdrawn"]:
-        taken = len(done.changes["withdrawn"])
-        invocation.note(f"documents taken back by their sites: {taken}, named in {done.version.path}/CHANGES.json")
-    if done.consent["documents_older"]:
-        days = done.consent["max_age_days"]
+    if publication.consent["documents_older"]:
+        days = publication.consent["max_age_days"]
         invocation.note(
-            f"documents asked for more than {days} days ago: {done.consent['documents_older']} (the oldest"
-            f" {done.consent['oldest_days']} days); their sites may have said no since, `crossmusim crawl run"
+            f"documents asked for more than {days} days ago: {publication.consent['documents_older']} (the oldest"
+            f" {publication.consent['oldest_days']} days); their sites may have said no since, `crossmusim crawl run"
             f" --again-after {days}` asks again"
         )
     for split, counts in manifest["splits"].items():
@@ -112,7 +111,7 @@ def list_versions(invocation: Invocation, root: Path) -> None:
 
     from sourcing.store import list_versions as published
 
-    found = [
+    rows = [
         {
             "name": each.name,
             "version": each.version,
@@ -124,12 +123,12 @@ def list_versions(invocation: Invocation, root: Path) -> None:
         for each in published(root)
     ]
     table = Table("name", "version", "descriptions", "created", "why")
-    for row in found:
+    for row in rows:
         mark = " (latest)" if row["latest"] else ""
         table.add_row(
             row["name"], row["version"] + mark, str(row["descriptions"]), row["created_at"], escape(row["why"])
         )
-    invocation.emit({"versions": found}, [table] if found else [f"{root} holds no dataset yet"])
+    invocation.emit({"versions": rows}, [table] if rows else [f"{root} holds no dataset yet"])
 
 
 @click.command()
@@ -173,7 +172,7 @@ def verify(invocation: Invocation, spec: str, root: Path) -> None:
     from sourcing.store import open_version
 
     version = open_version(spec, root)
-    with invocation.progress(f"verifying {version}") as advance:
+    with invocation.progress(f"verifying {version}", len(version.manifest["files"])) as advance:
         problems = version.problems(advance)
     if problems:
         for problem in problems[1:]:
@@ -211,7 +210,7 @@ def _lines(manifest: dict[str, Any]) -> list[Any]:
 
 
 def _split_warnings(manifest: dict[str, Any]) -> list[str]:
-    """What a trainer must know of the splits: a cluster that holds much of the catalogue, guests on two sides."""
+    """Warnings to a trainer about the splits: a cluster that holds much of the catalogue, guests on two sides."""
     report, tracks = manifest.get("split_report"), manifest["rows"]["tracks"]
     if report is None:  # a version of before there was one
         return []

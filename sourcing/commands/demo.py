@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from sourcing.commands.invocation import program_as_typed
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
@@ -34,16 +33,7 @@ __all__ = ["demo"]
 @click.option("--serve-only", is_flag=True, hidden=True, help="Only serve the site, for crawls by hand.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, hidden=True, help="Port for --serve-only.")
 @click.pass_obj
-def demo(
-    invocation: Invocation,
-    out: Path,
-    seed: int,
-    tracks: int,
-    documents: int,
-    fresh: bool,
-    serve_only: bool,
-    port: int,
-) -> None:
+def demo(invocation: Invocation, /, serve_only: bool, port: int, **flags: Any) -> None:
     """Run the whole mission on an invented catalogue: crawl, mine, publish, train, evaluate, search.
 
     Nothing leaves this machine: the sound is synthesised, the web pages are served on loopback, the language model
@@ -56,7 +46,7 @@ def demo(
     from sourcing.demo.report import summarise, summary_lines, write_report
     from sourcing.demo.run import DemoOptions, finish, run_demo, serve_forever
 
-    options = DemoOptions(out, seed, tracks, documents, fresh, _typed())
+    options = DemoOptions(**flags, program=program_as_typed())
     if serve_only:
         serve_forever(options, port, invocation.note, invocation.progress)
         return
@@ -67,12 +57,3 @@ def demo(
     result["report"] = str(write_report(mission, world, result))
     finish(mission, result)
     invocation.emit(result, summary_lines(mission, result))
-
-
-def _typed() -> str:
-    """How this program was called, so that the printed lines can be typed again."""
-    called = Path(sys.argv[0])
-    if called.suffix == ".py":
-        return "python -m sourcing.cli"
-    found = shutil.which("crossmusim")
-    return "crossmusim" if found and Path(found) == called else shlex.quote(str(called))

@@ -49,8 +49,8 @@ def doctor(
 
     if endpoint == "local" and (base_url or model):
         raise UsageError("--endpoint local", "it was given with --base-url or --model", "leave out one or the other")
-    named = {"base_url": base_url, "model": model, "dialect": dialect}
-    invocation.override("generation", **named, api_version=api_version, reasoning=reasoning)
+    flags = {"base_url": base_url, "model": model, "dialect": dialect}
+    invocation.override("generation", **flags, api_version=api_version, reasoning=reasoning)
     generation = invocation.settings.generation
     target = resolve_endpoint(
         generation,
@@ -58,31 +58,31 @@ def doctor(
         environment=os.environ,
     )
     invocation.note(f"asking {target.name} ...")
-    found = diagnose(target, timeout_s=generation.timeout_s)
-    write_json(invocation.workspace.generation_dir / DOCTOR_FILE, found.as_dict())
-    if found.problem is not None:
-        raise UpstreamError(f"model server {target.name}", found.problem, found.cure or "see its log")
-    told = "as named" if generation.dialect else "told by the address"
-    invocation.emit(found.as_dict(), _lines(found, told))
+    diagnosis = diagnose(target, timeout_s=generation.timeout_s)
+    write_json(invocation.workspace.generation_dir / DOCTOR_FILE, diagnosis.as_dict())
+    if diagnosis.problem is not None:
+        raise UpstreamError(f"model server {target.name}", diagnosis.problem, diagnosis.cure or "see its log")
+    dialect_origin = "as named" if generation.dialect else "told by the address"
+    invocation.emit(diagnosis.as_dict(), _lines(diagnosis, dialect_origin))
 
 
-def _lines(found: Diagnosis, told: str) -> list[object]:
+def _lines(diagnosis: Diagnosis, dialect_origin: str) -> list[object]:
     from rich.table import Table
 
-    table = Table("", "found", title=f"{found.model} at {found.endpoint}")
+    table = Table("", "found", title=f"{diagnosis.model} at {diagnosis.endpoint}")
     for what, value in (
-        ("dialect", found.dialect_seen or f"{found.dialect} ({told})"),
-        ("model answers as", found.model_reported or _ANSWERS[None]),
-        ("schema enforced", _ANSWERS[found.schema_enforced]),
-        ("max_tokens obeyed", _ANSWERS[found.max_tokens_obeyed]),
-        ("usage in replies", _ANSWERS[found.usage]),
-        ("limits in headers", ", ".join(found.rate_headers) or "no"),
-        ("seed honoured", _ANSWERS[found.seed_honoured]),
-        ("Batch API", _ANSWERS[found.batch]),
-        ("stored completions", _ANSWERS[found.stored]),
-        ("longest context", f"{found.max_context_tokens} tokens" if found.max_context_tokens else _ANSWERS[None]),
-        ("a call takes", f"{found.latency_s:.2f} s" if found.latency_s is not None else _ANSWERS[None]),
+        ("dialect", diagnosis.dialect_seen or f"{diagnosis.dialect} ({dialect_origin})"),
+        ("model answers as", diagnosis.model_reported or _ANSWERS[None]),
+        ("schema enforced", _ANSWERS[diagnosis.schema_enforced]),
+        ("max_tokens obeyed", _ANSWERS[diagnosis.max_tokens_obeyed]),
+        ("usage in replies", _ANSWERS[diagnosis.usage]),
+        ("limits in headers", ", ".join(diagnosis.rate_headers) or "no"),
+        ("seed honoured", _ANSWERS[diagnosis.seed_honoured]),
+        ("Batch API", _ANSWERS[diagnosis.batch]),
+        ("stored completions", _ANSWERS[diagnosis.stored]),
+        ("longest context", f"{context} tokens" if (context := diagnosis.max_context_tokens) else _ANSWERS[None]),
+        ("a call takes", f"{diagnosis.latency_s:.2f} s" if diagnosis.latency_s is not None else _ANSWERS[None]),
     ):
         table.add_row(what, value)
-    spent = f"it took {found.calls} calls, {found.input_tokens} tokens in and {found.output_tokens} out"
-    return [table, *(f"- {finding}" for finding in found.findings), f"{spent}, billed like any other"]
+    spent = f"it took {diagnosis.calls} calls, {diagnosis.input_tokens} tokens in and {diagnosis.output_tokens} out"
+    return [table, *(f"- {finding}" for finding in diagnosis.findings), f"{spent}, billed like any other"]

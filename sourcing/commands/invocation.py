@@ -5,32 +5,38 @@ Results go to stdout (with `--json` exactly one JSON object), everything else to
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
+import shlex
+import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sourcing.commands.console import Advance, open_progress, print_lines
+
 if TYPE_CHECKING:
     from sourcing.settings import Settings
     from sourcing.store import Workspace
 
-__all__ = ["Invocation"]
+__all__ = ["Invocation", "program_as_typed"]
 
-_PLAIN_PROGRESS_EVERY_S = 5.0
+#: The name of the program where a message shows a command to paste: in backticks, or to the end of a line of its own.
+_HINT = re.compile(r"(?<=`)crossmusim ([a-z][^`]*)(?=`)|(?<=next: )crossmusim ([a-z].*)$")
 
 
 @dataclass
 class Invocation:
     """One call of the command line."""
 
-    workspace_dir: Path
+    workspace_dir: Path = Path()
     json: bool = False
     flags: dict[str, Any] = field(default_factory=dict)
+    pack_id: str = "mine"  # what PACK in a hint stands for
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -46,9 +52,9 @@ class Invocation:
 
     def override(self, section: str, **values: Any) -> None:
         """Let flags win over file and environment: call before `settings` is first read; None means not given."""
-        given = {name: value for name, value in values.items() if value is not None}
-        if given:
-            self.flags.setdefault(section, {}).update(given)
+        flags = {name: value for name, value in values.items() if value is not None}
+        if flags:
+            self.flags.setdefault(section, {}).update(flags)
             self.__dict__.pop("settings", None)
 
     def emit(self, result: dict[str, Any], lines: Sequence[Any] = ()) -> None:
@@ -56,53 +62,63 @@ class Invocation:
         if self.json:
             print(json.dumps(result, ensure_ascii=False, default=str))
             return
-        from rich.console import Console
-
-        console = Console(soft_wrap=True, highlight=False)
-        for line in lines:
-            console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+        print_lines([self.pasteable(line) if isinstance(line, str) else line for line in lines])
 
     def note(self, message: str) -> None:
         """Say something on stderr."""
-        print(message, file=sys.stderr, flush=True)
+        print(self.pasteable(message), file=sys.stderr, flush=True)
 
-    @contextlib.contextmanager
-    def progress(self, what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-        """Yield `advance(n=1, note="")`: a bar on a terminal, else a plain line every few seconds."""
-        if sys.stderr.isatty():
-            with _bar(what, total) as advance:
-                yield advance
-        else:
-            yield _PlainProgress(what, total)
+    def progress(self, what: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Advance]:
+        """Show progress until the block ends; `advance(n=1, note="")` moves it. The unit `bytes` is shown as MB."""
+        return open_progress(what, total, unit)
 
+    def pasteable(self, message: str) -> str:
+        """The message with its commands as they have to be typed here: this program, this workspace, real names.
 
-@contextlib.contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        Code that cannot know a name writes `catalogue import FILE`, `train NAME`, PACK or MODEL; where nothing of that
+        kind is there yet, that stays.
+        """
+        folder = "" if self.workspace_dir == Path() else f" --workspace {shlex.quote(str(self.workspace_dir))}"
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total, note="")
+        def typed(hint: re.Match[str]) -> str:
+            words = self._with_names(hint[1] or hint[2])
+            return f"{program_as_typed()} {words}{'' if '--workspace ' in words else folder}"
 
-        def advance(n: int = 1, note: str = "") -> None:
-            progress.advance(task, n)
-            if note:
-                progress.update(task, note=note)
+        return _HINT.sub(typed, message)
 
-        yield advance
+    def _with_names(self, words: str) -> str:
+        for phrase, find in _PLACEHOLDERS.items():
+            if phrase in words and (name := find(self)):
+                words = words.replace(phrase, phrase[: phrase.rfind(" ") + 1] + shlex.quote(str(name)))
+        return words
 
 
-class _PlainProgress:
-    """Progress as lines, for logs and pipes."""
+def _newest_model(invocation: Invocation) -> str:
+    records = sorted(invocation.workspace.models_dir.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    return str(records[-1].parent) if records else ""
 
-    def __init__(self, what: str, total: int | None) -> None:
-        self.what, self.total, self.done = what, total, 0
-        self.next_line = time.monotonic() + _PLAIN_PROGRESS_EVERY_S
 
-    def __call__(self, n: int = 1, note: str = "") -> None:
-        self.done += n
-        if time.monotonic() >= self.next_line:
-            self.next_line = time.monotonic() + _PLAIN_PROGRESS_EVERY_S
-            of = f" of {self.total}" if self.total else ""
-            print(f"{self.what}: {self.done}{of} {note}".rstrip(), file=sys.stderr, flush=True)
+def _newest_dataset(_invocation: Invocation) -> str:
+    from sourcing.store import list_versions
+
+    versions = list_versions()
+    return versions[-1].name if versions else ""
+
+
+_PLACEHOLDERS: dict[str, Callable[[Invocation], str]] = {
+    "catalogue import FILE": lambda invocation: invocation.workspace.catalogue_record().get("path", ""),
+    "train NAME": _newest_dataset,
+    "PACK": lambda invocation: invocation.pack_id,
+    "MODEL": _newest_model,
+}
+
+
+def program_as_typed() -> str:
+    """The words that call this program, so that the commands it prints can be typed again."""
+    called = Path(sys.argv[0])
+    if called.name in ("cli.py", "crossmusim.py"):
+        return "python -m crossmusim"
+    if called.name != "crossmusim":  # inside another program
+        return "crossmusim"
+    on_path = shutil.which("crossmusim")
+    return "crossmusim" if on_path and Path(on_path) == called else shlex.quote(str(called))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.errors import PromptError, UsageError, nearest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -57,16 +59,15 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     Example:
       crossmusim prompts lint mine
     """
-    from sourcing.errors import PromptError
     from sourcing.generation.packs.lint import lint as lint_pack
 
     findings = {pack.name: lint_pack(pack) for pack in _load(invocation, pack_ids)}
-    said = [f"{name}: {finding}" for name, found in findings.items() for finding in found]
-    if said:
-        for line in said[1:]:
+    complaints = [f"{name}: {finding}" for name, of_pack in findings.items() for finding in of_pack]
+    if complaints:
+        for line in complaints[1:]:
             invocation.note(line)
-        name, _, finding = said[0].partition(": ")
-        more = f" (and {len(said) - 1} more above)" if len(said) > 1 else ""
+        name, _, finding = complaints[0].partition(": ")
+        more = f" (and {len(complaints) - 1} more above)" if len(complaints) > 1 else ""
         raise PromptError(f"prompt pack {name}", f"{finding}{more}", "mend the pack and lint it again")
     invocation.emit({"packs": findings}, [f"{name}: good" for name in findings])
 
@@ -86,7 +87,6 @@ def render(
     Example:
       crossmusim prompts render mine --track t-0001
     """
-    from sourcing.errors import UsageError
 
     if (track_id is None) == (case_name is None) or (doc_id and not track_id):
         raise UsageError("prompts render", "it needs either --track or --case", "give one (--doc goes with --track)")
@@ -97,9 +97,8 @@ def render(
 
         cases = {case.name: case for case in load_cases(pack)}
         if case_name not in cases:
-            raise UsageError(
-                f"--case {case_name}", f"{pack.name} has the cases {', '.join(cases) or 'none'}", "name one"
-            )
+            finding = f"{pack.name} has the cases {', '.join(cases) or 'none'}"
+            raise UsageError(f"--case {case_name}", finding, nearest(case_name, cases, "name one"))
         messages = render_pack(pack, cases[case_name].inputs)
         result: dict[str, Any] = {"pack": pack.name, "messages": messages}
     else:
@@ -122,18 +121,17 @@ def test(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     """
     from dataclasses import asdict
 
-    from sourcing.errors import PromptError
     from sourcing.generation.descriptions.case_tests import run_case
     from sourcing.generation.packs.cases import load_cases
 
     results = [(pack.name, run_case(pack, case)) for pack in _load(invocation, pack_ids) for case in load_cases(pack)]
-    failed = [(name, result) for name, result in results if result.problems]
-    for name, result in failed:
+    failures = [(name, result) for name, result in results if result.problems]
+    for name, result in failures:
         invocation.note(f"{name} case {result.name}: {'; '.join(result.problems)}")
-    if failed:
-        name, result = failed[0]
-        found = f"{len(failed)} of {len(results)} cases failed; the first, {result.name!r}: {result.problems[0]}"
-        raise PromptError(f"prompt pack {name}", found, "mend the pack, or the case if it asks for the wrong thing")
+    if failures:
+        name, result = failures[0]
+        finding = f"{len(failures)} of {len(results)} cases failed; the first, {result.name!r}: {result.problems[0]}"
+        raise PromptError(f"prompt pack {name}", finding, "mend the pack, or the case if it asks for the wrong thing")
     lines = [f"{name} case {result.name}: passed, {len(result.aspects)} aspects" for name, result in results]
     cases = [{"pack": name, **asdict(result)} for name, result in results]
     invocation.emit({"passed": len(results), "failed": 0, "cases": cases}, lines or ["no cases"])
@@ -152,12 +150,11 @@ def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     from sourcing.generation.packs.lock import lock_packs
 
     packs = _load(invocation, pack_ids)
-    added: list[str] = []
+    locked_names: list[str] = []
     for root in sorted({pack.folder.parent for pack in packs}):
-        added += lock_packs(root, only=[pack.id for pack in packs if pack.folder.parent == root])
-    invocation.emit(
-        {"locked": added}, [f"locked {name}" for name in added] or ["every pack version was locked already"]
-    )
+        locked_names += lock_packs(root, only=[pack.id for pack in packs if pack.folder.parent == root])
+    lines = [f"locked {name}" for name in locked_names] or ["every pack version was locked already"]
+    invocation.emit({"locked": locked_names}, lines)
 
 
 def _roots(invocation: Invocation) -> list[Path]:
@@ -167,7 +164,7 @@ def _roots(invocation: Invocation) -> list[Path]:
 
 
 def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
-    """The named packs, or all there are."""
+    """Load the packs of these ids, or all there are."""
     from sourcing.generation.packs.pack_files import find_pack, pack_folders
 
     roots = _roots(invocation)
@@ -175,19 +172,18 @@ def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
 
 
 def _call(invocation: Invocation, pack: Pack, track_id: str, doc_id: str | None) -> PlannedCall:
-    from sourcing.errors import UsageError
     from sourcing.generation.endpoint.endpoint import resolve_endpoint
     from sourcing.generation.planning.plan import Scope, plan_calls
     from sourcing.generation.run.job import read_tables
 
     endpoint = resolve_endpoint(invocation.settings.generation, local=True, environment={})  # only names a model
-    made = plan_calls(pack, endpoint, read_tables(invocation.workspace, pack), Scope(track_ids=[track_id]))
-    calls = [call for call in made.calls if doc_id is None or call.doc_id == doc_id]
+    tables = read_tables(invocation.workspace, pack)
+    plan = plan_calls(pack, endpoint, tables, Scope(track_ids=[track_id]))
+    calls = [call for call in plan.calls if doc_id is None or call.doc_id == doc_id]
     if not calls:
-        found = made.rejected[0]["finding"] if made.rejected else "no call is planned for it"
-        raise UsageError(
-            f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else ""),
-            found,
-            "name a track of the catalogue" + (" with an accepted match" if "document" in pack.inputs else ""),
-        )
+        thing = f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else "")
+        finding = plan.rejected[0]["finding"] if plan.rejected else "no call is planned for it"
+        cure = "name a track of the catalogue" + (" with an accepted match" if "document" in pack.inputs else "")
+        known_ids = tables.tracks["track_id"].to_list()
+        raise UsageError(thing, finding, cure if track_id in known_ids else nearest(track_id, known_ids, cure))
     return calls[0]

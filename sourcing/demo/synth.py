@@ -103,7 +103,7 @@ def require_sound() -> None:
         importlib.import_module("soundfile")
     except ImportError as error:
         raise UsageError(
-            "the demo", f"{error.name} is not installed", "run `pip install 'crossmusim[train,local-llm]'`"
+            "the demo", f"{error.name} is not installed", "run `pip install '.[train,local-llm]'` in the checkout"
         ) from error
 
 

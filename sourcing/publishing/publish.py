@@ -323,4 +323,7 @@ def _nothing_to_publish(valid: ValidTables) -> tuple[str, str]:
     counts = Counter(f"{stage}/{reason}" for stage, reason in valid.quarantine.select("stage", "reason").iter_rows())
     reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common(3))
     finding = f"no description is fit to publish ({reasons})" if reasons else "there is no description"
-    return finding, "run `crossmusim generate run` or `crossmusim generate describe`, and look at the rejected rows"
+    return (
+        finding,
+        "run `crossmusim generate run PACK` or `crossmusim generate describe`, and look at the rejected rows",
+    )

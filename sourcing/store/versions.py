@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from typing import Any, cast
 import dataframely as dy
 import polars as pl
 
-from sourcing.errors import DatasetError, UsageError
+from sourcing.errors import DatasetError, UsageError, nearest
 from sourcing.store.schemas import Description, Document, Track
 from sourcing.store.workspace import fsync_folder, hold_lock, write_json
 
@@ -162,12 +163,16 @@ def open_version(spec: str, root: Path | str = "datasets") -> DatasetVersion:
     existing = _versions(folder)
     if not existing:
         names = sorted({published_version.name for published_version in list_versions(root)})
-        cure = f"choose one of: {', '.join(names)}" if names else "publish one: `crossmusim dataset publish NAME`"
+        own_root = "" if Path(root) == Path("datasets") else f" --root {shlex.quote(str(root))}"
+        publish = f"publish one: `crossmusim dataset publish {name}{own_root}`"
+        cure = nearest(name, names, f"choose one of: {', '.join(names)}" if names else publish)
         raise DatasetError(f"dataset {name}", f"there is none in {Path(root)}", cure)
     if not version:
         version = _latest(folder) or existing[-1]
     if version not in existing:
-        cure = f"choose one of: {', '.join(f'{name}@{each}' for each in existing)}"
+        versions = [f"{name}@{each}" for each in existing]
+        near = nearest(f"{name}@{version}", versions, "")
+        cure = f"{near} choose one of: {', '.join(versions)}".strip()
         raise DatasetError(f"dataset {name}@{version}", f"there is no such version in {Path(root)}", cure)
     return DatasetVersion(name, version, folder / version)
 

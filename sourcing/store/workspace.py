@@ -36,11 +36,11 @@ __all__ = ["Workspace", "atomic_path", "fsync_folder", "hold_lock", "rejected_fr
 S = TypeVar("S", bound=dy.Schema)
 
 _TABLES: dict[type[dy.Schema], tuple[str, str]] = {
-    Track: ("tracks", "crossmusim catalogue import FILE"),
-    Document: ("documents", "crossmusim crawl run"),
-    Match: ("matches", "crossmusim match run"),
-    Description: ("descriptions", "crossmusim generate describe"),
-    Disagreement: ("disagreements", "crossmusim generate describe"),
+    Track: ("tracks", "`crossmusim catalogue import FILE`"),
+    Document: ("documents", "`crossmusim crawl run`"),
+    Match: ("matches", "`crossmusim match run`"),
+    Description: ("descriptions", "`crossmusim generate describe`"),
+    Disagreement: ("disagreements", "`crossmusim generate describe`"),
 }
 
 
@@ -131,12 +131,12 @@ class Workspace:
         path = self.table_path(schema)
         if not path.exists():
             name, command = _TABLES[schema]
-            raise InputError(f"workspace {self.root}", f"it has no {name} table yet", f"run `{command}` first")
+            raise InputError(f"workspace {self.root}", f"it has no {name} table yet", f"run {command} first")
         try:
             return schema.validate(_with_new_columns(schema, pl.read_parquet(path)))
         except (pl.exceptions.PolarsError, dy.exc.ValidationError, dy.exc.SchemaError) as error:
             command = _TABLES[schema][1]
-            raise InputError(str(path), f"not a sound table ({error})", f"rebuild it: `{command}`") from error
+            raise InputError(str(path), f"not a sound table ({error})", f"rebuild it: {command}") from error
 
     def write(self, schema: type[S], frame: pl.DataFrame) -> dy.DataFrame[S]:
         """Validate, sort by primary key and replace the table atomically; returns what was written."""

@@ -313,7 +313,7 @@ def test_a_path_that_no_disk_holds_is_one_sentence(tmp_path: Path, name: str) ->
 
 def test_without_the_reader_of_sheets_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fastexcel", None)
-    with pytest.raises(UsageError, match=r"pip install 'crossmusim\[excel\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[excel\]'"):
         _read(tmp_path, b"PK", "c.xlsx")
 
 

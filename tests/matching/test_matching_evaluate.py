@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from sourcing.commands.invocation import Invocation
-from sourcing.commands.match import evaluate
+from sourcing.commands.match.run import evaluate
 from sourcing.errors import InputError, UsageError
 from sourcing.matching.evaluation import Judged, LabelledPair, Rate, rates, read_pairs
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from matching_rows import documents_of, tracks_of
 
 from sourcing.commands.invocation import Invocation
-from sourcing.commands.match import evaluate, run
-from sourcing.commands.match_review import review
+from sourcing.commands.match.review import review
+from sourcing.commands.match.run import evaluate, run
 from sourcing.errors import InputError, UsageError
 from sourcing.matching.verdicts import VERDICTS_FILE, VerdictLog
 from sourcing.store.schemas import Document, Match, Track

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from matching_rows import documents_of, tracks_of
 
 from sourcing.commands.invocation import Invocation
-from sourcing.commands.match import run
-from sourcing.commands.match_show import show
+from sourcing.commands.match.run import run
+from sourcing.commands.match.show import show
 from sourcing.errors import InputError
 from sourcing.store.schemas import Document, Track
 from sourcing.store.workspace import Workspace

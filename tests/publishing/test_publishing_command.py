@@ -72,7 +72,7 @@ def test_old_consent_and_withdrawals_are_said_but_fail_nothing(
     _, published, err = _run(work, "publish", "mine", capsys=capsys)
     assert published["consent"]["documents_older"] == 36
     assert "documents asked for more than 30 days ago: 36" in err
-    assert "`crossmusim crawl run --again-after 30`" in err
+    assert f"`crossmusim crawl run --again-after 30 --workspace {work}/work`" in err
     monkeypatch.setenv("CROSSMUSIM_PUBLISH__CONSENT_MAX_AGE_DAYS", "100000")
     workspace = Workspace(work / "work")
     denied = pl.col("doc_id") == "doc:t00-0"

@@ -61,13 +61,13 @@ def _read_record(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         finding = "no such model folder" if not folder.is_dir() else "no model in it: config.json is missing"
-        raise CheckpointError(str(folder), finding, "correct the path, or run `crossmusim train` first")
+        raise CheckpointError(str(folder), finding, "correct the path, or run `crossmusim train NAME` first")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(str(path), f"not JSON ({error})", "train again, or take another model folder") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT or "model" not in record:
         raise CheckpointError(
-            str(path), f"not a model of format {FORMAT}", "take a folder that `crossmusim train` wrote"
+            str(path), f"not a model of format {FORMAT}", "take a folder that `crossmusim train NAME` wrote"
         )
     return record

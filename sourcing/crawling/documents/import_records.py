@@ -79,7 +79,9 @@ def import_records(
     rejected rows of stage import, in place of those of an earlier import of that file.
     """
     if source.read_dump is None:
-        raise UsageError(f"source {source.name}", "it has no reader of dumps or data sets", "crossmusim sources list")
+        raise UsageError(
+            f"source {source.name}", "it has no reader of dumps or data sets", "see `crossmusim sources list`"
+        )
     fingerprint = _fingerprint(path)
     import_ = _Import(source, path, wanted)
     result = import_.result

@@ -32,7 +32,7 @@ _WAITING_PER_WORKER = 2  # spans handed to a worker ahead of time
 
 #: source → field → what was changed in it
 Overrides = Mapping[str, Mapping[str, Any]]
-_OnPages = Callable[[int], None]
+_OnPages = Callable[[int, int], None]  # pages that are read, and bytes of the WARC files that are done with them
 _Read = tuple[Span, pl.DataFrame]
 
 
@@ -202,7 +202,7 @@ class _Crew:
                 span, frame = future.result()
                 del self._reading[future]
                 self._done[span.path, span.start] = span, frame
-                self.on_pages(frame.height)
+                self.on_pages(frame.height, span.end - span.start)
         except BrokenProcessPool:
             self._do_without()
 
@@ -216,8 +216,9 @@ class _Crew:
 
 def _counted(span: Span, sources: Mapping[str, Source], on_pages: _OnPages, foreign: str) -> Iterator[Captured]:
     for captured in read_span(span):
-        on_pages(1)
+        on_pages(1, 0)
         yield captured if captured.source else attributed(captured, sources, foreign)
+    on_pages(0, span.end - span.start)
 
 
 def _is_plain(value: object, *, classes: bool = False) -> bool:
@@ -239,5 +240,5 @@ def _begin(overrides: Overrides, foreign: str) -> None:
 
 
 def _read_in_worker(span: Span) -> _Read:
-    captures = _counted(span, _sources_here, lambda _pages: None, *_foreign_here)
+    captures = _counted(span, _sources_here, lambda _pages, _bytes: None, *_foreign_here)
     return span, pl.concat([empty_readings(), *read_answers(captures, _sources_here)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -36,7 +36,7 @@ def rebuild_documents(
     sources: Mapping[str, Source],
     *,
     ledger: Ledger | None = None,
-    on_page: Callable[[], None] = lambda: None,
+    on_read: Callable[[int, int, int], object] = lambda _pages, _done, _total: None,
     workers: int | None = None,
     fresh: bool = False,
     live: Collection[str] = (),
@@ -50,7 +50,8 @@ def rebuild_documents(
 
     The tables are the same, byte for byte, whatever the number of `workers` (None: all cores, or this process alone
     where there is little to read), and whether readings kept by an earlier run are used or, if `fresh`, made anew.
-    `on_page` is called for every page that is read, not for those of kept readings. Files of processes labelled
+    `on_read` hears how many more pages were read, and how many bytes of the files are done, of how many; kept readings
+    are not among them. Files of processes labelled
     `live` are being written: a record cut at their end is no tear. Records of other crawlers go to the source
     `foreign`, or to that of their host. The caller holds the workspace's lock "documents".
     """
@@ -60,11 +61,16 @@ def rebuild_documents(
     overrides = overrides_of(sources)
     little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
 
-    def on_pages(pages: int) -> None:
-        for _ in range(pages):
-            on_page()
+    def read(unread: list[tuple[Path, int]], *, workers: int) -> Iterator[FileReadings]:
+        done, total = 0, sum(length for _, length in unread)
 
-    read = partial(read_files, sources=sources, on_pages=on_pages, foreign=foreign)
+        def on_pages(pages: int, of_bytes: int) -> None:
+            nonlocal done
+            done = min(done + of_bytes, total)  # a span whose start was guessed wrong is read twice
+            on_read(pages, done, total)
+
+        return read_files(unread, sources, workers=workers, on_pages=on_pages, foreign=foreign)
+
     refusals = _refusals(workspace, ledger)
     if little or overrides is None:
         documents, rejected, tears = _read_all(files, None, partial(read, workers=1), refusals, fresh=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sourcing.errors import InputError
 
-__all__ = ["TORN", "is_tar", "open_dump", "torn"]
+__all__ = ["TORN", "is_tar", "open_dump", "packed_position", "torn"]
 
 _BUFFER_BYTES = 1 << 16
 _TAR_MAGIC = slice(257, 262)
@@ -29,8 +29,18 @@ def open_dump(path: Path) -> Iterator[io.BufferedReader]:
             raw_stream = stack.enter_context(path.open("rb"))
         except OSError as error:
             raise InputError(str(path), f"cannot be read ({error.strerror})", "name a dump file") from None
+        _open_files[path] = raw_stream
+        stack.callback(_open_files.pop, path)
         stream = stack.enter_context(_unpacked(raw_stream))
         yield stack.enter_context(io.BufferedReader(_Pieces(stream), _BUFFER_BYTES))
+
+
+def packed_position(path: Path) -> int | None:
+    """How many bytes of a dump that is being read are unpacked; None for a file that `open_dump` has not open."""
+    return _open_files[path].tell() if path in _open_files else None
+
+
+_open_files: dict[Path, io.BufferedReader] = {}  # a reader gives records, and nothing of where it is
 
 
 def is_tar(stream: io.BufferedReader) -> bool:

@@ -89,7 +89,7 @@ def why_off(source: Source, settings: SourceSettings | None) -> str:
     section = f"[sources.{source.name}]"
     wish = settings.enabled if settings else None
     if source.ship_class == "import":
-        return f"it reads published data: crossmusim crawl import {source.name} FILE"
+        return f"it reads published data: `crossmusim crawl import {source.name} FILE`"
     if wish is False:
         return f"switched off by {section} enabled = false"
     missing = []

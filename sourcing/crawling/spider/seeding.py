@@ -205,7 +205,7 @@ def _track_rows(path: Path, position: int) -> Iterator[tuple[int, list[dict[str,
                 start += rows
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(
-            str(path), f"not a sound table ({error})", "run `crossmusim catalogue import` again"
+            str(path), f"not a sound table ({error})", "run `crossmusim catalogue import FILE` again"
         ) from error
 
 

@@ -268,8 +268,8 @@ def require_batches(endpoint: Endpoint) -> None:
 
 
 def _no_batches(endpoint: Endpoint, found: str) -> UsageError:
-    cure = "use `crossmusim generate run`, or `generate batch export` for a file that `vllm run-batch` reads"
-    return UsageError(endpoint.name, found, cure)
+    export = "`crossmusim generate batch export PACK --out calls.jsonl` for a file that `vllm run-batch` reads"
+    return UsageError(endpoint.name, found, f"use `crossmusim generate run PACK`, or {export}")
 
 
 def _passes(error: BaseException) -> bool:

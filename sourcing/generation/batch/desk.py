@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 
-from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageError
+from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageError, nearest
 from sourcing.generation.batch.api import BatchSeen, BatchWire, NotThere
 from sourcing.generation.batch.collect import Answers, Lines, Tally
 from sourcing.generation.batch.select import register_plan
@@ -256,7 +256,8 @@ class BatchDesk:
             shards = self.shards.in_states((*OPEN_SHARD_STATES, "exported"))
             missing = sorted(set(names) - {shard.name for shard in shards})
             if missing:
-                raise UsageError(f"shard {missing[0]}", "none of that name is open", "see `generate batch status`")
+                cure = nearest(missing[0], [s.name for s in shards], "`crossmusim generate batch status` lists them")
+                raise UsageError(f"shard {missing[0]}", "none of that name is open", cure)
             self.shards.drop_unfinished_exports()
             return [(shard, self._cancel(shard)) for shard in shards if not names or shard.name in names]
 

@@ -19,7 +19,7 @@ __all__ = ["NO_ROOM", "WAIT", "BatchOptions", "Sender", "Submitted", "Wires"]
 
 #: What a server's code says when its queue is full: token_limit_exceeded.
 NO_ROOM = "limit_exceeded"
-WAIT = "wait until other batches of this account have ended, or make the calls with `crossmusim generate run`"
+WAIT = "wait until other batches of this account have ended, or make the calls with `crossmusim generate run PACK`"
 
 
 @dataclass(frozen=True)

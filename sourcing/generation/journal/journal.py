@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +25,20 @@ from sourcing.generation.journal.plan_writer import JournalIntake, as_text
 from sourcing.generation.journal.reader import STATES, CallRow, RunState
 from sourcing.generation.journal.schema import JOURNAL_FILE, ODD_LINES, connect, empty
 from sourcing.redactor import redact, redact_bytes
+from sourcing.store.presence import Presence
 from sourcing.store.turn import Turn
 
-__all__ = ["JOURNAL_FILE", "STATES", "TAKEN", "CallRow", "Journal", "OpenCall", "Reserved", "RunState"]
+__all__ = [
+    "JOURNAL_FILE",
+    "STATES",
+    "TAKEN",
+    "CallRow",
+    "Journal",
+    "OpenCall",
+    "Reserved",
+    "RunState",
+    "enter_journal",
+]
 
 TAKEN = "taken"  # by another process
 _KEPT_BYTES = 1_000_000  # of an odd line
@@ -265,3 +277,11 @@ class Journal(JournalIntake):
                     self.settle(call_id, "unknown", outcome="unknown", at=at, error=IN_FLIGHT_AT_A_CRASH)
                 lost += len(ids)
         return lost
+
+
+@contextmanager
+def enter_journal(folder: Path) -> Iterator[tuple[Journal, Presence]]:
+    """Open a folder's journal for writing; until the block ends, this process is seen by others at work there."""
+    presence = Presence(folder)
+    with presence.entered(), Journal.open(folder, presence.owner) as journal:
+        yield journal, presence

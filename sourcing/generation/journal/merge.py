@@ -30,11 +30,14 @@ _ATTEMPT = (
 )  # fmt: skip
 
 
-def merge_journal(journal: Journal, path: Path, *, on_call: Callable[[], object] = lambda: None) -> dict[str, int]:
+def merge_journal(
+    journal: Journal, path: Path, *, on_call: Callable[[int], object] = lambda _of: None
+) -> dict[str, int]:
     """Take over what the journal at `path` (or in that folder) knows; merging it again changes nothing.
 
     Returns how many calls are new here, were `answered` there and not here, or answered in `both`, and how many
     attempts were taken over. Calls in flight there count as unknown. What they cost counts in this journal's budget.
+    `on_call` hears after each call how many there are.
     """
     path = path / JOURNAL_FILE if path.is_dir() else path
     if not path.is_file():
@@ -67,8 +70,9 @@ class _Merge:
         self.calls: dict[int, int] = {}  # of those that something follows
         self.counts: Counter[str] = Counter({"calls": 0, "new": 0, "answered": 0, "both": 0, "attempts": 0})
 
-    def merge(self, on_call: Callable[[], object]) -> dict[str, int]:
+    def merge(self, on_call: Callable[[int], object]) -> dict[str, int]:
         followed = "SELECT parent FROM calls WHERE parent IS NOT NULL"
+        (total,) = self.other.execute("SELECT COUNT(*) FROM calls").fetchone()
         parents = {int(row[0]) for row in self.other.execute(followed)}
         for row in self.other.execute("SELECT * FROM calls JOIN bodies USING (call_id) ORDER BY call_id"):
             call_id = self._call(row)
@@ -77,7 +81,7 @@ class _Merge:
             self._attempts(row, call_id)
             self._wanted(row, call_id)
             self.counts["calls"] += 1
-            on_call()
+            on_call(total)
         for row in self.other.execute("SELECT * FROM refused"):
             values = (self.runs[row["run_id"]], row["key"], row["reason"], row["finding"])
             self.ours.execute(

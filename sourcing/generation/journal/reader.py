@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sourcing.generation.calls import Reply
 from sourcing.generation.cost.budget import Budget
@@ -61,6 +61,15 @@ class RunState:
     run_id: int
     position: int
     planned: bool
+
+
+class RunTarget(NamedTuple):
+    """What a run asks; `identity` is the endpoint's."""
+
+    prompt_id: str
+    prompt_hash: str
+    identity: str
+    model: str
 
 
 class JournalReader:
@@ -132,6 +141,15 @@ class JournalReader:
             }
             for digest, reason, finding, line in rows
         ]
+
+    def run_target(self, run_id: int) -> RunTarget:
+        """Which version of which prompt a run asks, and of which model at which endpoint."""
+        row = self._connection.execute(
+            "SELECT r.prompt_id, r.prompt_hash, e.identity, e.model FROM runs r JOIN endpoints e USING (endpoint_id)"
+            " WHERE r.run_id = ?",
+            (run_id,),
+        ).fetchone()
+        return RunTarget(*map(str, row))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Prompt (id@version, as last wanted) → state → calls."""

@@ -20,7 +20,7 @@ from jinja2 import nodes
 from pydantic import Field, ValidationError
 
 import sourcing
-from sourcing.errors import PromptError
+from sourcing.errors import PromptError, nearest
 from sourcing.generation.packs.pack import PROMPT_FILE, SHARED_FOLDER, InputSpec, Pack, Sampling, Strict, included_file
 from sourcing.generation.packs.pack_yaml import read_yaml
 from sourcing.generation.packs.templates import parse_template, template_environment
@@ -86,7 +86,8 @@ def find_pack(pack_id: str, roots: Sequence[Path]) -> Pack:
     folders = pack_folders(roots)
     if pack_id not in folders:
         pack_ids = ", ".join(folders) or "none"
-        raise PromptError(f"prompt pack {pack_id!r}", f"there is no such pack (found: {pack_ids})", "name one of those")
+        cure = nearest(pack_id, folders, "name one of those")
+        raise PromptError(f"prompt pack {pack_id!r}", f"there is no such pack (found: {pack_ids})", cure)
     return load_pack(folders[pack_id])
 
 

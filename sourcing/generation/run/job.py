@@ -16,7 +16,7 @@ import dataframely as dy
 from sourcing.generation.descriptions.rebuild import make_unjudged
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.group_commit import Durable
-from sourcing.generation.journal.journal import Journal, RunState
+from sourcing.generation.journal.journal import Journal, RunState, enter_journal
 from sourcing.generation.limits.quota import QUOTA_FILE, Quota
 from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.pack import Pack
@@ -24,7 +24,6 @@ from sourcing.generation.packs.pack_files import load_pack, pack_roots
 from sourcing.generation.planning.plan import Scope, Step, Tables, plan_steps
 from sourcing.generation.run.options import RunOptions, RunResult
 from sourcing.generation.run.run import run_calls
-from sourcing.store.presence import Presence
 from sourcing.store.schemas import Description, Document, Match, Track
 from sourcing.store.versions import file_sha256
 from sourcing.store.workspace import Workspace
@@ -113,12 +112,11 @@ def run_job(
     if committing is None:
         job.check_prompts()
     endpoint, folder = job.endpoint, Workspace(job.workspace).generation_dir
-    presence = Presence(folder)
     quota = Quota(
         folder / QUOTA_FILE, f"{endpoint.identity} {endpoint.model}",
         requests_per_minute=job.requests_per_minute, tokens_per_minute=job.tokens_per_minute,
     )  # fmt: skip
-    with presence.entered(), Journal.open(folder, presence.owner) as journal, quota:
+    with enter_journal(folder) as (journal, presence), quota:
         journal.bury(presence.is_dead, clock())
         run = job.enter(journal, clock())
         return run_calls(

@@ -46,7 +46,7 @@ def reconcile_unknown(
     timeout_s: float = 60.0,
     max_attempts: int = 4,
     backoff_s: float = 1.0,
-    on_call: Callable[[], object] = lambda: None,
+    on_call: Callable[[int], object] = lambda _of: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dict[str, int]:
@@ -55,7 +55,7 @@ def reconcile_unknown(
     A completion that is found is journalled as it came, with the outcome `reconciled`; it is checked and charged by
     the next run, like any reply that nobody has looked at. What is not found stays unknown: it may yet be listed.
     UsageError where the endpoint keeps no completions. `account` is what the budget counts the calls under; each run's
-    prompt hash where it is not named.
+    prompt hash where it is not named. `on_call` hears after each call how many there are in all.
     """
     waiting = _unknown(journal, endpoint, run_id)
     if not waiting:
@@ -75,7 +75,7 @@ def reconcile_unknown(
                             status=answer.status, headers=answer.headers, raw=answer.raw,
                         )  # fmt: skip
                 counts["missing" if answer is None else "found"] += 1
-                on_call()
+                on_call(len(waiting))
         return counts
 
     async def ask(client: ChatClient, path: str) -> RawReply:

@@ -16,14 +16,13 @@ from multiprocessing.process import BaseProcess
 
 from sourcing.errors import StoppedShort
 from sourcing.generation.journal.group_commit import make_changes
-from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.journal import Journal, enter_journal
 from sourcing.generation.run.job import Job, run_job
 from sourcing.generation.run.options import RunResult
 from sourcing.generation.run.run import frozen_heap
 from sourcing.generation.run.worker_pipe import Asked, PipedCommit, receive, send
 from sourcing.redactor import guarded_output
 from sourcing.store.interrupts import interrupts
-from sourcing.store.presence import Presence
 from sourcing.store.shard import Shard
 from sourcing.store.workspace import Workspace
 
@@ -46,8 +45,7 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of polars' threads
     processes: list[BaseProcess] = []
     pipes = selectors.DefaultSelector()
-    presence = Presence(Workspace(job.workspace).generation_dir)
-    with presence.entered(), Journal.open(presence.folder, presence.owner) as journal, pipes:
+    with enter_journal(Workspace(job.workspace).generation_dir) as (journal, _), pipes:
         for part in _parts(job, workers):
             ours, theirs = context.Pipe()
             process: BaseProcess = context.Process(target=_work, args=(part, theirs), daemon=True)

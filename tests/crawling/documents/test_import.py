@@ -14,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 from matching_rows import tracks_of
 
-from sourcing.commands.crawl_import import import_dump, wanted_by
+from sourcing.commands.console import Advance
+from sourcing.commands.crawl.import_dump import import_dump, wanted_by
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.documents.import_records import import_records
 from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.dumps.files import packed_position
 from sourcing.crawling.sources import SOURCES
 from sourcing.errors import InputError, StoppedShort, UsageError
 from sourcing.store.schemas import Document, Track
@@ -196,19 +198,31 @@ def test_an_interrupt_finishes_the_record_and_leaves_sound_files(workspace, tmp_
 
 def test_the_command_tells_an_interrupt_from_the_end(workspace, tmp_path, monkeypatch):
     path = dump(tmp_path / "recording.gz", *RECORDINGS)
-    monkeypatch.setattr("sourcing.commands.crawl_import._PROGRESS_EVERY", 1)
+    monkeypatch.setattr("sourcing.commands.crawl.import_dump._PROGRESS_EVERY", 1)
 
-    class Interrupting(Invocation):
-        def progress(self, what: str, total: int | None = None) -> Any:
-            import contextlib
+    def interrupt(_advance: Advance, _done: int, _total: int, note: str, **_: str) -> None:
+        if "records" in note:  # not while the documents are rebuilt
+            signal.raise_signal(signal.SIGTERM)
 
-            return contextlib.nullcontext(lambda n=1, note="": signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Advance, "reach", interrupt)
 
     with pytest.raises(StoppedShort, match="after 1 records, 1 of them kept"):
         CliRunner().invoke(
-            import_dump, ["musicbrainz", str(path)], obj=Interrupting(workspace.root), catch_exceptions=False
+            import_dump, ["musicbrainz", str(path)], obj=Invocation(workspace.root), catch_exceptions=False
         )
     assert rebuild_documents(workspace, SOURCES) == (1, 0)
+
+
+def test_progress_is_told_in_bytes_of_the_dump_as_it_lies_on_disk(workspace, tmp_path, monkeypatch):
+    path = dump(tmp_path / "recording.gz", *RECORDINGS)
+    heard: list[tuple[int, int]] = []
+    monkeypatch.setattr("sourcing.commands.crawl.import_dump._PROGRESS_EVERY", 1)
+    monkeypatch.setattr(Advance, "reach", lambda _, done, total, *__, **___: heard.append((done, total)))
+    run(workspace.root, "musicbrainz", path)
+    heard = [(done, total) for done, total in heard if total == path.stat().st_size]
+    assert len(heard) == len(RECORDINGS)
+    assert heard[-1] == (path.stat().st_size, path.stat().st_size)
+    assert packed_position(path) is None
 
 
 def test_a_source_without_a_dump_is_refused_with_those_that_have_one(workspace, tmp_path):

@@ -81,9 +81,9 @@ def tables(workspace: Workspace) -> tuple[bytes, bytes]:
 
 def rebuild(workspace: Workspace, **options: object) -> tuple[tuple[bytes, bytes], int]:
     """The tables' bytes, and how many pages were read for them."""
-    read = []
-    rebuild_documents(workspace, SOURCES, on_page=lambda: read.append(1), **options)  # type: ignore[arg-type]
-    return tables(workspace), len(read)
+    read: list[int] = []
+    rebuild_documents(workspace, SOURCES, on_read=lambda pages, *_: read.append(pages), **options)  # type: ignore[arg-type]
+    return tables(workspace), sum(read)
 
 
 def test_the_tables_are_the_same_bytes_whatever_the_number_of_workers(
@@ -96,6 +96,20 @@ def test_the_tables_are_the_same_bytes_whatever_the_number_of_workers(
     documents = workspace.read(Document)
     assert 40 < documents.height < 150
     assert small[1] == 150
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_whoever_waits_hears_how_much_of_the_files_is_done(
+    workspace: Workspace, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "_MIN_SPAN_BYTES", 2000)
+    heard: list[tuple[int, int]] = []
+    rebuild_documents(workspace, SOURCES, on_read=lambda _, *bytes_: heard.append(bytes_), workers=workers)
+    total = sum(path.stat().st_size for path in warc_files(workspace.crawl_dir))
+    assert {of for _, of in heard} == {total}
+    done = [done for done, _ in heard]
+    assert done == sorted(done)
+    assert done[-1] == total
 
 
 def test_pages_of_a_file_that_did_not_change_are_not_read_again(workspace: Workspace) -> None:
@@ -127,8 +141,8 @@ def test_a_changed_declaration_reads_every_page_again_and_a_changed_pace_none(wo
     for changes, pages in (({"rate_per_s": 0.1}, 0), ({"base_url": "https://mirror.example"}, 150)):
         sources = {**SOURCES, "musicbrainz": replace(SOURCES["musicbrainz"], **changes)}
         read.clear()
-        rebuild_documents(workspace, sources, on_page=lambda: read.append(1), workers=1)
-        assert len(read) == pages
+        rebuild_documents(workspace, sources, on_read=lambda pages, *_: read.append(pages), workers=1)
+        assert sum(read) == pages
 
 
 def test_kept_readings_that_cannot_be_read_cost_no_more_than_time(workspace: Workspace) -> None:
@@ -197,7 +211,7 @@ def test_page_objects_that_can_be_imported_are_read_on_every_core_and_nothing_of
 
 def alone(size: int, *paths: Path) -> list[tuple[list[str], str]]:
     """Titles and tear of each file, read in spans of `size` bytes by this process."""
-    crew = _Crew({}, SOURCES, 0, lambda _pages: None)
+    crew = _Crew({}, SOURCES, 0, lambda _pages, _bytes: None)
     told = []
     for file in _read_together([(path, path.stat().st_size) for path in paths], size, crew):
         titles = [title for frame in file.frames for title in frame["documents"].explode().struct.field("title")]
@@ -233,7 +247,7 @@ def test_spans_of_a_worker_that_died_are_read_here(workspace: Workspace) -> None
     overrides = overrides_of(SOURCES)
     assert overrides is not None
     pages: list[int] = []
-    crew = _Crew(overrides, SOURCES, 1, pages.append)
+    crew = _Crew(overrides, SOURCES, 1, lambda number, _bytes: pages.append(number))
     try:
         files = _read_together([(path, path.stat().st_size) for path in paths], 2000, crew)
         titles = []

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from sourcing.commands import crawl_status
-from sourcing.commands.crawl_coverage import coverage as coverage_command
+from sourcing.commands.crawl.coverage import coverage as coverage_command
+from sourcing.commands.crawl.status import status
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.documents.rebuild import rebuild_documents
 from sourcing.crawling.monitoring import alarms as alarms_module
@@ -341,9 +341,7 @@ def test_the_command_shows_the_share_of_every_field_and_the_alarms(tmp_path: Pat
     assert "62%" in shown
     assert f"ALARM {alarm['message']}" in shown
     assert alarms(workspace) == [alarm["message"]]
-    told_by_status = CliRunner().invoke(
-        crawl_status.status, obj=Invocation(tmp_path, json=True), catch_exceptions=False
-    )
+    told_by_status = CliRunner().invoke(status, obj=Invocation(tmp_path, json=True), catch_exceptions=False)
     assert json.loads(told_by_status.stdout)["alarms"] == [alarm["message"]]
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sourcing.commands import crawl_status
+from sourcing.commands.console import Advance
+from sourcing.commands.crawl.progress import crawl_progress
+from sourcing.commands.crawl.status import status, watched
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.ledger.census import _SOME_TASKS
@@ -54,7 +56,24 @@ def source(**changed: Any) -> SourceProgress:
 
 def run(tmp_path: Path, *arguments: str, as_json: bool = True) -> Any:
     invocation = Invocation(tmp_path, json=as_json)
-    return CliRunner().invoke(crawl_status.status, list(arguments), obj=invocation, catch_exceptions=False)
+    return CliRunner().invoke(status, list(arguments), obj=invocation, catch_exceptions=False)
+
+
+def test_a_running_crawl_tells_how_many_tasks_its_ledger_knows(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(Advance, "show", lambda advance: totals.append((advance.done, advance.total)))
+    monkeypatch.setattr("sourcing.commands.console._PlainAdvance.show", Advance.show)
+    monkeypatch.setattr("sourcing.commands.crawl.progress._LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("sourcing.commands.crawl.progress._LOOK_SHARE", 1e9)
+    ledger.add([*tasks(5), *tasks(9, "wikipedia", "wp.test")])
+    for limit, total in ((None, 6), (4, 4)):
+        totals.clear()
+        with crawl_progress(Invocation(tmp_path), tmp_path / "crawl" / LEDGER_FILE, RATED, limit) as on_outcome:
+            on_outcome("fetched")  # of another task than the five: that many more are known
+            on_outcome("failed")
+        assert totals == [(1, total), (2, min(total + 1, limit or 99))]
 
 
 def test_rates_are_those_of_the_minutes_in_which_something_was_asked(tmp_path: Path, ledger: Ledger) -> None:
@@ -271,7 +290,7 @@ def test_watching_shows_it_anew_until_an_interrupt(capsys: pytest.CaptureFixture
         if len(waited) == 3:
             raise KeyboardInterrupt
 
-    crawl_status.watched(lambda: [f"look {next(shown)}"], 2.0, wait=wait)
+    watched(lambda: [f"look {next(shown)}"], 2.0, wait=wait)
     assert waited == [2.0, 2.0, 2.0]
     assert "look 2" in capsys.readouterr().out
     assert next(shown) == 3

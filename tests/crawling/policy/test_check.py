@@ -182,14 +182,28 @@ def test_the_command_says_the_same_to_people_and_to_machines(tmp_path: Path) -> 
     )
     with _site(NONE, Reply('<meta name="robots" content="noai">')) as server:
         asked = [server.url + "/song"]
-        told = CliRunner().invoke(check, asked, obj=Invocation(tmp_path), catch_exceptions=False).stdout
+        plain = CliRunner().invoke(check, asked, obj=Invocation(tmp_path), catch_exceptions=False)
         result = CliRunner().invoke(check, asked, obj=Invocation(tmp_path, json=True), catch_exceptions=False)
+    told = plain.stdout
+    assert (plain.exit_code, result.exit_code) == (3, 3)
     found = json.loads(result.stdout)
     assert (found["decision"], found["why"], found["status"]) == ("deny", "meta robots: noai", 200)
     assert {"signal": "meta robots", "found": "noai", "says": "no"} in found["signals"]
     assert told.splitlines()[:2] == ["deny: meta robots: noai", "source schemaorg, which grants no licence"]
     assert "  no         meta robots: noai" in told.splitlines()
     assert "  unknown: title, artist, album, tags, lead, text, facts" in told.splitlines()
+
+
+def test_the_command_exits_with_0_where_a_page_may_be_fetched(tmp_path: Path) -> None:
+    from sourcing.commands.invocation import Invocation
+    from sourcing.commands.sources import check
+
+    (tmp_path / "crossmusim.toml").write_text(
+        '[crawl]\ncontact = "me@example.org"\nallow_private_hosts = true\n[sources.schemaorg]\nrate_per_s = 1000\n'
+    )
+    with _site(NONE, Reply("<p>")) as server:
+        result = CliRunner().invoke(check, [server.url + "/song"], obj=Invocation(tmp_path), catch_exceptions=False)
+    assert (result.exit_code, result.stdout.startswith("allow")) == (0, True)
 
 
 def test_private_hosts_are_not_asked() -> None:

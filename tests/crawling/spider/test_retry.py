@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from loopback import Asked, Loopback, Reply
 
-from sourcing.commands import crawl, crawl_status
+from sourcing.commands.crawl.run import replay, run
+from sourcing.commands.crawl.status import status
 from sourcing.commands.invocation import Invocation
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.source import TaskSpec
@@ -58,18 +59,18 @@ def test_what_failed_for_a_reason_is_asked_anew_when_told_so_and_only_that(tmp_p
     with Loopback(site) as server:
         site.broken, site.closed = {"/p1": 500, "/p2": 404}, {"/p3"}
         arguments = begun(tmp_path, [f"{server.url}/p{n}" for n in range(5)], max_attempts=1)
-        first = told(tmp_path, crawl.run, *arguments)
+        first = told(tmp_path, run, *arguments)
         assert "5 answers now; in all 2 fetched, 2 failed, 1 denied, 0 pending" in first
         assert "schemaorg, failed: 1 http_404, 1 http_500" in first
         assert "schemaorg, denied: 1 x-robots-tag" in first
 
         site.broken, site.closed = {}, set()
-        assert "0 answers now" in told(tmp_path, crawl.run, *arguments)
-        again = told(tmp_path, crawl.run, *arguments, "--retry", "http_500")
+        assert "0 answers now" in told(tmp_path, run, *arguments)
+        again = told(tmp_path, run, *arguments, "--retry", "http_500")
         assert "lost for http_500 and asked again: 1 tasks" in again
         assert "1 answers now; in all 3 fetched, 1 failed, 1 denied" in again
         assert "in all 5 fetched, 0 failed, 0 denied" in told(
-            tmp_path, crawl.run, *arguments, "--retry", "failed", "--retry", "denied"
+            tmp_path, run, *arguments, "--retry", "failed", "--retry", "denied"
         )
         assert [asked.path for asked in server.log].count("/p0") == 1
     assert Workspace(tmp_path).read(Document).height == 5
@@ -78,9 +79,7 @@ def test_what_failed_for_a_reason_is_asked_anew_when_told_so_and_only_that(tmp_p
 def test_a_reason_nothing_was_lost_for_is_told_as_none(tmp_path: Path) -> None:
     with Loopback(Site()) as server:
         arguments = begun(tmp_path, [f"{server.url}/p0"])
-        assert "lost for http_599 and asked again: 0 tasks" in told(
-            tmp_path, crawl.run, *arguments, "--retry", "http_599"
-        )
+        assert "lost for http_599 and asked again: 0 tasks" in told(tmp_path, run, *arguments, "--retry", "http_599")
 
 
 def test_what_fails_again_after_a_retry_says_so_again(tmp_path: Path) -> None:
@@ -88,8 +87,8 @@ def test_what_fails_again_after_a_retry_says_so_again(tmp_path: Path) -> None:
     with Loopback(site) as server:
         site.broken = {"/p0": 500}
         arguments = begun(tmp_path, [f"{server.url}/p0", f"{server.url}/p1"], max_attempts=1)
-        told(tmp_path, crawl.run, *arguments)
-        assert "in all 1 fetched, 1 failed" in told(tmp_path, crawl.run, *arguments, "--retry", "failed")
+        told(tmp_path, run, *arguments)
+        assert "in all 1 fetched, 1 failed" in told(tmp_path, run, *arguments, "--retry", "failed")
         assert [asked.path for asked in server.log].count("/p0") == 2
 
 
@@ -112,7 +111,7 @@ def test_status_says_why_tasks_were_lost(tmp_path: Path, as_json: bool) -> None:
         ledger.failed(task.key, f"http_{500 + n // 2}")
     ledger.denied(leased[8].key, "meta robots: noai")
     ledger.close()
-    found = told(tmp_path, crawl_status.status, as_json=as_json)
+    found = told(tmp_path, status, as_json=as_json)
     if as_json:
         assert found["sources"]["schemaorg"]["reasons"]["denied"] == {"meta_robots": 1}
     else:
@@ -123,23 +122,23 @@ def test_status_says_why_tasks_were_lost(tmp_path: Path, as_json: bool) -> None:
 
 def test_a_torn_file_is_named_by_the_replay_that_reads_it_up_to_the_tear(tmp_path: Path) -> None:
     with Loopback(Site()) as server:
-        told(tmp_path, crawl.run, *begun(tmp_path, [f"{server.url}/p{n}" for n in range(3)]))
+        told(tmp_path, run, *begun(tmp_path, [f"{server.url}/p{n}" for n in range(3)]))
     (file,) = (tmp_path / "crawl").glob("*.warc.gz")
     file.write_bytes(file.read_bytes()[:-40])
-    said = told(tmp_path, crawl.replay)
+    said = told(tmp_path, replay)
     assert "2 documents" in said
     assert f"{file.name}: record at byte" in said and "what lies before is read" in said
-    assert len(told(tmp_path, crawl.replay, "--fresh", as_json=True)["torn"]) == 1
+    assert len(told(tmp_path, replay, "--fresh", as_json=True)["torn"]) == 1
 
 
 def test_a_replay_of_nothing_says_so_and_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it holds no WARC files; run `crossmusim crawl run`"):
-        told(tmp_path / "mistyped", crawl.replay)
+        told(tmp_path / "mistyped", replay)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_host_that_cannot_be_reached_is_named_without_addresses_in_memory(tmp_path: Path) -> None:
     arguments = begun(tmp_path, ["https://127.0.0.1:1/p0"], max_attempts=1)
     with pytest.raises(UpstreamError, match="cannot be reached") as caught:
-        told(tmp_path, crawl.run, *arguments)
+        told(tmp_path, run, *arguments)
     assert "ssl:" not in str(caught.value) and "0x" not in str(caught.value)

@@ -11,7 +11,8 @@ from batchserver import BatchServer, Body, Ending, Fault, answered, never_begun
 from click.testing import CliRunner, Result
 from genworld import PROSE, SECRET, documents, matches, tracks
 
-from sourcing.commands import generate, generate_batch
+from sourcing.commands.generate import batch
+from sourcing.commands.generate.run import run
 from sourcing.commands.invocation import Invocation
 from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.journal.journal import Journal
@@ -41,7 +42,7 @@ def fill(root: Path, count: int = 4) -> Workspace:
 
 
 def typed(root: Path, verb: str, *arguments: str, as_json: bool = True) -> Result:
-    command = getattr(generate_batch, verb)
+    command = getattr(batch, verb)
     return CliRunner().invoke(command, list(arguments), obj=Invocation(workspace_dir=root, json=as_json))
 
 
@@ -96,11 +97,11 @@ def test_a_run_says_which_calls_are_in_batches(tmp_path: Path) -> None:
     with BatchServer(good, looks=2) as server:
         told(tmp_path, "submit", *asked(server))
         command = [*asked(server), "--price", "0"]
-        result = CliRunner().invoke(generate.run, command, obj=Invocation(workspace_dir=tmp_path, json=False))
+        result = CliRunner().invoke(run, command, obj=Invocation(workspace_dir=tmp_path, json=False))
         assert result.exception is None, result.exception
         assert server.online == []
     assert "4 calls are in batches" in result.output
-    assert "`crossmusim generate batch collect`" in result.output
+    assert f"`crossmusim generate batch collect --workspace {tmp_path}`" in result.output
 
 
 def test_a_refused_key_is_said_in_the_servers_words_with_the_variable_it_is_set_by(tmp_path: Path) -> None:

@@ -298,6 +298,25 @@ def test_what_is_looked_up_for_several_models_is_told_together(
     assert "6 calls: 5 answered before, 0 now, 0 failed, 1 unknown" in words
 
 
+def test_what_is_looked_up_keeps_to_the_settings_of_calls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSMUSIM_GENERATION__STORE_COMPLETIONS", "true")
+    monkeypatch.setenv("CROSSMUSIM_GENERATION__MAX_ATTEMPTS", "1")
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "GET":
+            return json_reply('{"error": {"message": "overloaded"}}', 503)
+        raise ConnectionResetError
+
+    fill(tmp_path)
+    with Loopback(answer) as server:
+        line = arguments(tmp_path, server, "--limit", "1", "--dialect", "openai")
+        assert run_json(capsys, line)[0] == 4
+        assert run_json(capsys, [*line, "--on-unknown", "reconcile"])[0] == 4
+    assert [asked.method for asked in server.log].count("GET") == 1
+
+
 def test_a_refused_key_names_the_variable_that_this_kind_of_server_is_given_it_in(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

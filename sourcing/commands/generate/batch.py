@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_batch_desk import Finder, batch_lock, open_desk, open_journal
-from sourcing.commands.generate_batch_report import (
+from sourcing.commands.generate.batch_desk import Finder, batch_lock, open_desk
+from sourcing.commands.generate.batch_report import (
     collected_lines,
     collected_numbers,
     odd_lines,
@@ -19,8 +19,8 @@ from sourcing.commands.generate_batch_report import (
     sent_lines,
     shard_row,
 )
-from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
-from sourcing.commands.generate_options import asking, make_jobs
+from sourcing.commands.generate.journal import end_on_row_errors, rebuild, table_lines
+from sourcing.commands.generate.options import make_jobs, with_call_options
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
@@ -36,10 +36,10 @@ _LISTED = 20
 
 
 @click.command
-@asking
+@with_call_options
 @click.option("--wait", is_flag=True, help="Wait for the answers, collect them, and hand over what is left.")
 @click.pass_obj
-def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
+def submit(invocation: Invocation, /, wait: bool, **call_options: Any) -> None:
     """Hand the calls of PACK that were not sent yet over as batches: half the price, answers within a day.
 
     Each batch is written down, and the worst it may cost set aside under --max-usd, before it is uploaded. Killed at
@@ -54,33 +54,37 @@ def submit(invocation: Invocation, /, wait: bool, **asked: Any) -> None:
     from sourcing.generation.batch.api import require_batches
     from sourcing.generation.batch.desk import Collected
     from sourcing.generation.batch.submit import Submitted
+    from sourcing.generation.run.forecast import how_many
 
-    jobs = _jobs(invocation, asked)
+    jobs = _jobs(invocation, call_options)
     for job in jobs:
         require_batches(job.endpoint)
-    sent, total = Submitted(), Collected()
+    submitted, total = Submitted(), Collected()
     with open_desk(invocation) as desk:
         for job in jobs:
             run = job.enter(desk.journal, datetime.now(UTC))
             if wait:
-                with _heard(invocation, f"batches at {job.endpoint.name}", None) as heard:
-                    done, _ = desk.drive(run, job.steps, job.options, total=total, on_shard=_tell(invocation), **heard)
+                with _progress(invocation, f"batches at {job.endpoint.name}", how_many(job)) as callbacks:
+                    of_job, _ = desk.drive(
+                        run, job.steps, job.options, total=total, on_shard=_tell(invocation), **callbacks
+                    )
             else:
-                done = desk.submit(run, job.steps, job.options, on_shard=_tell(invocation))
-            sent += done
-    shards = [shard_row(shard) for shard in sent.shards]
-    result = {"submitted": sent.calls, "waiting": sent.waiting, "too_large": sent.too_large, "shards": shards}
-    lines = sent_lines(sent)
+                of_job = desk.submit(run, job.steps, job.options, on_shard=_tell(invocation))
+            submitted += of_job
+    shards = [shard_row(shard) for shard in submitted.shards]
+    counts = {"submitted": submitted.calls, "waiting": submitted.waiting, "too_large": submitted.too_large}
+    result = {**counts, "shards": shards}
+    lines = sent_lines(submitted)
     if wait:
         _end(
             invocation,
             {**result, **collected_numbers(total)},
             [*lines, *collected_lines(total)],
-            total.stopped or sent.stopped,
+            total.stopped or submitted.stopped,
             total.row_errors,
         )
         return
-    _raise(invocation, sent.stopped, lines)
+    _raise(invocation, submitted.stopped, lines)
     invocation.emit(result, lines)
 
 
@@ -101,8 +105,8 @@ def collect(invocation: Invocation, wait: bool) -> None:
 
     with open_desk(invocation) as desk:
         calls = sum(shard.lines for shard in desk.shards.in_states(OPEN_SHARD_STATES))
-        with _heard(invocation, "calls answered in batches", calls) as heard:
-            total = desk.collect(wait=wait, **heard)
+        with _progress(invocation, "calls answered in batches", calls) as callbacks:
+            total = desk.collect(wait=wait, **callbacks)
     _end(invocation, collected_numbers(total), collected_lines(total), total.stopped, total.row_errors)
 
 
@@ -119,22 +123,22 @@ def status(invocation: Invocation) -> None:
 
     from sourcing.errors import CrossmusimError
 
-    seen: dict[int, BatchSeen] = {}
+    server_views: dict[int, BatchSeen] = {}
     with open_desk(invocation, reading=True) as desk:
         shards = desk.shards.all()
         try:
-            seen = {shard.shard_id: looked for shard, looked in desk.look()}
+            server_views = {shard.shard_id: view for shard, view in desk.look()}
         except CrossmusimError as error:
             invocation.note(f"the servers were not asked: {error}")
-    rows = [shard_row(shard, seen.get(shard.shard_id)) for shard in shards]
+    rows = [shard_row(shard, server_views.get(shard.shard_id)) for shard in shards]
     if not rows:
         invocation.emit({"shards": []}, ["no batches yet; `crossmusim generate batch submit PACK` makes some"])
         return
     table = Table("shard", "batch", "state", "calls", "done", "failed", "since")
     for row in rows[-_LISTED:]:
         state = row["status"] or row["state"]
-        done, failed = ("", "") if row["completed"] is None else (str(row["completed"]), str(row["failed"]))
-        table.add_row(row["name"], row["batch"] or "", state, str(row["calls"]), done, failed, row["written_at"][:19])
+        ended = ("", "") if row["completed"] is None else (str(row["completed"]), str(row["failed"]))
+        table.add_row(row["name"], row["batch"] or "", state, str(row["calls"]), *ended, row["written_at"][:19])
     lines: list[Any] = [table, *(f"{row['name']}: {row['error']}" for row in rows[-_LISTED:] if row["error"])]
     if len(rows) > _LISTED:
         lines.append(f"... and {len(rows) - _LISTED} older ones; --json lists all")
@@ -154,8 +158,8 @@ def cancel(invocation: Invocation, names: tuple[str, ...]) -> None:
       crossmusim generate batch cancel
     """
     with open_desk(invocation) as desk:
-        ended = desk.cancel(names)
-    rows = [{**shard_row(shard), "became": became} for shard, became in ended]
+        cancelled = desk.cancel(names)
+    rows = [{**shard_row(shard), "became": outcome} for shard, outcome in cancelled]
     lines = [f"{row['name']}: {row['calls']} calls, {row['became']}" for row in rows] or ["no batch is under way"]
     if any(row["became"] == "cancelling" for row in rows):
         lines.append("`crossmusim generate batch collect` takes what they had finished; it costs what it costs")
@@ -163,10 +167,10 @@ def cancel(invocation: Invocation, names: tuple[str, ...]) -> None:
 
 
 @click.command
-@asking
+@with_call_options
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.pass_obj
-def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
+def export(invocation: Invocation, /, out: Path, **call_options: Any) -> None:
     """Write the calls of PACK that were not sent yet into a file for `vllm run-batch`.
 
     --base-url and --model name the server whose replies they count as. The calls are out of reach of `generate run`
@@ -180,14 +184,21 @@ def export(invocation: Invocation, /, out: Path, **asked: Any) -> None:
     """
     from sourcing.errors import UsageError
     from sourcing.generation.batch.export import export_calls
+    from sourcing.generation.journal.journal import enter_journal
+    from sourcing.generation.run.forecast import how_many
 
-    jobs = _jobs(invocation, asked, batch=False)
+    jobs = _jobs(invocation, call_options, batch=False)
     if len(jobs) != 1:
         raise UsageError("--model", f"{len(jobs)} were named for one file", "export them one by one")
     job = jobs[0]
     if job.endpoint.is_local:
-        raise UsageError("--endpoint local", "the embedded model reads no batch files", "use `generate run`")
-    with open_journal(invocation) as journal, invocation.progress(f"writing {out}") as advance:
+        raise UsageError(
+            "--endpoint local", "the embedded model reads no batch files", "use `crossmusim generate run PACK`"
+        )
+    with (
+        enter_journal(invocation.workspace.generation_dir) as (journal, _),
+        invocation.progress(f"writing {out}", how_many(job)) as advance,
+    ):
         run = job.enter(journal, datetime.now(UTC))
         done = export_calls(journal, run, job.steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
     lines = [f"{done.calls} calls, {done.bytes:,} bytes in {out}" if done.calls else "nothing is left to export"]
@@ -206,40 +217,44 @@ def import_(invocation: Invocation, files: tuple[Path, ...]) -> None:
       crossmusim generate batch import replies.jsonl
     """
     from sourcing.generation.batch.export import import_answers
+    from sourcing.generation.journal.journal import enter_journal
 
-    with open_journal(invocation) as journal, invocation.progress("calls answered") as advance:
+    with (
+        enter_journal(invocation.workspace.generation_dir) as (journal, _),
+        invocation.progress("calls answered") as advance,
+    ):
         checker_of = Finder(invocation, journal).checker_of
-        tally, found = import_answers(
+        tally, answers = import_answers(
             journal, files, checker_of=checker_of, lock=batch_lock(invocation), on_answers=advance
         )
     tables = rebuild(invocation)
-    result = {**tally.counts(), "already": found.already, **found.oddities(), "named": found.named, **tables}
+    result = {**tally.counts(), "already": answers.already, **answers.oddities(), "named": answers.named, **tables}
     lines = [
-        f"{tally.replied} replies, {tally.failed} failed, {tally.again} planned again; {found.already} lines told"
+        f"{tally.replied} replies, {tally.failed} failed, {tally.again} planned again; {answers.already} lines told"
         " nothing new",
-        *odd_lines(found.oddities(), found.named),
+        *odd_lines(answers.oddities(), answers.named),
         *table_lines(tables),
     ]
     invocation.emit(result, lines)
-    end_on_row_errors(invocation, [*found.row_errors, *tables.get("row_errors", ())])
+    end_on_row_errors(invocation, [*answers.row_errors, *tables.get("row_errors", ())])
 
 
-def _jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = True) -> list[Job]:
+def _jobs(invocation: Invocation, call_options: dict[str, Any], *, batch: bool = True) -> list[Job]:
     from sourcing.errors import UsageError
 
-    if asked["on_unknown"] != "hold":
-        found, cure = "batches leave calls of unknown fate alone", "give it to `crossmusim generate run`"
-        raise UsageError(f"--on-unknown {asked['on_unknown']}", found, cure)
-    return make_jobs(invocation, asked, batch=batch)
+    if call_options["on_unknown"] != "hold":
+        finding, cure = "batches leave calls of unknown fate alone", "give it to `crossmusim generate run PACK`"
+        raise UsageError(f"--on-unknown {call_options['on_unknown']}", finding, cure)
+    return make_jobs(invocation, call_options, batch=batch)
 
 
 @contextlib.contextmanager
-def _heard(invocation: Invocation, what: str, total: int | None) -> Iterator[dict[str, Any]]:
-    """What a desk calls back while it waits, shown as progress."""
+def _progress(invocation: Invocation, what: str, total: int | None) -> Iterator[dict[str, Any]]:
+    """Yield the callbacks by which a waiting desk moves a progress display."""
     with invocation.progress(what, total) as advance:
 
         def look(collected: Collected) -> None:
-            under_way = [f"{shard.batch} {progress_of(seen)}" for shard, seen in collected.open[:3]]
+            under_way = [f"{shard.batch} {progress_of(view)}" for shard, view in collected.open[:3]]
             advance(0, note=", ".join(under_way))
 
         yield {"on_answers": lambda n: advance(n), "on_look": look}

@@ -17,19 +17,19 @@ def collected_numbers(total: Collected) -> dict[str, Any]:
     return {
         **total.tally.counts(),
         "ended": [{**shard_row(shard), "status": status} for shard, status in total.ended],
-        "open": [shard_row(shard, seen) for shard, seen in total.open],
+        "open": [shard_row(shard, view) for shard, view in total.open],
         "oddities": total.oddities,
         "strangers": total.strangers,
     }
 
 
-def shard_row(shard: Shard, seen: BatchSeen | None = None) -> dict[str, Any]:
-    counts = seen.counts if seen is not None else None
+def shard_row(shard: Shard, view: BatchSeen | None = None) -> dict[str, Any]:
+    counts = view.counts if view is not None else None
     return {
         "name": shard.name,
         "batch": shard.batch,
         "state": shard.state,
-        "status": seen.status if seen is not None else None,
+        "status": view.status if view is not None else None,
         "model": shard.model,
         "calls": shard.lines,
         "bytes": shard.bytes,
@@ -40,13 +40,14 @@ def shard_row(shard: Shard, seen: BatchSeen | None = None) -> dict[str, Any]:
     }
 
 
-def sent_lines(sent: Submitted) -> list[str]:
-    lines = [f"{sent.calls} calls handed over in {len(sent.shards)} batches"]
-    left = sent.waiting - sent.too_large
-    if left:
-        lines.append(f"{left} calls wait: once batches are collected, the same command hands over more")
-    if sent.too_large:
-        lines.append(f"{sent.too_large} calls are too large for any batch; `crossmusim generate run` makes them")
+def sent_lines(submitted: Submitted) -> list[str]:
+    lines = [f"{submitted.calls} calls handed over in {len(submitted.shards)} batches"]
+    waiting_calls = submitted.waiting - submitted.too_large
+    if waiting_calls:
+        lines.append(f"{waiting_calls} calls wait: once batches are collected, the same command hands over more")
+    if submitted.too_large:
+        makes_them = "`crossmusim generate run PACK` makes them"
+        lines.append(f"{submitted.too_large} calls are too large for any batch; {makes_them}")
     return lines
 
 
@@ -58,15 +59,21 @@ def collected_lines(total: Collected) -> list[str]:
     ]
     if tally.followed:
         lines.append(f"{tally.followed} new calls follow replies that were cut or did not fit their schema")
-    lines += [f"{shard.batch}: {shard.lines} calls, {progress_of(seen)}" for shard, seen in total.open]
+    lines += [f"{shard.batch}: {shard.lines} calls, {progress_of(view)}" for shard, view in total.open]
     return [*lines, *odd_lines(total.oddities, total.strangers)]
 
 
-def odd_lines(oddities: dict[str, int], named: list[str]) -> list[str]:
-    said = {"duplicates": "answered a call a second time", "broken": "could not be read", "strangers": "are of no call"}
-    lines = [f"{number} lines {said[name]}" for name, number in oddities.items()]
-    return [*lines, *(f"unknown custom_id: {custom_id}" for custom_id in named[:3])]
+_ODDITIES = {
+    "duplicates": "answered a call a second time",
+    "broken": "could not be read",
+    "strangers": "are of no call",
+}
 
 
-def progress_of(seen: BatchSeen) -> str:
-    return seen.status if seen.counts is None else f"{seen.status} {seen.counts[1]}/{seen.counts[0]}"
+def odd_lines(oddities: dict[str, int], custom_ids: list[str]) -> list[str]:
+    lines = [f"{number} lines {_ODDITIES[name]}" for name, number in oddities.items()]
+    return [*lines, *(f"unknown custom_id: {custom_id}" for custom_id in custom_ids[:3])]
+
+
+def progress_of(view: BatchSeen) -> str:
+    return view.status if view.counts is None else f"{view.status} {view.counts[1]}/{view.counts[0]}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sourcing.errors import PromptError, UsageError, nearest
+
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.cost.budget import Ceilings
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from sourcing.generation.packs.pack import Pack
     from sourcing.generation.run.job import Job
 
-__all__ = ["asking", "make_jobs", "prompt_roots"]
+__all__ = ["make_jobs", "prompt_roots", "with_call_options"]
 
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # the shape of BCP 47
 
@@ -49,16 +51,15 @@ _OPTIONS = (
 )
 
 
-def asking(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options; the command gets them as keywords and hands them to `make_jobs`."""
+def with_call_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of model calls to a command, which hands them as keywords to `make_jobs`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = False) -> list[Job]:
-    """One job per model named; the pack is refused when it has lint findings: they would cost money to find out."""
-    from sourcing.errors import UsageError
+def make_jobs(invocation: Invocation, call_options: dict[str, Any], *, batch: bool = False) -> list[Job]:
+    """Make one job per model; a pack with lint findings is refused: they would cost money to find out."""
     from sourcing.generation.cost.budget import Ceilings
     from sourcing.generation.cost.estimate import require_bound
     from sourcing.generation.planning.plan import Scope
@@ -67,22 +68,23 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
     from sourcing.store import Track
     from sourcing.store.shard import Shard
 
-    local = asked["endpoint"] == "local"
-    if local and (asked["base_url"] or asked["models"]):
+    local = call_options["endpoint"] == "local"
+    if local and (call_options["base_url"] or call_options["models"]):
         raise UsageError("--endpoint local", "it was given with --base-url or --model", "leave out one or the other")
-    models = asked["models"] or (None,)
-    pack = _sound_pack(invocation, asked["pack_id"])
+    models = call_options["models"] or (None,)
+    pack = _sound_pack(invocation, call_options["pack_id"])
+    invocation.pack_id = pack.id
     names = ("base_url", "dialect", "concurrency", "workers")
     invocation.override(
-        "generation", **{name: asked[name] for name in names}, languages=list(asked["languages"]) or None
+        "generation", **{name: call_options[name] for name in names}, languages=list(call_options["languages"]) or None
     )
     workspace = invocation.workspace
-    if asked["track_ids"]:
-        missing = sorted(set(asked["track_ids"]) - set(workspace.read(Track)["track_id"]))
-        if missing:
-            found, cure = "the catalogue has no such track", "see `crossmusim catalogue show`"
-            raise UsageError(f"--track {missing[0]}", found, cure)
-    ceilings = Ceilings.of_flags(asked["max_usd"], asked["max_calls"], asked["max_tokens"])
+    if call_options["track_ids"]:
+        known_ids = workspace.read(Track)["track_id"].to_list()
+        if unknown_ids := sorted(set(call_options["track_ids"]) - set(known_ids)):
+            cure = nearest(unknown_ids[0], known_ids, "`crossmusim catalogue show` lists tracks")
+            raise UsageError(f"--track {unknown_ids[0]}", "the catalogue has no such track", cure)
+    ceilings = Ceilings.of_flags(call_options["max_usd"], call_options["max_calls"], call_options["max_tokens"])
     require_bound(pack.name, pack.sampling.max_tokens, ceilings)
     jobs = []
     for model in models:
@@ -93,22 +95,22 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
             concurrency=settings.concurrency,
             timeout_s=settings.timeout_s,
             max_attempts=settings.max_attempts,
-            resend_unknown=asked["on_unknown"] == "resend",
+            resend_unknown=call_options["on_unknown"] == "resend",
             account=pack.prompt_hash,
             ceilings=ceilings,
-            price=_price(invocation, endpoint, asked["price"], ceilings, batch=batch),
+            price=_price(invocation, endpoint, call_options["price"], ceilings, batch=batch),
             give_up_after_s=settings.give_up_after_s,
             store_completions=settings.store_completions and endpoint.dialect.stored,
         )
         scope = Scope(
-            track_ids=asked["track_ids"] or None,
+            track_ids=call_options["track_ids"] or None,
             languages=_languages(settings.languages),
-            limit=asked["limit"],
-            shard=Shard.parse(asked["shard"]) if asked["shard"] else None,
+            limit=call_options["limit"],
+            shard=Shard.parse(call_options["shard"]) if call_options["shard"] else None,
         )
         jobs.append(
             Job(
-                workspace.root, pack.folder, endpoint, scope, options, samples=asked["samples"],
+                workspace.root, pack.folder, endpoint, scope, options, samples=call_options["samples"],
                 requests_per_minute=settings.requests_per_minute, tokens_per_minute=settings.tokens_per_minute,
                 prompt_roots=tuple(prompt_roots(invocation)),
             )
@@ -117,14 +119,13 @@ def make_jobs(invocation: Invocation, asked: dict[str, Any], *, batch: bool = Fa
 
 
 def prompt_roots(invocation: Invocation) -> list[Path]:
-    """Folders of packs, the first found wins."""
+    """Folders of prompt packs; of two packs with one id, the first folder's counts."""
     from sourcing.generation.packs.pack_files import pack_roots
 
     return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
 
 
 def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
-    from sourcing.errors import PromptError
     from sourcing.generation.packs.lint import lint
     from sourcing.generation.packs.lock import check_lock
     from sourcing.generation.packs.pack_files import find_pack
@@ -146,17 +147,16 @@ def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
 
 
 def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool) -> Price:
-    """A server on this machine is free, unless a budget stands on it: it may be the near end of one that bills."""
-    from sourcing.errors import UsageError
+    """The price of an endpoint; a server on this machine is free, unless a budget stands on it: it may be a proxy."""
     from sourcing.generation.cost.prices import FREE, named_price, price_of
 
     settings = invocation.settings.generation
-    named = named_price(
+    overrides = named_price(
         flag,
         input_usd_per_mtok=settings.price_input_usd_per_mtok,
         output_usd_per_mtok=settings.price_output_usd_per_mtok,
     )
-    price = price_of(endpoint.model, endpoint.base_url, overrides=named, must_know=True, batch=batch)
+    price = price_of(endpoint.model, endpoint.base_url, overrides=overrides, must_know=True, batch=batch)
     if price is FREE and ceilings.max_nusd is not None and not endpoint.is_local:
         raise UsageError(
             f"--max-usd at {endpoint.name}",
@@ -167,7 +167,6 @@ def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceiling
 
 
 def _languages(tags: Sequence[str]) -> tuple[str, ...]:
-    from sourcing.errors import UsageError
 
     for tag in tags:
         if not _LANGUAGE_TAG.fullmatch(tag):

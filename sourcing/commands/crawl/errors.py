@@ -1,4 +1,4 @@
-"""How crawl commands end where a page object raised: its page is a rejected row, all others are read, and exit is 1."""
+"""The end of crawl commands where a page object raised: exit 1, its page a rejected row, all others read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the batch commands work with: the journal, the desk over it, and endpoints and packs by what it says of them."""
+"""The desk that batch commands work at, and the endpoints and packs that its journal names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from sourcing.commands.generate_options import prompt_roots
+from sourcing.commands.generate.options import prompt_roots
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
@@ -16,26 +16,15 @@ if TYPE_CHECKING:
     from sourcing.generation.journal.journal import Journal
     from sourcing.generation.run.reply_checker import ReplyChecker
 
-__all__ = ["Finder", "batch_lock", "open_desk", "open_journal"]
+__all__ = ["Finder", "batch_lock", "open_desk"]
 
 _TURN_S = 600.0
 
 
 @contextlib.contextmanager
-def open_journal(invocation: Invocation) -> Iterator[Journal]:
-    from sourcing.generation.journal.journal import Journal
-    from sourcing.store.presence import Presence
-
-    folder = invocation.workspace.generation_dir
-    presence = Presence(folder)
-    with presence.entered(), Journal.open(folder, presence.owner) as journal:
-        yield journal
-
-
-@contextlib.contextmanager
 def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[BatchDesk]:
     from sourcing.generation.batch.desk import BatchDesk, BatchOptions
-    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.journal.journal import Journal, enter_journal
 
     settings = invocation.settings.generation
     options = BatchOptions(
@@ -46,8 +35,12 @@ def open_desk(invocation: Invocation, *, reading: bool = False) -> Iterator[Batc
         timeout_s=settings.timeout_s,
         max_attempts=settings.max_attempts,
     )
-    opened = Journal.read(invocation.workspace.generation_dir) if reading else open_journal(invocation)
-    with opened as journal:
+    folder = invocation.workspace.generation_dir
+    with contextlib.ExitStack() as stack:
+        if reading:
+            journal = stack.enter_context(Journal.read(folder))
+        else:
+            journal, _ = stack.enter_context(enter_journal(folder))
         find = Finder(invocation, journal)
         with BatchDesk(
             journal, options, endpoint_of=find.endpoint_of, checker_of=find.checker_of, lock=batch_lock(invocation)
@@ -60,31 +53,31 @@ def batch_lock(invocation: Invocation) -> Callable[[], contextlib.AbstractContex
 
 
 class Finder:
-    """Endpoints and packs by what the journal says of them."""
+    """Finds the endpoints and packs that a journal names."""
 
     def __init__(self, invocation: Invocation, journal: Journal) -> None:
         self._invocation, self._journal = invocation, journal
         self._checkers: dict[int, ReplyChecker | None] = {}
 
     def endpoint_of(self, identity: str, model: str) -> Endpoint:
-        """The server a shard went to; its key comes from the environment, as when it was submitted."""
+        """The server that a shard went to; its key comes from the environment, as when it was submitted."""
         from sourcing.errors import UsageError
         from sourcing.generation.endpoint.endpoint import resolve_endpoint
 
         settings = self._invocation.settings.generation
-        named = settings.model_copy(update={"base_url": identity.removesuffix(f" {model}"), "model": model})
+        shard_settings = settings.model_copy(update={"base_url": identity.removesuffix(f" {model}"), "model": model})
         endpoint = resolve_endpoint(
-            named,
+            shard_settings,
             local=False,
             environment=os.environ,
         )
         if endpoint.identity != identity:
-            found = f"the journal knows a shard at {identity!r}, which reads as {endpoint.identity!r} now"
-            raise UsageError("generation endpoint", found, "use the crossmusim version that submitted it")
+            finding = f"the journal knows a shard at {identity!r}, which reads as {endpoint.identity!r} now"
+            raise UsageError("generation endpoint", finding, "use the crossmusim version that submitted it")
         return endpoint
 
     def checker_of(self, run_id: int) -> ReplyChecker | None:
-        """None when the run's pack has changed or is gone: its replies are kept and charged, and not followed."""
+        """The reply checker of a run; None when its pack has changed or is gone: its replies are kept, not followed."""
         if run_id not in self._checkers:
             self._checkers[run_id] = self._find_checker(run_id)
         return self._checkers[run_id]
@@ -94,14 +87,13 @@ class Finder:
         from sourcing.generation.packs.pack_files import load_pack, pack_folders
         from sourcing.generation.run.reply_checker import ReplyChecker
 
-        prompt_id, prompt_hash, identity, model = self._journal.connection.execute(
-            "SELECT r.prompt_id, r.prompt_hash, e.identity, e.model FROM runs r JOIN endpoints e USING (endpoint_id)"
-            " WHERE r.run_id = ?",
-            (run_id,),
-        ).fetchone()
-        folder = pack_folders(prompt_roots(self._invocation)).get(prompt_id)
+        target = self._journal.run_target(run_id)
+        folder = pack_folders(prompt_roots(self._invocation)).get(target.prompt_id)
         pack = None if folder is None else load_pack(folder)
-        if pack is None or pack.prompt_hash != prompt_hash:
-            self._invocation.note(f"prompt pack {prompt_id} is not the one that was asked: no reply is followed up")
+        if pack is None or pack.prompt_hash != target.prompt_hash:
+            self._invocation.note(
+                f"prompt pack {target.prompt_id} is not the one that was asked: no reply is followed up"
+            )
             return None
-        return ReplyChecker(pack, Endpoint(name=identity, identity=identity, model=model, base_url=None))
+        endpoint = Endpoint(name=target.identity, identity=target.identity, model=target.model, base_url=None)
+        return ReplyChecker(pack, endpoint)

@@ -44,33 +44,36 @@ def review(invocation: Invocation, reviewer: str | None, list_only: bool, limit:
     from sourcing.matching.verdicts import VERDICTS_FILE, VerdictLog, last_words
 
     log = VerdictLog(invocation.workspace.root / VERDICTS_FILE)
-    given, torn = log.read()
+    verdicts, torn = log.read()
     if torn:
         invocation.note(torn)
-    standing = last_words(given)
+    standing = last_words(verdicts)
     pairs = _pairs_in_review(invocation)
     if list_only:
-        waiting = [pair for pair in pairs if pair.key not in standing]
+        waiting_pairs = [pair for pair in pairs if pair.key not in standing]
         invocation.emit(
-            {"waiting": [pair.as_dict() for pair in waiting[:limit]], "verdicts": [_row(v) for v in standing.values()]},
+            {
+                "waiting": [pair.as_dict() for pair in waiting_pairs[:limit]],
+                "verdicts": [_row(v) for v in standing.values()],
+            },
             [
-                *(f"{pair.score:.2f} {pair.line()}" for pair in waiting[:limit]),
+                *(f"{pair.score:.2f} {pair.line()}" for pair in waiting_pairs[:limit]),
                 *(f"{v.verdict} by {v.reviewer} at {v.at}: {v.track_id} | {v.doc_id}" for v in standing.values()),
-                f"{len(waiting)} pairs wait, {len(standing)} are decided",
+                f"{len(waiting_pairs)} pairs wait, {len(standing)} are decided",
             ],
         )
         return
     if not reviewer:
         raise UsageError("match review", "nobody is named who decides", "give --reviewer NAME or set USER")
     with invocation.workspace.lock("verdicts"):
-        order = [verdict for verdict in given if standing.get(verdict.pair) is verdict]
-        waiting = [pair for pair in pairs if pair.key not in standing]
-        sitting = _Sitting(log, reviewer, waiting[:limit], {pair.key: pair for pair in pairs}, order)
-        finished = sitting.go(_keys(), invocation.note)
-    counts = {**sitting.counts, "left": len(waiting) - sitting.counts["accept"] - sitting.counts["reject"]}
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        order = [verdict for verdict in verdicts if standing.get(verdict.pair) is verdict]
+        waiting_pairs = [pair for pair in pairs if pair.key not in standing]
+        sitting = _Sitting(log, reviewer, waiting_pairs[:limit], {pair.key: pair for pair in pairs}, order)
+        is_finished = sitting.go(_keys(), invocation.note)
+    counts = {**sitting.counts, "left": len(waiting_pairs) - sitting.counts["accept"] - sitting.counts["reject"]}
+    tally = ", ".join(f"{name} {count}" for name, count in counts.items())
     hint = ["run `crossmusim match run` to apply them"] if counts["accept"] + counts["reject"] + counts["undo"] else []
-    invocation.emit({**counts, "finished": finished}, [told, *hint])
+    invocation.emit({**counts, "finished": is_finished}, [tally, *hint])
 
 
 @dataclass(frozen=True)
@@ -111,17 +114,17 @@ class _Sitting:
     log: VerdictLog
     reviewer: str
     queue: list[_Waiting]
-    known: dict[tuple[str, str], _Waiting]
+    pairs_by_key: dict[tuple[str, str], _Waiting]
     standing: list[Verdict]  # verdicts that hold, oldest first: what undo takes back
-    skipped: list[bool] = field(default_factory=list)  # what this sitting did, key by key: skip, or a verdict
+    skips: list[bool] = field(default_factory=list)  # what this sitting did, key by key: skip, or a verdict
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accept", "reject", "skip", "undo"), 0))
 
     def go(self, keys: Iterator[str], say: Callable[[str], None]) -> bool:
-        """Whether the queue came to its end."""
+        """Ask for a key per pair; true when the queue came to its end."""
         at = 0
         while at < len(self.queue):
             pair = self.queue[at]
-            say(_shown(pair, f"{at + 1} of {len(self.queue)}"))
+            say(_side_by_side(pair, f"{at + 1} of {len(self.queue)}"))
             while (key := next(keys, "q")) not in ("a", "r", "s", "u", "q"):
                 say(f"{key!r} is no key here: {_HELP}")
             if key == "q":
@@ -129,7 +132,7 @@ class _Sitting:
             if key == "u":
                 at = self._undo(at, say)
                 continue
-            self.skipped.append(key == "s")
+            self.skips.append(key == "s")
             if key == "s":
                 self.counts["skip"] += 1
             else:
@@ -143,7 +146,7 @@ class _Sitting:
 
     def _undo(self, at: int, say: Callable[[str], None]) -> int:
         """Take back the last key: a skip, or the last verdict that holds, of this sitting or an earlier one."""
-        if self.skipped and self.skipped.pop():
+        if self.skips and self.skips.pop():
             self.counts["skip"] -= 1
             return at - 1
         if not self.standing:
@@ -157,37 +160,37 @@ class _Sitting:
         if before is not None:
             self.counts[last.verdict] -= 1
             return before
-        if last.pair in self.known:
-            self.queue.insert(at, self.known[last.pair])
+        if last.pair in self.pairs_by_key:
+            self.queue.insert(at, self.pairs_by_key[last.pair])
         return at
 
     def _append(self, pair: tuple[str, str], verdict: str, score: float, reasons: tuple[str, ...]) -> Verdict:
         from sourcing.matching.verdicts import Verdict
 
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        given = Verdict(pair[0], pair[1], verdict, self.reviewer, at, score, reasons)
-        self.log.append(given)
-        return given
+        decision = Verdict(pair[0], pair[1], verdict, self.reviewer, at, score, reasons)
+        self.log.append(decision)
+        return decision
 
 
 def _pairs_in_review(invocation: Invocation) -> list[_Waiting]:
-    """Pairs a person is asked about, also those decided since; the likeliest first."""
+    """Pairs that a person decides, also those decided since; the likeliest first."""
     import polars as pl
 
     from sourcing.matching.verdicts import REVIEWED
     from sourcing.store.schemas import Document, Match, Track
 
     workspace = invocation.workspace
-    decided = pl.col("reasons").list.first().str.starts_with(REVIEWED).fill_null(False)
-    asked = workspace.read(Match).filter((pl.col("band") == "review") | decided)
-    asked = asked.sort("score", "track_id", "doc_id", descending=[True, False, False])
-    tracks = workspace.read(Track).filter(pl.col("track_id").is_in(asked["track_id"].implode()))
-    documents = workspace.read(Document).filter(pl.col("doc_id").is_in(asked["doc_id"].implode()))
+    is_reviewed = pl.col("reasons").list.first().str.starts_with(REVIEWED).fill_null(False)
+    review_matches = workspace.read(Match).filter((pl.col("band") == "review") | is_reviewed)
+    review_matches = review_matches.sort("score", "track_id", "doc_id", descending=[True, False, False])
+    tracks = workspace.read(Track).filter(pl.col("track_id").is_in(review_matches["track_id"].implode()))
+    documents = workspace.read(Document).filter(pl.col("doc_id").is_in(review_matches["doc_id"].implode()))
     track_of = {row["track_id"]: row for row in tracks.iter_rows(named=True)}
     document_of = {row["doc_id"]: row for row in documents.iter_rows(named=True)}
     return [
         _Waiting(track_of[row["track_id"]], document_of[row["doc_id"]], row["score"], tuple(row["reasons"]))
-        for row in asked.iter_rows(named=True)
+        for row in review_matches.iter_rows(named=True)
         if row["track_id"] in track_of and row["doc_id"] in document_of  # the tables may be newer than the matches
     ]
 
@@ -200,29 +203,25 @@ def _keys() -> Iterator[str]:
         yield line.strip().casefold()[:1]
 
 
-def _shown(pair: _Waiting, progress: str) -> str:
-    """The pair side by side as text: it goes to stderr, results alone to stdout."""
-    from io import StringIO
-
-    from rich.console import Console
+def _side_by_side(pair: _Waiting, progress: str) -> str:
+    """Text that shows a pair side by side; it goes to stderr, results alone to stdout."""
     from rich.markup import escape
     from rich.table import Table
+
+    from sourcing.commands.console import table_text
 
     table = Table("", "track", "document", title=f"{progress}   score {pair.score:.2f}", title_justify="left")
     for ours, theirs in zip(_TRACK, _DOCUMENT, strict=True):
         one, other = pair.track[ours], pair.document[theirs]
         if one or other:
-            table.add_row(ours, *(escape(_said(value)) for value in (one, other)))
+            table.add_row(ours, *(escape(_text(value)) for value in (one, other)))
     table.add_row("about", "a recording", escape(f"{pair.document['granularity']}, {pair.document['source']}"))
-    table.add_row("page", "", escape(pair.document["url"]))
     if prose := pair.document["lead"] or pair.document["text"]:
         table.add_row("says", "", escape(prose[:_PROSE_CHARS]))
-    stream = StringIO()
-    Console(file=stream, width=110 if not sys.stderr.isatty() else None).print(table)
-    return f"{stream.getvalue()}{'; '.join(pair.reasons)}\n{_HELP}"
+    return f"{table_text(table)}{pair.document['url']}\n{'; '.join(pair.reasons)}\n{_HELP}"
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return "; ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 

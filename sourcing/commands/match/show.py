@@ -28,26 +28,23 @@ def show(invocation: Invocation, track_id: str, rejected: bool) -> None:
       crossmusim match show mytrack-17
       crossmusim match show mytrack-17 --rejected
     """
-    import difflib
-
     import polars as pl
 
-    from sourcing.errors import InputError
+    from sourcing.errors import InputError, nearest
     from sourcing.store import Document, Match, Track
 
     workspace = invocation.workspace
     tracks = workspace.read(Track)
     track = next(iter(tracks.filter(pl.col("track_id") == track_id).to_dicts()), None)
     if track is None:
-        near = difflib.get_close_matches(track_id, tracks["track_id"].to_list(), n=3)
-        cure = f"did you mean {', '.join(near)}?" if near else "`crossmusim catalogue show` lists tracks"
+        cure = nearest(track_id, tracks["track_id"].to_list(), "`crossmusim catalogue show` lists tracks")
         raise InputError(f"track {track_id!r}", "not in the catalogue", cure)
     matches = workspace.read(Match).filter(pl.col("track_id") == track_id)
     documents = workspace.read(Document).filter(
         pl.col("doc_id").is_in(matches["doc_id"].implode()) | (pl.col("lead_track_id") == track_id)
     )
-    held = {row["doc_id"]: row for row in matches.to_dicts()}
-    rows = [_row(document, held.get(document["doc_id"])) for document in documents.to_dicts()]
+    matches_by_doc = {row["doc_id"]: row for row in matches.to_dicts()}
+    rows = [_row(document, matches_by_doc.get(document["doc_id"])) for document in documents.to_dicts()]
     rows = sorted(rows, key=lambda row: (_BANDS.get(row["band"], 3), -(row["score"] or 0), row["doc_id"]))
     if rejected:
         rows = [row for row in rows if row["band"] in ("reject", None)]
@@ -65,6 +62,6 @@ def show(invocation: Invocation, track_id: str, rejected: bool) -> None:
 
 def _row(document: dict[str, Any], match: dict[str, Any] | None) -> dict[str, Any]:
     names = ("doc_id", "source", "url", "granularity", "title", "artist", "album", "year", "duration_s")
-    judged = {name: match[name] for name in ("band", "score", "method", "reasons")} if match else {}
+    judgement = {name: match[name] for name in ("band", "score", "method", "reasons")} if match else {}
     fits_too_little = {"band": None, "score": None, "method": None, "reasons": ["it fits too little to be a match"]}
-    return {**{name: document[name] for name in names}, **(judged or fits_too_little)}
+    return {**{name: document[name] for name in names}, **(judgement or fits_too_little)}

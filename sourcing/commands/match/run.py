@@ -48,10 +48,10 @@ def run(invocation: Invocation, workers: int | None, labelled: Path | None) -> N
     invocation.override("match", workers=workers)
     workspace, settings = invocation.workspace, invocation.settings.match
     tracks, documents = workspace.read(Track), workspace.read(Document)
-    given, torn = VerdictLog(workspace.root / VERDICTS_FILE).read()
+    verdict_log, torn = VerdictLog(workspace.root / VERDICTS_FILE).read()
     if torn:
         invocation.note(torn)
-    verdicts = last_words(given)
+    verdicts = last_words(verdict_log)
     with workspace.lock("matches"), invocation.progress("matching", documents.height) as advance:
         matches = match_documents(
             documents,
@@ -66,13 +66,13 @@ def run(invocation: Invocation, workers: int | None, labelled: Path | None) -> N
         workspace.write(Match, matches)
 
     bands = {band: matches.filter(pl.col("band") == band) for band in ("accept", "review", "reject")}
-    applied = matches.select("track_id", "doc_id").rows()
+    matched_pairs = matches.select("track_id", "doc_id").rows()
     result: dict[str, Any] = {
         "documents": documents.height,
         "tracks": tracks.height,
         **{band: frame.height for band, frame in bands.items()},
         "matched_tracks": bands["accept"]["track_id"].n_unique(),
-        "verdicts": sum(pair in verdicts for pair in applied),
+        "verdicts": sum(pair in verdicts for pair in matched_pairs),
     }
     table = Table("band", "pairs", "tracks", "documents", title=f"{documents.height} documents, {tracks.height} tracks")
     for band, frame in bands.items():
@@ -140,29 +140,29 @@ def _measure(
         if not pairs:
             raise InputError(source, f"no pair has the split {split!r}", "leave --split out")
     thresholds = {name: getattr(settings, name) for name in ("accept_score", "review_score", "max_duration_gap_s")}
-    judged = judge(pairs, partial(match_one, **thresholds))
+    judgements = judge(pairs, partial(match_one, **thresholds))
     kinds = sorted({pair.kind for pair in pairs})
     return {
         "source": source,
         "split": split,
-        **_rates(judged),
-        "kinds": {kind: _rates([one for one in judged if one.pair.kind == kind]) for kind in kinds},
-        "misses": [_miss(one) for one in judged if _missed(one) and one.pair.split in ("", "tuned", split)],
-        "misses_not_listed": sum(_missed(one) and one.pair.split not in ("", "tuned", split) for one in judged),
+        **_rates(judgements),
+        "kinds": {kind: _rates([one for one in judgements if one.pair.kind == kind]) for kind in kinds},
+        "misses": [_miss(one) for one in judgements if _missed(one) and one.pair.split in ("", "tuned", split)],
+        "misses_not_listed": sum(_missed(one) and one.pair.split not in ("", "tuned", split) for one in judgements),
     }
 
 
 def _missed(one: Judged) -> bool:
-    """What is right and not accepted, and what is wrong and accepted."""
+    """True of a right pair that is not accepted, and of a wrong one that is."""
     return one.pair.same != (one.band == "accept")
 
 
-def _rates(judged: list[Judged]) -> dict[str, Any]:
+def _rates(judgements: list[Judged]) -> dict[str, Any]:
     from sourcing.matching.evaluation import rates
 
-    accept, both = rates(judged), rates(judged, frozenset({"accept", "review"}))
+    accept, both = rates(judgements), rates(judgements, frozenset({"accept", "review"}))
     return {
-        "pairs": len(judged),
+        "pairs": len(judgements),
         "accept": {"precision": accept[0].as_dict(), "recall": accept[1].as_dict()},
         "accept_or_review": {"precision": both[0].as_dict(), "recall": both[1].as_dict()},
     }
@@ -185,7 +185,7 @@ def _miss(one: Judged) -> dict[str, Any]:
 
 
 def _decided_pairs(invocation: Invocation) -> list[LabelledPair]:
-    """What people accepted and rejected, as labelled pairs of their source."""
+    """Pairs that people accepted and rejected, labelled with their source."""
     from sourcing.errors import InputError
     from sourcing.matching.evaluation import LabelledPair
     from sourcing.matching.verdicts import VERDICTS_FILE, VerdictLog, last_words

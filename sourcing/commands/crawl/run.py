@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.crawl_errors import end_on_page_errors
-from sourcing.errors import InputError, UsageError
+from sourcing.commands.crawl.errors import end_on_page_errors
+from sourcing.commands.crawl.progress import crawl_progress, replay_progress
+from sourcing.errors import InputError, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,17 +56,7 @@ __all__ = ["replay", "run"]
     help="Serve Prometheus metrics on 127.0.0.1 at this port; 0 takes any free one.",
 )
 @click.pass_obj
-def run(
-    invocation: Invocation,
-    urls: Path | None,
-    sitemaps: tuple[str, ...],
-    names: tuple[str, ...],
-    limit: int | None,
-    shard: str | None,
-    again_after: float | None,
-    retry: tuple[str, ...],
-    metrics_port: int | None,
-) -> None:
+def run(invocation: Invocation, /, **typed: Any) -> None:
     """Fetch what is pending, politely; take up where it stopped.
 
     Every answer is stored in WARC files under crawl/ before it is read; the documents table is rebuilt at the end.
@@ -77,14 +69,16 @@ def run(
       crossmusim crawl run --again-after 30 --source wikipedia
       crossmusim crawl run --retry http_503 --retry storage_cap
     """
-    from sourcing.commands.crawl_status import look, lost
+    from sourcing.commands.crawl.status import look, lost
     from sourcing.crawling.policy.politeness import unusable_url
     from sourcing.crawling.sources import TaskSpec, all_effective
     from sourcing.crawling.spider.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
     from sourcing.store import Track
     from sourcing.store.shard import Shard
 
-    sources = _chosen(invocation.settings, names)
+    flags = _Flags(**typed)
+    sources = _sources_to_ask(invocation.settings, flags.names)
+    urls, sitemaps = flags.urls, flags.sitemaps
     if (urls or sitemaps) and PAGE_SOURCE not in sources:
         thing = f"--urls {urls}" if urls else f"--sitemap {sitemaps[0]}"
         raise UsageError(thing, f"source {PAGE_SOURCE} reads such pages and is not enabled", "enable it")
@@ -92,16 +86,17 @@ def run(
         if why := unusable_url(url):
             raise UsageError(f"--sitemap {url}", why, "give an http or https address")
     workspace = invocation.workspace
-    listed = bool(urls or sitemaps or invocation.settings.crawl.page_urls)
-    if not listed and not workspace.has(Track) and not (workspace.crawl_dir / LEDGER_FILE).exists():
+    has_pages = bool(urls or sitemaps or invocation.settings.crawl.page_urls)
+    if not has_pages and not workspace.has(Track) and not (workspace.crawl_dir / LEDGER_FILE).exists():
         workspace.read(Track)  # says how to get one
     with contextlib.ExitStack() as stack:
-        if metrics_port is not None:
+        if flags.metrics_port is not None:
             from sourcing.crawling.monitoring.metrics import serve_metrics
 
-            address = stack.enter_context(serve_metrics(workspace.crawl_dir / LEDGER_FILE, sources, metrics_port))
+            address = stack.enter_context(serve_metrics(workspace.crawl_dir / LEDGER_FILE, sources, flags.metrics_port))
             invocation.note(f"metrics: {address}")
-        advance = stack.enter_context(invocation.progress("crawl"))
+        ledger = workspace.crawl_dir / LEDGER_FILE
+        on_outcome = stack.enter_context(crawl_progress(invocation, ledger, sources, flags.limit))
         result = run_crawl(
             workspace,
             invocation.settings,
@@ -110,11 +105,11 @@ def run(
             readers=all_effective(invocation.settings.sources),
             urls=[TaskSpec(PAGE_SOURCE, url, "sitemap") for url in sitemaps],
             lists=[urls] if urls else [],
-            shard=Shard.parse(shard) if shard else None,
-            again_after_s=None if again_after is None else again_after * 86_400,
-            retry=retry,
-            limit=limit,
-            on_progress=lambda outcome: advance(1, note="" if outcome == "fetched" else outcome),
+            shard=Shard.parse(flags.shard) if flags.shard else None,
+            again_after_s=None if flags.again_after is None else flags.again_after * 86_400,
+            retry=flags.retry,
+            limit=flags.limit,
+            on_progress=on_outcome,
         )
     progress, alarms = look(invocation)
     for note in [*result.notes, *_torn(invocation), *(f"ALARM {line}" for line in alarms)]:
@@ -129,6 +124,20 @@ def run(
         ],
     )
     end_on_page_errors(invocation, "extract")
+
+
+@dataclass(frozen=True)
+class _Flags:
+    """The options of `crawl run` as click hands them over."""
+
+    urls: Path | None
+    sitemaps: tuple[str, ...]
+    names: tuple[str, ...]
+    limit: int | None
+    shard: str | None
+    again_after: float | None
+    retry: tuple[str, ...]
+    metrics_port: int | None
 
 
 @click.command
@@ -160,13 +169,15 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
 
     sources = all_effective(invocation.settings.sources)
     if foreign and foreign not in sources:
-        raise UsageError(f"--source {foreign}", "no such source", f"choose among {', '.join(sources)}")
+        raise UsageError(
+            f"--source {foreign}", "no such source", nearest(foreign, sources, f"choose among {', '.join(sources)}")
+        )
     if not any(warc_files(invocation.workspace.crawl_dir)):
         folder = str(invocation.workspace.crawl_dir)
-        raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` or `crawl import` first")
-    with invocation.workspace.lock("documents"), invocation.progress("replay") as advance:
+        raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` first")
+    with invocation.workspace.lock("documents"), replay_progress(invocation) as on_read:
         documents, rejected = rebuild_documents(
-            invocation.workspace, sources, on_page=advance, workers=workers, fresh=fresh, foreign=foreign
+            invocation.workspace, sources, on_read=on_read, workers=workers, fresh=fresh, foreign=foreign
         )
         _ask_for_lost(invocation)
     torn = _torn(invocation)
@@ -183,7 +194,7 @@ _SPOILT = {"warc_torn": "what lies before is read", "warc_damaged": "all else is
 
 
 def _torn(invocation: Invocation) -> list[str]:
-    """What the last rebuild could not read of the WARC files, a line per place."""
+    """Lines that name the places of WARC files that the last rebuild could not read."""
     return [f"{row['key']}: {row['finding']}; {_SPOILT[row['reason']]}" for row in _spoilt_rows(invocation)]
 
 
@@ -205,14 +216,15 @@ def _ask_for_lost(invocation: Invocation) -> None:
             ask_for_lost(ledger, path.parent, live=ledger.run.others(), again=files)
 
 
-def _chosen(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
+def _sources_to_ask(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
     """Enabled sources with their settings applied, or those named; UsageError where a name cannot be asked."""
     from sourcing.crawling.sources import SOURCES, effective, enabled, why_off
     from sourcing.redactor import read_key
 
     unknown: list[Any] = [name for name in (*names, *settings.sources) if name not in SOURCES]
     if unknown:
-        raise UsageError(f"source {unknown[0]!r}", "no such source", f"choose among {', '.join(SOURCES)}")
+        cure = nearest(unknown[0], SOURCES, f"choose among {', '.join(SOURCES)}")
+        raise UsageError(f"source {unknown[0]!r}", "no such source", cure)
     for name, source in SOURCES.items():
         wish = settings.sources.get(name)
         if source.key and os.environ.get(source.key.env) and (name in names if names else not wish or wish.enabled):

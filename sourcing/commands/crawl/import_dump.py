@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.crawl_errors import end_on_page_errors
-from sourcing.errors import StoppedShort, UsageError
+from sourcing.commands.crawl.errors import end_on_page_errors
+from sourcing.commands.crawl.progress import replay_progress
+from sourcing.errors import StoppedShort, UsageError, nearest
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -60,6 +61,7 @@ def import_dump(
     """
     from sourcing.crawling.documents.import_records import import_records, imported_before
     from sourcing.crawling.documents.rebuild import rebuild_documents
+    from sourcing.crawling.dumps.files import packed_position
     from sourcing.crawling.sources import all_effective
     from sourcing.store import Track
     from sourcing.store.interrupts import interrupts
@@ -73,14 +75,20 @@ def import_dump(
         line = f"{path.name} was imported before: {note['kept']} of {note['read']} records kept; --again reads it again"
         invocation.emit({"source": source.name, "file": str(path), "skipped": True, **_counts(note)}, [line])
         return
-    with interrupts() as received, invocation.progress("records read") as advance:
-        read = kept = 0
+    size_bytes = path.stat().st_size
+    with interrupts() as received, invocation.progress(f"reading {path.name}", limit) as advance:
+        read_records = kept_records = 0
 
         def on_record(is_kept: bool) -> None:
-            nonlocal read, kept
-            read, kept = read + 1, kept + is_kept
-            if read % _PROGRESS_EVERY == 0:
-                advance(_PROGRESS_EVERY, note=f"{kept} kept")
+            nonlocal read_records, kept_records
+            read_records, kept_records = read_records + 1, kept_records + is_kept
+            if read_records % _PROGRESS_EVERY:
+                return
+            position_bytes = None if limit else packed_position(path)
+            if position_bytes is None:
+                advance(_PROGRESS_EVERY, note=f"{kept_records} kept")
+            else:
+                advance.reach(position_bytes, size_bytes, f"{read_records} records, {kept_records} kept", unit="bytes")
 
         result = import_records(
             workspace,
@@ -98,8 +106,8 @@ def import_dump(
             f"interrupted after {result.read} records, {result.kept} of them kept",
             "the same command reads it again from its start; `crossmusim crawl replay` reads what is kept",
         )
-    with workspace.lock("documents"), invocation.progress("replay") as advance:
-        documents, rejected = rebuild_documents(workspace, readers, on_page=advance)
+    with workspace.lock("documents"), replay_progress(invocation) as on_read:
+        documents, rejected = rebuild_documents(workspace, readers, on_read=on_read)
     if result.torn:
         invocation.note(result.torn)
     counts = {**_counts(vars(result)), "complete": result.complete, "examples": result.examples}
@@ -119,7 +127,7 @@ def import_dump(
 
 
 def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a document's row may be about one of these tracks; matching has the last word.
+    """Make the test that is true of a document's row that may be about one of these tracks; matching has the last word.
 
     Exact MBID or ISRC, or artist and title in folded form, brackets and guests aside. A release is wanted for its
     own name as a track's album or title, and for any title in its row's `tracks`.
@@ -135,19 +143,19 @@ def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool
         titles.setdefault(artist, set()).update(_title_keys(track["title"]))
         albums.setdefault(artist, set()).update(_title_keys(track["album"] or ""))
 
-    def named(artist: str | None, title: str | None, *among: dict[str, set[str]]) -> bool:
+    def has_work(artist: str | None, title: str | None, *among: dict[str, set[str]]) -> bool:
         key = _artist_key(artist or "")
         return key in titles and any(not _title_keys(title or "").isdisjoint(names[key]) for names in among)
 
-    def wanted(row: Mapping[str, Any]) -> bool:
+    def is_wanted(row: Mapping[str, Any]) -> bool:
         if row.get("mbid") in mbids or not isrcs.isdisjoint(row.get("isrcs") or ()):
             return True
         among = (titles, albums) if row.get("granularity") == "release" else (titles,)
-        if named(row.get("artist"), row.get("title"), *among):
+        if has_work(row.get("artist"), row.get("title"), *among):
             return True
-        return any(named(track["artist"], track["title"], titles) for track in row.get("tracks") or ())
+        return any(has_work(track["artist"], track["title"], titles) for track in row.get("tracks") or ())
 
-    return wanted
+    return is_wanted
 
 
 def _artist_key(artist: str) -> str:
@@ -158,7 +166,7 @@ def _artist_key(artist: str) -> str:
 
 
 def _title_keys(title: str) -> set[str]:
-    """The whole title, and the title without brackets and what follows a dash."""
+    """The folded whole title, and the folded title without brackets and what follows a dash."""
     from sourcing.matching.names import fold
 
     bare = re.split(r"\s[-–—]\s", re.sub(r"[(\[][^()\[\]]*[)\]]", " ", title), maxsplit=1)[0]
@@ -168,14 +176,14 @@ def _title_keys(title: str) -> set[str]:
 def _with_reader(readers: Mapping[str, Source], name: str) -> Source:
     source = readers.get(name)
     if source is None or source.read_dump is None:
-        can = ", ".join(known for known, reader in readers.items() if reader.read_dump)
-        found = "no such source" if source is None else "it publishes no dump or data set that can be read here"
-        raise UsageError(f"source {name!r}", found, f"choose among {can}")
+        able = [source_name for source_name, reader in readers.items() if reader.read_dump]
+        finding = "no such source" if source is None else "it publishes no dump or data set that can be read here"
+        raise UsageError(f"source {name!r}", finding, nearest(name, able, f"choose among {', '.join(able)}"))
     return source
 
 
 def _selection(workspace: Workspace) -> str:
-    """Names the catalogue that chooses: another catalogue wants other records of the same file."""
+    """The name of the catalogue that chooses records: another catalogue wants others of the same file."""
     from sourcing.store import Track
 
     return "catalogue " + hashlib.sha256(workspace.table_path(Track).read_bytes()).hexdigest()[:16]

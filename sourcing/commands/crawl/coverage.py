@@ -51,7 +51,7 @@ def coverage(invocation: Invocation, weeks: int) -> None:
 
 
 def _table(coverage: pl.DataFrame) -> Table:
-    from sourcing.commands.tables import number_table
+    from sourcing.commands.console import number_table
     from sourcing.crawling.monitoring.coverage import FIELDS
 
     columns = ["source", "week", "docs", *(_SHORT.get(name, name) for name in FIELDS), "pages", "read"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_journal import end_on_row_errors, rebuild, table_lines
-from sourcing.commands.generate_options import asking, make_jobs
+from sourcing.commands.generate.journal import end_on_row_errors, rebuild, table_lines
+from sourcing.commands.generate.options import make_jobs, with_call_options
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
@@ -21,9 +21,9 @@ __all__ = ["plan", "run"]
 
 
 @click.command
-@asking
+@with_call_options
 @click.pass_obj
-def plan(invocation: Invocation, /, **asked: Any) -> None:
+def plan(invocation: Invocation, /, **call_options: Any) -> None:
     """Say what a run of PACK would ask, use and cost; send nothing.
 
     Tokens, cost and time are what half and what nearly all (95 %) such runs stay below, going by the replies that
@@ -35,13 +35,13 @@ def plan(invocation: Invocation, /, **asked: Any) -> None:
       crossmusim generate plan recall --base-url https://api.openai.com/v1 --model gpt-4o-mini
     """
     from sourcing.generation.journal.journal import Journal
-    from sourcing.generation.run.forecast import weigh
+    from sourcing.generation.run.forecast import how_many, weigh
 
     plans = []
     lines: list[Any] = []
     with Journal.read(invocation.workspace.generation_dir) as journal:
-        for job in make_jobs(invocation, asked):
-            with invocation.progress(f"planning {job.pack.name}") as advance:
+        for job in make_jobs(invocation, call_options):
+            with invocation.progress(f"planning {job.pack.name}", how_many(job)) as advance:
                 weighed = weigh(job, journal, on_call=advance)
             plans.append({"model": job.endpoint.model, **_plan_numbers(job), **weighed.numbers()})
             lines += [*_plan_lines(job, weighed.numbers(), weighed.estimate), *weighed.complaints()]
@@ -60,10 +60,10 @@ def _plan_numbers(job: Job) -> dict[str, Any]:
 def _plan_lines(job: Job, numbers: dict[str, Any], estimate: Estimate) -> list[str]:
     from sourcing.generation.cost.budget import usd
 
-    held = f", {numbers['held']} held as unknown" if numbers["held"] else ""
+    held_note = f", {numbers['held']} held as unknown" if numbers["held"] else ""
     lines = [
         f"{job.pack.name} on {job.endpoint.name}, model {job.endpoint.model}",
-        f"{numbers['planned']} calls, {numbers['cached']} answered already, {numbers['to_send']} to send{held}",
+        f"{numbers['planned']} calls, {numbers['cached']} answered already, {numbers['to_send']} to send{held_note}",
         f"tokens in {estimate.input_tokens_p50:,} (95 %: {estimate.input_tokens_p95:,}),"
         f" out {estimate.output_tokens_p50:,} (95 %: {estimate.output_tokens_p95:,})",
     ]
@@ -91,9 +91,9 @@ def _spell(seconds: float) -> str:
 
 
 @click.command
-@asking
+@with_call_options
 @click.pass_obj
-def run(invocation: Invocation, /, **asked: Any) -> None:
+def run(invocation: Invocation, /, **call_options: Any) -> None:
     """Make the calls of PACK that have no reply yet, journal every reply, rebuild the descriptions.
 
     Stopped or killed, the same command takes up where it ended: no reply is lost, none is paid twice. The ceilings
@@ -111,11 +111,11 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
     from sourcing.generation.run.workers import run_in_workers
 
     started = time.monotonic()
-    jobs = make_jobs(invocation, asked)
+    jobs = make_jobs(invocation, call_options)
     workers = invocation.settings.generation.workers
     result, looked_up = RunResult(), Counter[str]()
     for job in jobs:
-        if asked["on_unknown"] == "reconcile":
+        if call_options["on_unknown"] == "reconcile":
             looked_up.update(_reconcile(invocation, job))
         with invocation.progress(f"asking {job.endpoint.name}, {job.endpoint.model}", how_many(job)) as advance:
             result += run_in_workers(job, 1 if job.endpoint.is_local else workers, on_reply=advance)
@@ -127,10 +127,12 @@ def run(invocation: Invocation, /, **asked: Any) -> None:
             invocation.note(f"looking at {len(result.row_errors)} replies raised ({result.row_errors[0]})")
         invocation.note(", ".join(f"{number} {name}" for name, number in result.counts().items() if number))
         raise result.stopped
-    reconciled = {"reconciled": dict(looked_up)} if asked["on_unknown"] == "reconcile" else {}
-    shown = {**result.counts(), **tables, **reconciled, "seconds": round(time.monotonic() - started, 2)}
-    found = [f"{looked_up['found']} of {looked_up.total()} unknown calls found at the endpoint"] if reconciled else []
-    invocation.emit(shown, [*found, *_run_lines(result), *table_lines(tables)])
+    reconciled = {"reconciled": dict(looked_up)} if call_options["on_unknown"] == "reconcile" else {}
+    answer = {**result.counts(), **tables, **reconciled, "seconds": round(time.monotonic() - started, 2)}
+    lines = [*_run_lines(result), *table_lines(tables)]
+    if reconciled:
+        lines.insert(0, f"{looked_up['found']} of {looked_up.total()} unknown calls found at the endpoint")
+    invocation.emit(answer, lines)
     end_on_row_errors(invocation, [*result.row_errors, *tables.get("row_errors", ())])
 
 
@@ -155,15 +157,21 @@ def _run_lines(result: RunResult) -> list[str]:
 
 
 def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
-    """Look up what is not known of calls that were in flight at a crash; it must be known first which these are."""
+    """Look up the calls that were in flight at a crash, once those of dead processes are marked as such."""
     from datetime import UTC, datetime
 
-    from sourcing.generation.journal.journal import Journal
+    from sourcing.generation.journal.journal import enter_journal
     from sourcing.generation.run.reconcile import reconcile_unknown
-    from sourcing.store.presence import Presence
 
-    presence = Presence(invocation.workspace.generation_dir)
-    with presence.entered(), Journal.open(presence.folder, presence.owner) as journal:
+    options = job.options
+    with enter_journal(invocation.workspace.generation_dir) as (journal, presence):
         journal.bury(presence.is_dead, datetime.now(UTC))
         with invocation.progress(f"looking up calls at {job.endpoint.name}") as advance:
-            return reconcile_unknown(journal, job.endpoint, account=job.options.account, on_call=advance)
+            return reconcile_unknown(
+                journal,
+                job.endpoint,
+                account=options.account,
+                timeout_s=options.timeout_s,
+                max_attempts=options.max_attempts,
+                on_call=advance.one_of,
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.commands.generate_options import prompt_roots
+from sourcing.commands.generate.options import prompt_roots
 from sourcing.errors import CrossmusimError
 
 if TYPE_CHECKING:
@@ -34,43 +35,44 @@ def status(invocation: Invocation) -> None:
     Example:
       crossmusim generate status
     """
-    from rich.table import Table
-
+    from sourcing.commands.console import number_table
     from sourcing.generation.journal.journal import STATES, Journal
 
     with Journal.read(invocation.workspace.generation_dir) as journal:
         counts, spent = journal.counts(), journal.spent()
-        unknown, failed = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
-    unknown = _lost_with_their_process(invocation, unknown, counts)
+        unknown_calls, failed_calls = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
+    unknown_calls = _lost_with_their_process(invocation, unknown_calls, counts)
     reasons = _rejected_by_reason(invocation)
     result = {
         "calls": counts,
         "spent": spent,
-        "unknown": [{**_named(call), "since": call.updated_at} for call in unknown],
-        "failed": [{**_named(call), "error": call.error} for call in failed],
+        "unknown": [{**_identity(call), "since": call.updated_at} for call in unknown_calls],
+        "failed": [{**_identity(call), "error": call.error} for call in failed_calls],
         "rejected": reasons,
     }
     if not counts:
         invocation.emit(result, ["no calls yet; `crossmusim generate plan PACK` shows what a run would make"])
         return
-    table = Table("pack", *STATES, "tokens", "USD", "USD reserved")
+    rows = []
     for prompt, by_state in counts.items():
         used = spent.get(prompt, {})
         money = [f"{used.get(name, 0.0):.4f}" for name in ("usd", "reserved_usd")]
         numbers = [str(by_state.get(state, 0)) for state in STATES]
-        table.add_row(prompt, *numbers, str(used.get("tokens", 0)), *money)
-    lines: list[Any] = [table]
-    lines += [f"{c.state}: {c.prompt} {c.track_id} {c.doc_id or ''} ({c.request_key[:12]})" for c in unknown[:_LISTED]]
-    lines += [f"failed: {c.prompt} {c.track_id}: {c.error}" for c in failed[:_LISTED]]
+        rows.append([prompt, *numbers, str(used.get("tokens", 0)), *money])
+    lines: list[Any] = [number_table(["pack", *STATES, "tokens", "USD", "USD reserved"], rows)]
+    lines += [
+        f"{c.state}: {c.prompt} {c.track_id} {c.doc_id or ''} ({c.request_key[:12]})" for c in unknown_calls[:_LISTED]
+    ]
+    lines += [f"failed: {c.prompt} {c.track_id}: {c.error}" for c in failed_calls[:_LISTED]]
     lines += [
         f"{prompt}: {used['beyond_bound']:.0f} calls used more than their worst case: the bound did not hold there"
         for prompt, used in spent.items()
         if used["beyond_bound"]
     ]
     if reasons:
-        told = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
-        lines.append(f"rejected when last described: {told}")
-    left_out = max(0, len(unknown) - _LISTED) + max(0, len(failed) - _LISTED)
+        counted_reasons = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+        lines.append(f"rejected when last described: {counted_reasons}")
+    left_out = max(0, len(unknown_calls) - _LISTED) + max(0, len(failed_calls) - _LISTED)
     if left_out:
         lines.append(f"... and {left_out} more; --json lists all")
     invocation.emit(result, lines)
@@ -124,26 +126,28 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
 
     \b
     Example:
-      crossmusim generate run recall --shard 2/2 ...           (on the other machine)
+      crossmusim generate run recall --shard 2/2    # on the other machine
       crossmusim generate merge /mnt/other/mymusic/generation
     """
     from sourcing.generation.journal.journal import Journal
     from sourcing.generation.journal.merge import merge_journal, open_batches
 
     folder = invocation.workspace.generation_dir
-    told = {}
+    counts_by_path = {}
     with Journal.open(folder) as journal, invocation.progress("calls merged") as advance:
         for path in journals:
-            told[str(path)] = merge_journal(journal, path, on_call=advance)
+            counts_by_path[str(path)] = merge_journal(journal, path, on_call=advance.one_of)
             if under_way := open_batches(path):
-                found = f"{path}: {under_way} batches are not collected there, and their calls are unknown here"
-                invocation.note(f"{found}; run `crossmusim generate batch collect` there, then merge again")
+                finding = f"{path}: {under_way} batches are not collected there, and their calls are unknown here"
+                there = (path if path.is_dir() else path.parent).resolve().parent
+                collect = f"`crossmusim generate batch collect --workspace {shlex.quote(str(there))}`"
+                invocation.note(f"{finding}; run {collect}, then merge again")
     tables = rebuild(invocation)
     lines = [
         f"{path}: {n['calls']} calls, {n['new']} new, {n['answered']} answered only there, {n['both']} answered in both"
-        for path, n in told.items()
+        for path, n in counts_by_path.items()
     ]
-    invocation.emit({"merged": told, **tables}, [*lines, *table_lines(tables)])
+    invocation.emit({"merged": counts_by_path, **tables}, [*lines, *table_lines(tables)])
 
 
 def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
@@ -161,15 +165,15 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
     with workspace.lock("descriptions", wait_s=_TURN_S), Journal.read(workspace.generation_dir) as journal:
         roots = prompt_roots(invocation)
         digest = inputs_digest(workspace, journal, roots, minimum)
-        if not anew and (told := told_before(workspace, digest)) is not None:
-            return told
+        if not anew and (table_counts := told_before(workspace, digest)) is not None:
+            return table_counts
         replies = sum(states.get("replied", 0) for states in journal.counts().values())
         with invocation.progress("replies described", replies) as advance:
-            told = rebuild_descriptions(
+            table_counts = rebuild_descriptions(
                 workspace, journal, roots, min_agreement=minimum, helpers=cores(), on_reply=advance
             )
-        note_described(workspace, digest, told)
-        return told
+        note_described(workspace, digest, table_counts)
+        return table_counts
 
 
 _TURN_S = 600.0
@@ -185,7 +189,7 @@ def end_on_row_errors(invocation: Invocation, row_errors: Sequence[str]) -> None
 
 
 def table_lines(tables: dict[str, Any]) -> list[str]:
-    """What `rebuild` returned, for people."""
+    """Lines that tell people of the tables that `rebuild` wrote."""
     by_origin = ", ".join(f"{number} {origin}" for origin, number in tables["descriptions"].items()) or "none"
     lines = [f"descriptions: {by_origin}; {tables['rejected']} pieces rejected, see tables/rejected-describe.parquet"]
     if tables["disagreements"]:
@@ -194,7 +198,7 @@ def table_lines(tables: dict[str, Any]) -> list[str]:
 
 
 def _rejected_by_reason(invocation: Invocation) -> dict[str, int]:
-    """How many rows making and reading replies left out, by reason, as the tables tell."""
+    """Count the rejected rows of making and reading replies by reason, the commonest first."""
     import polars as pl
 
     rejected = invocation.workspace.read_rejected().filter(pl.col("stage").is_in(["generate", "describe"]))
@@ -205,7 +209,7 @@ def _rejected_by_reason(invocation: Invocation) -> dict[str, int]:
 def _lost_with_their_process(
     invocation: Invocation, calls: list[CallRow], counts: dict[str, dict[str, int]]
 ) -> list[CallRow]:
-    """Calls in flight whose process is gone are unknown, though no run has written that down yet; counted so, too."""
+    """Calls, those in flight whose process is gone as unknown (in `counts` too), which no run has written down yet."""
     from sourcing.store.presence import Presence
 
     is_dead = functools.cache(Presence(invocation.workspace.generation_dir).is_dead)
@@ -220,6 +224,6 @@ def _lost_with_their_process(
     return [replace(call, state="unknown") if call.request_key in lost else call for call in calls]
 
 
-def _named(call: CallRow) -> dict[str, Any]:
-    named = {"request_key": call.request_key, "prompt": call.prompt, "track_id": call.track_id}
-    return {**named, "doc_id": call.doc_id, "state": call.state}
+def _identity(call: CallRow) -> dict[str, Any]:
+    labels = {"request_key": call.request_key, "prompt": call.prompt, "track_id": call.track_id}
+    return {**labels, "doc_id": call.doc_id, "state": call.state}

@@ -46,25 +46,27 @@ def status(invocation: Invocation, every_s: float | None) -> None:
         progress, alarms = look(invocation)
         invocation.emit({**progress.as_dict(), "alarms": alarms}, _lines(progress, alarms))
     elif invocation.json or not sys.stdout.isatty():
-        raise UsageError("--watch", "there is no terminal to show it on", "call `crawl status` again and again instead")
+        raise UsageError(
+            "--watch", "there is no terminal to show it on", "call `crossmusim crawl status` again and again instead"
+        )
     else:
         watched(lambda: _lines(*look(invocation)), every_s)
 
 
 def look(invocation: Invocation) -> tuple[Progress, list[str]]:
-    """Where the crawl of this workspace is now, and its alarms."""
+    """Read the progress of this workspace's crawl, and its alarms."""
     from sourcing.crawling.ledger import LEDGER_FILE
     from sourcing.crawling.ledger.view import looked_at
     from sourcing.crawling.monitoring.alarms import alarms
     from sourcing.crawling.monitoring.progress import progress_of
     from sourcing.crawling.sources import all_effective, why_off
 
-    given = invocation.settings.sources
-    sources = all_effective(given)
-    asked = {name: source for name, source in sources.items() if source.ship_class != "import"}
-    off = {name: why_off(source, given.get(name)) for name, source in sources.items()}
+    settings = invocation.settings.sources
+    sources = all_effective(settings)
+    crawled_sources = {name: source for name, source in sources.items() if source.ship_class != "import"}
+    off = {name: why_off(source, settings.get(name)) for name, source in sources.items()}
     with looked_at(invocation.workspace.crawl_dir / LEDGER_FILE) as view:
-        return progress_of(view, asked, off, time.time()), alarms(invocation.workspace)
+        return progress_of(view, crawled_sources, off, time.time()), alarms(invocation.workspace)
 
 
 def watched(render: Callable[[], list[Any]], every_s: float, *, wait: Callable[[float], None] = time.sleep) -> None:
@@ -73,14 +75,14 @@ def watched(render: Callable[[], list[Any]], every_s: float, *, wait: Callable[[
     from rich.live import Live
     from rich.text import Text
 
-    def shown() -> Group:
+    def lines() -> Group:
         return Group(*(Text(line) if isinstance(line, str) else line for line in render()))
 
-    with Live(shown(), auto_refresh=False, screen=False) as live:
+    with Live(lines(), auto_refresh=False, screen=False) as live:
         try:
             while True:
                 wait(every_s)
-                live.update(shown(), refresh=True)
+                live.update(lines(), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -103,7 +105,7 @@ def _lines(progress: Progress, alarms: list[str]) -> list[Any]:
 
 
 def _table(progress: Progress, rows: list[SourceProgress]) -> Table:
-    from sourcing.commands.tables import number_table
+    from sourcing.commands.console import number_table
 
     total = progress.total()
     columns = ["source", *total, "pages/s", "ok", "throttled", "time left"]
@@ -138,21 +140,27 @@ def _caps(each: SourceProgress) -> str:
 
 
 def lost(progress: Progress) -> list[str]:
-    """Why tasks failed, were denied or wait for their time, a line per source and state; the commonest first."""
+    """Lines that tell why tasks failed, were denied or wait, one per source and state; the commonest reason first."""
     lines = []
     for each in progress.sources.values():
         for state, reasons in each.reasons.items():
-            named = [f"{n} {reason}" for reason, n in reasons.items()]
-            more = ["..."] if len(named) > _REASONS_SHOWN else []
+            counted_reasons = [f"{n} {reason}" for reason, n in reasons.items()]
+            more = ["..."] if len(counted_reasons) > _REASONS_SHOWN else []
             word = "put off" if state == "pending" else state
-            lines.append(f"{each.source}, {word}: {', '.join(named[:_REASONS_SHOWN] + more)}")
+            lines.append(f"{each.source}, {word}: {', '.join(counted_reasons[:_REASONS_SHOWN] + more)}")
     return lines
 
 
 def _hint(progress: Progress) -> list[str]:
     total = progress.total()
-    line = "what failed or was denied is asked for anew by: crossmusim crawl run --retry REASON"
-    return [line] if total["failed"] or total["denied"] else []
+    lines = [line for state, line in _ASK_ANEW.items() if total[state]]
+    return [f"{'; '.join(lines)}; --retry REASON for what has that reason"] if lines else []
+
+
+_ASK_ANEW = {
+    "failed": "`crossmusim crawl run --retry failed` asks anew for what failed",
+    "denied": "`crossmusim crawl run --retry denied` for what was denied",
+}
 
 
 def _elsewhere(progress: Progress) -> str:
@@ -160,7 +168,7 @@ def _elsewhere(progress: Progress) -> str:
     on = [each.source for each in idle if not each.why_off]
     off = [each.source for each in idle if each.why_off]
     parts = [f"on, without tasks: {', '.join(on) or 'none'}", f"off: {', '.join(off) or 'none'}"]
-    return "; ".join(parts) + (" (why: crossmusim --json crawl status)" if off else "")
+    return "; ".join(parts) + (" (`crossmusim sources list` says why)" if off else "")
 
 
 def _paused(progress: Progress) -> list[str]:
