@@ -87,8 +87,7 @@ def test_sites_that_ask_for_patience_get_it(tmp_path: Path) -> None:
         assert [entry.path for entry in slow_log[:3]] == list(SITE_FILES)
         assert Counter(pages_asked(sites["slow"])) == {"/0": 1, "/1": 1, "/2": 1}
         gaps = [after.at_s - before.at_s for before, after in pairwise(slow_log)]
-        assert min(gaps) >= CRAWL_DELAY_S - SLACK_S, gaps
-        assert sum(gaps) >= CRAWL_DELAY_S * len(gaps) - SLACK_S
+        assert min(gaps) >= CRAWL_DELAY_S, gaps
 
         # Retry-After: in the pause no more comes than was on its way, and what was refused comes once more after it.
         assert set(throttled.refusals) == set(Throttled.REFUSED)

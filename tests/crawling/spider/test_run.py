@@ -228,7 +228,7 @@ def test_a_crawl_delay_holds_requests_apart(tmp_path: Path) -> None:
     with site(robots=Reply("User-agent: *\nCrawl-delay: 0.3")) as server:
         crawl(tmp_path, server, "a", "b", "c")
         times = [request.at_s for request in server.log]
-        assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.28
+        assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.3  # as the site sees it
 
 
 def test_robots_txt_is_obeyed_and_a_5xx_one_denies_everything(tmp_path: Path) -> None:
