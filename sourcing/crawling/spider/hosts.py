@@ -11,7 +11,7 @@ __all__ = ["SLOW_S", "Host"]
 SLOW_S = 5.0  # a host with such an interval is not asked too early by whoever takes it from a process that was killed
 
 _FAST_S = 0.001  # below this interval requests are not held apart
-#: A delay that a site asks for is one between requests as *it* sees them, and each is on its way for a time that varies.
+#: A delay that a site asks for lies between requests as *it* sees them, and each is on its way for a time that varies.
 #: A site has surely seen a request once its answer is in: so the delay counts from there, or from this long after the
 #: request where the answer takes longer, lest a slow site's pages be asked for one by one.
 _LONGEST_ON_ITS_WAY_S = 2.0
