@@ -59,7 +59,8 @@ def test_what_workers_left_is_made_by_one_process_and_the_other_way_round(tmp_pa
             run_job(upto(4)), run_in_workers(upto(8), 2), run_job(upto(12)), run_in_workers(upto(16), 3),
             run_job(upto(20)),
         ]  # fmt: skip
-        assert [(result.planned, result.replied) for result in results] == [(20, 4)] * 5
+        counts = [(result.planned, result.replied) for result in results]
+        assert counts == [(20, 4)] * 5, [str(result.stopped) for result in results]
         assert results[-1].stopped is None
     assert max(Counter(asked.body for asked in server.log).values()) == 1
 
