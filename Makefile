@@ -1,4 +1,5 @@
 # Two commands: `make demo` shows the whole mission, `make test` checks it. Both install what they need into .venv.
+# `make proofs` is the long part of the tests: the same promises with many more kills, a whole demo, an hour of audio.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,14 +8,18 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # the embedded model runs beside other work: its threads must sleep, not spin, while they wait
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test lint bench install
+.PHONY: demo test proofs lint bench install
 
 demo: install
 	$(BIN)/crossmusim demo --fresh
 
 # by file, as the demo is made once for the tests that look at it; a process to a core, and a thread to a process
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 20
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 20 tests
+	$(PYTEST) -m "not proof" tests
+
+proofs: install
+	$(PYTEST) -m proof tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from sourcing.crawling.policy.site_signals import WELL_KNOWN
 
 pytestmark = pytest.mark.e2e
 
-GONE, PAGES, DELAY_S, SLACK_S = 50, 12, 0.7, 0.3
+GONE, PAGES, DELAY_S = 50, 12, 0.7
 SETTINGS = "patience_s = 4\nmax_attempts = 2"
 
 
@@ -117,4 +117,4 @@ def test_two_processes_and_redirects_between_their_hosts_break_no_delay_and_ask_
             asked = pages_of(site)
             del asked["/rules.txt"]
             assert asked == Counter(expected | {f"/from/{before}-{n}" for n in range(4)})
-            assert min(gaps(site)) >= DELAY_S - SLACK_S, gaps(site)
+            assert min(gaps(site)) >= DELAY_S, gaps(site)

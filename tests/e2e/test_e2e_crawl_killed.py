@@ -1,4 +1,4 @@
-"""kill -9 at fifty random moments of one crawl: no page is lost, and none is asked twice that was not in flight."""
+"""kill -9 at random moments of one crawl: no page is lost, and none is asked twice that was not in flight."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,10 +22,8 @@ from loopback import Asked, Loopback, Reply
 from sourcing.crawling.warc.reader import read_sealed, warc_files
 from sourcing.store import Document, Workspace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # some sixty starts: minutes where others are at work
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # up to sixty starts: minutes where others are at work
 
-PAGES, KILLS = 4000, 50
-STARTING, ASKING = 14, 26  # kills at moments of its start, and while it asks; the rest while it writes the tables
 CONCURRENCY = 8
 GROUP = 16  # answers on their way to the disk: those being written, and those that came meanwhile
 SOURCE = f"rate_per_s = 2000\nconcurrency = {CONCURRENCY}"
@@ -103,26 +102,42 @@ def has_ended(process: Process, within_s: float) -> bool:
     return process.returncode is not None
 
 
-def test_fifty_kills_lose_no_page_and_ask_none_again_but_those_in_flight(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """How many kills: at moments of the start, while it asks, and the rest while it writes the tables."""
+
+    pages: int
+    starting: int
+    asking: int
+    amid_tables: int
+    kills: int
+
+
+SMALL = Plan(pages=600, starting=3, asking=3, amid_tables=1, kills=8)
+LARGE = Plan(pages=4000, starting=14, asking=26, amid_tables=5, kills=50)
+
+
+@pytest.mark.parametrize("plan", [SMALL, pytest.param(LARGE, marks=pytest.mark.proof)], ids=["8 kills", "50 kills"])
+def test_kills_lose_no_page_and_ask_none_again_but_those_in_flight(tmp_path: Path, plan: Plan) -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(f"random seed {seed}")
     rng = random.Random(seed)
     handler = Site()
     with Loopback(handler) as site:
-        urls = [f"{site.url}/{n}" for n in range(PAGES)]
+        urls = [f"{site.url}/{n}" for n in range(plan.pages)]
         undisturbed = lay_out(tmp_path / "undisturbed", urls, source=SOURCE)
         begun = time.monotonic()
         code, whole, err = finish(start(undisturbed))
         ended = time.monotonic()
         assert code == 0, err
-        assert (whole["fetched"], whole["documents"]) == (PAGES, PAGES)
-        assert pages_answered(site) == dict.fromkeys((f"/{n}" for n in range(PAGES)), 1)
+        assert (whole["fetched"], whole["documents"]) == (plan.pages, plan.pages)
+        assert pages_answered(site) == dict.fromkeys((f"/{n}" for n in range(plan.pages)), 1)
         start_s, tables_s = site.log[0].at_s - begun, ended - site.log[-1].at_s
         site.log.clear()
 
         crawl = Crawl(lay_out(tmp_path / "killed", urls, source=SOURCE), site)
-        cuts = [0, *sorted(rng.sample(range(1, PAGES), ASKING))]
-        moments = [0] * (STARTING - 2) + [high - low for low, high in pairwise(cuts)]
+        cuts = [0, *sorted(rng.sample(range(1, plan.pages), plan.asking))]
+        moments = [0] * (plan.starting - 2) + [high - low for low, high in pairwise(cuts)]
         rng.shuffle(moments)
         for pages in [0, 0, *moments]:  # the first of all finds no ledger
             handler.expect(pages)
@@ -141,7 +156,7 @@ def test_fifty_kills_lose_no_page_and_ask_none_again_but_those_in_flight(tmp_pat
             has_ended(process, pause_s)
 
         amid_tables, table = 0, None
-        while crawl.kills < KILLS:
+        while crawl.kills < plan.kills:
             pause_s = rng.uniform(0, tables_s)
             if crawl.killed_when(amid_the_tables):
                 amid_tables += 1
@@ -149,21 +164,21 @@ def test_fifty_kills_lose_no_page_and_ask_none_again_but_those_in_flight(tmp_pat
                 tables_s /= 2  # what earlier runs read of the pages is kept: this takes less and less
             assert table is None or crawl.table() == table  # whole or not there, and nothing is left to change
             table = crawl.table()
-        assert amid_tables >= 5
+        assert amid_tables >= plan.amid_tables
 
         code, result, err = finish(start(crawl.folder))
         assert code == 0, err
-        assert (result["fetched"], result["pending"], result["documents"]) == (PAGES, 0, PAGES)
+        assert (result["fetched"], result["pending"], result["documents"]) == (plan.pages, 0, plan.pages)
         asked = Counter(pages_asked(site))
-        assert set(asked) == set(pages_answered(site)) == crawl.durable == {f"/{n}" for n in range(PAGES)}
+        assert set(asked) == set(pages_answered(site)) == crawl.durable == {f"/{n}" for n in range(plan.pages)}
         assert asked == {page: 1 + crawl.lost[page] for page in asked}
-        assert crawl.lost.total() <= KILLS * (CONCURRENCY + GROUP)
+        assert crawl.lost.total() <= plan.kills * (CONCURRENCY + GROUP)
         print(f"{crawl.lost.total()} pages in flight at {crawl.kills} kills, {amid_tables} of them amid the tables")
 
         assert documents(crawl.folder) == documents(undisturbed)
         table = table_bytes(crawl.folder)
         code, result, err = finish(start(crawl.folder, "crawl", "replay", "--fresh"))
-        assert (code, result["documents"]) == (0, PAGES), err
+        assert (code, result["documents"]) == (0, plan.pages), err
         assert table_bytes(crawl.folder) == table
         left = [*crawl.folder.glob("tables/.*"), *crawl.folder.glob("crawl/*/.*"), *crawl.folder.glob("crawl/run-*")]
         assert left == []  # nothing of the dead is left lying about

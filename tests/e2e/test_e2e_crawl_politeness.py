@@ -22,8 +22,7 @@ pytestmark = pytest.mark.e2e
 PAUSE_S = 3.0
 CRAWL_DELAY_S = 2.0
 CONCURRENCY = 4
-HEARD_S = 1.0  # by then a refusal has been heard
-SLACK_S = 0.25  # between the moment a request leaves the crawl and that in which a busy machine notes it here
+HEARD_S = 2.5  # by then a refusal has been heard
 
 
 def slow(asked: Asked) -> Reply:
@@ -87,17 +86,16 @@ def test_sites_that_ask_for_patience_get_it(tmp_path: Path) -> None:
         assert [entry.path for entry in slow_log[:3]] == list(SITE_FILES)
         assert Counter(pages_asked(sites["slow"])) == {"/0": 1, "/1": 1, "/2": 1}
         gaps = [after.at_s - before.at_s for before, after in pairwise(slow_log)]
-        assert min(gaps) >= CRAWL_DELAY_S - SLACK_S, gaps
-        assert sum(gaps) >= CRAWL_DELAY_S * len(gaps) - SLACK_S
+        assert min(gaps) >= CRAWL_DELAY_S, gaps
 
         # Retry-After: in the pause no more comes than was on its way, and what was refused comes once more after it.
         assert set(throttled.refusals) == set(Throttled.REFUSED)
         assert pages_answered(sites["busy"]) == {f"/{n}": 1 + (f"/{n}" in throttled.REFUSED) for n in range(24)}
         for page, refused_at in throttled.refusals.items():
-            pause = [e.path for e in sites["busy"].log if refused_at < e.at_s < refused_at + PAUSE_S - SLACK_S]
+            pause = [e.path for e in sites["busy"].log if refused_at < e.at_s < refused_at + PAUSE_S]
             assert len(pause) < CONCURRENCY, pause
             assert page not in pause
-            assert any(entry.at_s > refused_at + PAUSE_S - SLACK_S for entry in sites["busy"].log)
+            assert any(entry.at_s >= refused_at + PAUSE_S for entry in sites["busy"].log)
 
         # A robots file that cannot be had denies everything; an hour's pause is not sat out.
         assert [entry.path for entry in sites["down"].log] == ["/robots.txt"]

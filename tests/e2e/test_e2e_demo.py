@@ -17,26 +17,35 @@ import soundfile
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """One small demo in a folder whose name has a space; fewer documents are mined than `make demo` mines."""
+#: Tracks invented and documents mined. The small demo does all that the large one does, but learns too little.
+SMALL = pytest.param((60, 3), id="small")
+LARGE = pytest.param((240, 6), id="large", marks=pytest.mark.proof)
+
+
+@pytest.fixture(scope="module", params=[SMALL, LARGE])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One demo in a folder whose name has a space; fewer documents are mined than `make demo` mines."""
+    tracks, documents = map(str, request.param)
     out = tmp_path_factory.mktemp("a demo") / "demo out"
-    command = [sys.executable, "-m", "sourcing.cli", "--json", "demo", "--out", str(out), "--tracks", "240"]
-    process = subprocess.run([*command, "--documents", "6"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "sourcing.cli", "--json", "demo", "--out", str(out), "--tracks", tracks]
+    process = subprocess.run([*command, "--documents", documents], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr[-4000:]
     return out, json.loads(process.stdout)
 
 
-def test_the_demo_prints_one_json_object_with_every_figure(demo: tuple[Path, dict[str, Any]]) -> None:
+def test_the_demo_prints_one_json_object_with_every_figure(
+    demo: tuple[Path, dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
     _, result = demo
     names = {
         "tracks", "documents", "matches", "descriptions", "rejected", "version", "model", "metrics", "report",
     }  # fmt: skip
     assert names <= set(result)
-    assert result["tracks"] >= 238
+    assert result["tracks"] >= request.node.callspec.params["demo"][0] - 2
     assert {"scraped", "mined"} <= set(result["descriptions"])
 
 
+@pytest.mark.parametrize("demo", [LARGE], indirect=True)
 def test_retrieval_on_unseen_artists_is_clear_of_chance(demo: tuple[Path, dict[str, Any]]) -> None:
     _, result = demo
     text_to_audio = result["metrics"]["text_to_audio"]

@@ -114,6 +114,7 @@ def test_a_crawl_of_the_demo_site_survives_kills(tmp_path: Path) -> None:
     assert set(Rejected.column_names()) == set(rejected[0][0])
 
 
+@pytest.mark.proof  # killed while a server of its own answers; the calls' own kills: test_run_commands, test_local
 def test_mining_with_the_embedded_model_survives_kills(tmp_path: Path) -> None:
     with served(tmp_path) as world:
         undisturbed = world.make("undisturbed")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 
 import pytest
+from cpu import within_cpu
 from hypothesis import given
 from hypothesis import strategies as st
 from spelled import spellings
@@ -83,14 +83,25 @@ def test_a_blotted_body_is_the_json_it_was(said: str, key: str) -> None:
     assert json.loads(clean) == {"message": "bad key " + said.replace("{}", BLOT), "code": 1}
 
 
-def test_pages_cost_little_while_keys_are_known() -> None:
-    """A page full of ordinary escapes, which hide no letter of a key, is searched for hints alone."""
+def test_pages_cost_little_while_keys_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page full of ordinary escapes, which hide no letter of a key, is searched for hints alone.
+
+    That costs 0.06 ms, and 0.5 ms where every pattern is tried.
+    """
+    tried: list[bytes] = []
+
+    class Counted:
+        def sub(self, blot: bytes, data: bytes) -> bytes:
+            tried.append(data)
+            return data
+
+    monkeypatch.setattr("sourcing.redactor.patterns", lambda secret, *, alone: [Counted()])
     page = b'<p class="a">Made &amp; sung, &#8217;74, <a href="/x?y=1&amp;z=2%20a%2Fb">\\u00e9</a>.</p>\n' * 140
     redactor = Redactor(KEYS[0], KEYS[1], "GhTTokenOfMine1234567890abcdefgh")
-    started_s = time.process_time()
-    for _ in range(100):
-        assert redactor.data(page) is page
-    assert (time.process_time() - started_s) / 100 < 0.0003  # 0.06 ms, and 0.5 where every pattern is tried
+    assert redactor.data(page) is page
+    assert not tried
+    redactor.data(page + KEYS[0].encode())
+    assert tried, "so it would be known"
 
 
 @pytest.mark.parametrize("placeholder", ["", "x", "abc", "none", "ollama", "secret"])
@@ -109,9 +120,9 @@ def test_a_short_key_goes_where_it_stands_alone() -> None:
      "\\u00" * 50_000, "a/b+" * 50_000, "&#0000" * 30_000, "sk-very" * 20_000],
 )  # fmt: skip
 def test_hostile_text_takes_no_time_worth_naming(hostile: str) -> None:
-    started_s = time.process_time()
-    Redactor(*KEYS).text(hostile)
-    assert time.process_time() - started_s < 20
+    with within_cpu(20.0):
+        clean = Redactor(*KEYS).text(f"{hostile} {KEYS[0]}")
+    assert clean in (f"{hostile} {BLOT}", f"{BLOT} {BLOT}")  # the ends of a key with asterisks between are one, masked
 
 
 @pytest.mark.parametrize(

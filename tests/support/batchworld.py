@@ -85,9 +85,9 @@ class Batches(World):
             return [shard.state for shard in desk.shards.all()]
 
 
-def good(lines: Sequence[Body], **usage: int) -> list[Body]:
+def outputs(lines: Sequence[Body], **usage: int) -> list[Body]:
     return [answered(line, **usage) for line in lines]
 
 
 def all_good(lines: list[Body]) -> Ending:
-    return Ending(good(lines)[::-1])  # order is not kept
+    return Ending(outputs(lines)[::-1])  # order is not kept

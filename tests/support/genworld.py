@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,23 @@ def matches(pairs: list[tuple[str, str]], band: str = "accept") -> pl.DataFrame:
     return Match.validate(pl.DataFrame(rows, schema=Match.create_empty().schema), cast=True)
 
 
+def fill(root: Path, count: int = 4, text: str = PROSE) -> Workspace:
+    """A workspace with `count` tracks and one accepted document for each."""
+    workspace = Workspace(root)
+    workspace.write(Track, tracks(count))
+    workspace.write(Document, documents({f"d-{n:03}": f"Song {n} is described here. {text}" for n in range(count)}))
+    workspace.write(Match, matches([(f"t-{n:03}", f"d-{n:03}") for n in range(count)]))
+    return workspace
+
+
 SECRET = "sk-very-secret-0123456789"
+#: A reply that the document of each track in `fill` bears out.
+MINED = json.dumps(
+    {
+        "aspects": ["The piece opens with slow solo piano and warm strings."],
+        "caption": "A calm piece with slow solo piano and warm strings.",
+    }
+)
 
 
 class World:

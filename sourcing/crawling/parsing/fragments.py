@@ -27,7 +27,7 @@ _UNSEEN_TAGS = "script style noscript template head rt rp object iframe svg math
 _VOID_TAGS = "area base br col embed hr img input link meta source track wbr"
 _PARTING, _UNSEEN, _VOID = (frozenset(tags.split()) for tags in (_PARTING_TAGS, _UNSEEN_TAGS, _VOID_TAGS))
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_NOTE_MARK = re.compile(r"\s*\[\s*(?:\d{1,3}|[a-z]|note \d{1,2})\s*\]\s*")  # of a footnote, in a <sup>
+_NOTE_MARK = re.compile(r"\[\s*(?:\d{1,3}|[a-z]|note \d{1,2})\s*\]")  # of a footnote, in a <sup>
 
 
 def strip_html(fragment: str) -> str:
@@ -85,7 +85,7 @@ class _Reader(HTMLParser):
         elif tag in _PARTING:
             self.pieces.append(" ")
         elif tag == "sup" and self._mark >= 0:
-            if _NOTE_MARK.fullmatch("".join(self.pieces[self._mark :])):
+            if _NOTE_MARK.fullmatch("".join(self.pieces[self._mark :]).strip()):
                 del self.pieces[self._mark :]
             self._mark = -1
 

@@ -48,6 +48,10 @@ class PacedSlot(Slot):
     def started(self) -> None:
         self._starting -= 1
 
+    def ended(self) -> None:
+        if not self.transferring and not self._starting:
+            self._host.all_answered(time.monotonic())
+
     def download_delay(self) -> float:
         if not self._host.paced:
             return 0.0
@@ -74,7 +78,7 @@ class PacedSlot(Slot):
 
 
 class _Transferring(set[Request]):
-    """Requests being transferred; tells the slot when one has begun."""
+    """Requests being transferred; tells the slot when one has begun, and when one has ended."""
 
     def __init__(self, slot: PacedSlot) -> None:
         super().__init__()
@@ -83,6 +87,10 @@ class _Transferring(set[Request]):
     def add(self, request: Request) -> None:
         self._slot.started()
         super().add(request)
+
+    def remove(self, request: Request) -> None:
+        super().remove(request)
+        self._slot.ended()
 
 
 def drain(crawler: Crawler, reason: Exception, netloc: str | None = None) -> None:

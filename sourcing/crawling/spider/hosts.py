@@ -11,6 +11,10 @@ __all__ = ["SLOW_S", "Host"]
 SLOW_S = 5.0  # a host with such an interval is not asked too early by whoever takes it from a process that was killed
 
 _FAST_S = 0.001  # below this interval requests are not held apart
+#: A delay that a site asks for lies between requests as *it* sees them, and each is on its way for a time that varies.
+#: A site has surely seen a request once its answer is in: so the delay counts from there, or from this long after the
+#: request where the answer takes longer, lest a slow site's pages be asked for one by one.
+_LONGEST_ON_ITS_WAY_S = 2.0
 _LONGEST_LEARNT_S = 60.0
 _SLOW_FACTOR = 3.0  # latency beyond so many times its usual value is a host asking for less
 _SLOW_S = 0.5  # and only when it is this long
@@ -28,13 +32,14 @@ class Host:
     Requests go out by a token bucket: `burst` of them after a rest, else `interval_s` apart.
     The interval is the slowest of what the source declares, what robots.txt asks for and what the host taught us:
     it doubles when the host says "too much", grows while answers take much longer than they used to, and eases
-    back with every quick answer.
+    back with every quick answer. What robots.txt asks for is kept as the site sees it (`margin_s`).
     """
 
     netloc: str
     delay_s: float
     concurrency: int
     burst: int = 1
+    delay_is_theirs: bool = False  # robots.txt asks for it
     in_flight: int = 0
     paused_until: float = 0.0
     down: str = ""  # why it is left alone for the rest of the run
@@ -48,6 +53,7 @@ class Host:
     refilled_at: float = 0.0  # tick
     sent_at: float = 0.0  # tick of the last request
     asked_at: float = 0.0  # wall time of the last request
+    answered_after_s: float | None = None  # the last request; None while one is under way
 
     @property
     def interval_s(self) -> float:
@@ -59,9 +65,21 @@ class Host:
         return self.interval_s >= _FAST_S
 
     @property
+    def margin_s(self) -> float:
+        """How long after the last request was sent the site may have seen it, where it asked for the delay itself."""
+        if not self.delay_is_theirs:
+            return 0.0
+        return _LONGEST_ON_ITS_WAY_S if self.answered_after_s is None else self.answered_after_s
+
+    @property
+    def next_at(self) -> float:
+        """Wall time before which no process asks it again; 0 where it has not been asked yet."""
+        return self.asked_at + self.margin_s + self.interval_s if self.asked_at else 0.0
+
+    @property
     def due_at(self) -> float:
-        """Wall time before which a slow host is not asked again, by any process; 0 for the others."""
-        return self.asked_at + self.interval_s if self.asked_at and self.interval_s >= SLOW_S else 0.0
+        """`next_at` of a slow host; 0 for the others."""
+        return self.next_at if self.interval_s >= SLOW_S else 0.0
 
     @property
     def half_open(self) -> bool:
@@ -81,13 +99,20 @@ class Host:
         if not self.paced:
             return 0.0
         self._refill(tick)
-        return max(0.0, (1.0 - self.saved) * self.interval_s)
+        wait_s = max(0.0, (1.0 - self.saved) * self.interval_s)
+        if self.delay_is_theirs and (self.answered_after_s is not None or not wait_s):  # till then it may be answered
+            return max(wait_s, self.sent_at + self.margin_s + self.interval_s - tick)
+        return wait_s
 
     def asked(self, tick: float, now: float) -> None:
         """A request goes out."""
         self._refill(tick)
         self.saved -= 1.0
-        self.sent_at, self.asked_at = tick, now
+        self.sent_at, self.asked_at, self.answered_after_s = tick, now, None
+
+    def all_answered(self, tick: float) -> None:
+        """No request is under way any more."""
+        self.answered_after_s = min(tick - self.sent_at, _LONGEST_ON_ITS_WAY_S)
 
     def _refill(self, tick: float) -> None:
         if not self.refilled_at:
@@ -96,10 +121,13 @@ class Host:
             self.saved = min(float(self.burst), self.saved + (tick - self.refilled_at) / self.interval_s)
         self.refilled_at = tick
 
-    def slow_down_to(self, delay_s: float) -> None:
+    def slow_down_to(self, delay_s: float, *, theirs: bool = False) -> None:
         """The slower of what we declared and what the site asks for wins; a site that names a delay wants no burst."""
         if delay_s > self.delay_s:
             self.delay_s, self.burst, self.saved, self.refilled_at = delay_s, 1, 0.0, self.sent_at
+            self.delay_is_theirs = theirs
+        elif theirs and self.delay_s and delay_s == self.delay_s:
+            self.delay_is_theirs = True
 
     def pause(self, until: float) -> None:
         self.paused_until = max(self.paused_until, until)

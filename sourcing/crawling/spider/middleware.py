@@ -120,7 +120,7 @@ class Politeness:
         self._check_pause(host)
         site = await self._site_files.of(origin_of(request.url), host, request.meta["source"])
         verdict = site.robots
-        host.slow_down_to(verdict.delay_s)
+        host.slow_down_to(verdict.delay_s, theirs=True)
         self._set_slot(request, host)
         self._check_pause(host)
         line = verdict.evidence(request.url)

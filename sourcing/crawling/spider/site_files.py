@@ -74,7 +74,7 @@ class SiteFiles:
     async def _ask(self, origin: str, host: Host, source: str) -> Site:
         try:
             robots, body = await self._ask_robots(origin, host, source)
-            host.slow_down_to(robots.delay_s)
+            host.slow_down_to(robots.delay_s, theirs=True)
             self.spider.note_sent(host)
             found: dict[str, bytes | NotKnown | None] = dict.fromkeys(WELL_KNOWN)
             if not granted_by(self.spider.sources[source], origin):

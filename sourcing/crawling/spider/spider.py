@@ -336,7 +336,7 @@ class LedgerSpider(scrapy.Spider):
         """Whoever asks this host next keeps the distance to our last request."""
         host = self.hosts.get(netloc)
         if host is not None and host.paced and host.asked_at and not host.in_flight:
-            self.scribe.ledger.run.pause(netloc, host.asked_at + host.interval_s, host.interval_s)
+            self.scribe.ledger.run.pause(netloc, host.next_at, host.interval_s)
 
     async def _sleep(self, seconds: float) -> None:
         try:

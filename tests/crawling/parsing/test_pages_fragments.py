@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cpu import within_cpu
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,6 @@ def test_any_fragment_has_a_text(parts):
 
 
 @pytest.mark.parametrize("pump", ["<p hidden>", "<sup>", "&lt;p&gt;", "<!--", "<b>x</b>", "&amp;lt;p", "<x ", "</p>"])
-@pytest.mark.timeout(20)
 def test_a_long_fragment_takes_no_longer_than_its_length(pump):
-    assert isinstance(strip_html(pump * 40_000), str)
+    with within_cpu(20.0):
+        assert isinstance(strip_html(pump * 40_000), str)

@@ -261,7 +261,7 @@ def test_a_slow_host_is_asked_one_thing_in_every_run_that_has_its_turn(tmp_path:
     with site({"/robots.txt": Reply("User-agent: *\nCrawl-delay: 50")}) as slow:
         clock = time.time()
         for turn in range(5):
-            crawl(tmp_path, f"{slow.url}/a", f"{slow.url}/b", now=lambda turn=turn: clock + turn * 51)
+            crawl(tmp_path, f"{slow.url}/a", f"{slow.url}/b", now=lambda turn=turn: clock + turn * 53)
         assert [entry.path for entry in slow.log] == [*SITE_FILES, "/a", "/b"]
 
 

@@ -45,6 +45,36 @@ def test_a_delay_learnt_after_the_first_request_counts_from_it() -> None:
     assert host.interval_s == 0.3
 
 
+@pytest.mark.parametrize("on_its_way_s", [0.0, 0.4, 1.9])
+def test_a_delay_that_the_site_asks_for_lies_between_requests_as_the_site_sees_them(on_its_way_s: float) -> None:
+    host = Host("a", 0.1, 4, burst=5)
+    host.asked(10.0, 1000.0)
+    host.slow_down_to(3.0, theirs=True)
+    host.all_answered(10.0 + on_its_way_s)  # the site may have seen it at any moment until then
+    assert host.wait_s(10.0 + on_its_way_s) == pytest.approx(3.0)
+    assert host.next_at == pytest.approx(1003.0 + on_its_way_s)  # for other processes as well
+    assert host.wait_s(13.0 + on_its_way_s) == pytest.approx(0.0)
+
+
+def test_an_answer_that_takes_long_is_waited_for_two_seconds_and_no_longer() -> None:
+    host = Host("a", 0.1, 4)
+    host.slow_down_to(3.0, theirs=True)
+    host.asked(10.0, 1000.0)
+    assert host.wait_s(10.0) == pytest.approx(3.0)  # is looked at again then: it may be answered by now
+    assert host.wait_s(13.0) == pytest.approx(2.0)
+    assert host.wait_s(15.0) == pytest.approx(0.0)
+    host.all_answered(70.0)
+    assert (host.wait_s(15.0), host.next_at) == (0.0, 1005.0)
+
+
+def test_a_pace_of_our_own_is_that_of_sending() -> None:
+    host = Host("a", 3.0, 4)
+    host.asked(10.0, 1000.0)
+    host.slow_down_to(2.0, theirs=True)
+    host.all_answered(11.0)
+    assert (host.wait_s(12.0), host.next_at) == (1.0, 1003.0)
+
+
 def test_a_burst_of_refusals_slows_down_once_and_answers_ease_it() -> None:
     host = Host("a", 1.0, 4)
     for _ in range(5):

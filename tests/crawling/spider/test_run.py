@@ -198,7 +198,7 @@ def test_retry_after_is_honoured_by_the_whole_host(tmp_path: Path) -> None:
         pages = [request for request in server.log if request.path not in SITE_FILES]
         refused_at = next(request.at_s for request in pages if request.path == "/busy")
         later = [request.at_s - refused_at for request in pages if request.at_s > refused_at]
-        assert min(later) >= 0.95
+        assert min(later) >= 1
     assert result.fetched == 4
 
 
@@ -228,7 +228,7 @@ def test_a_crawl_delay_holds_requests_apart(tmp_path: Path) -> None:
     with site(robots=Reply("User-agent: *\nCrawl-delay: 0.3")) as server:
         crawl(tmp_path, server, "a", "b", "c")
         times = [request.at_s for request in server.log]
-        assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.28
+        assert min(later - earlier for earlier, later in itertools.pairwise(times)) >= 0.3  # as the site sees it
 
 
 def test_robots_txt_is_obeyed_and_a_5xx_one_denies_everything(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cpu import within_cpu
 
 from sourcing.crawling.wiki.infobox import Infobox, read_infobox
 from sourcing.crawling.wiki.wikibase import claims, duration_s, items, texts, year
@@ -131,7 +132,8 @@ def test_wikitext_of_unending_brackets_is_read_to_an_end():
     ids=range(10),
 )
 def test_wikitext_that_is_broken_takes_no_more_than_its_length(wikitext):
-    read_infobox(wikitext)
+    with within_cpu(20.0):
+        read_infobox(wikitext)
 
 
 def item(name: str, *values: tuple[object, str]) -> dict[str, object]:

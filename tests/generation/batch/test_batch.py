@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from batchserver import BatchServer, Body, Ending, Fault, answered, never_begun, refused
-from batchworld import OPTIONS, PRICE, Batches, all_good, good
+from batchworld import OPTIONS, PRICE, Batches, all_good, outputs
 from genworld import AT, SECRET
 
 from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
@@ -213,7 +213,7 @@ def test_a_refusal_leaves_nothing_behind(tmp_path: Path, fault: Fault, kind: typ
 
 def test_an_expired_batch_keeps_its_finished_part_and_the_rest_is_planned_again(tmp_path: Path) -> None:
     def expire(lines: list[Body]) -> Ending:
-        return Ending(good(lines[:2]), [never_begun(line) for line in lines[2:4]], "expired")
+        return Ending(outputs(lines[:2]), [never_begun(line) for line in lines[2:4]], "expired")
 
     with BatchServer(expire) as server:
         world = Batches(tmp_path, server.url, 5)  # the fifth call is in neither file
@@ -241,7 +241,7 @@ def test_output_and_errors_of_every_ending_are_taken(tmp_path: Path, status: str
             never_begun(lines[3], code),
         ]
         problem = [{"code": "broken", "message": "it broke"}] if status == "failed" else []
-        return Ending(good(lines[:1]), errors, status, refused=problem)
+        return Ending(outputs(lines[:1]), errors, status, refused=problem)
 
     with BatchServer(end) as server:
         world = Batches(tmp_path, server.url)
@@ -266,7 +266,7 @@ def test_output_and_errors_of_every_ending_are_taken(tmp_path: Path, status: str
 def test_answers_that_were_counted_and_not_handed_over_are_unknown(
     tmp_path: Path, ending: dict[str, Any], state: str
 ) -> None:
-    with BatchServer(lambda lines: Ending(good(lines[:3]), **ending)) as server:
+    with BatchServer(lambda lines: Ending(outputs(lines[:3]), **ending)) as server:
         world = Batches(tmp_path, server.url)
         world.submit()
         world.collect()
@@ -285,7 +285,7 @@ def test_a_file_that_the_server_no_longer_has_leaves_its_calls_unknown(tmp_path:
 
 
 def test_a_replied_call_is_charged_at_the_price_its_shard_was_written_down_under(tmp_path: Path) -> None:
-    with BatchServer(lambda lines: Ending(good(lines, prompt_tokens=100, completion_tokens=50))) as server:
+    with BatchServer(lambda lines: Ending(outputs(lines, prompt_tokens=100, completion_tokens=50))) as server:
         world = Batches(tmp_path, server.url)
         world.submit()
         world.collect()
@@ -301,7 +301,7 @@ def test_a_replied_call_is_charged_at_the_price_its_shard_was_written_down_under
 def test_lines_without_sense_are_reported_and_hurt_nobody(tmp_path: Path) -> None:
     def end(lines: list[Body]) -> Ending:
         stranger = {**answered(lines[0]), "custom_id": "nobody's"}
-        return Ending([*good(lines), good(lines[:1])[0], stranger, "{torn", '["no", "line"]', ""], completed=4)
+        return Ending([*outputs(lines), outputs(lines[:1])[0], stranger, "{torn", '["no", "line"]', ""], completed=4)
 
     with BatchServer(end) as server:
         world = Batches(tmp_path, server.url)
@@ -315,7 +315,7 @@ def test_lines_without_sense_are_reported_and_hurt_nobody(tmp_path: Path) -> Non
 
 def test_replies_that_were_cut_or_do_not_fit_are_followed_in_the_next_batch(tmp_path: Path) -> None:
     def end(lines: list[Body]) -> Ending:
-        output = good(lines)
+        output = outputs(lines)
         if len(server.batches) == 1:
             output[0] = answered(lines[0], '{"aspects": [')
             output[0]["response"]["body"]["choices"][0]["finish_reason"] = "length"
@@ -472,7 +472,7 @@ def test_one_ceiling_holds_over_online_calls_and_batches_together(tmp_path: Path
 
 
 def test_money_set_aside_for_a_batch_is_spent_on_more_calls_once_it_is_collected(tmp_path: Path) -> None:
-    with BatchServer(lambda lines: Ending(good(lines, prompt_tokens=10, completion_tokens=5))) as server:
+    with BatchServer(lambda lines: Ending(outputs(lines, prompt_tokens=10, completion_tokens=5))) as server:
         world = Batches(tmp_path, server.url, 6)
         worst_nusd = max(worst_case(call.payload, PRICE).nusd for call in world.calls)
         ceiling_nusd = 2 * worst_nusd + worst_nusd // 2
@@ -485,7 +485,7 @@ def test_money_set_aside_for_a_batch_is_spent_on_more_calls_once_it_is_collected
 
 
 def test_a_cancelled_batch_hands_over_what_it_had_finished(tmp_path: Path) -> None:
-    with BatchServer(lambda lines: Ending(good(lines[:1]), completed=1), looks=99) as server:
+    with BatchServer(lambda lines: Ending(outputs(lines[:1]), completed=1), looks=99) as server:
         world = Batches(tmp_path, server.url)
         (shard,) = world.submit().shards
         with world.desk() as desk:
@@ -658,7 +658,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_the_key_is_sent_and_stands_in_no_file(tmp_path: Path) -> None:
     def blab(lines: list[Body]) -> Ending:
         wrong = refused(lines[1], 400, f"bad key {SECRET}")
-        return Ending([answered(lines[0], f"your key is {SECRET}"), *good(lines[2:])], [wrong])
+        return Ending([answered(lines[0], f"your key is {SECRET}"), *outputs(lines[2:])], [wrong])
 
     with BatchServer(blab) as server:
         server.faults = [Fault("POST", "/v1/batches", 500, body=json.dumps({"error": {"message": SECRET}}))]

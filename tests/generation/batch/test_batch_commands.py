@@ -9,36 +9,19 @@ from typing import Any
 import pytest
 from batchserver import BatchServer, Body, Ending, Fault, answered, never_begun
 from click.testing import CliRunner, Result
-from genworld import PROSE, SECRET, documents, matches, tracks
+from genworld import MINED, SECRET, fill
 
 from sourcing.commands.generate import batch
 from sourcing.commands.generate.run import run
 from sourcing.commands.invocation import Invocation
 from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.journal.journal import Journal
-from sourcing.store import Description, Document, Match, Track, Workspace
-
-GOOD = json.dumps(
-    {
-        "aspects": ["The piece opens with slow solo piano and warm strings."],
-        "caption": "A calm piece with slow solo piano and warm strings.",
-    }
-)
+from sourcing.store import Description
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_BASE_URL", "CROSSMUSIM_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-
-
-def fill(root: Path, count: int = 4) -> Workspace:
-    workspace = Workspace(root)
-    workspace.write(Track, tracks(count))
-    workspace.write(Document, documents({f"d-{n:03}": f"Song {n} is described here. {PROSE}" for n in range(count)}))
-    workspace.write(Match, matches([(f"t-{n:03}", f"d-{n:03}") for n in range(count)]))
-    return workspace
 
 
 def typed(root: Path, verb: str, *arguments: str, as_json: bool = True) -> Result:
@@ -58,13 +41,13 @@ def asked(server: BatchServer | str, *more: str) -> list[str]:
     return ["mine", "--base-url", url, "--model", "m", *more]
 
 
-def good(lines: list[Body]) -> Ending:
-    return Ending([answered(line, GOOD) for line in lines])
+def all_mined(lines: list[Body]) -> Ending:
+    return Ending([answered(line, MINED) for line in lines])
 
 
 def test_what_is_submitted_is_collected_later_and_described(tmp_path: Path) -> None:
     workspace = fill(tmp_path)
-    with BatchServer(good, looks=2) as server:
+    with BatchServer(all_mined, looks=2) as server:
         sent = told(tmp_path, "submit", *asked(server))
         assert (sent["submitted"], sent["waiting"], len(sent["shards"])) == (4, 0, 1)
         first = told(tmp_path, "collect")
@@ -84,7 +67,7 @@ def test_what_is_submitted_is_collected_later_and_described(tmp_path: Path) -> N
 
 def test_submitting_with_wait_ends_with_descriptions(tmp_path: Path) -> None:
     workspace = fill(tmp_path)
-    with BatchServer(good) as server:
+    with BatchServer(all_mined) as server:
         done = told(tmp_path, "submit", *asked(server, "--wait"))
         assert (done["submitted"], done["replied"]) == (4, 4)
         assert workspace.read(Description).height == 4
@@ -94,7 +77,7 @@ def test_submitting_with_wait_ends_with_descriptions(tmp_path: Path) -> None:
 
 def test_a_run_says_which_calls_are_in_batches(tmp_path: Path) -> None:
     fill(tmp_path)
-    with BatchServer(good, looks=2) as server:
+    with BatchServer(all_mined, looks=2) as server:
         told(tmp_path, "submit", *asked(server))
         command = [*asked(server), "--price", "0"]
         result = CliRunner().invoke(run, command, obj=Invocation(workspace_dir=tmp_path, json=False))
@@ -106,7 +89,7 @@ def test_a_run_says_which_calls_are_in_batches(tmp_path: Path) -> None:
 
 def test_a_refused_key_is_said_in_the_servers_words_with_the_variable_it_is_set_by(tmp_path: Path) -> None:
     fill(tmp_path)
-    with BatchServer(good) as server:
+    with BatchServer(all_mined) as server:
         server.faults = [Fault("POST", "/v1/files", 401)]
         error = typed(tmp_path, "submit", *asked(server, "--dialect", "azure-v1")).exception
     assert isinstance(error, UpstreamError)
@@ -127,7 +110,7 @@ def test_words_say_what_the_numbers_say(tmp_path: Path) -> None:
 
 def test_a_ceiling_ends_with_exit_code_5_and_what_fits_is_handed_over(tmp_path: Path) -> None:
     fill(tmp_path)
-    with BatchServer(good) as server:
+    with BatchServer(all_mined) as server:
         result = typed(tmp_path, "submit", *asked(server, "--max-calls", "3"))
         assert isinstance(result.exception, StoppedShort)
         assert "3 calls handed over in 1 batches" in result.stderr
@@ -136,7 +119,7 @@ def test_a_ceiling_ends_with_exit_code_5_and_what_fits_is_handed_over(tmp_path: 
 
 def test_status_is_told_also_when_the_server_is_not_there(tmp_path: Path) -> None:
     fill(tmp_path)
-    with BatchServer(good) as server:
+    with BatchServer(all_mined) as server:
         told(tmp_path, "submit", *asked(server))
     (tmp_path / "crossmusim.toml").write_text("[generation]\nmax_attempts = 1\n", encoding="utf-8")
     result = typed(tmp_path, "status")
@@ -147,7 +130,7 @@ def test_status_is_told_also_when_the_server_is_not_there(tmp_path: Path) -> Non
 
 def test_cancelling_says_what_became_of_each(tmp_path: Path) -> None:
     fill(tmp_path)
-    with BatchServer(good, looks=99) as server:
+    with BatchServer(all_mined, looks=99) as server:
         told(tmp_path, "submit", *asked(server))
         (row,) = told(tmp_path, "cancel")["cancelled"]
         assert (row["became"], row["calls"]) == ("cancelling", 4)
@@ -161,7 +144,7 @@ def test_exported_calls_come_back_through_import(tmp_path: Path) -> None:
     assert (done["exported"], done["bytes"]) == (4, calls.stat().st_size)
     with Journal.read(workspace.generation_dir) as journal:
         assert [set(states) for states in journal.counts().values()] == [{"sending"}]
-    lines = [answered(json.loads(line), GOOD) for line in calls.read_text(encoding="utf-8").splitlines()]
+    lines = [answered(json.loads(line), MINED) for line in calls.read_text(encoding="utf-8").splitlines()]
     replies.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     got = told(tmp_path, "import_", str(replies))
     assert (got["replied"], got["already"]) == (4, 0)

