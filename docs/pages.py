@@ -151,12 +151,12 @@ def environment_of(folder: Path) -> dict[str, str]:
     """The environment a page runs in: this very program first on the path, no settings of whoever runs it."""
     shim = folder / ".bin" / "crossmusim"
     shim.parent.mkdir(parents=True, exist_ok=True)
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m crossmusim "$@"\n', encoding="utf-8")
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -c "from sourcing.cli import main; main()" "$@"\n', encoding="utf-8")
     shim.chmod(0o755)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CROSSMUSIM_", "OPENAI_"))}
     return {
         **own,
-        "PATH": f"{shim.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PATH": os.pathsep.join([str(shim.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "COLUMNS": "100",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
