@@ -2,7 +2,7 @@
 
 A comment on the line above a fenced block says what a test and `make docs` do with it:
 
-    <!-- run -->            a shell block that is pasted, with those before it, into one bash in an empty folder
+    <!-- run -->            a block of sh or python that is pasted, with those before it, into one bash in a folder
     <!-- prints -->         the output of the block before it; `make docs` writes it
     <!-- prints loosely --> the same, where numbers differ between machines
 
@@ -102,7 +102,7 @@ def run_page(page: Path, folder: Path, environment: dict[str, str]) -> list[str]
     All of them go through one bash, so that variables and background processes live on from block to block. What is
     still running at the end of the page is ended with it.
     """
-    runnable = [block.text for block in blocks_of(page) if block.mark == "run"]
+    runnable = [_pasted(block) for block in blocks_of(page) if block.mark == "run"]
     script = "set -e\n" + f"\necho '{_BETWEEN}'\n".join(runnable)
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         process = subprocess.Popen(
@@ -120,6 +120,10 @@ def run_page(page: Path, folder: Path, environment: dict[str, str]) -> list[str]
             f"{runnable[len(outputs) - 1]}\n{outputs[-1][-1000:]}\n{errors.read()[-3000:]}"
         )
     return outputs
+
+
+def _pasted(block: Block) -> str:
+    return block.text if block.language == "sh" else f"python - <<'END_OF_BLOCK'\n{block.text}END_OF_BLOCK\n"
 
 
 def _end_group(group: int) -> None:
