@@ -177,7 +177,7 @@ def load_settings(workspace: Path, **flags: Any) -> Settings:
         raise UsageError(
             f"{SETTINGS_FILE} or CROSSMUSIM_* setting {where!r}",
             f"{first['msg'].lower()}{_shown(first)}",
-            "correct or remove it; docs/settings.md lists the settings",
+            "correct or remove it; README.md lists the settings",
         ) from None
     assert isinstance(settings, Settings)
     return settings
