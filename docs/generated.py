@@ -39,7 +39,7 @@ def refreshed(page: str) -> str:
 def drawing(names: dict[str, str]) -> str:
     """A Mermaid drawing of which package imports which; ways that other arrows already tell of are left out.
 
-    A dotted arrow is an import for types alone. Packages that import each other in a circle show all their arrows.
+    A dotted arrow is an import for types alone. There are no circles: the linter refuses them.
     """
     graph = _imports_of(with_types=True)
     names = {name: module for name, module in names.items() if module in graph.modules}
@@ -50,13 +50,28 @@ def drawing(names: dict[str, str]) -> str:
         f"    {name} {'-->' if other in at_run_time[name] else '-.->'} {other}"
         for name in sorted(names, key=lambda name: (-len(reached[name]), name))
         for other in sorted(imports[name])
-        if not any(
-            other in reached[middle] and name not in reached[middle] and middle not in reached[other]
-            for middle in imports[name] - {other}
-        )
+        if not any(other in reached[middle] for middle in imports[name])
     ]
     lonely = [f"    {name}" for name in names if not any(name in arrow.split() for arrow in arrows)]
     return "\n".join(["```mermaid", "flowchart TD", *arrows, *lonely, "```"])
+
+
+def layers() -> str:
+    """The layered contracts that the linter holds, highest layer first."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = [each for each in config["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    lines: list[str] = []
+    for contract in contracts:
+        lines += ["", f"Layers of `{'`, `'.join(contract['containers'])}`, highest first:", ""]
+        lines += [f"{number}. {_layer(layer)}" for number, layer in enumerate(contract["layers"], start=1)]
+    return "\n".join(lines)
+
+
+def _layer(layer: str) -> str:
+    """A layer in words: siblings parted by `|` do not import each other, those parted by `:` may."""
+    names = re.split(r"\s*[|:]\s*", layer)
+    apart = " (which do not import each other)" if "|" in layer else ""
+    return ", ".join(f"`{name.strip('()')}`" for name in names) + apart
 
 
 @functools.cache
@@ -244,12 +259,13 @@ def columns() -> str:
 
 def pack_inputs() -> str:
     """What a prompt pack may be given, and as what type."""
-    from sourcing.generation.packs.checks import INPUTS
+    from sourcing.generation.packs.lint import INPUTS
 
     return "\n".join(["| input | type |", "|---|---|", *(f"| `{name}` | {kind} |" for name, kind in INPUTS.items())])
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "layers": layers,
     "packages": lambda: drawing(_WHOLE),
     "packages of crawling": lambda: drawing(_packages_of("sourcing.crawling")),
     "packages of generation": lambda: drawing(_packages_of("sourcing.generation")),
