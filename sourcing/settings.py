@@ -124,7 +124,7 @@ class MatchSettings(_Section):
 
     accept_score: float = Field(0.90, ge=0, le=1, description="a pair from here on is a match")
     review_score: float = Field(0.75, ge=0, le=1, description="a pair from here on waits for a person")
-    max_duration_gap_s: float = Field(3.0, ge=0, description="lengths further apart are two recordings")
+    max_duration_gap_s: float = Field(3.0, ge=0, description="further apart: in doubt; twice as far: no")
     workers: int | None = Field(None, ge=1, description="processes that match; one for each core when unset")
 
 
