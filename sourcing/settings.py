@@ -41,7 +41,7 @@ class _Section(BaseModel):
 class SourceSettings(_Section):
     """`[sources.<name>]`: overrides of a source's declaration; a field left out keeps the declared value."""
 
-    enabled: bool | None = None
+    enabled: bool | None = Field(None, description="false switches it off; true is what class C needs, too")
     base_url: str | None = Field(
         None, pattern=r"^[^@?#]*$", description="scheme and host to ask instead of the real ones, and no user or query"
     )
@@ -76,7 +76,7 @@ class CrawlSettings(_Section):
     )
     allow_private_hosts: bool = Field(False, description="let requests reach loopback and private networks")
     max_body_mb: float = Field(10.0, gt=0, description="larger bodies are refused, unread")
-    timeout_s: float = Field(30.0, gt=0)
+    timeout_s: float = Field(30.0, gt=0, description="how long one request may take")
     max_attempts: int = Field(3, ge=1, description="tries of one task before it is failed for good")
     lease_s: float = Field(
         300.0, gt=0, description="how long a task stays out once its process is gone without a trace"
@@ -102,7 +102,7 @@ class GenerationSettings(_Section):
     languages: list[str] = Field(default_factory=lambda: ["en"], description="languages of aspects and captions")
     concurrency: int = Field(8, ge=1, description="calls in flight, at most")
     workers: int = Field(1, ge=1, description="processes that make them")
-    timeout_s: float = Field(120.0, gt=0)
+    timeout_s: float = Field(120.0, gt=0, description="how long one call may take")
     max_attempts: int = Field(4, ge=1, description="tries of one call before it is failed")
     give_up_after_s: float = Field(120.0, gt=0, description="of refusals without one answer, before a run ends")
     requests_per_minute: float | None = Field(None, gt=0, description="learnt from replies when unset")
@@ -122,18 +122,18 @@ class GenerationSettings(_Section):
 class MatchSettings(_Section):
     """`[match]`: where the bands of a match score lie."""
 
-    accept_score: float = Field(0.90, ge=0, le=1)
-    review_score: float = Field(0.75, ge=0, le=1)
-    max_duration_gap_s: float = Field(3.0, ge=0)
+    accept_score: float = Field(0.90, ge=0, le=1, description="a pair from here on is a match")
+    review_score: float = Field(0.75, ge=0, le=1, description="a pair from here on waits for a person")
+    max_duration_gap_s: float = Field(3.0, ge=0, description="further apart: in doubt; twice as far: no")
     workers: int | None = Field(None, ge=1, description="processes that match; one for each core when unset")
 
 
 class PublishSettings(_Section):
     """`[publish]`: how a dataset version is split, and how old the consent of its documents may be."""
 
-    split_salt: str = "crossmusim"
-    validation_fraction: float = Field(0.1, ge=0, lt=1)
-    test_fraction: float = Field(0.2, ge=0, lt=1)
+    split_salt: str = Field("crossmusim", description="another salt deals the artists anew; that is a major version")
+    validation_fraction: float = Field(0.1, ge=0, lt=1, description="tracks that choose between models")
+    test_fraction: float = Field(0.2, ge=0, lt=1, description="tracks that no training sees")
     consent_max_age_days: int = Field(30, ge=0, description="publishing warns of documents asked for longer ago")
 
 
