@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # the embedded model runs beside other work: its threads must sleep, not spin, while they wait
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test proofs lint bench install
+.PHONY: demo test proofs lint bench docs install
 
 demo: install
 	$(BIN)/crossmusim demo --fresh
@@ -29,6 +29,11 @@ lint: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks
+
+# tables, drawings and outputs on the pages, written anew
+docs: install
+	$(BIN)/python docs/generated.py
+	$(BIN)/python docs/pages.py
 
 install: $(VENV)/.installed
 

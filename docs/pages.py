@@ -34,6 +34,7 @@ _FENCE = re.compile(
     r"^(?:<!-- (?P<mark>[a-z ]+) -->\n)?(?P<fence>```+)(?P<language>\w*)\n(?P<text>.*?)^(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
+_MADE = re.compile(r"<!-- made: .*?<!-- /made -->", re.DOTALL)
 _HEREDOC = re.compile(r"<<'?(\w+)'?\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _BETWEEN = "@@ block @@"
 _SEPARATORS = frozenset({"&&", "||", "|", "&", ";", "(", ")", "do", "then", "done", "fi", "until", "while", "!"})
@@ -72,14 +73,14 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def prose_of(page: Path) -> str:
-    """The page without its blocks."""
-    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+    """The page without its blocks and without the parts that are made from the code."""
+    return _FENCE.sub("", _MADE.sub("", page.read_text(encoding="utf-8")))
 
 
 def commands_of(block: Block) -> Iterator[list[str]]:
     """Every simple command of a shell block as words; comments, here documents and redirections left out."""
     text = _HEREDOC.sub("\n", block.text).replace("\\\n", " ")
-    for line in text.splitlines():
+    for line in _whole_lines(text):
         words: list[str] = []
         for word in [*_words(line), ";"]:
             if word not in _SEPARATORS:
@@ -89,11 +90,31 @@ def commands_of(block: Block) -> Iterator[list[str]]:
                 words = []
 
 
+def _whole_lines(text: str) -> Iterator[str]:
+    """The lines of a script; what stands in quotation marks over several lines is one."""
+    begun = ""
+    for line in text.splitlines():
+        begun += line
+        try:
+            _words(begun)
+        except ValueError:  # a quotation that is not closed yet
+            begun += "\n"
+        else:
+            yield begun
+            begun = ""
+
+
 def _words(line: str) -> list[str]:
     lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;()")
     lexer.whitespace_split = True
     lexer.commenters = "#"
-    return [word for word in lexer if not re.match(r"\d?>", word)]
+    words, target = [], False  # of a redirection, which the next word is
+    for word in lexer:
+        redirection = re.match(r"\d?[<>]+(?P<target>.*)", word)
+        if not redirection and not target:
+            words.append(word)
+        target = redirection is not None and not redirection["target"]
+    return words
 
 
 def run_page(page: Path, folder: Path, environment: dict[str, str]) -> list[str]:
@@ -155,7 +176,9 @@ def environment_of(folder: Path) -> dict[str, str]:
     """The environment a page runs in: this very program first on the path, no settings of whoever runs it."""
     shim = folder / ".bin" / "crossmusim"
     shim.parent.mkdir(parents=True, exist_ok=True)
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -c "from sourcing.cli import main; main()" "$@"\n', encoding="utf-8")
+    shim.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -P -c "from sourcing.cli import main; main()" "$@"\n', encoding="utf-8"
+    )
     shim.chmod(0o755)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CROSSMUSIM_", "OPENAI_"))}
     return {
