@@ -16,7 +16,8 @@ import click
 
 from sourcing import __version__
 from sourcing.commands.invocation import Invocation
-from sourcing.errors import CrossmusimError, UsageError, missing_extra, nearest
+from sourcing.errors import CrossmusimError, UsageError, missing_extra
+from sourcing.nearest import nearest
 from sourcing.redactor import guarded_output
 
 __all__ = ["TABLE", "cli", "main"]

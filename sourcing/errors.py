@@ -16,8 +16,6 @@ Raise the leaf where the fact is known; only `sourcing.cli` catches, prints one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 __all__ = [
     "AudioError",
     "CatalogueError",
@@ -33,8 +31,6 @@ __all__ = [
 
 #: Packages of the extra `train`: `sourcing` does without them, and what cannot says how to get them.
 _TRAIN_EXTRA = ("torch", "sentence_transformers", "transformers", "safetensors", "numpy", "soundfile", "soxr")
-_NEAR_PERCENT = 60  # letters that two names share, below which one is no slip of the other
-_AS_NEAR_PERCENT = 10  # names this much further off than the nearest are named beside it
 
 
 class CrossmusimError(Exception):
@@ -100,14 +96,3 @@ def missing_extra(error: ModuleNotFoundError, thing: str) -> Exception:
     if package not in _TRAIN_EXTRA:
         return error
     return UsageError(thing, f"needs {package}, which is not installed", "run `pip install '.[train]'` in the checkout")
-
-
-def nearest(name: str, choices: Iterable[str], otherwise: str) -> str:
-    """Return the cure of a mistyped name: it asks for the choices nearest to it; `otherwise` where none is near."""
-    from rapidfuzz import fuzz, process  # a million track ids take a fifth of a second; difflib takes half a minute
-
-    near = process.extract(
-        name, list(choices), scorer=fuzz.ratio, processor=str.casefold, score_cutoff=_NEAR_PERCENT, limit=3
-    )
-    names = [choice for choice, percent, _ in near if percent >= near[0][1] - _AS_NEAR_PERCENT]
-    return f"did you mean {' or '.join(names)}?" if names else otherwise

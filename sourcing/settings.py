@@ -19,7 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from sourcing.errors import UsageError, nearest
+from sourcing.errors import UsageError
+from sourcing.nearest import nearest
 
 __all__ = [
     "SETTINGS_FILE",

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from sourcing.errors import UsageError, nearest
+from sourcing.errors import UsageError
+from sourcing.nearest import nearest
 from training.model.config import ModelConfig
 
 __all__ = [

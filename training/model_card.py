@@ -105,16 +105,15 @@ def _validation(record: Mapping[str, Any]) -> str:
     """The figures that training itself saw, beside those of a random order of the same tracks."""
     validation, count = record["validation"], record["validation_tracks"]
     if not validation:
-        return "None yet: `crossmusim evaluate` writes them here."
+        return "None yet: `crossmusim evaluate MODEL NAME` writes them here."
     chance_mrr = sum(1 / rank for rank in range(1, count + 1)) / count  # one right answer among `count`, at any rank
     rows = [
         ("text→audio", "MRR", f"{validation['mrr']:.3f}", f"{chance_mrr:.3f}"),
         ("text→audio", "R@10", f"{validation['r_at_10']:.3f}", f"{min(10, count) / count:.3f}"),
     ]
     note = f"On {count:,} validation tracks, looked at during training; chance is a random order with one right answer."
-    return (
-        f"{_table(['', 'metric', 'value', 'chance'], rows)}\n\n{note} `crossmusim evaluate` puts a test split's here."
-    )
+    return f"{_table(['', 'metric', 'value', 'chance'], rows)}\n\n{note} "
+        "`crossmusim evaluate MODEL NAME` puts a test split's here."
 
 
 def _evaluation(result: Mapping[str, Any]) -> str:

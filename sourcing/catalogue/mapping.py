@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sourcing.errors import CatalogueError, UsageError, nearest
+from sourcing.errors import CatalogueError, UsageError
+from sourcing.nearest import nearest
 from sourcing.store import Track
 
 __all__ = ["NEEDED", "OURS", "ColumnMap", "Wanted", "field_of", "map_columns"]

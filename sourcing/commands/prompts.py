@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.errors import PromptError, UsageError, nearest
+from sourcing.errors import PromptError, UsageError
+from sourcing.nearest import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,8 @@ from typing import Any, cast
 import dataframely as dy
 import polars as pl
 
-from sourcing.errors import DatasetError, UsageError, nearest
+from sourcing.errors import DatasetError, UsageError
+from sourcing.nearest import nearest
 from sourcing.store.schemas import Description, Document, Track
 from sourcing.store.workspace import fsync_folder, hold_lock, write_json
 

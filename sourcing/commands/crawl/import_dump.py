@@ -12,7 +12,8 @@ import click
 
 from sourcing.commands.crawl.errors import end_on_page_errors
 from sourcing.commands.crawl.progress import replay_progress
-from sourcing.errors import StoppedShort, UsageError, nearest
+from sourcing.errors import StoppedShort, UsageError
+from sourcing.nearest import nearest
 
 if TYPE_CHECKING:
     import dataframely as dy

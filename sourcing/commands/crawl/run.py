@@ -12,7 +12,8 @@ import click
 
 from sourcing.commands.crawl.errors import end_on_page_errors
 from sourcing.commands.crawl.progress import crawl_progress, replay_progress
-from sourcing.errors import InputError, UsageError, nearest
+from sourcing.errors import InputError, UsageError
+from sourcing.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

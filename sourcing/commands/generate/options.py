@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sourcing.errors import PromptError, UsageError, nearest
+from sourcing.errors import PromptError, UsageError
+from sourcing.nearest import nearest
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation

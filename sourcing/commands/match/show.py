@@ -30,7 +30,8 @@ def show(invocation: Invocation, track_id: str, rejected: bool) -> None:
     """
     import polars as pl
 
-    from sourcing.errors import InputError, nearest
+    from sourcing.errors import InputError
+    from sourcing.nearest import nearest
     from sourcing.store import Document, Match, Track
 
     workspace = invocation.workspace

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 
-from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageError, nearest
+from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.batch.api import BatchSeen, BatchWire, NotThere
 from sourcing.generation.batch.collect import Answers, Lines, Tally
 from sourcing.generation.batch.select import register_plan
@@ -29,6 +29,7 @@ from sourcing.generation.journal.schema import OPEN_SHARD_STATES
 from sourcing.generation.planning.plan import Step
 from sourcing.generation.run.options import RunOptions
 from sourcing.generation.run.reply_checker import ReplyChecker
+from sourcing.nearest import nearest
 
 __all__ = ["BatchDesk", "BatchOptions", "Collected", "Submitted"]
 

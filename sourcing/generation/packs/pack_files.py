@@ -20,10 +20,11 @@ from jinja2 import nodes
 from pydantic import Field, ValidationError
 
 import sourcing
-from sourcing.errors import PromptError, nearest
+from sourcing.errors import PromptError
 from sourcing.generation.packs.pack import PROMPT_FILE, SHARED_FOLDER, InputSpec, Pack, Sampling, Strict, included_file
 from sourcing.generation.packs.pack_yaml import read_yaml
 from sourcing.generation.packs.templates import parse_template, template_environment
+from sourcing.nearest import nearest
 
 __all__ = [
     "built_in_packs",
