@@ -112,8 +112,8 @@ def _validation(record: Mapping[str, Any]) -> str:
         ("text→audio", "R@10", f"{validation['r_at_10']:.3f}", f"{min(10, count) / count:.3f}"),
     ]
     note = f"On {count:,} validation tracks, looked at during training; chance is a random order with one right answer."
-    return f"{_table(['', 'metric', 'value', 'chance'], rows)}\n\n{note} "
-        "`crossmusim evaluate MODEL NAME` puts a test split's here."
+    table = _table(["", "metric", "value", "chance"], rows)
+    return f"{table}\n\n{note} `crossmusim evaluate MODEL NAME` puts a test split's here."
 
 
 def _evaluation(result: Mapping[str, Any]) -> str:
