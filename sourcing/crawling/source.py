@@ -133,12 +133,12 @@ class Page:
         """
         return []
 
-    def read_each(self, records: Iterable[T], read: Callable[[T], dict[str, Any]]) -> list[dict[str, Any]]:
+    def read_each(self, records: Iterable[T], read_one: Callable[[T], dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows of those records that can be read; what is wrong with the others is `refused`, or raised if all."""
         rows = []
         for record in records:
             try:
-                rows.append(read(record))
+                rows.append(read_one(record))
             except PageError as error:
                 self.refused.append(error)
         if self.refused and not rows:
@@ -225,12 +225,12 @@ class Source:
                 return page
         raise PageError("kind_unknown", f"{self.name} has no page object for {kind!r}")
 
-    def licence_for(self, column: str, stated: Mapping[str, str]) -> str:
+    def licence_for(self, column: str, stated_licences: Mapping[str, str]) -> str:
         """Licence of a column of `Document`, or of its facts ("*"): what a page states goes before what is declared.
 
         A statement that is no licence with an SPDX id is 'unknown', whatever is declared.
         """
-        if statement := stated.get(column) or stated.get("*"):
+        if statement := stated_licences.get(column) or stated_licences.get("*"):
             return spdx_of(statement)
         return self.licences.get(column) or self.licences.get("*") or UNKNOWN
 

@@ -64,34 +64,34 @@ def settle_readings(
     )
     newest = _newest(_with_moves(light, captured=pl.col("part") < len(parts) - 1))
     light = light.filter(pl.col("part") < len(parts) - 1)
-    allowed = newest.filter(~pl.col("denies")).select(*_ADDRESS, "form")
-    chosen = _chosen(light).join(allowed, on=_ADDRESS, how="semi")
-    failed = _newest(light.filter(pl.col("outcome") == "failed")).join(allowed, on=_ADDRESS, how="semi")
-    failed = failed.join(chosen, on=_ADDRESS, how="anti")
-    empty = allowed.join(chosen, on=_ADDRESS, how="anti").join(failed, on=_ADDRESS, how="anti")
+    allowed_addresses = newest.filter(~pl.col("denies")).select(*_ADDRESS, "form")
+    readings_to_use = _chosen(light).join(allowed_addresses, on=_ADDRESS, how="semi")
+    failures = _newest(light.filter(pl.col("outcome") == "failed")).join(allowed_addresses, on=_ADDRESS, how="semi")
+    failures = failures.join(readings_to_use, on=_ADDRESS, how="anti")
+    empty = allowed_addresses.join(readings_to_use, on=_ADDRESS, how="anti").join(failures, on=_ADDRESS, how="anti")
 
-    rejected: list[dict[str, Any]] = []
+    rejected_rows: list[dict[str, Any]] = []
     for row in _rows(parts, newest.filter("denies"), "evidence").iter_rows(named=True):
         signals = ", ".join(row["evidence"]) or "no signal recorded"
         finding = clean(f"the site or page says no: {signals}")
-        rejected.append(_rejection(row["url"], reason="consent_denied", finding=finding, row=None))
-    for row in _rows(parts, failed, "failure").iter_rows(named=True):
-        rejected.append(_rejection(row["url"], **row["failure"]))
-    for row in _rows(parts, chosen, "refused").filter(pl.col("refused").list.len() > 0).iter_rows(named=True):
-        rejected.extend(_rejection(row["url"], **refusal) for refusal in row["refused"])
+        rejected_rows.append(_rejection(row["url"], reason="consent_denied", finding=finding, row=None))
+    for row in _rows(parts, failures, "failure").iter_rows(named=True):
+        rejected_rows.append(_rejection(row["url"], **row["failure"]))
+    for row in _rows(parts, readings_to_use, "refused").filter(pl.col("refused").list.len() > 0).iter_rows(named=True):
+        rejected_rows.extend(_rejection(row["url"], **refusal) for refusal in row["refused"])
     for url in empty.get_column("url"):
         finding = "it was found unchanged, and no capture of it could be read before"
-        rejected.append(_rejection(url, reason="revisit_without_body", finding=finding, row=None))
+        rejected_rows.append(_rejection(url, reason="revisit_without_body", finding=finding, row=None))
 
-    asked = newest.select(*_ADDRESS, pl.col("at").alias("consent_at"))
-    documents = with_stated_facts(_documents(parts, chosen))
-    documents = documents.drop("consent_at").join(asked, on=_ADDRESS, how="left", maintain_order="left")
+    consent_times = newest.select(*_ADDRESS, pl.col("at").alias("consent_at"))
+    documents = with_stated_facts(_documents(parts, readings_to_use))
+    documents = documents.drop("consent_at").join(consent_times, on=_ADDRESS, how="left", maintain_order="left")
     good, failure = Document.filter(documents.select(Document.column_names()))
     for row in failure.invalid().iter_rows(named=True):
         finding = f"a document titled {str(row['title_raw'])[:EXCERPT_CHARS]!r} breaks a rule of the schema"
-        rejected.append(_rejection(row["url"], reason="document_invalid", finding=finding, row=None))
-    rejected.sort(key=lambda row: [row[key] or "" for key in ("key", "reason", "finding", "row")])
-    return Document.validate(good.sort("doc_id")), rejected_frame(rejected)
+        rejected_rows.append(_rejection(row["url"], reason="document_invalid", finding=finding, row=None))
+    rejected_rows.sort(key=lambda row: [row[key] or "" for key in ("key", "reason", "finding", "row")])
+    return Document.validate(good.sort("doc_id")), rejected_frame(rejected_rows)
 
 
 def _refusal_readings(refusals: Iterable[Refusal]) -> pl.DataFrame:
@@ -116,13 +116,13 @@ def _refusal_readings(refusals: Iterable[Refusal]) -> pl.DataFrame:
 
 def _with_moves(light: pl.DataFrame, *, captured: pl.Expr) -> pl.DataFrame:
     """The captures, and each task's last no for every address the task was captured at: a page may move and say no."""
-    named = pl.col("task") != ""
-    noes = _newest(light.filter(named), by=("source", "task")).filter("denies")
+    has_task = pl.col("task") != ""
+    noes = _newest(light.filter(has_task), by=("source", "task")).filter("denies")
     if noes.is_empty():
         return light.filter(captured)
-    addresses = light.filter(captured & named).select("source", "task", "url").unique()
-    moved = noes.drop("url").join(addresses, on=["source", "task"]).select(light.columns)
-    return pl.concat([light.filter(captured), moved])
+    addresses = light.filter(captured & has_task).select("source", "task", "url").unique()
+    moved_noes = noes.drop("url").join(addresses, on=["source", "task"]).select(light.columns)
+    return pl.concat([light.filter(captured), moved_noes])
 
 
 def _newest(captures: pl.DataFrame, *, by: Sequence[str] = _ADDRESS) -> pl.DataFrame:
@@ -141,36 +141,36 @@ def _chosen(light: pl.DataFrame) -> pl.DataFrame:
     revisits = _newest(light.filter(pl.col("form") == "revisit")).select(*_ADDRESS, "at", "sha256")
     latest = _newest(sound)
     later = latest.join(revisits, on=_ADDRESS, suffix="_found").filter(pl.col("at_found") > pl.col("at"))
-    found = later.select(*_ADDRESS, pl.col("sha256_found").alias("sha256"))
-    again = _newest(sound.join(found, on=[*_ADDRESS, "sha256"], how="semi"))
+    later_bodies = later.select(*_ADDRESS, pl.col("sha256_found").alias("sha256"))
+    again = _newest(sound.join(later_bodies, on=[*_ADDRESS, "sha256"], how="semi"))
     return pl.concat([again, latest.join(again, on=_ADDRESS, how="anti")])
 
 
-def _documents(parts: Sequence[Readings], chosen: pl.DataFrame) -> pl.DataFrame:
+def _documents(parts: Sequence[Readings], readings_to_use: pl.DataFrame) -> pl.DataFrame:
     """The documents of the chosen captures, one per doc_id: the newest, then by hash, address and place in the page."""
-    found = [pl.DataFrame(schema=DOCUMENT)]
-    for part, rows in _by_part(chosen):
+    frames = [pl.DataFrame(schema=DOCUMENT)]
+    for part, rows in _by_part(readings_to_use):
         # Exploded first: polars picks rows of flat columns at a tenth of the time and memory of nested ones.
         flat = parts[part](["documents"]).with_row_index("n").explode("documents").unnest("documents")
-        found.append(flat.filter(pl.col("n").is_in(rows.get_column("n").implode())).drop("n"))
-    documents = pl.concat(found)
+        frames.append(flat.filter(pl.col("n").is_in(rows.get_column("n").implode())).drop("n"))
+    documents = pl.concat(frames)
     newest_first = ("retrieved_at", "content_sha256", "url")
     rank = documents.select("doc_id", *newest_first).with_row_index("n")
     rank = rank.sort("doc_id", *newest_first, "n", descending=[False, True, True, True, False])
     return documents[rank.unique("doc_id", keep="first", maintain_order=True).get_column("n")]
 
 
-def _rows(parts: Sequence[Readings], wanted: pl.DataFrame, column: str) -> pl.DataFrame:
+def _rows(parts: Sequence[Readings], places: pl.DataFrame, column: str) -> pl.DataFrame:
     """`column` of the wanted rows with the `url` wanted for, in the order of capture; one part in memory at a time."""
-    found = [empty_readings().select("url", column)]
-    for part, rows in _by_part(wanted):
-        found.append(pl.concat([rows.select("url"), parts[part]([column])[rows.get_column("n")]], how="horizontal"))
-    return pl.concat(found)
+    frames = [empty_readings().select("url", column)]
+    for part, rows in _by_part(places):
+        frames.append(pl.concat([rows.select("url"), parts[part]([column])[rows.get_column("n")]], how="horizontal"))
+    return pl.concat(frames)
 
 
-def _by_part(wanted: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
+def _by_part(places: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
     """Each part with those of its rows that are wanted, in the order of capture."""
-    for (part,), rows in wanted.sort(*_ROW).partition_by("part", as_dict=True, maintain_order=True).items():
+    for (part,), rows in places.sort(*_ROW).partition_by("part", as_dict=True, maintain_order=True).items():
         yield part, rows
 
 

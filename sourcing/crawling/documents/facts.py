@@ -29,34 +29,34 @@ def with_stated_facts(documents: pl.DataFrame) -> pl.DataFrame:
     """
     about = documents.filter(pl.col("standing").is_not_null()).select(*_LIGHT, "subjects").explode("subjects")
     is_prose = pl.col("standing") == int(Standing.PROSE)
-    articles, stated = about.filter(is_prose), about.filter(~is_prose)
-    pairs = articles.select("doc_id", "subjects").join(stated, on="subjects", suffix="_stated")
+    articles, structured = about.filter(is_prose), about.filter(~is_prose)
+    pairs = articles.select("doc_id", "subjects").join(structured, on="subjects", suffix="_stated")
     if pairs.is_empty():
         return documents
     donors: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for pair in pairs.iter_rows(named=True):
         donors[pair["doc_id"]].append(pair)
     rows = articles.unique("doc_id").filter(pl.col("doc_id").is_in(list(donors))).iter_rows(named=True)
-    settled = pl.DataFrame(
+    facts = pl.DataFrame(
         [{"doc_id": row["doc_id"], **_settled(row, donors[row["doc_id"]])} for row in rows],
         schema={name: documents.schema[name] for name in ("doc_id", *_FACTS)},
     ).with_columns(is_settled=True)
     return (
-        documents.join(settled, on="doc_id", how="left", suffix="_stated", maintain_order="left")
+        documents.join(facts, on="doc_id", how="left", suffix="_stated", maintain_order="left")
         .with_columns(pl.when("is_settled").then(f"{name}_stated").otherwise(name).alias(name) for name in _FACTS)
         .drop("is_settled", *(f"{name}_stated" for name in _FACTS))
     )
 
 
-def _settled(article: Mapping[str, Any], stated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    ranked = sorted(stated, key=lambda row: (-row["standing"], _strangeness(article, row), row["doc_id_stated"]))
-    sure = (row for row in ranked if row["standing"] == Standing.ITEM or row["granularity"] != "page")
+def _settled(article: Mapping[str, Any], structured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    ranking = sorted(structured, key=lambda row: (-row["standing"], _strangeness(article, row), row["doc_id_stated"]))
+    sure = (row for row in ranking if row["standing"] == Standing.ITEM or row["granularity"] != "page")
     kind = next((row["granularity"] for row in sure), article["granularity"])
     if kind not in ("recording", "release"):
         name, named_by = (name_in_title(article["title"]) if kind == "artist" else None), article
         return {"granularity": kind, "artist": name, "year": None, "licences": _licences(article, name, named_by)}
-    named_by = next((row for row in ranked if row["artist"]), article)
-    year = next((row["year"] for row in ranked if row["year"]), article["year"])
+    named_by = next((row for row in ranking if row["artist"]), article)
+    year = next((row["year"] for row in ranking if row["year"]), article["year"])
     licences = _licences(article, named_by["artist"], named_by)
     return {"granularity": kind, "artist": named_by["artist"], "year": year, "licences": licences}
 

@@ -125,7 +125,7 @@ class _Import:
         captured = self._captured(record)
         try:
             rows = self.source.page_for(record.kind)(captured, self.source).documents()
-            unwanted = self.wanted is not None and not any(map(self.wanted, rows))
+            is_unwanted = self.wanted is not None and not any(map(self.wanted, rows))
         except PageError as error:
             self._reject(record, error.reason, error.finding)
             return None
@@ -136,7 +136,7 @@ class _Import:
             # A page object met something its author did not think of; the dump's other records are still read.
             self._reject(record, "page_object_failed", f"{type(error).__name__}: {error}")
             return None
-        if unwanted:
+        if is_unwanted:
             return None
         if self._again(record.url):
             result.repeated += 1
@@ -229,10 +229,10 @@ def _note(workspace: Workspace, name: str, selection: str, fingerprint: str, res
         _keep_refused(workspace, name, result)
         counts = {each: value for each, value in vars(result).items() if each != "refused"}
         note = {**counts, "complete": result.complete, "selection": selection, "fingerprint": fingerprint}
-        kept = [
+        facts = [
             old for old in notes.get(name, []) if (old["selection"], old["fingerprint"]) != (selection, fingerprint)
         ]
-        write_json(workspace.crawl_dir / IMPORTS_FILE, {**notes, name: [*kept, note]})
+        write_json(workspace.crawl_dir / IMPORTS_FILE, {**notes, name: [*facts, note]})
 
 
 def _keep_refused(workspace: Workspace, name: str, result: Imported) -> None:

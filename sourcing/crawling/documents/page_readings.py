@@ -76,13 +76,13 @@ def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -
     """Readings of the captures in their order, some hundred to a frame; bodies are read one at a time, not kept."""
     stream = iter(captured)
     while chunk := [_reading(capture, sources) for capture in islice(stream, _CHUNK)]:
-        documents, refused = _document_frame([(n, row) for n, (_, rows) in enumerate(chunk) for row in rows])
-        for n, reason in refused:
+        documents, refusals = _document_frame([(n, row) for n, (_, rows) in enumerate(chunk) for row in rows])
+        for n, reason in refusals:
             chunk[n][0]["refused"].append(reason)
-        frame = pl.DataFrame([said for said, _ in chunk], schema=_SCHEMA, orient="row").with_row_index("n")
-        grouped = documents.group_by("n", maintain_order=True).agg(pl.struct(*DOCUMENT).alias("documents"))
+        frame = pl.DataFrame([values for values, _ in chunk], schema=_SCHEMA, orient="row").with_row_index("n")
+        documents_by_number = documents.group_by("n", maintain_order=True).agg(pl.struct(*DOCUMENT).alias("documents"))
         yield (
-            frame.join(grouped, on="n", how="left", maintain_order="left")
+            frame.join(documents_by_number, on="n", how="left", maintain_order="left")
             .with_columns(pl.col("documents").fill_null(pl.lit([], dtype=_DOCUMENTS)))
             .drop("n")
         )
@@ -111,7 +111,7 @@ def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str
     """A capture's row, and its documents."""
     has_body = capture.form in ("response", "resource")
     digest = hashlib.sha256(capture.body).hexdigest() if has_body else capture.body_sha256 or ""
-    said: dict[str, Any] = {
+    values: dict[str, Any] = {
         "source": capture.source,
         "url": capture.url,
         "task": capture.task_key,
@@ -124,23 +124,25 @@ def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str
         "failure": None,
         "refused": [],
     }
-    if said["denies"] or not has_body:
-        return said, []  # words of a page that says no are not even read
+    if values["denies"] or not has_body:
+        return values, []  # words of a page that says no are not even read
     try:
-        rows, said["refused"] = _documents(capture, digest, sources)
+        rows, values["refused"] = _documents(capture, digest, sources)
     except PageError as error:
-        said.update(outcome="failed", failure=_refusal(capture, error.reason, error.finding))
+        values.update(outcome="failed", failure=_refusal(capture, error.reason, error.finding))
     except RecursionError:
-        said.update(outcome="failed", failure=_refusal(capture, TOO_DEEP, "lists and objects in each other, too deep"))
+        values.update(
+            outcome="failed", failure=_refusal(capture, TOO_DEEP, "lists and objects in each other, too deep")
+        )
     except Exception as error:
         # A page object met something its author did not think of: the page is set aside, with the kind of
         # mistake for us to mend, and every other page is still read.
         finding = f"{type(error).__name__}: {str(error)[:EXCERPT_CHARS]}"
-        said.update(outcome="failed", failure=_refusal(capture, "page_object_failed", finding))
+        values.update(outcome="failed", failure=_refusal(capture, "page_object_failed", finding))
     else:
-        said["outcome"] = "sound"
-        return said, rows
-    return said, []
+        values["outcome"] = "sound"
+        return values, rows
+    return values, []
 
 
 def _document_frame(
@@ -154,8 +156,8 @@ def _document_frame(
         if len(rows) == 1:
             n, row = rows[0]
             finding = f"a document titled {str(row['title_raw'])[:EXCERPT_CHARS]!r}: {str(error)[:EXCERPT_CHARS]}"
-            refused = {"reason": "document_invalid", "finding": clean(finding), "row": None}
-            return pl.DataFrame(schema=schema), [(n, refused)]
+            refusal = {"reason": "document_invalid", "finding": clean(finding), "row": None}
+            return pl.DataFrame(schema=schema), [(n, refusal)]
     parts = [_document_frame([row]) for row in rows]
     return pl.concat([frame for frame, _ in parts]), [refusal for _, refusals in parts for refusal in refusals]
 
@@ -193,21 +195,21 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
         "standing": row.get("standing"),
     }
     document.update({key: row.get(key) for key in _NULLABLE})
-    stated = row.get("licences") or {}
-    document["licences"] = _licences(document, source, stated)
-    unread = dict.fromkeys(statement for statement in stated.values() if spdx_of(statement) == UNKNOWN)
+    stated_licences = row.get("licences") or {}
+    document["licences"] = _licences(document, source, stated_licences)
+    unread = dict.fromkeys(statement for statement in stated_licences.values() if spdx_of(statement) == UNKNOWN)
     document["consent_evidence"] += [f"licence: {statement}" for statement in unread]
     return document
 
 
-def _licences(document: Mapping[str, Any], source: Source, stated: Mapping[str, str]) -> list[dict[str, Any]]:
+def _licences(document: Mapping[str, Any], source: Source, stated_licences: Mapping[str, str]) -> list[dict[str, Any]]:
     """An entry per column of words it has, and "*" for its facts."""
     columns = [column for column in _WORDS if document.get(column)]
     attribution = source.attribution.format_map(
         {key: "" if value is None else value for key, value in document.items()}
     )
     return [
-        {"field": column, "licence": source.licence_for(column, stated), "attribution": attribution or None}
+        {"field": column, "licence": source.licence_for(column, stated_licences), "attribution": attribution or None}
         for column in [*columns, "*"]
     ]
 

@@ -50,20 +50,20 @@ def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
     """What tells these declarations from the registered ones; None when another process could not be told."""
     overrides: dict[str, dict[str, Any]] = {}
     for name, source in sources.items():
-        declared = SOURCES.get(name)
-        if declared is None:
+        declaration = SOURCES.get(name)
+        if declaration is None:
             return None
         names = [item.name for item in fields(Source)]
-        changed = {key: getattr(source, key) for key in names if getattr(source, key) != getattr(declared, key)}
-        if not all(_is_plain(value, classes=True) for value in changed.values()):
+        differences = {key: getattr(source, key) for key in names if getattr(source, key) != getattr(declaration, key)}
+        if not all(_is_plain(value, classes=True) for value in differences.values()):
             return None
-        overrides[name] = changed
+        overrides[name] = differences
     return overrides
 
 
 def are_settings(overrides: Overrides) -> bool:
     """Whether values of settings are all that was changed: no code of which it is not known what it does."""
-    return all(_is_plain(value) for changed in overrides.values() for value in changed.values())
+    return all(_is_plain(value) for values in overrides.values() for value in values.values())
 
 
 def read_files(
@@ -179,7 +179,7 @@ class _Crew:
     def forget(self, path: Path) -> None:
         """Nothing of this file will be asked for any more: it is done, or torn."""
         self._open = deque(span for span in self._open if span.path != path)
-        self._done = {key: read for key, read in self._done.items() if key[0] != path}
+        self._done = {key: reading for key, reading in self._done.items() if key[0] != path}
 
     def dismiss(self) -> None:
         if self._pool is not None:
@@ -196,9 +196,9 @@ class _Crew:
                 self._do_without()
 
     def _collect(self, *, block: bool) -> None:
-        done = wait(self._reading, timeout=None if block else 0, return_when=FIRST_COMPLETED)[0]
+        futures = wait(self._reading, timeout=None if block else 0, return_when=FIRST_COMPLETED)[0]
         try:
-            for future in done:
+            for future in futures:
                 span, frame = future.result()
                 del self._reading[future]
                 self._done[span.path, span.start] = span, frame
@@ -208,8 +208,8 @@ class _Crew:
 
     def _do_without(self) -> None:
         """A page brought a helper down, or the system wanted its memory: what it held is read here."""
-        held = sorted(self._reading.values(), key=lambda span: (span.path, span.start))
-        self._open.extendleft(reversed(held))
+        spans = sorted(self._reading.values(), key=lambda span: (span.path, span.start))
+        self._open.extendleft(reversed(spans))
         self._reading.clear()
         self.dismiss()
 
@@ -236,7 +236,7 @@ _foreign_here: list[str] = [""]  # and the source of other crawlers' records
 def _begin(overrides: Overrides, foreign: str) -> None:
     begin_helper()
     _foreign_here[:] = [foreign]
-    _sources_here.update({name: replace(SOURCES[name], **dict(changed)) for name, changed in overrides.items()})
+    _sources_here.update({name: replace(SOURCES[name], **dict(values)) for name, values in overrides.items()})
 
 
 def _read_in_worker(span: Span) -> _Read:

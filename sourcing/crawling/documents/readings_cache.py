@@ -40,10 +40,10 @@ def fingerprint(overrides: Overrides, foreign: str = "") -> str:
     """Names what readings depend on besides the WARC file: code, libraries, declarations, the `foreign` source."""
     files = [*sorted(Path(__file__).parents[1].rglob("*.py")), *sorted(Path(schemas.__file__).parent.glob("*.py"))]
     declarations = {
-        name: {key: value for key, value in changed.items() if key not in _PACE} for name, changed in overrides.items()
+        name: {key: value for key, value in values.items() if key not in _PACE} for name, values in overrides.items()
     }
-    said = [*code_and_libraries(files, _LIBRARIES), declarations, foreign]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    parts = [*code_and_libraries(files, _LIBRARIES), declarations, foreign]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class Extracted:
@@ -68,20 +68,20 @@ class Extracted:
     def keep(self, file: FileReadings) -> Readings:
         """Write a file's readings as they come, a span in memory at a time."""
         entry, schema = self._entry(file.path), _arrow(empty_readings()).schema
-        changed = file.path.stat().st_mtime_ns
+        modified_at = file.path.stat().st_mtime_ns
         with atomic_path(entry) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for frame in file.frames:
                 writer.write_table(_arrow(frame))
             tears = [(tear.offset, tear.found, tear.url, tear.last) for tear in file.tears]
-            stamp = {"length": file.length, "changed": changed, "fingerprint": self.fingerprint, "tears": tears}
+            stamp = {"length": file.length, "changed": modified_at, "fingerprint": self.fingerprint, "tears": tears}
             writer.add_key_value_metadata({_STAMP: json.dumps(stamp)})
         return partial(_columns, entry)
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
         """Remove what was kept of files that are no longer there."""
-        known = {self._entry(path) for path in paths}
+        entries = {self._entry(path) for path in paths}
         for entry in self.folder.glob("*.parquet"):
-            if entry not in known:
+            if entry not in entries:
                 entry.unlink(missing_ok=True)
 
     def _entry(self, path: Path) -> Path:

@@ -62,35 +62,35 @@ def rebuild_documents(
     little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
 
     def read(unread: list[tuple[Path, int]], *, workers: int) -> Iterator[FileReadings]:
-        done, total = 0, sum(length for _, length in unread)
+        bytes_read, total = 0, sum(length for _, length in unread)
 
         def on_pages(pages: int, of_bytes: int) -> None:
-            nonlocal done
-            done = min(done + of_bytes, total)  # a span whose start was guessed wrong is read twice
-            on_read(pages, done, total)
+            nonlocal bytes_read
+            bytes_read = min(bytes_read + of_bytes, total)  # a span whose start was guessed wrong is read twice
+            on_read(pages, bytes_read, total)
 
         return read_files(unread, sources, workers=workers, on_pages=on_pages, foreign=foreign)
 
     refusals = _refusals(workspace, ledger)
     if little or overrides is None:
-        documents, rejected, tears = _read_all(files, None, partial(read, workers=1), refusals, fresh=True)
+        documents, rejected_rows, tears = _read_all(files, None, partial(read, workers=1), refusals, fresh=True)
     else:
         folder = workspace.crawl_dir / EXTRACTED_FOLDER
-        kept = Extracted(folder, fingerprint(overrides, foreign)) if are_settings(overrides) else None
-        arguments = files, kept, partial(read, workers=workers or cores()), refusals
+        cache = Extracted(folder, fingerprint(overrides, foreign)) if are_settings(overrides) else None
+        arguments = files, cache, partial(read, workers=workers or cores()), refusals
         try:
-            documents, rejected, tears = _read_all(*arguments, fresh=fresh)
+            documents, rejected_rows, tears = _read_all(*arguments, fresh=fresh)
         except (OSError, pl.exceptions.PolarsError):
             if fresh:
                 raise
             # Kept readings that cannot be read are worth no more than a second look at the pages.
-            documents, rejected, tears = _read_all(*arguments, fresh=True)
-        if kept:
-            kept.forget_all_but(path for path, _ in files)
+            documents, rejected_rows, tears = _read_all(*arguments, fresh=True)
+        if cache:
+            cache.forget_all_but(path for path, _ in files)
     workspace.write(Document, documents)
     tears = [tear for tear in tears if not any(f"-{label}-" in tear.path.name for label in live)]
-    torn = _torn_rows(tears)
-    workspace.write_rejected("extract", pl.concat([rejected, torn]))
+    torn_rows = _torn_rows(tears)
+    workspace.write_rejected("extract", pl.concat([rejected_rows, torn_rows]))
     if ledger is not None:
         spoilt = {tear.path.name for tear in tears}
         for path, stat in stats.items():
@@ -98,7 +98,7 @@ def rebuild_documents(
                 ledger.archive.note_looked_through(path.name, stat.st_size, stat.st_mtime_ns)
         if spoilt:
             ask_for_lost(ledger, workspace.crawl_dir, live=live, again=spoilt)
-    return documents.height, rejected.height + torn.height + _write_crawl_rejections(workspace, ledger)
+    return documents.height, rejected_rows.height + torn_rows.height + _write_crawl_rejections(workspace, ledger)
 
 
 def _refusals(workspace: Workspace, ledger: Ledger | None) -> list[Refusal]:
@@ -119,20 +119,22 @@ def _sweep(workspace: Workspace) -> None:
 
 def _read_all(
     files: list[tuple[Path, int]],
-    kept: Extracted | None,
+    cache: Extracted | None,
     read: Callable[[list[tuple[Path, int]]], Iterable[FileReadings]],
     refusals: Sequence[Refusal],
     *,
     fresh: bool,
 ) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected], list[Tear]]:
-    known = {path: found for path, length in files if kept and not fresh and (found := kept.find(path, length))}
-    readings: dict[Path, Readings] = {path: found for path, (found, _) in known.items()}
-    tears = {path: found for path, (_, found) in known.items()}
-    for file in read([(path, length) for path, length in files if path not in known]):
-        readings[file.path] = kept.keep(file) if kept else pl.concat([empty_readings(), *file.frames]).select
+    readings_of = {
+        path: cached for path, length in files if cache and not fresh and (cached := cache.find(path, length))
+    }
+    readings: dict[Path, Readings] = {path: cached for path, (cached, _) in readings_of.items()}
+    tears = {path: cached for path, (_, cached) in readings_of.items()}
+    for file in read([(path, length) for path, length in files if path not in readings_of]):
+        readings[file.path] = cache.keep(file) if cache else pl.concat([empty_readings(), *file.frames]).select
         tears[file.path] = file.tears
-    documents, rejected = settle_readings([readings[path] for path, _ in files], refusals)
-    return documents, rejected, [tear for path, _ in files for tear in tears[path]]
+    documents, rejected_rows = settle_readings([readings[path] for path, _ in files], refusals)
+    return documents, rejected_rows, [tear for path, _ in files for tear in tears[path]]
 
 
 def _torn_rows(tears: Iterable[Tear]) -> dy.DataFrame[Rejected]:
@@ -154,11 +156,11 @@ def _write_crawl_rejections(workspace: Workspace, ledger: Ledger | None) -> int:
     """Failed and denied tasks of the ledger as rejected rows of stage crawl; how many there are."""
     if ledger is None:
         return 0
-    lost = rejected_frame(
+    lost_rows = rejected_frame(
         [
             {"stage": "crawl", "key": item.url, "reason": item.reason, "finding": item.finding or item.state}
             for item in ledger.census.outcomes()
         ]
     )
-    workspace.write_rejected("crawl", lost)
-    return lost.height
+    workspace.write_rejected("crawl", lost_rows)
+    return lost_rows.height

@@ -116,8 +116,10 @@ class Archive:
         row = self._db.execute("SELECT size, changed FROM warc_files WHERE file = ?", (file,)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def note_looked_through(self, file: str, size: int, changed: int) -> None:
-        self._db.execute("UPDATE warc_files SET size = ?, changed = ? WHERE id = ?", (size, changed, self._file(file)))
+    def note_looked_through(self, file: str, size: int, changed_at: int) -> None:
+        self._db.execute(
+            "UPDATE warc_files SET size = ?, changed = ? WHERE id = ?", (size, changed_at, self._file(file))
+        )
 
     def _file(self, file: str) -> int:
         number = self._files.get(file)
@@ -138,11 +140,11 @@ class Archive:
 
     def refusals(self) -> Iterator[Refusal]:
         """Noes in force, in the order of tasks; of a ledger from before they were noted, its denied tasks."""
-        noted = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'refusals'").fetchone()
+        has_table = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'refusals'").fetchone()
         older = "(SELECT key, unixepoch() AS at, coalesce(finding, '') AS signal FROM tasks" + _REFUSED + ")"
         for source, url, key, at, signal in self._db.execute(
             "SELECT q.source, coalesce(t.found_at, t.url), hex(t.key), r.at, r.signal"
-            f" FROM {'refusals' if noted else older} r"
+            f" FROM {'refusals' if has_table else older} r"
             " JOIN tasks t ON t.key = r.key JOIN queues q ON q.id = t.queue ORDER BY t.seq"
         ):
             yield Refusal(source, url, key.lower(), at, signal)

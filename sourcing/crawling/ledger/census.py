@@ -23,14 +23,14 @@ class Census:
 
     def ready(self, source: str, enough: int) -> int:
         """Tasks of a source that could be asked now, counted no further than about `enough`."""
-        found = 0
+        count = 0
         for (n,) in self._db.execute(
             "SELECT c.n FROM queues q JOIN counts c ON c.queue = q.id AND c.state = 0 WHERE q.source = ?", (source,)
         ):
-            found += n
-            if found >= enough:
+            count += n
+            if count >= enough:
                 break
-        return found
+        return count
 
     def soonest(self, sources: Collection[str]) -> float | None:
         """When the next task of these sources that waits for its time may be asked; None when none waits."""

@@ -146,14 +146,14 @@ class Ledger:
         return (key, queue, url, spec.kind, spec.track_id, parent, spec.priority)
 
     def _queue(self, source: str, host: str) -> int:
-        known = self._queues.get((source, host))
-        if known is None:
+        queue = self._queues.get((source, host))
+        if queue is None:
             self._db.execute("INSERT OR IGNORE INTO queues (source, host) VALUES (?, ?)", (source, host))
             row = self._db.execute("SELECT id FROM queues WHERE source = ? AND host = ?", (source, host)).fetchone()
             if len(self._queues) >= _KNOWN_QUEUES:
                 self._queues.clear()
-            known = self._queues[source, host] = int(row[0])
-        return known
+            queue = self._queues[source, host] = int(row[0])
+        return queue
 
     # --- tasks go out ---
 
@@ -175,13 +175,13 @@ class Ledger:
         with self.group():
             self._db.execute("UPDATE tasks SET state = 0 WHERE state = 5 AND next_at <= ?", (now,))
             for queue, source, host in self._open_queues(now):
-                wanted = min(room(source, host), n - len(tasks)) if sources is None or source in sources else 0
-                if wanted <= 0:
+                task_count = min(room(source, host), n - len(tasks)) if sources is None or source in sources else 0
+                if task_count <= 0:
                     continue
                 rows = self._db.execute(
                     f"SELECT {_TASK} FROM tasks t WHERE t.queue = ? AND t.state = 0"
                     " ORDER BY t.priority DESC, t.seq LIMIT ?",
-                    (queue, wanted),
+                    (queue, task_count),
                 ).fetchall()
                 tasks += [_task(row, source, host) for row in rows]
                 self.run.claim(host, now)
@@ -367,6 +367,6 @@ class Ledger:
 
 
 def _task(row: tuple[Any, ...], source: str, host: str) -> Task:
-    priority, seq, key, url, kind, track_id, attempts, onward, hops, *known = row
-    validators = Validators(*known)
+    priority, seq, key, url, kind, track_id, attempts, onward, hops, *validator_fields = row
+    validators = Validators(*validator_fields)
     return Task(priority, seq, key.lower(), source, url, host, kind, track_id, attempts, validators, onward, hops)

@@ -152,12 +152,12 @@ def _connect(path: Path | str) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA cache_size=-65536")  # 64 MiB, whatever the number of tasks
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0 and not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'tasks'").fetchone():
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'tasks'").fetchone():
         db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT;")
-    elif found != _VERSION:
+    elif version != _VERSION:
         db.close()
-        raise ValueError(f"layout {found}, this version reads layout {_VERSION}")
+        raise ValueError(f"layout {version}, this version reads layout {_VERSION}")
     db.executescript(_LATER_TABLES)
     for table, later in _LATER_COLUMNS.items():
         columns = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}

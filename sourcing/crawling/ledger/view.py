@@ -63,15 +63,15 @@ class LedgerView:
 
     def recent(self, sources: Iterable[str], start: float) -> list[Tally]:
         """Tallies of these sources from the minute `start` lies in; what was asked is not among them."""
-        found: list[Tally] = []
+        tallies: list[Tally] = []
         for source in sources:  # one by one: the table is ordered by source, then minute
             rows = self._db.execute(
                 "SELECT source, minute, outcome, n, bytes FROM minutes"
                 " WHERE source = ? AND minute >= ? AND outcome <> ? ORDER BY minute, outcome",
                 (source, int(start // 60), ASKED),
             )
-            found += [Tally(*row) for row in rows]
-        return found
+            tallies += [Tally(*row) for row in rows]
+        return tallies
 
     def sums(self, sources: Iterable[str], start: int, end: int) -> Iterator[tuple[str, str, int, int]]:
         """Source, outcome, requests and bytes, summed over the minutes since 1970 from `start` to before `end`."""

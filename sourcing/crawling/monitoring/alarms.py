@@ -27,16 +27,16 @@ def alarms(workspace: Workspace) -> list[str]:
     path = workspace.table_path(Document)
     if not path.exists():
         return []
-    found, kept = path.stat(), workspace.crawl_dir / _KEPT_FILE
-    stamp = [__version__, found.st_mtime_ns, found.st_size]
+    file_stat, kept_path = path.stat(), workspace.crawl_dir / _KEPT_FILE
+    stamp = [__version__, file_stat.st_mtime_ns, file_stat.st_size]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # never kept, or not readable: reckon it anew
-        told = json.loads(kept.read_text(encoding="utf-8"))
-        if told["of"] == stamp:
-            return [str(line) for line in told["alarms"]]
+        record = json.loads(kept_path.read_text(encoding="utf-8"))
+        if record["of"] == stamp:
+            return [str(line) for line in record["alarms"]]
     lines = [str(alarm) for alarm in drifts(documents_of(workspace), pages_of(workspace))]
     if workspace.crawl_dir.exists():
         with contextlib.suppress(OSError):  # a workspace one may only look at
-            write_json(kept, {"of": stamp, "alarms": lines})
+            write_json(kept_path, {"of": stamp, "alarms": lines})
     return lines
 
 
@@ -54,21 +54,21 @@ def pages_of(workspace: Workspace) -> pl.DataFrame:
     """
     readings = sorted((workspace.crawl_dir / EXTRACTED_FOLDER).glob("*.parquet"))
     if readings:
-        asked = pl.scan_parquet(readings).filter(
+        pages = pl.scan_parquet(readings).filter(
             pl.col("form").is_in(_WITH_BODY) & pl.col("outcome").is_in(["sound", "failed"])
         )
-        read = (pl.col("outcome") == "sound").alias("read")
-        return asked.select("source", "url", "at", read).collect(engine="streaming")
+        is_read = (pl.col("outcome") == "sound").alias("read")
+        return pages.select("source", "url", "at", is_read).collect(engine="streaming")
     if sum(path.stat().st_size for path in warc_files(workspace.crawl_dir)) > _SMALL_BYTES:
         return pl.DataFrame(schema=dict(PAGES))
     return _from_warc(workspace)
 
 
 def _from_warc(workspace: Workspace) -> pl.DataFrame:
-    rejected, documents = workspace.rejected_path("extract"), workspace.table_path(Document)
-    lost = _column(rejected, "key") - _column(documents, "url")  # of a page that gave documents, a part is rejected
+    rejected_path, documents = workspace.rejected_path("extract"), workspace.table_path(Document)
+    lost_urls = _column(rejected_path, "key") - _column(documents, "url")  # not of pages that gave documents
     rows = [
-        (page.source, page.url, page.retrieved_at, page.url not in lost)
+        (page.source, page.url, page.retrieved_at, page.url not in lost_urls)
         for page in read_captured(workspace.crawl_dir)
         if page.source and page.form in _WITH_BODY and page.consent == "allow"
     ]

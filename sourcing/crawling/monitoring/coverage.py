@@ -81,17 +81,17 @@ def coverage(documents: pl.DataFrame, pages: pl.DataFrame, *, weeks: int = 4) ->
         .group_by("source", "week")
         .agg(pl.len().alias("documents"), *(pl.col(name).sum() for name in FIELDS))
     )
-    read = _in_weeks(pages, "at").group_by("source", "week").agg(pl.len().alias("pages"), pl.col("read").sum())
-    joined = by_week.join(read, on=["source", "week"], how="full", coalesce=True).with_columns(
+    pages_by_week = _in_weeks(pages, "at").group_by("source", "week").agg(pl.len().alias("pages"), pl.col("read").sum())
+    weekly = by_week.join(pages_by_week, on=["source", "week"], how="full", coalesce=True).with_columns(
         pl.col("documents", "pages").fill_null(0)
     )
     newest = pl.col("week").rank("dense", descending=True).over("source") <= weeks
-    merged = (
-        joined.with_columns(pl.when(newest).then("week"))
+    rows = (
+        weekly.with_columns(pl.when(newest).then("week"))
         .group_by("source", "week")
         .agg(pl.col("documents", "pages", *FIELDS, "read").sum())
     )
-    return merged.select(
+    return rows.select(
         "source",
         "week",
         "documents",

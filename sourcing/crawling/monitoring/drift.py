@@ -62,12 +62,12 @@ def find_drop(batches: Sequence[Batch]) -> Drop | None:
       on are searched in its place.
     """
     while batches:
-        cut, z = _deepest_cut(batches)
+        place, z = _deepest_cut(batches)
         if z < _MIN_Z:
             return None
-        if batches[-1].begins - batches[cut].begins <= _OLD_NEWS:
-            return _told(batches[:cut], batches[cut:])
-        batches = batches[cut:]
+        if batches[-1].begins - batches[place].begins <= _OLD_NEWS:
+            return _told(batches[:place], batches[place:])
+        batches = batches[place:]
     return None
 
 
@@ -79,33 +79,38 @@ def _told(before: Sequence[Batch], after: Sequence[Batch]) -> Drop | None:
         rows_before=sum(batch.rows for batch in before),
         filled_before=sum(batch.filled for batch in before),
     )
-    known = sorted(batch.filled / batch.rows for batch in before[:-1] or before)
-    low = min(drop.share_before - _MIN_DROP, known[len(known) // 20] - _BELOW_KNOWN)
+    shares = sorted(batch.filled / batch.rows for batch in before[:-1] or before)
+    low = min(drop.share_before - _MIN_DROP, shares[len(shares) // 20] - _BELOW_KNOWN)
     return drop if max(drop.share, after[-1].filled / after[-1].rows) <= low else None
 
 
 def _deepest_cut(batches: Sequence[Batch]) -> tuple[int, float]:
     """Where z is largest, and z there; z is 0 where no cut can be made or no later part is lower."""
     rows = [0, *accumulate(batch.rows for batch in batches)]
-    filled = [0, *accumulate(batch.filled for batch in batches)]
+    filled_sums = [0, *accumulate(batch.filled for batch in batches)]
     squares = [0.0, *accumulate(batch.filled**2 / batch.rows for batch in batches)]
 
     def spread(start: int, end: int) -> float:
         """Pearson's chi-squared of these batches around their common share."""
-        n, x = rows[end] - rows[start], filled[end] - filled[start]
+        n, x = rows[end] - rows[start], filled_sums[end] - filled_sums[start]
         return (squares[end] - squares[start] - x * x / n) / (x / n * (1 - x / n)) if 0 < x < n else 0.0
 
     count = len(batches)
     best, best_z = 0, 0.0
-    for cut in range(1, count):
-        n0, x0, n1, x1 = rows[cut], filled[cut], rows[count] - rows[cut], filled[count] - filled[cut]
+    for place in range(1, count):
+        n0, x0, n1, x1 = (
+            rows[place],
+            filled_sums[place],
+            rows[count] - rows[place],
+            filled_sums[count] - filled_sums[place],
+        )
         if n0 < BATCH or n1 < BATCH or x0 * n1 <= x1 * n0:
             continue
-        freedom = max(0, cut - 2) + max(0, count - cut - 2)
-        times_chance = (spread(0, cut - 1) + spread(cut + 1, count)) / freedom if freedom else 1.0
-        pooled = (x0 + x1) / (n0 + n1)
-        variance = pooled * (1 - pooled) * (1 / n0 + 1 / n1) * max(1.0, times_chance)
+        freedom = max(0, place - 2) + max(0, count - place - 2)
+        times_chance = (spread(0, place - 1) + spread(place + 1, count)) / freedom if freedom else 1.0
+        pooled_share = (x0 + x1) / (n0 + n1)
+        variance = pooled_share * (1 - pooled_share) * (1 / n0 + 1 / n1) * max(1.0, times_chance)
         z = (x0 / n0 - x1 / n1) / math.sqrt(variance)
         if z > best_z:
-            best, best_z = cut, z
+            best, best_z = place, z
     return best, best_z

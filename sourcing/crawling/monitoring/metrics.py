@@ -69,7 +69,7 @@ class LedgerCollector(Collector):
         requests = CounterMetricFamily(
             f"{_PREFIX}_requests", "Requests by what became of them.", labels=("source", "outcome")
         )
-        throttled = CounterMetricFamily(
+        throttle_counter = CounterMetricFamily(
             f"{_PREFIX}_throttled",
             "Answers that said too much was asked; counted as failed or retried too.",
             labels=["source"],
@@ -78,12 +78,12 @@ class LedgerCollector(Collector):
         counts, sizes = self._sums(view)
         for (source, outcome), n in sorted(counts.items()):
             if outcome == "throttled":
-                throttled.add_metric([source], n)
+                throttle_counter.add_metric([source], n)
             elif outcome != ASKED:  # it takes back what was postponed: no counter
                 requests.add_metric([source, outcome], n)
-        for source, stored in sorted(sizes.items()):
-            size.add_metric([source], stored)
-        yield from (requests, throttled, size)
+        for source, size_bytes in sorted(sizes.items()):
+            size.add_metric([source], size_bytes)
+        yield from (requests, throttle_counter, size)
 
     def _sums(self, view: LedgerView) -> tuple[Counter[tuple[str, str]], Counter[str]]:
         names, border = view.sources(), max(0, int(self._now() // 60) - _CHANGING_MIN)
@@ -115,15 +115,15 @@ class LedgerCollector(Collector):
         daily = GaugeMetricFamily(
             f"{_PREFIX}_requests_daily_cap", "Requests allowed per UTC day, where there is a cap.", labels=["source"]
         )
-        stored = GaugeMetricFamily(
+        stored_gauge = GaugeMetricFamily(
             f"{_PREFIX}_body_bytes_cap", "Bytes of bodies that may be kept, where there is a cap.", labels=["source"]
         )
         for name, source in self._sources.items():
             if source.daily_cap is not None:
                 daily.add_metric([name], source.daily_cap)
             if source.storage_cap_mb is not None:
-                stored.add_metric([name], source.storage_cap_mb * 1e6)
-        return [daily, stored]
+                stored_gauge.add_metric([name], source.storage_cap_mb * 1e6)
+        return [daily, stored_gauge]
 
 
 def _add(sums: Iterable[tuple[str, str, int, int]], counts: Counter[tuple[str, str]], sizes: Counter[str]) -> None:

@@ -76,10 +76,10 @@ class SourceProgress:
         if self.rate_per_s is None or self.storage_left_bytes == 0 or self.daily_cap == 0:
             return None
         polite_s = self.deepest / self.rate_per_s
-        left = self.daily_left
-        if left is None or self.daily_cap is None or self.open <= left:
+        requests_left = self.daily_left
+        if requests_left is None or self.daily_cap is None or self.open <= requests_left:
             return polite_s
-        whole_days = math.ceil((self.open - left) / self.daily_cap) - 1
+        whole_days = math.ceil((self.open - requests_left) / self.daily_cap) - 1
         return max(polite_s, self.day_left_s + whole_days * _DAY_S)
 
     @property
@@ -88,10 +88,10 @@ class SourceProgress:
         floor_s = self.floor_s
         if not self.open or floor_s is None:
             return floor_s
-        settled = sum(self.recent.get(outcome, 0) for outcome in _SETTLED)
-        if self.why_off or not self.running or not settled:
+        settled_count = sum(self.recent.get(outcome, 0) for outcome in _SETTLED)
+        if self.why_off or not self.running or not settled_count:
             return None
-        return max(floor_s, self.open * self.span_s / settled)
+        return max(floor_s, self.open * self.span_s / settled_count)
 
     @property
     def outlook(self) -> str:
@@ -169,26 +169,26 @@ def progress_of(
     recent: dict[str, Counter[str]] = {name: Counter() for name in names}
     for tally in tallies:
         recent[tally.source][tally.outcome] += tally.n
-    found = {}
+    progress = {}
     for name in names:
-        declared = sources.get(name)
-        found[name] = SourceProgress(
+        source = sources.get(name)
+        progress[name] = SourceProgress(
             source=name,
-            why_off=why_off.get(name, "") if declared else _NO_SOURCE,
+            why_off=why_off.get(name, "") if source else _NO_SOURCE,
             states=counts.get(name) or dict.fromkeys(STATES, 0),
             recent=recent[name],
             span_s=span_s,
             deepest=deepest.get(name, 0),
             asked_today=view.tallies.asked_today(name, now) if view and name in counts else 0,
             stored_bytes=view.tallies.stored_bytes(name) if view and name in counts else 0,
-            rate_per_s=declared.rate_per_s if declared else None,
-            daily_cap=declared.daily_cap if declared else None,
-            storage_cap_bytes=_bytes(declared.storage_cap_mb) if declared else None,
+            rate_per_s=source.rate_per_s if source else None,
+            daily_cap=source.daily_cap if source else None,
+            storage_cap_bytes=_bytes(source.storage_cap_mb) if source else None,
             running=bool(alive),
             day_left_s=_DAY_S - now % _DAY_S,
             reasons=reasons.get(name, {}),
         )
-    return Progress(now, found, alive, view.paused_hosts(now) if view else [])
+    return Progress(now, progress, alive, view.paused_hosts(now) if view else [])
 
 
 def utc(at: float) -> str:
@@ -201,8 +201,8 @@ def _span_s(tallies: list[Tally], alive: Mapping[str, float], now: float) -> flo
     if not tallies:
         return WINDOW_S
     first = min(tally.minute for tally in tallies)
-    begun = [at for at in alive.values() if at // 60 == first]
-    return max(1.0, now - min(begun, default=first * 60.0))
+    starts = [at for at in alive.values() if at // 60 == first]
+    return max(1.0, now - min(starts, default=first * 60.0))
 
 
 def _bytes(mb: float | None) -> int | None:

@@ -150,13 +150,13 @@ def _check_page(asker: Asker, url: str, sources: Mapping[str, Source]) -> tuple[
     if answer.onward:
         return told("deny", "redirect", [], status=answer.status), answer.onward
     html = markup_of(answer.headers.get("content-type", ""), answer.body)
-    verdict = decide(answer.headers, html, line, site=site, url=url, granted=grant)
-    found = read_signals(answer.headers, html, site=site, url=url)
+    verdict = decide(answer.headers, html, line, site=site, url=url, grant=grant)
+    findings = read_signals(answer.headers, html, site=site, url=url)
     silent = "no signal says no" if not verdict.set_aside else f"every no is set aside by {grant}"
     checked = told(
         verdict.decision,
         verdict.denied_by or (silent if answer.status < 400 else f"{silent}; HTTP {answer.status}"),
-        _signals(found, grant, absent),
+        _signals(findings, grant, absent),
         status=answer.status,
         licences=_licences(source, url, answer) if source else {},
         evidence=verdict.evidence,
@@ -176,18 +176,18 @@ def _robots_signal(robots: RobotsVerdict, body: bytes | None, url: str) -> Signa
     return Signal("robots.txt", f"{word}ed by line {telling.line}, {word.capitalize()}: {telling.pattern}", says)
 
 
-def _signals(found: list[Finding], grant: str | None, absent: Mapping[str, Signal] | None) -> list[Signal]:
+def _signals(findings: list[Finding], grant: str | None, absent: Mapping[str, Signal] | None) -> list[Signal]:
     """A line for every signal there could be, also for those that were silent.
 
     `absent` holds what to tell of files that are not there; None where nothing but robots.txt was asked for.
     """
     signals = []
     for name, silence in _ABSENT.items():
-        here = [_signal(each, grant) for each in found if each.signal == name]
+        here = [_signal(each, grant) for each in findings if each.signal == name]
         if not here and absent is None and not name.startswith("robots.txt"):
             here = [Signal(name, "robots.txt says no already", "not asked")]
         signals += here or [(absent or {}).get(name, Signal(name, silence))]
-    others = [_signal(each, grant) for each in found if each.signal not in _ABSENT]
+    others = [_signal(each, grant) for each in findings if each.signal not in _ABSENT]
     if absent is not None and not any(each.signal.startswith("meta ") for each in others):
         others.append(Signal("meta", "none of robots, tdm-reservation, content-usage"))
     elif absent is None:
@@ -224,7 +224,7 @@ def _read_site(
 
 def _licences(source: Source, url: str, answer: Answer) -> dict[str, str]:
     """Licence of each field a document of this page would carry: what the page states goes before what is declared."""
-    stated: Mapping[str, str] = {}
+    statements: Mapping[str, str] = {}
     if source.name == PAGE_SOURCE and 200 <= answer.status < 300:
         page = Captured(
             source=source.name,
@@ -240,5 +240,5 @@ def _licences(source: Source, url: str, answer: Answer) -> dict[str, str]:
             rows = source.page_for(PAGE_KIND)(page, source).documents()
         except Exception:  # a page that is no recording, or broken: it states nothing, and the check goes on
             rows = []
-        stated = next((row["licences"] for row in rows if row.get("licences")), {})
-    return {each: source.licence_for(each, stated) for each in _FIELDS}
+        statements = next((row["licences"] for row in rows if row.get("licences")), {})
+    return {each: source.licence_for(each, statements) for each in _FIELDS}

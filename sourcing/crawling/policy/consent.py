@@ -77,24 +77,24 @@ def decide(
     *,
     site: SiteSignals | None = None,
     url: str = "",
-    granted: str | None = None,
+    grant: str | None = None,
 ) -> Verdict:
     """Decide from headers (names in lower case), the page's markup, and what its site says of `url`.
 
     A header that was sent several times holds its values in lines, one each: an agent named in one concerns no other.
     `robots` is a finished evidence line such as "robots.txt: allowed"; it reached us only if it did not deny.
-    `granted` is the licence that `granted_by` names.
+    `grant` is the licence that `granted_by` names.
     """
     evidence = [robots] if robots else []
     denied_by: list[str] = []
     set_aside: list[str] = []
-    for found in read_signals(headers, html, site=site, url=url):
-        if not found.denies:
-            evidence.append(str(found))
-        elif granted:
-            set_aside.append(f"{found}, set aside by {granted}")
+    for finding in read_signals(headers, html, site=site, url=url):
+        if not finding.denies:
+            evidence.append(str(finding))
+        elif grant:
+            set_aside.append(f"{finding}, set aside by {grant}")
         else:
-            denied_by.append(str(found))
+            denied_by.append(str(finding))
     evidence += [*set_aside, *denied_by[1:], *denied_by[:1]]
     return Verdict("deny" if denied_by else "allow", tuple(evidence), "".join(denied_by[:1]), tuple(set_aside))
 
@@ -113,14 +113,14 @@ def read_signals(
     headers: Mapping[str, str], html: str = "", *, site: SiteSignals | None = None, url: str = ""
 ) -> list[Finding]:
     """Every signal there is: of the site, of the headers, of the page's <meta> tags."""
-    found = site.findings(url) if site is not None else []
-    found += [signal_finding(name, headers[name], denies) for name, denies in _SIGNALS.items() if name in headers]
+    findings = site.findings(url) if site is not None else []
+    findings += [signal_finding(name, headers[name], denies) for name, denies in _SIGNALS.items() if name in headers]
     for number, (name, content) in enumerate(_metas(html)):
         finding = signal_finding(f"meta {name}", content, _META_SIGNALS.get(name, _refuses))
-        if number < _MAX_FINDINGS or (finding.denies and not any(each.denies for each in found)):
-            found.append(finding)
-    found += [signal_finding(name, headers[name]) for name in _NOTED if name in headers]
-    return found
+        if number < _MAX_FINDINGS or (finding.denies and not any(each.denies for each in findings)):
+            findings.append(finding)
+    findings += [signal_finding(name, headers[name]) for name in _NOTED if name in headers]
+    return findings
 
 
 def markup_of(content_type: str, body: bytes) -> str:
@@ -128,11 +128,11 @@ def markup_of(content_type: str, body: bytes) -> str:
 
     Tags and signals are ASCII, so that leaving out zero bytes makes UTF-16 and UTF-32 of any kind readable.
     """
-    declared = content_type.partition(";")[0].strip().lower()
-    is_markup = not declared or "html" in declared or declared.endswith("xml")
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_markup = not media_type or "html" in media_type or media_type.endswith("xml")
     if b"\0" in body[:SNIPPET_BYTES]:
         body = body.replace(b"\0", b"")
-    if not is_markup and not ("json" not in declared and _MARKUP_START.search(body[:SNIPPET_BYTES])):
+    if not is_markup and not ("json" not in media_type and _MARKUP_START.search(body[:SNIPPET_BYTES])):
         return ""
     return body.decode("utf-8", "replace")
 
@@ -140,16 +140,16 @@ def markup_of(content_type: str, body: bytes) -> str:
 def _refuses(value: str) -> bool:
     """`noai`, or a past `unavailable_after`, among the directives addressed to all or to us (`crossmusim: noai`)."""
     for line in value.lower().replace('"', " ").splitlines():
-        addressed = True
+        is_for_us = True
         for part in re.split("[,;]", _EXPIRY.sub(_expired, line)):
             agent, colon, directive = part.partition(":")
             agent = agent.strip()
             if colon and agent in _VALUED_DIRECTIVES:
                 continue
             if colon and _AGENT_NAME.fullmatch(agent):
-                addressed = agent == "*" or is_named(agent, AGENT)
+                is_for_us = agent == "*" or is_named(agent, AGENT)
                 part = directive
-            if addressed and not {"noai", "expired"}.isdisjoint(part.split()):
+            if is_for_us and not {"noai", "expired"}.isdisjoint(part.split()):
                 return True
     return False
 
@@ -200,30 +200,30 @@ def _metas(html: str) -> Iterator[tuple[str, str]]:
 
     Runs for every page of a crawl: plain searches find the few tags that may be signals, only those are parsed.
     """
-    lowered = html.lower()
-    if ":meta" in lowered:
+    lower_html = html.lower()
+    if ":meta" in lower_html:
         html = _PREFIXED_META.sub("<meta", html)
-        lowered = html.lower()
-    if len(lowered) != len(html):  # a few capitals become two characters
-        lowered = html.translate(_LOWER)
+        lower_html = html.lower()
+    if len(lower_html) != len(html):  # a few capitals become two characters
+        lower_html = html.translate(_LOWER)
     comments: list[tuple[int, int]] | None = None
-    start, tags = lowered.find("<meta"), 0
+    start, tags = lower_html.find("<meta"), 0
     while start >= 0:
         tags += 1
         if tags > _MAX_TAGS:
-            if "noai" in lowered[start:] or "tdm-reservation" in lowered[start:]:
+            if "noai" in lower_html[start:] or "tdm-reservation" in lower_html[start:]:
                 yield "robots", f"noai, or a reservation, behind {_MAX_TAGS} other tags"
             return
-        end = lowered.find(">", start, start + _META_CHARS)
-        tag = lowered[start : end if end >= 0 else start + _META_CHARS]
+        end = lower_html.find(">", start, start + _META_CHARS)
+        tag = lower_html[start : end if end >= 0 else start + _META_CHARS]
         if tag.count('"') & 1 or tag.count("'") & 1:  # that may have been a bracket inside a value
-            tag = lowered[start : start + _META_CHARS]
+            tag = lower_html[start : start + _META_CHARS]
         if tag[5:6] in _TAG_NAME_ENDS and ("&#" in tag or any(name in tag for name in _META_SIGNALS)):
-            comments = _comments(lowered) if comments is None else comments
+            comments = _comments(lower_html) if comments is None else comments
             before = bisect_right(comments, (start, 0)) - 1
             if before < 0 or comments[before][1] <= start:
                 yield from _signals_of(html[start + len("<meta") : start + _META_CHARS])
-        start = lowered.find("<meta", start + (len("<meta") if end >= 0 else _META_CHARS))
+        start = lower_html.find("<meta", start + (len("<meta") if end >= 0 else _META_CHARS))
 
 
 def _signals_of(tag: str) -> Iterator[tuple[str, str]]:
@@ -243,15 +243,15 @@ def _signals_of(tag: str) -> Iterator[tuple[str, str]]:
             yield name, attributes.get("content", "").strip(_QUOTES)
 
 
-def _comments(lowered: str) -> list[tuple[int, int]]:
+def _comments(lower_html: str) -> list[tuple[int, int]]:
     """Where comments begin and end. One that does not end hides nothing, and a script's text opens none."""
     spans = []
     at = 0
-    while opening := _OPENING.search(lowered, at):
+    while opening := _OPENING.search(lower_html, at):
         if opening[1]:
-            close = lowered.find(f"</{opening[1]}", opening.end())
+            close = lower_html.find(f"</{opening[1]}", opening.end())
             at = close if close >= 0 else opening.end()
-        elif ending := _COMMENT_END.search(lowered, opening.start() + 2):
+        elif ending := _COMMENT_END.search(lower_html, opening.start() + 2):
             at = ending.end()
             spans.append((opening.start(), at))
         else:

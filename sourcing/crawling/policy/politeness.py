@@ -157,8 +157,8 @@ def _host(scheme: str, netloc: str) -> str:
     name = (parts.hostname or "").rstrip(".")
     address = _address(name)
     if address is not None:
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else address
-        name = str(mapped) if mapped is not None else f"[{address}]"
+        ipv4_address = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else address
+        name = str(ipv4_address) if ipv4_address is not None else f"[{address}]"
     port = parts.port
     return name if port is None or port == _PORTS.get(scheme) else f"{name}:{port}"
 

@@ -55,8 +55,8 @@ class Asker:
                     if len(body) >= self.crawl.max_body_mb * 1e6:
                         break
         except httpx.HTTPError as error:
-            found = f"no answer ({error or type(error).__name__})"
-            raise UpstreamError(origin, found, "check the URL and network") from None
+            finding = f"no answer ({error or type(error).__name__})"
+            raise UpstreamError(origin, finding, "check the URL and network") from None
         self.tell(strip_secrets(url))
         headers: dict[str, str] = {}
         for name, value in response.headers.multi_items():
@@ -78,8 +78,8 @@ class Asker:
                 return answer
             url = answer.onward
             if refusal := refusal_of(url, self.crawl):
-                told = f"redirect to {strip_secrets(url)}: {refusal}"
-                return Answer(answer.status, answer.headers, b"", refusal=told)
+                finding = f"redirect to {strip_secrets(url)}: {refusal}"
+                return Answer(answer.status, answer.headers, b"", refusal=finding)
         return Answer(answer.status, answer.headers, b"", refusal="too_many_redirects")
 
 
@@ -96,10 +96,10 @@ def refusal_of(url: str, crawl: CrawlSettings) -> str:
         return ""
     parts = urlsplit(url)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
     except OSError:
         return ""  # the request itself will say that there is no such host
-    why = forbidden_address(str(address[4][0]) for address in found)
+    why = forbidden_address(str(address[4][0]) for address in addresses)
     return f"private_host: {why}; set crawl.allow_private_hosts to ask it" if why else ""
 
 

@@ -44,9 +44,9 @@ def robots_text(body: bytes, agent: str) -> str:
     `User-agent: crossmusim/0.1` speaks to crossmusim, and `crossmusim-bot` does where no line names it exactly.
     """
     text = "\n".join(_LINE_END.split(_decoded(body)))
-    named = [name for _, name in _AGENT_LINE.findall(text) if is_named(name, agent)]
-    exact = [name for name in named if _product(name) == agent]
-    ours = set(exact or named)
+    agent_names = [name for _, name in _AGENT_LINE.findall(text) if is_named(name, agent)]
+    exact = [name for name in agent_names if _product(name) == agent]
+    ours = set(exact or agent_names)
     return _AGENT_LINE.sub(lambda line: f"{line[1]}{agent}" if line[2] in ours else line[0], text)
 
 
@@ -99,20 +99,20 @@ def rules_for(groups: Iterable[Group], agent: str) -> tuple[Rule, ...]:
         lambda name: is_named(name, agent),
         lambda name: name == "*",
     ):
-        if named := [group for group in groups if any(names_it(name) for name in group.agents)]:
-            return tuple(rule for group in named for rule in group.rules)
+        if own_groups := [group for group in groups if any(names_it(name) for name in group.agents)]:
+            return tuple(rule for group in own_groups for rule in group.rules)
     return ()
 
 
 def best(rules: Sequence[Rule], path: str) -> list[Rule]:
     """The rules with the longest pattern that matches: several only where lines have patterns of one length."""
-    found: list[Rule] = []
+    best_rules: list[Rule] = []
     for rule in rules:
-        if (not found or len(rule.pattern) >= len(found[0].pattern)) and matches(rule.pattern, path):
-            if found and len(rule.pattern) > len(found[0].pattern):
-                found = []
-            found.append(rule)
-    return found
+        if (not best_rules or len(rule.pattern) >= len(best_rules[0].pattern)) and matches(rule.pattern, path):
+            if best_rules and len(rule.pattern) > len(best_rules[0].pattern):
+                best_rules = []
+            best_rules.append(rule)
+    return best_rules
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -120,20 +120,20 @@ def matches(pattern: str, path: str) -> bool:
 
     Takes time proportional to the path for each `*`: a site cannot make it run long, as it could a regex.
     """
-    anchored = pattern.endswith("$")
-    first, *rest = (pattern[:-1] if anchored else pattern).split("*")
+    is_anchored = pattern.endswith("$")
+    first, *rest = (pattern[:-1] if is_anchored else pattern).split("*")
     if not path.startswith(first):
         return False
     at = len(first)
     if not rest:
-        return not anchored or at == len(path)
+        return not is_anchored or at == len(path)
     *middle, last = rest
     for piece in middle:
-        found = path.find(piece, at)
-        if found < 0:
+        place = path.find(piece, at)
+        if place < 0:
             return False
-        at = found + len(piece)
-    return path.endswith(last) and len(path) - len(last) >= at if anchored else path.find(last, at) >= 0
+        at = place + len(piece)
+    return path.endswith(last) and len(path) - len(last) >= at if is_anchored else path.find(last, at) >= 0
 
 
 def path_of(url: str) -> str:
@@ -149,6 +149,6 @@ def pattern_of(text: str) -> str:
     return _ESCAPE.sub(_escape, quote(text, safe=_ASCII, errors="replace"))
 
 
-def _escape(found: re.Match[str]) -> str:
-    character = chr(int(found[1], 16))
-    return character if character in _UNRESERVED else found[0].upper()
+def _escape(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0].upper()

@@ -42,8 +42,8 @@ def forbids_training(value: str) -> bool:
     members = _OPAQUE.sub('""', _QUOTED_WORD.sub(r"\1", value)).lower().replace("\n", ",").split(",")
     labels = {}
     for member in members:
-        label, _, said = member.partition(";")[0].partition("=")
-        labels[label.strip()] = said.strip()
+        label, _, setting = member.partition(";")[0].partition("=")
+        labels[label.strip()] = setting.strip()
     return any(labels.get(label) == no for label, no in _NO.items())
 
 
@@ -52,8 +52,8 @@ def only_noted(_value: str) -> bool:
 
 
 def signal_finding(signal: str, value: str, denies: Callable[[str], bool] = only_noted) -> Finding:
-    shown = ", ".join(value.split("\n")).strip()[:_VALUE_CHARS]
-    return Finding(signal, shown, denies(value))
+    short_value = ", ".join(value.split("\n")).strip()[:_VALUE_CHARS]
+    return Finding(signal, short_value, denies(value))
 
 
 _VALUE_CHARS = 200

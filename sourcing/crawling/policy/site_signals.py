@@ -89,19 +89,19 @@ class SiteSignals:
         if not (self.usage or self.named or self.tdmrep or self.ai_txt):
             return [*self.unknown, *self.notes]
         path = path_of(url)
-        found = [_usage_finding(rule) for rule in _in_force(self.usage, path)]
-        blocked = [agent for group in self.named if _disallowed(group.rules, path) for agent in group.agents]
-        if blocked:
-            more = f" and {len(blocked) - _SHOWN_AGENTS} more" if len(blocked) > _SHOWN_AGENTS else ""
-            names = ", ".join(blocked[:_SHOWN_AGENTS]) + more
-            found.append(Finding("robots.txt named agents", f"{names} may not ask for this page (noted)"))
+        findings = [_usage_finding(rule) for rule in _in_force(self.usage, path)]
+        blocked_agents = [agent for group in self.named if _disallowed(group.rules, path) for agent in group.agents]
+        if blocked_agents:
+            more = f" and {len(blocked_agents) - _SHOWN_AGENTS} more" if len(blocked_agents) > _SHOWN_AGENTS else ""
+            names = ", ".join(blocked_agents[:_SHOWN_AGENTS]) + more
+            findings.append(Finding("robots.txt named agents", f"{names} may not ask for this page (noted)"))
         first = next((rule for rule in self.tdmrep if matches(rule.pattern, path)), None)
         if first is not None:
-            found.append(_tdmrep_finding(first))
+            findings.append(_tdmrep_finding(first))
         if self.ai_txt and (rule := _ai_txt_rule(self.ai_txt, path)) is not None:
             value = f"{rule.field.capitalize()}: {rule.pattern[:_SHOWN_CHARS]} (line {rule.line})"
-            found.append(Finding("ai.txt", value, rule.field == "disallow"))
-        return [*found, *self.unknown, *self.notes]
+            findings.append(Finding("ai.txt", value, rule.field == "disallow"))
+        return [*findings, *self.unknown, *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
         """Lists and strings only; `from_dict` reads it back, also after JSON."""
@@ -138,15 +138,15 @@ def read_site_signals(
         if isinstance(file, NotKnown)
     ]
     groups = read_groups(robots_body) if robots_body else []
-    named = []
+    ai_groups = []
     for group in groups:
         agents = tuple(name for name in group.agents if name.lower() in AI_AGENTS)
         rules = tuple(rule for rule in group.rules if rule.field in ("allow", "disallow"))
         if agents and rules:
-            named.append(Group(agents, rules))
+            ai_groups.append(Group(agents, rules))
     return SiteSignals(
         usage=tuple(rule for rule in rules_for(groups, agent) if rule.field in ("content-usage", "content-signal")),
-        named=tuple(named),
+        named=tuple(ai_groups),
         tdmrep=_read_tdmrep(tdmrep, notes) if isinstance(tdmrep, bytes) else (),
         ai_txt=_read_ai_txt(ai_txt, agent, notes) if isinstance(ai_txt, bytes) else (),
         notes=tuple(notes),
@@ -184,25 +184,25 @@ def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
         entries = json.loads(body[:_MAX_BYTES])
     except (ValueError, RecursionError) as error:
         if _is_page(body):
-            found = "an HTML page"
+            finding = "an HTML page"
         elif _SAYS_RESERVED.search(body[:_MAX_BYTES].replace(b"\0", b"")):
             return (Rule("tdm-reservation", "", "1, in a file that is not JSON", 1),)
         else:
-            found = f"more than {_MAX_BYTES} bytes" if len(body) > _MAX_BYTES else _plain(error)
-        notes.append(Finding("tdmrep.json", f"not JSON ({found})"))
+            finding = f"more than {_MAX_BYTES} bytes" if len(body) > _MAX_BYTES else _plain(error)
+        notes.append(Finding("tdmrep.json", f"not JSON ({finding})"))
         return ()
     entries = _entries(entries)
     if not isinstance(entries, list):
         notes.append(Finding("tdmrep.json", f"no list of entries, but {type(entries).__name__}"))
         return ()
-    rules, broken = [], []
+    rules, faults = [], []
     for number, entry in enumerate(entries[:_MAX_ENTRIES], 1):
         rule = _tdmrep_rule(entry, number)
-        rules.append(rule) if isinstance(rule, Rule) else broken.append(rule)
+        rules.append(rule) if isinstance(rule, Rule) else faults.append(rule)
     if len(entries) > _MAX_ENTRIES:
         notes.append(Finding("tdmrep.json", f"{len(entries)} entries, of which {_MAX_ENTRIES} are read"))
-    if broken:
-        notes.append(Finding("tdmrep.json", f"{broken[0]}; {len(broken)} of {len(entries)} entries not read"))
+    if faults:
+        notes.append(Finding("tdmrep.json", f"{faults[0]}; {len(faults)} of {len(entries)} entries not read"))
     return tuple(rules)
 
 
@@ -275,17 +275,17 @@ def _ai_txt_rule(rules: Sequence[Rule], path: str) -> Rule | None:
     `text`), whatever the URL ends with, since what we take from any page is its text; `/` and `*`. Of equal rules
     Disallow counts: ai.txt has no specification that says otherwise.
     """
-    ranked = []
+    ranking = []
     for rule in rules:
-        named = rule.pattern.strip("*/$")  # empty for a rule about everything
+        pattern = rule.pattern.strip("*/$")  # empty for a rule about everything
         refuses = rule.field == "disallow"
-        if named and matches(_whole_ending(rule.pattern), path):
-            ranked.append(((2, len(rule.pattern), refuses), rule))
-        elif _TYPE.fullmatch(rule.pattern.lower()) and named.lower().lstrip(".") in _TEXT_TYPES:
-            ranked.append(((1, 0, refuses), rule))
-        elif not named:
-            ranked.append(((0, 0, refuses), rule))
-    return max(ranked, key=lambda item: item[0])[1] if ranked else None
+        if pattern and matches(_whole_ending(rule.pattern), path):
+            ranking.append(((2, len(rule.pattern), refuses), rule))
+        elif _TYPE.fullmatch(rule.pattern.lower()) and pattern.lower().lstrip(".") in _TEXT_TYPES:
+            ranking.append(((1, 0, refuses), rule))
+        elif not pattern:
+            ranking.append(((0, 0, refuses), rule))
+    return max(ranking, key=lambda item: item[0])[1] if ranking else None
 
 
 def _whole_ending(pattern: str) -> str:

@@ -91,7 +91,7 @@ def verdict_of(response: Response, source: Source) -> Verdict:
         response.meta.get("robots_line", ""),
         site=response.meta.get("site"),
         url=response.url,
-        granted=granted_by(source, response.url),
+        grant=granted_by(source, response.url),
     )
 
 

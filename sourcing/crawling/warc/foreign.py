@@ -73,7 +73,7 @@ def attributed(captured: Captured, sources: Mapping[str, Source], name: str = ""
         markup_of(captured.header("content-type"), captured.body),
         _EVIDENCE,
         url=captured.url,
-        granted=granted_by(source, captured.url) if source else None,
+        grant=granted_by(source, captured.url) if source else None,
     )
     return replace(
         captured,

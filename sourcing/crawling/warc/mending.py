@@ -17,9 +17,9 @@ def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), ag
     Reads the files that changed since all of them were read last, and those named in `again`; leaves those that
     processes labelled `live` are writing. A file that is not there any more has lost what no other file holds.
     """
-    noted = ledger.archive.files()  # before the folder is looked into: other processes begin files
+    noted_files = ledger.archive.files()  # before the folder is looked into: other processes begin files
     files = warc_files(folder)
-    lost = _ask_for_missing(ledger, noted - {path.name for path in files}, files)
+    lost_count = _ask_for_missing(ledger, noted_files - {path.name for path in files}, files)
     for path in files:
         if any(f"-{label}-" in path.name for label in live):
             continue
@@ -29,9 +29,9 @@ def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), ag
         tears: list[Tear] = []
         sound = {(each.start, each.captured.task_key) for each in read_sealed(path, on_tear=tears.append)}
         with ledger.group():
-            lost += _ask_again(ledger, path, tears, sound)
+            lost_count += _ask_again(ledger, path, tears, sound)
             ledger.archive.note_looked_through(path.name, stat.st_size, stat.st_mtime_ns)
-    return lost
+    return lost_count
 
 
 def _ask_for_missing(ledger: Ledger, missing: Collection[str], files: Collection[Path]) -> int:
@@ -39,20 +39,22 @@ def _ask_for_missing(ledger: Ledger, missing: Collection[str], files: Collection
         return 0
     bodies = (each.captured for path in files for each in read_sealed(path))
     elsewhere = {each.task_key for each in bodies if each.form != "revisit" or each.consent == "deny"}
-    lost = 0
+    lost_count = 0
     for name in sorted(missing):
         offsets = {offset for offset, key in ledger.archive.offsets(name).items() if key not in elsewhere}
         with ledger.group():
-            lost += ledger.archive.lose(name, offsets, f"{name}: the file is not there any more") if offsets else 0
+            lost_count += (
+                ledger.archive.lose(name, offsets, f"{name}: the file is not there any more") if offsets else 0
+            )
             ledger.archive.forget(name)
-    return lost
+    return lost_count
 
 
 def _ask_again(ledger: Ledger, path: Path, tears: list[Tear], sound: set[tuple[int, str]]) -> int:
     """Ask for what was captured in the file and is not among its `sound` exchanges (offset, task)."""
     captures = ledger.archive.offsets(path.name)
-    moved = {key for offset, key in sound if offset not in captures}  # the file was packed anew
-    missing = {offset for offset, key in captures.items() if (offset, key) not in sound and key not in moved}
+    moved_keys = {key for offset, key in sound if offset not in captures}  # the file was packed anew
+    missing = {offset for offset, key in captures.items() if (offset, key) not in sound and key not in moved_keys}
     finding = f"{path.name}: {tears[0].found}" if tears else f"{path.name}: its record is not there any more"
     if captures or not tears:
         return ledger.archive.lose(path.name, missing, finding) if missing else 0

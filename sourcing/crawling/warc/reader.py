@@ -79,8 +79,8 @@ def read_captured(folder: Path, on_tear: Callable[[Tear], None] | None = None) -
     What cannot be read is handed to `on_tear`; what lies behind it is read as well.
     """
     for path in warc_files(folder):
-        for sealed in read_sealed(path, on_tear=on_tear):
-            yield sealed.captured
+        for exchange in read_sealed(path, on_tear=on_tear):
+            yield exchange.captured
 
 
 def read_sealed(path: Path, *, start: int = 0, on_tear: Callable[[Tear], None] | None = None) -> Iterator[Sealed]:
@@ -94,8 +94,8 @@ def read_sealed(path: Path, *, start: int = 0, on_tear: Callable[[Tear], None] |
 
 def read_span(span: Span) -> Iterator[Captured]:
     """Complete exchanges that begin inside the span; sets its `reached` and `tears` once all are read."""
-    for sealed in _exchanges(span):
-        yield sealed.captured
+    for exchange in _exchanges(span):
+        yield exchange.captured
 
 
 def split_file(path: Path, length: int, size: int) -> list[Span]:
@@ -124,7 +124,7 @@ class _Exchange:
 
 def _exchanges(span: Span) -> Iterator[Sealed]:
     """Sealed exchanges that begin before the span's end (-1: the file's); fills in what the span is told of."""
-    exchange, ours, end, reached = _Exchange(), _is_ours(span.path), span.start, -1
+    exchange, ours, end, last_offset = _Exchange(), _is_ours(span.path), span.start, -1
 
     def close(url: str = "") -> None:
         """Name what was spoilt of an exchange, by the address that any of its records tells."""
@@ -137,7 +137,7 @@ def _exchanges(span: Span) -> Iterator[Sealed]:
     for record in read_records(span.path, span.start):
         opens = isinstance(record, Record) and record.kind in _OPENING
         if 0 <= span.end <= record.offset and (opens or not exchange or isinstance(record, Spoilt)):
-            reached = record.offset
+            last_offset = record.offset
             break
         if isinstance(record, Spoilt):
             exchange.spoilt.append(record)
@@ -172,7 +172,7 @@ def _exchanges(span: Span) -> Iterator[Sealed]:
     close()
     if main is not None and not ours:
         yield from _foreign(span, main, end)
-    span.reached = reached if reached >= 0 else max(end, span.end)
+    span.reached = last_offset if last_offset >= 0 else max(end, span.end)
 
 
 def _is_ours(path: Path) -> bool:

@@ -72,10 +72,10 @@ def parse_record(data: bytes, at: int, offset: int, end: int) -> tuple[Record, i
     kind = TYPE.search(data, at, split)
     if split < 0 or kind is None or not data.startswith(b"WARC/", at):
         raise Unsound(f"begins with {data[at : at + 40]!r} and is no WARC record")
-    said = LENGTH.search(data, at, split)
-    if said is None:
+    length_field = LENGTH.search(data, at, split)
+    if length_field is None:
         raise Unsound("has no Content-Length that is a number")
-    length = int(said[1])
+    length = int(length_field[1])
     behind = split + 4 + length
     if behind > len(data):
         raise Unsound(f"holds {len(data) - split - 4} of {length} bytes")

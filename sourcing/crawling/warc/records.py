@@ -55,8 +55,8 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record | Spoilt]:
             yield Spoilt(0, at, f"record at byte 0 is no gzip and no WARC: it begins with {head[:16]!r}")
             yield from _from_members(stream, at, b"")
         elif head:
-            found = f"it is no WARC file: it begins with {head[:16]!r}" if not start else "nothing to go on from"
-            yield Spoilt(start, path.stat().st_size, found, last=True)
+            finding = f"it is no WARC file: it begins with {head[:16]!r}" if not start else "nothing to go on from"
+            yield Spoilt(start, path.stat().st_size, finding, last=True)
 
 
 def is_membered(path: Path) -> bool:
@@ -101,16 +101,16 @@ def _from_members(stream: IO[bytes], start: int, header: bytes) -> Iterator[Reco
     while True:
         decoder = zlib.decompressobj(31)
         pieces: list[bytes] = []
-        taken = size = 0
+        pieces_size = size = 0
         finding, first = "", b""
         while not decoder.eof and not finding:
             chunk = pending or decoder.unconsumed_tail or stream.read(_CHUNK)
             fresh = not decoder.unconsumed_tail
             pending = b""
             if not chunk:
-                if not taken:
+                if not pieces_size:
                     return
-                finding = f"record at byte {offset} is cut after {taken} bytes"
+                finding = f"record at byte {offset} is cut after {pieces_size} bytes"
                 break
             try:
                 piece = decoder.decompress(chunk, MAX_RECORD_BYTES)
@@ -119,7 +119,7 @@ def _from_members(stream: IO[bytes], start: int, header: bytes) -> Iterator[Reco
                 break
             if fresh and len(first) < len(_PLAIN_HEADER):
                 first += chunk[: len(_PLAIN_HEADER)]
-            taken += len(chunk) if fresh else 0
+            pieces_size += len(chunk) if fresh else 0
             size += len(piece)
             if size <= MAX_RECORD_BYTES:
                 pieces.append(piece)
@@ -138,10 +138,10 @@ def _from_members(stream: IO[bytes], start: int, header: bytes) -> Iterator[Reco
             offset = end
             continue
         pending = decoder.unused_data
-        end = offset + taken - len(pending)
+        end = offset + pieces_size - len(pending)
         if size > MAX_RECORD_BYTES:
-            found = f"record at byte {offset} unpacks to {size} bytes, more than {MAX_RECORD_BYTES}"
-            yield Spoilt(offset, end, found, _url_of(pieces, stream, offset))
+            finding = f"record at byte {offset} unpacks to {size} bytes, more than {MAX_RECORD_BYTES}"
+            yield Spoilt(offset, end, finding, _url_of(pieces, stream, offset))
         else:
             records = _records_in(pieces[0] if len(pieces) == 1 else b"".join(pieces), offset, end)
             yield from records if first.startswith(header) else _named(records, first[:10])
@@ -152,8 +152,8 @@ def _named(records: Iterable[Record | Spoilt], header: bytes) -> Iterator[Record
     """The records, and beside a sound one that its member does not open as it was written."""
     for record in records:
         if isinstance(record, Record):
-            found = f"record at byte {record.offset} is sound, but its member opens with {header.hex(' ')}"
-            yield Spoilt(record.offset, record.end, found, record.headers.get("warc-target-uri", ""))
+            finding = f"record at byte {record.offset} is sound, but its member opens with {header.hex(' ')}"
+            yield Spoilt(record.offset, record.end, finding, record.headers.get("warc-target-uri", ""))
         yield record
 
 
@@ -180,8 +180,8 @@ def _after_spoilt(stream: IO[bytes], offset: int) -> int | None:
         following = stream.read(_PEEK_BYTES)
         if begins_record(following) or (not following and end <= stream.seek(0, 2)):
             return end
-    found = next_record(stream, offset + 1)
-    return None if found is None else int(found)
+    next_offset = next_record(stream, offset + 1)
+    return None if next_offset is None else int(next_offset)
 
 
 def _own_end(stream: IO[bytes], offset: int) -> int | None:
@@ -208,8 +208,8 @@ def _own_end(stream: IO[bytes], offset: int) -> int | None:
     end -= len(decoder.unused_data)
     stream.seek(end)
     trailer = stream.read(8)
-    stated = int.from_bytes(trailer[4:], "little")
-    if abs(size - stated) > _LONGEST_MATCH and checksum != int.from_bytes(trailer[:4], "little"):
+    stated_size = int.from_bytes(trailer[4:], "little")
+    if abs(size - stated_size) > _LONGEST_MATCH and checksum != int.from_bytes(trailer[:4], "little"):
         return None
     return end + 8
 
@@ -268,8 +268,8 @@ def _unpacked(stream: IO[bytes], head: bytes) -> Iterator[bytes]:
         from backports import zstd
 
         try:
-            with zstd.ZstdFile(stream) as unpacked:
-                while chunk := unpacked.read(_WINDOW):
+            with zstd.ZstdFile(stream) as plain_stream:
+                while chunk := plain_stream.read(_WINDOW):
                     yield chunk
         except (zstd.ZstdError, EOFError, OSError) as error:
             raise Unsound(f"zstd: {error}") from None
@@ -294,21 +294,21 @@ def _begun_within(window: bytearray, split: int, behind: int) -> int | None:
     following = bytes(window[behind : behind + 64]).lstrip(b"\r\n")
     if not following or following.startswith(b"WARC/") or b"-digest:" in bytes(window[:split]).lower():
         return None
-    found = _NEXT_PLAIN.search(window, split + 4)
-    return found.start() if found and found.start() < behind else None
+    match = _NEXT_PLAIN.search(window, split + 4)
+    return match.start() if match and match.start() < behind else None
 
 
 def _from_stream(chunks: Iterator[bytes], start: int = 0) -> Iterator[Record | Spoilt]:
     """Records of one run of bytes; offsets count its own."""
-    window, base, broken = bytearray(), start, ""
+    window, base, fault = bytearray(), start, ""
 
     def fill(size: int) -> bool:
-        nonlocal broken
-        while len(window) < size and not broken:
+        nonlocal fault
+        while len(window) < size and not fault:
             try:
                 chunk = next(chunks, None)
             except Unsound as error:
-                broken = str(error)
+                fault = str(error)
                 break
             if chunk is None:
                 break
@@ -329,8 +329,8 @@ def _from_stream(chunks: Iterator[bytes], start: int = 0) -> Iterator[Record | S
         if not window:
             break
         split, length = window.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES), None
-        if split >= 0 and VERSION.match(window) and (found := LENGTH.search(window, 0, split)):
-            length = int(found[1])
+        if split >= 0 and VERSION.match(window) and (length_field := LENGTH.search(window, 0, split)):
+            length = int(length_field[1])
         if length is not None and length <= MAX_RECORD_BYTES and fill(split + 4 + length):
             try:
                 behind = split + 4 + length
@@ -358,11 +358,11 @@ def _from_stream(chunks: Iterator[bytes], start: int = 0) -> Iterator[Record | S
             finding = f"what begins at byte {base} with {bytes(window[:16])!r} is no WARC record"
         url, at = url_in(bytes(window[:MAX_HEAD_BYTES])), base
         drop(1)
-        while not (found := _NEXT_PLAIN.search(window)) and fill(len(window) + 1):
+        while not (length_field := _NEXT_PLAIN.search(window)) and fill(len(window) + 1):
             drop(max(len(window) - _WINDOW - 64, 0))
-        drop(found.end() if found else len(window))
+        drop(length_field.end() if length_field else len(window))
         yield Spoilt(at, base, finding, url, last=not window)
-    if broken:
+    if fault:
         yield Spoilt(
-            base, base, f"from byte {base} of the unpacked file on nothing can be unpacked ({broken})", last=True
+            base, base, f"from byte {base} of the unpacked file on nothing can be unpacked ({fault})", last=True
         )

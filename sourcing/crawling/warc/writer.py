@@ -184,22 +184,24 @@ def _lines(first: str, fields: _Headers) -> bytes:
 
 
 def _response_head(captured: Captured, headers: _Headers) -> bytes:
-    kept = [(name, value) for name, value in strip_header_secrets(headers) if name.lower() not in _HOP_BY_HOP]
+    headers_to_write = [
+        (name, value) for name, value in strip_header_secrets(headers) if name.lower() not in _HOP_BY_HOP
+    ]
     if captured.form == "response":
-        kept.append(("Content-Length", str(len(captured.body))))
-    return _lines(f"HTTP/1.1 {captured.status} {_PHRASES.get(captured.status, '')}".rstrip(), kept)
+        headers_to_write.append(("Content-Length", str(len(captured.body))))
+    return _lines(f"HTTP/1.1 {captured.status} {_PHRASES.get(captured.status, '')}".rstrip(), headers_to_write)
 
 
 def _request_head(url: str, headers: _Headers) -> bytes:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    kept = [(name, value) for name, value in strip_header_secrets(headers) if name.lower() != "host"]
-    return _lines(f"GET {target} HTTP/1.1", [("Host", parts.netloc), *kept])
+    headers_to_write = [(name, value) for name, value in strip_header_secrets(headers) if name.lower() != "host"]
+    return _lines(f"GET {target} HTTP/1.1", [("Host", parts.netloc), *headers_to_write])
 
 
 def _revisit_fields(exchange: Exchange) -> list[tuple[str, str]]:
-    unmodified = exchange.captured.status == HTTPStatus.NOT_MODIFIED
-    fields = [("WARC-Profile", _PROFILE + ("server-not-modified" if unmodified else "identical-payload-digest"))]
+    is_not_modified = exchange.captured.status == HTTPStatus.NOT_MODIFIED
+    fields = [("WARC-Profile", _PROFILE + ("server-not-modified" if is_not_modified else "identical-payload-digest"))]
     fields.append(("WARC-Refers-To-Target-URI", strip_secrets(exchange.refers_to_url or exchange.captured.url)))
     if exchange.refers_to_date:
         fields.append(("WARC-Refers-To-Date", _warc_date(exchange.refers_to_date)))

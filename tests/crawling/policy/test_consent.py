@@ -87,7 +87,7 @@ def test_what_the_site_says_of_the_url_counts_like_what_the_page_says() -> None:
 
 def test_a_licence_grant_sets_every_no_aside_and_says_so() -> None:
     headers, page = {"tdm-reservation": "1"}, '<meta name="robots" content="noai">'
-    verdict = decide(headers, page, "robots.txt: allowed", site=SITE, url="https://a.test/x", granted="CC0-1.0")
+    verdict = decide(headers, page, "robots.txt: allowed", site=SITE, url="https://a.test/x", grant="CC0-1.0")
     assert (verdict.decision, verdict.denied_by) == ("allow", "")
     assert verdict.set_aside == verdict.evidence[-3:]
     assert verdict.evidence[-1] == "meta robots: noai, set aside by CC0-1.0"
