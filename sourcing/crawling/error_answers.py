@@ -37,7 +37,9 @@ _WIKI_LATER = frozenset(["maxlag", "ratelimited", "readonly"])
 
 @dataclass(frozen=True)
 class ErrorAnswer:
-    """What an error means for the crawl; `wait_s` is how long the server itself asks to wait, 0 where it does not."""
+    """Meaning of an error answer for the crawl; `wait_s` is how long the server itself asks to wait, 0 where it does
+    not.
+    """
 
     meaning: str  # later, no or gone
     reason: str
@@ -53,7 +55,7 @@ def error_answer(captured: Captured, source: Source) -> ErrorAnswer | None:
 
 
 def error_in(body: bytes, source: Source, *, wiki_code: str = "") -> ErrorAnswer | None:
-    """The error in a body of this source's; raises for no body whatever."""
+    """Error in a body of the source; raises for no body whatever."""
     rules, answer = source.errors, None
     if rules is not None and len(body) <= _MOST_BYTES and re.search(rules.hint, body):
         with suppress(ValueError, RecursionError):  # the page object says what is wrong with such a body
@@ -78,7 +80,7 @@ def _at(answer: Any, path: str) -> Any:
 
 
 def _flat(value: Any) -> list[Any]:
-    """The value, or those inside an object or a list of objects, where an API wraps its error."""
+    """Values of an error field, unwrapped from objects and lists."""
     items = value[:_MOST_CODES] if isinstance(value, list) else [value]
     return [
         each for item in items for each in (islice(item.values(), _MOST_CODES) if isinstance(item, dict) else [item])

@@ -38,7 +38,7 @@ def strip_secrets(url: str) -> str:
 
 
 def strip_header_secrets(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Headers without those that carry credentials; keys and user info in URLs inside the others are blotted out."""
+    """Headers without credentials; keys and user info in URLs inside the others are blotted out."""
     return [(name, _blotted(value)) for name, value in headers if not _SECRET_HEADER.search(name)]
 
 

@@ -1,4 +1,4 @@
-"""What a source is: its terms, how to ask it about a track, and the page objects that read its answers.
+"""Declaration of a source: its terms, how to ask it about a track, and the page objects that read its answers.
 
 One file per source, all of one shape: a `SOURCE` declaration, a function from a track to `TaskSpec`s, and one
 `Page` subclass per kind of response. Page objects are pure: one captured response in, documents and further
@@ -62,7 +62,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Captured:
-    """One answer as it lies in the WARC files, with what the crawl knew when it asked.
+    """One answer from the WARC files, with the crawl's facts about its request.
 
     `form` says what kind: a "response"; a "revisit", which found the page as it was (304, or the same body again)
     and holds no body, only the digest of the one stored earlier; a "resource", a record of a published dump; a
@@ -88,7 +88,7 @@ class Captured:
 
 
 class Standing(IntEnum):
-    """How a record states the facts of what it is about; of one thing the higher goes before the lower."""
+    """Rank of the statement of facts in a record; of one thing the higher goes before the lower."""
 
     PROSE = 0  # in sentences
     INFOBOX = 1
@@ -134,7 +134,7 @@ class Page:
         return []
 
     def read_each(self, records: Iterable[T], read_one: Callable[[T], dict[str, Any]]) -> list[dict[str, Any]]:
-        """The rows of those records that can be read; what is wrong with the others is `refused`, or raised if all."""
+        """Rows of all readable records; what is wrong with the others is `refused`, or raised if all."""
         rows = []
         for record in records:
             try:
@@ -146,7 +146,7 @@ class Page:
         return rows
 
     def follow(self) -> Iterable[TaskSpec | Lead]:
-        """Further tasks this page leads to; track and parent are filled in by whoever asks."""
+        """Further tasks from the page; track and parent are filled in by whoever asks."""
         return ()
 
 
@@ -243,7 +243,7 @@ class Source:
         return TaskSpec(self.name, self.asks[kind](ref, self), kind, track_id, priority=priority)
 
     def owns(self, netloc: str) -> bool:
-        """Whether this host is the source's own (of any language)."""
+        """True for a host of the source, in any language."""
         own = re.escape(urlsplit(self.base_url.replace("{language}", "LANGUAGE")).netloc.lower())
         return bool(own) and re.fullmatch(own.replace("language", "[a-z-]+"), netloc.lower()) is not None
 

@@ -36,7 +36,7 @@ _ROW = ("part", "n")  # which table of readings, and which row of it
 def extract_documents(
     captured: Iterable[Captured], sources: Mapping[str, Source]
 ) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
-    """Documents sorted by doc_id, and a rejected row per address that gave none although it should have.
+    """Documents sorted by doc_id, and a rejected row per address that failed to give one.
 
     An address captured several times counts once. Its newest capture, whatever its form and wherever its task was led
     since, says whether its site consents. Its documents come from the newest capture with a body that could be read;
@@ -50,7 +50,7 @@ def extract_documents(
 def settle_readings(
     parts: Sequence[Readings], refusals: Iterable[Refusal] = ()
 ) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
-    """`extract_documents` of what was read before; `parts` are in the order of capture and are read one at a time.
+    """`extract_documents` from readings already made; `parts` are in the order of capture and are read one at a time.
 
     `refusals` are noes that hold although their capture may be lost.
     """
@@ -126,7 +126,7 @@ def _with_moves(light: pl.DataFrame, *, captured: pl.Expr) -> pl.DataFrame:
 
 
 def _newest(captures: pl.DataFrame, *, by: Sequence[str] = _ADDRESS) -> pl.DataFrame:
-    """The newest capture of each address, or of what else `by` names, in that order.
+    """Newest capture per address, or per group of the columns `by`.
 
     Ties of one moment have an order too: a no before a yes, then by the body's hash, then what was written first.
     """
@@ -136,7 +136,7 @@ def _newest(captures: pl.DataFrame, *, by: Sequence[str] = _ADDRESS) -> pl.DataF
 
 
 def _chosen(light: pl.DataFrame) -> pl.DataFrame:
-    """For each address with a sound capture, the one whose documents count."""
+    """The counting capture for each address with a sound capture."""
     sound = light.filter(pl.col("outcome") == "sound")
     revisits = _newest(light.filter(pl.col("form") == "revisit")).select(*_ADDRESS, "at", "sha256")
     latest = _newest(sound)
@@ -169,7 +169,7 @@ def _rows(parts: Sequence[Readings], places: pl.DataFrame, column: str) -> pl.Da
 
 
 def _by_part(places: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Each part with those of its rows that are wanted, in the order of capture."""
+    """Parts with the wanted rows of each, in order of capture."""
     for (part,), rows in places.sort(*_ROW).partition_by("part", as_dict=True, maintain_order=True).items():
         yield part, rows
 

@@ -1,4 +1,4 @@
-"""The facts of an article by what structured data says of the same thing: its item first, then its infobox.
+"""Facts of articles from structured data about the same thing: its item first, then its infobox.
 
 A sentence is read to guess; an item and an infobox state. Joining them once all documents are known keeps a document
 a function of the logs, whichever of the three was captured first.
@@ -22,7 +22,7 @@ _LIGHT = ("doc_id", "title", "language", "standing", *_FACTS)
 
 
 def with_stated_facts(documents: pl.DataFrame) -> pl.DataFrame:
-    """The documents with kind, performer and year of each article as its item, else its infobox, states them.
+    """Documents with articles' kind, performer and year from item, else infobox.
 
     A name comes from the item in the article's own language where it has one. What neither states stays as the
     article's sentence was read; what is no recording and no release has no performer and no year.
@@ -62,7 +62,7 @@ def _settled(article: Mapping[str, Any], structured: Sequence[Mapping[str, Any]]
 
 
 def _strangeness(article: Mapping[str, Any], row: Mapping[str, Any]) -> int:
-    """0 for the article's own language, 1 for another way of writing it, 2 for any other."""
+    """Distance of languages: 0 for the article's own, 1 for a variant, 2 for another."""
     own, other = article["language"] or "", row["language"] or ""
     return 0 if own == other else 1 if own.split("-")[0] == other.split("-")[0] else 2
 

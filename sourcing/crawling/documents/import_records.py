@@ -1,4 +1,4 @@
-"""Records of a published dump or data set, written into the WARC files as if they had been asked for."""
+"""Import of a published dump or data set as WARC captures, like answers of a crawl."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Wanted = Callable[[Mapping[str, Any]], bool]
 
 @dataclass
 class Imported:
-    """What an import came to."""
+    """Counts and rejected rows of an import."""
 
     read: int = 0
     kept: int = 0
@@ -53,7 +53,7 @@ class Imported:
 
 
 def imported_before(workspace: Workspace, source: Source, path: Path, selection: str) -> dict[str, Any] | None:
-    """The note of an earlier import of this file, when it was read to its end for the same selection, or for all."""
+    """Record of an earlier complete import of the file with the same selection or all records."""
     for note in _notes(workspace).get(_name(source, path), []):
         if note["complete"] and note["selection"] in ("all", selection) and note["fingerprint"] == _fingerprint(path):
             return dict(note)
@@ -119,7 +119,7 @@ class _Import:
         self._seen: set[int] = set()
 
     def take(self, record: DumpRecord) -> Captured | None:
-        """The capture to write, or None for a record that is unreadable, unwanted or kept before."""
+        """Capture of a record; None when it is unreadable, unwanted or already imported."""
         result = self.result
         result.read += 1
         captured = self._captured(record)
@@ -182,7 +182,7 @@ class _Import:
 
 
 def _close(records: Iterator[DumpRecord]) -> None:
-    """Let a reader that is left before its end close its file now."""
+    """Close a reader that was not read to its end."""
     close = getattr(records, "close", None)
     if close is not None:
         close()
@@ -236,7 +236,7 @@ def _note(workspace: Workspace, name: str, selection: str, fingerprint: str, res
 
 
 def _keep_refused(workspace: Workspace, name: str, result: Imported) -> None:
-    """This file's rows of stage import, beside those of other files."""
+    """Write the file's rejected rows beside those of other files."""
     path = workspace.rejected_path("import")
     rows: pl.DataFrame = rejected_frame(result.refused)
     if path.exists():

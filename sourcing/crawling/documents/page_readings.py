@@ -73,7 +73,7 @@ _DOCUMENTS = pl.List(pl.Struct(DOCUMENT))
 
 
 def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
-    """Readings of the captures in their order, some hundred to a frame; bodies are read one at a time, not kept."""
+    """Readings of captures in order, in frames of some hundred rows; bodies are read one at a time, not kept."""
     stream = iter(captured)
     while chunk := [_reading(capture, sources) for capture in islice(stream, _CHUNK)]:
         documents, refusals = _document_frame([(n, row) for n, (_, rows) in enumerate(chunk) for row in rows])
@@ -148,7 +148,7 @@ def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str
 def _document_frame(
     rows: list[tuple[int, dict[str, Any]]],
 ) -> tuple[pl.DataFrame, list[tuple[int, dict[str, Any]]]]:
-    """Documents with the number of their capture, and those no column can hold, as refusals."""
+    """Frame of documents with their capture's number, and refusals of rows that fit no column."""
     schema = {"n": pl.UInt32(), **DOCUMENT}
     try:
         return pl.DataFrame([{"n": n, **row} for n, row in rows], schema=schema, orient="row"), []
@@ -174,7 +174,7 @@ def _documents(
 
 
 def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Source) -> dict[str, Any]:
-    """The page's columns with everything else a document carries."""
+    """A complete document row from the columns of a page."""
     row = {**row, **{key: clean(row.get(key)) for key in ("title", "title_raw", "artist", "album", "lead", "text")}}
     row["text"] = _shortened(row["text"])
     if row["artist"] and names_nobody(row["artist"], row["granularity"]):
@@ -203,7 +203,7 @@ def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Sour
 
 
 def _licences(document: Mapping[str, Any], source: Source, stated_licences: Mapping[str, str]) -> list[dict[str, Any]]:
-    """An entry per column of words it has, and "*" for its facts."""
+    """Licence entries of a document: one per text column, and "*" for facts."""
     columns = [column for column in _WORDS if document.get(column)]
     attribution = source.attribution.format_map(
         {key: "" if value is None else value for key, value in document.items()}

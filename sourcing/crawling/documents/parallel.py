@@ -47,7 +47,7 @@ class FileReadings:
 
 
 def overrides_of(sources: Mapping[str, Source]) -> Overrides | None:
-    """What tells these declarations from the registered ones; None when another process could not be told."""
+    """Differences of the declarations from the registered ones; None when another process could not be told."""
     overrides: dict[str, dict[str, Any]] = {}
     for name, source in sources.items():
         declaration = SOURCES.get(name)
@@ -132,7 +132,7 @@ def _chained(readings: FileReadings, spans: Iterable[Span], crew: _Crew) -> Iter
 
 
 class _Crew:
-    """This process and its helpers, reading spans in order; whoever is free takes the next."""
+    """The process and its helpers, which read spans in order; whoever is free takes the next."""
 
     def __init__(
         self,
@@ -161,12 +161,12 @@ class _Crew:
         self._hand_out()
 
     def read(self, span: Span) -> _Read:
-        """Read a span here and now."""
+        """Read a span in this process."""
         captures = _counted(span, self.sources, self.on_pages, self.foreign)
         return span, pl.concat([empty_readings(), *read_answers(captures, self.sources)])
 
     def result_of(self, span: Span) -> _Read:
-        """Works until this span is read; what else is finished meanwhile is kept for its turn."""
+        """Work until the span is read; what else is finished meanwhile is kept for its turn."""
         key = span.path, span.start
         while key not in self._done:
             if self._open:
@@ -177,7 +177,7 @@ class _Crew:
         return self._done.pop(key)
 
     def forget(self, path: Path) -> None:
-        """Nothing of this file will be asked for any more: it is done, or torn."""
+        """Drop all results of a file: it is done, or torn."""
         self._open = deque(span for span in self._open if span.path != path)
         self._done = {key: reading for key, reading in self._done.items() if key[0] != path}
 
@@ -207,7 +207,7 @@ class _Crew:
             self._do_without()
 
     def _do_without(self) -> None:
-        """A page brought a helper down, or the system wanted its memory: what it held is read here."""
+        """Go on without helpers after one died: what it held is read here."""
         spans = sorted(self._reading.values(), key=lambda span: (span.path, span.start))
         self._open.extendleft(reversed(spans))
         self._reading.clear()

@@ -1,4 +1,4 @@
-"""The readings of WARC files kept between runs, so that a crawl of days does not read its old pages again.
+"""Cache of WARC files' readings between runs, so that a crawl of days reads no page twice.
 
 A cache and no more: an entry counts while the file's length and age, the code that read it, the libraries below
 that and the declarations are what they were, and deleting the folder costs nothing but time.
@@ -25,7 +25,7 @@ from sourcing.store import schemas
 from sourcing.store.codeprint import code_and_libraries
 from sourcing.store.workspace import atomic_path
 
-__all__ = ["Extracted", "fingerprint"]
+__all__ = ["ReadingsCache", "fingerprint"]
 
 _STAMP = "crossmusim.readings"
 _LIBRARIES = (
@@ -37,7 +37,9 @@ _PACE = frozenset({"rate_per_s", "concurrency", "burst", "daily_cap", "storage_c
 
 
 def fingerprint(overrides: Overrides, foreign: str = "") -> str:
-    """Names what readings depend on besides the WARC file: code, libraries, declarations, the `foreign` source."""
+    """Fingerprint of everything readings depend on besides the WARC file: code, libraries, declarations, the
+    `foreign` source.
+    """
     files = [*sorted(Path(__file__).parents[1].rglob("*.py")), *sorted(Path(schemas.__file__).parent.glob("*.py"))]
     declarations = {
         name: {key: value for key, value in values.items() if key not in _PACE} for name, values in overrides.items()
@@ -46,14 +48,14 @@ def fingerprint(overrides: Overrides, foreign: str = "") -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-class Extracted:
+class ReadingsCache:
     """Readings by WARC file: one Parquet file each, written whole or not at all."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder, self.fingerprint = folder, fingerprint
 
     def find(self, path: Path, length: int) -> tuple[Readings, list[Tear]] | None:
-        """The readings of a file of this length with its tears, if they are kept and still count."""
+        """Cached readings and tears of a file of the given length, None when absent or outdated."""
         entry = self._entry(path)
         try:
             stamp = json.loads(pl.read_parquet_metadata(entry).get(_STAMP, "{}"))
@@ -66,7 +68,7 @@ class Extracted:
         return partial(_columns, entry), [Tear(path, *tear) for tear in stamp["tears"]]
 
     def keep(self, file: FileReadings) -> Readings:
-        """Write a file's readings as they come, a span in memory at a time."""
+        """Write a file's readings to the cache, one span in memory at a time."""
         entry, schema = self._entry(file.path), _arrow(empty_readings()).schema
         modified_at = file.path.stat().st_mtime_ns
         with atomic_path(entry) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -78,7 +80,7 @@ class Extracted:
         return partial(_columns, entry)
 
     def forget_all_but(self, paths: Iterable[Path]) -> None:
-        """Remove what was kept of files that are no longer there."""
+        """Remove cache entries of files that no longer exist."""
         entries = {self._entry(path) for path in paths}
         for entry in self.folder.glob("*.parquet"):
             if entry not in entries:

@@ -13,7 +13,7 @@ import polars as pl
 from sourcing.crawling.documents.extract import Readings, settle_readings
 from sourcing.crawling.documents.page_readings import empty_readings
 from sourcing.crawling.documents.parallel import FileReadings, are_settings, overrides_of, read_files
-from sourcing.crawling.documents.readings_cache import Extracted, fingerprint
+from sourcing.crawling.documents.readings_cache import ReadingsCache, fingerprint
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger, Refusal
 from sourcing.crawling.ledger.view import looked_at
 from sourcing.crawling.parsing.values import clean
@@ -76,7 +76,7 @@ def rebuild_documents(
         documents, rejected_rows, tears = _read_all(files, None, partial(read, workers=1), refusals, fresh=True)
     else:
         folder = workspace.crawl_dir / EXTRACTED_FOLDER
-        cache = Extracted(folder, fingerprint(overrides, foreign)) if are_settings(overrides) else None
+        cache = ReadingsCache(folder, fingerprint(overrides, foreign)) if are_settings(overrides) else None
         arguments = files, cache, partial(read, workers=workers or cores()), refusals
         try:
             documents, rejected_rows, tears = _read_all(*arguments, fresh=fresh)
@@ -102,7 +102,7 @@ def rebuild_documents(
 
 
 def _refusals(workspace: Workspace, ledger: Ledger | None) -> list[Refusal]:
-    """Noes that the workspace's ledger knows of, if there is one."""
+    """Refusals recorded in the workspace's ledger, empty without a ledger."""
     if ledger is not None:
         return list(ledger.archive.refusals())
     with looked_at(workspace.crawl_dir / LEDGER_FILE) as view:
@@ -119,7 +119,7 @@ def _sweep(workspace: Workspace) -> None:
 
 def _read_all(
     files: list[tuple[Path, int]],
-    cache: Extracted | None,
+    cache: ReadingsCache | None,
     read: Callable[[list[tuple[Path, int]]], Iterable[FileReadings]],
     refusals: Sequence[Refusal],
     *,

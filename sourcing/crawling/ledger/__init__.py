@@ -5,7 +5,7 @@ from sourcing.crawling.ledger.census import Census
 from sourcing.crawling.ledger.ledger import LEDGER_FILE, Ledger, task_key
 from sourcing.crawling.ledger.runs import CLAIM_S, Run
 from sourcing.crawling.ledger.schema import STATES, Outcome, Task, Validators
-from sourcing.crawling.ledger.tallies import ASKED, Tallies, Tally
+from sourcing.crawling.ledger.tallies import ASKED, MinuteTally, Tallies
 
 __all__ = [
     "ASKED",
@@ -15,11 +15,11 @@ __all__ = [
     "Archive",
     "Census",
     "Ledger",
+    "MinuteTally",
     "Outcome",
     "Refusal",
     "Run",
     "Tallies",
-    "Tally",
     "Task",
     "Validators",
     "task_key",

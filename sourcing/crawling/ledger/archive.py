@@ -52,7 +52,7 @@ class Archive:
         )
 
     def offsets(self, file: str) -> dict[int, str]:
-        """Offset → task of the captures in this file, but for those known to be lost."""
+        """Offset → task of the file's captures, without lost ones."""
         rows = self._db.execute(
             "SELECT c.offset, hex(c.key) FROM captures c JOIN warc_files f ON f.id = c.file"
             " WHERE f.file = ? AND c.whole <> ?",
@@ -71,11 +71,11 @@ class Archive:
         }
 
     def forget(self, file: str) -> None:
-        """The captures of this file lie elsewhere now."""
+        """Drop the captures of a file that was moved into others."""
         self._db.execute("DELETE FROM captures WHERE file = ?", (self._file(file),))
 
     def lose(self, file: str, offsets: Collection[int], finding: str) -> int:
-        """Ask again for what was captured there and nowhere later; returns how many tasks are pending for it."""
+        """Make tasks pending whose latest capture lies in the file; returns how many tasks are pending for it."""
         number, db = self._file(file), self._db
         db.execute("CREATE TEMP TABLE IF NOT EXISTS lost (key BLOB, offset INTEGER, PRIMARY KEY (key, offset))")
         db.execute("DELETE FROM lost")
@@ -96,7 +96,7 @@ class Archive:
         return self._ask("key IN (SELECT key FROM lost)", (), finding)
 
     def lose_pages(self, urls: Collection[str], finding: str) -> int:
-        """Ask again for pages at these addresses, in a ledger from before captures were noted."""
+        """Make pages at these addresses pending, for ledgers older than the table of captures."""
         marks = ",".join("?" * len(urls))
         return self._ask(f"url IN ({marks}) OR found_at IN ({marks})", (*urls, *urls), finding) if urls else 0
 
@@ -112,7 +112,7 @@ class Archive:
     # --- files ---
 
     def looked_through(self, file: str) -> tuple[int, int] | None:
-        """Size and time of change (ns) of the file when all of it was read last."""
+        """Size and modification time (ns) of the file at its last complete reading."""
         row = self._db.execute("SELECT size, changed FROM warc_files WHERE file = ?", (file,)).fetchone()
         return None if row is None else (row[0], row[1])
 

@@ -16,7 +16,7 @@ _SOME_TASKS = (  # each by an index that holds such tasks alone
 
 
 class Census:
-    """Looks at the ledger and changes nothing; costs the number of queues, not of tasks, but for `outcomes`."""
+    """Read-only counts over the ledger; costs the number of queues, not of tasks, but for `outcomes`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -33,7 +33,7 @@ class Census:
         return count
 
     def soonest(self, sources: Collection[str]) -> float | None:
-        """When the next task of these sources that waits for its time may be asked; None when none waits."""
+        """Time when the next delayed task of the sources may be asked; None when none waits."""
         row = self._db.execute(
             "SELECT t.next_at FROM tasks t JOIN queues q ON q.id = t.queue WHERE t.state = 5"
             f" AND q.source IN ({','.join('?' * len(sources))}) ORDER BY t.next_at LIMIT 1",
@@ -42,7 +42,7 @@ class Census:
         return None if row is None else float(row[0])
 
     def waiting_hosts(self, sources: Collection[str]) -> dict[str, float]:
-        """Hosts with something to ask → until when they are paused."""
+        """Paused hosts with pending tasks → end of the pause."""
         rows = self._db.execute(
             "SELECT DISTINCT q.host, coalesce(h.paused_until, 0) FROM counts c JOIN queues q ON q.id = c.queue"
             " LEFT JOIN hosts h ON h.host = q.host WHERE c.state = 0"
@@ -52,7 +52,7 @@ class Census:
         return {host: float(until) for host, until in rows}
 
     def paused_tasks(self, now: float) -> list[tuple[str, float, int]]:
-        """Paused hosts with something to ask, until when, and how many tasks; those with most tasks first."""
+        """Paused hosts with pending tasks, end of the pause, number of tasks; those with most tasks first."""
         rows = self._db.execute(
             "SELECT q.host, h.paused_until, sum(c.n) FROM queues q JOIN hosts h ON h.host = q.host"
             " JOIN counts c ON c.queue = q.id AND c.state IN (0, 5) WHERE h.paused_until > ?"
@@ -72,7 +72,7 @@ class Census:
         return table
 
     def totals(self, sources: Collection[str] | None = None) -> dict[str, int]:
-        """State → number of tasks over all sources, or those named."""
+        """State → number of tasks, over all sources or the given ones."""
         total = dict.fromkeys(STATES, 0)
         for source, states in self.counts().items():
             for state, n in states.items():
@@ -80,7 +80,7 @@ class Census:
         return total
 
     def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Source → state → why tasks wait for their time (pending), failed or were denied → how many, most first.
+        """Source → state → reason (of waiting, failure or denial) → count, most frequent first.
 
         Of millions of such tasks the last ten thousand are counted, or those whose time comes first: enough to tell.
         """

@@ -82,7 +82,7 @@ class Ledger:
 
     @contextmanager
     def group(self) -> Iterator[None]:
-        """Everything inside is one transaction; groups may nest."""
+        """Run the block as one transaction; groups may nest."""
         if self._db.in_transaction:
             yield
             return
@@ -127,7 +127,7 @@ class Ledger:
                 self.failed(digest[:16].hex(), reason, finding=finding)
 
     def cursor(self, name: str) -> int:
-        """How far the feed of this name has come; 0 at its beginning."""
+        """Position of the named feed; 0 at its beginning."""
         row = self._db.execute("SELECT position FROM cursors WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
@@ -166,7 +166,7 @@ class Ledger:
         *,
         room: Callable[[str, str], int] = lambda _source, _host: sys.maxsize,
     ) -> list[Task]:
-        """Up to `n` pending tasks whose time has come, of hosts that no other process asks and that are not paused.
+        """Lease up to `n` due tasks of hosts that are neither paused nor claimed by other processes.
 
         Queues (one source on one host) take turns; within one, highest priority first, then the order of adding.
         `room(source, host)` is how many tasks of that queue are wanted; it is called once per queue and lease.
@@ -195,7 +195,7 @@ class Ledger:
         return tasks
 
     def _open_queues(self, now: float) -> Iterator[tuple[int, str, str]]:
-        """Queues with something to ask, from the one after the last served, once around."""
+        """Queues with due tasks, starting behind the last one served."""
         start, living = self._turn, self.run.living()
         for low, high in ((start, sys.maxsize), (-1, start)):
             while rows := self._db.execute(
@@ -261,7 +261,7 @@ class Ledger:
         )
 
     def moved(self, key: str, source: str, url: str, until: float = 0.0) -> None:
-        """Pending again at another address, from `until` on: a redirect led there, and its host is asked next."""
+        """Move a task to another address, pending from `until` on: a redirect led there, and its host is asked next."""
         url = strip_secrets(url)
         self._db.execute(
             "UPDATE tasks SET home = coalesce(home, queue), queue = ?, onward = ?, hops = hops + 1, state = ?,"
@@ -296,7 +296,7 @@ class Ledger:
         )
 
     def release_expired(self, now: float) -> int:
-        """Tasks whose lease ran out become pending again, but for those of other living processes; how many."""
+        """Make tasks with an expired lease pending, except those of other living processes; how many."""
         living = self.run.living()
         cursor = self._db.execute(
             "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND lease_until <= ?"
@@ -306,7 +306,7 @@ class Ledger:
         return cursor.rowcount
 
     def reopen(self, now: float, *, reasons: Collection[str] = ()) -> int:
-        """Denied tasks whose time has come, and failed ones with one of `reasons`, become pending again."""
+        """Make denied tasks that are due, and tasks failed for one of `reasons`, pending again."""
         marks = ",".join("?" * len(reasons))
         cursor = self._db.execute(
             "UPDATE tasks SET state = 0, next_at = 0, attempts = 0 WHERE state IN (3, 4) AND"
@@ -316,7 +316,7 @@ class Ledger:
         return cursor.rowcount
 
     def ask_again(self, before: float, sources: Collection[str]) -> int:
-        """Tasks of these sources last fetched before that time become pending again; returns how many."""
+        """Make tasks of the sources fetched before the time pending again; returns how many."""
         queues = f"SELECT id FROM queues WHERE source IN ({','.join('?' * len(sources))})"
         cursor = self._db.execute(
             f"UPDATE tasks SET state = 0, next_at = 0, attempts = 0 WHERE state = 2 AND fetched_at < ?"
@@ -326,7 +326,7 @@ class Ledger:
         return cursor.rowcount
 
     def retry(self, whys: Collection[str], sources: Collection[str]) -> int:
-        """Tasks of these sources lost for one of `whys` become pending again, as if never tried; returns how many.
+        """Make tasks of the sources lost for one of `whys` pending again, as if never tried; returns how many.
 
         So do those put off for one of them, which would be asked again by themselves, but later.
         A why is a reason, or "failed" or "denied" for every task in that state.
@@ -358,7 +358,7 @@ class Ledger:
     # --- what of the WARC files is taken account of ---
 
     def warc_mark(self, file: str) -> int:
-        """How many bytes of this WARC file the ledger has taken account of."""
+        """Bytes of the WARC file that the ledger accounts for."""
         row = self._db.execute("SELECT offset FROM warc_marks WHERE file = ?", (file,)).fetchone()
         return int(row[0]) if row else 0
 

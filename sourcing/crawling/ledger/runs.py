@@ -34,26 +34,26 @@ class Run:
 
     @contextmanager
     def entered(self, now: float) -> Iterator[None]:
-        """Be alive to the others; at the end, hosts are given back."""
+        """Announce this process to the others; at the end, hosts are given back."""
         with self._presence.entered():
             self._db.execute("INSERT INTO runs VALUES (?, ?)", (self.owner, now))
             yield
             self.forget(self.owner)
 
     def others(self) -> list[str]:
-        """Processes entered and not yet gone, alive or dead, but for this one."""
+        """Announced processes other than this one, alive or dead."""
         return [row[0] for row in self._db.execute("SELECT owner FROM runs WHERE owner <> ?", (self.owner,))]
 
     def dead(self) -> list[str]:
-        """Those among the others whose process is gone: their lock is free."""
+        """Announced processes that no longer exist: their lock is free."""
         return [owner for owner in self.others() if self._presence.is_dead(owner)]
 
     def living(self) -> list[str]:
-        """Those among the others whose process is there."""
+        """Announced processes that still run."""
         return [owner for owner in self.others() if not self._presence.is_dead(owner)]
 
     def forget(self, owner: str) -> None:
-        """Release what a process held: leased tasks are pending again, its hosts free."""
+        """Release hosts and leases of a process: leased tasks are pending again, its hosts free."""
         self._db.execute(
             "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND owner = ?", (owner,)
         )
@@ -64,7 +64,7 @@ class Run:
             self._presence.forget(owner)
 
     def claim(self, host: str, now: float) -> None:
-        """Make the host this process's own for a while; the caller has seen that it is free."""
+        """Claim the host for this process for a limited time; the caller has seen that it is free."""
         if self._claims.get(host, 0.0) > now + CLAIM_S / 2:
             return
         self._claims[host] = now + CLAIM_S
@@ -76,7 +76,7 @@ class Run:
         self._db.execute("DELETE FROM wishes WHERE host = ?", (host,))
 
     def wish(self, sources: Collection[str], now: float) -> None:
-        """Wish for hosts of a process that has more of them to ask for these sources than this one has."""
+        """Ask for hosts from a process that has more hosts of these sources than this one."""
         theirs: dict[str, list[str]] = defaultdict(list)  # process → its hosts, those with most to ask first
         for host, owner in self._db.execute(
             "SELECT q.host, h.owner FROM counts c JOIN queues q ON q.id = c.queue JOIN hosts h ON h.host = q.host"
@@ -93,12 +93,12 @@ class Run:
         )
 
     def wished(self, now: float) -> set[str]:
-        """Hosts that others wish for: nothing more is asked there, and they are given up."""
+        """Hosts of this process that others ask for: nothing more is asked there, and they are given up."""
         rows = self._db.execute("SELECT host FROM wishes WHERE owner <> ? AND until > ?", (self.owner, now))
         return {row[0] for row in rows}
 
     def give_up(self, host: str) -> None:
-        """Let another process have this host: nothing is in flight there."""
+        """Release the host to another process: nothing is in flight there."""
         if self._claims.pop(host, None) is not None:
             self._db.execute("UPDATE hosts SET owner = NULL WHERE host = ? AND owner = ?", (host, self.owner))
 
@@ -136,7 +136,7 @@ class Run:
             self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (self.owner,))
 
     def pause(self, host: str, until: float, delay_s: float = 0.0) -> None:
-        """Nobody asks this host before `until`, in this run or the next; `delay_s` is the distance it is asked at."""
+        """Pause the host until `until`, for this run and later ones; `delay_s` is the distance it is asked at."""
         self._db.execute(
             "INSERT INTO hosts (host, paused_until, delay_s) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
             " SET paused_until = max(paused_until, excluded.paused_until),"
@@ -145,6 +145,6 @@ class Run:
         )
 
     def delay_s(self, host: str) -> float:
-        """The distance between requests that the process which asked this host last kept; 0 when it is not known."""
+        """Seconds between requests kept by the last process that asked the host; 0 when it is not known."""
         row = self._db.execute("SELECT delay_s FROM hosts WHERE host = ?", (host,)).fetchone()
         return float(row[0]) if row else 0.0

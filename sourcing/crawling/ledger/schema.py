@@ -1,4 +1,4 @@
-"""Tables of the ledger, and the rows that leave it.
+"""SQL schema of the ledger, and row classes for its tasks.
 
 Ten million tasks must cost neither memory nor a scan: tasks point to a queue (one source on one host), partial
 indices hold only what is still to be asked, and triggers keep the counts per queue and state.
@@ -96,7 +96,7 @@ _LATER_COLUMNS = {
 
 @dataclass(frozen=True)
 class Validators:
-    """What an earlier answer left us to ask "has it changed?" with."""
+    """ETag and date of an earlier answer, for conditional requests."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -106,7 +106,7 @@ class Validators:
 
 @dataclass(frozen=True)
 class Task:
-    """A leased task, as much of it as asking needs."""
+    """A leased task with the fields needed for its request."""
 
     priority: int
     seq: int

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-__all__ = ["ASKED", "Tallies", "Tally"]
+__all__ = ["ASKED", "MinuteTally", "Tallies"]
 
 ASKED = "asked"  # counted when a task is leased, so that a cap holds over everything in flight in every process
 _DAY_S = 86_400
 
 
 @dataclass(frozen=True)
-class Tally:
+class MinuteTally:
     """One source, minute (since 1970) and outcome: asked, fetched, unchanged, failed, denied, retried, throttled."""
 
     source: str

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sourcing.crawling.ledger import ASKED, Archive, Census, Run, Tallies, Tally
+from sourcing.crawling.ledger import ASKED, Archive, Census, MinuteTally, Run, Tallies
 from sourcing.errors import InputError
 
 __all__ = ["LedgerView", "looked_at"]
@@ -54,23 +54,23 @@ class LedgerView:
         return [row[0] for row in self._db.execute("SELECT DISTINCT source FROM queues ORDER BY source")]
 
     def deepest(self) -> dict[str, int]:
-        """Source → open tasks (pending or leased) on the one host of it that has most."""
+        """Source → number of open tasks on its busiest host."""
         rows = self._db.execute(
             "SELECT source, max(n) FROM (SELECT q.source, sum(c.n) AS n FROM counts c JOIN queues q ON q.id = c.queue"
             " WHERE c.state IN (0, 1, 5) GROUP BY q.id) GROUP BY source"
         )
         return {source: int(n) for source, n in rows}
 
-    def recent(self, sources: Iterable[str], start: float) -> list[Tally]:
-        """Tallies of these sources from the minute `start` lies in; what was asked is not among them."""
-        tallies: list[Tally] = []
+    def recent(self, sources: Iterable[str], start: float) -> list[MinuteTally]:
+        """Tallies of the sources from the minute of `start` on; what was asked is not among them."""
+        tallies: list[MinuteTally] = []
         for source in sources:  # one by one: the table is ordered by source, then minute
             rows = self._db.execute(
                 "SELECT source, minute, outcome, n, bytes FROM minutes"
                 " WHERE source = ? AND minute >= ? AND outcome <> ? ORDER BY minute, outcome",
                 (source, int(start // 60), ASKED),
             )
-            tallies += [Tally(*row) for row in rows]
+            tallies += [MinuteTally(*row) for row in rows]
         return tallies
 
     def sums(self, sources: Iterable[str], start: int, end: int) -> Iterator[tuple[str, str, int, int]]:
@@ -83,7 +83,7 @@ class LedgerView:
             )
 
     def paused_hosts(self, now: float) -> list[tuple[str, float]]:
-        """Hosts that nobody asks for some seconds at least, with the time that ends; the longest first."""
+        """Paused hosts with the end of the pause; the longest first."""
         rows = self._db.execute(
             "SELECT host, paused_until FROM hosts WHERE paused_until >= ? ORDER BY paused_until DESC, host",
             (now + _WORTH_TELLING_S,),
@@ -98,7 +98,7 @@ class LedgerView:
 
 
 def _begun(db: sqlite3.Connection, path: Path) -> bool:
-    """Whether its tables are there; not so in the moment before a first crawl has made them."""
+    """True when the ledger's tables exist; not so in the moment before a first crawl has made them."""
     try:
         if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             return False

@@ -23,7 +23,7 @@ _WITH_BODY = ("response", "resource")
 
 
 def alarms(workspace: Workspace) -> list[str]:
-    """What `drifts` finds in the workspace's tables, a line each; reckoned once per documents table."""
+    """Alarms by `drifts` over the workspace's tables, one line each; reckoned once per documents table."""
     path = workspace.table_path(Document)
     if not path.exists():
         return []
@@ -41,7 +41,7 @@ def alarms(workspace: Workspace) -> list[str]:
 
 
 def documents_of(workspace: Workspace) -> pl.DataFrame:
-    """The documents table as `seen_documents` gives it; InputError where there is none."""
+    """Documents of the workspace as `seen_documents` selects them; InputError where there is none."""
     path = workspace.table_path(Document)
     return seen_documents(pl.scan_parquet(path) if path.exists() else workspace.read(Document).lazy())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from sourcing.crawling.monitoring.drift import BATCH, Batch, Drop, find_drop
+from sourcing.crawling.monitoring.drift import BATCH, Drop, RowBatch, find_drop
 
 __all__ = ["FIELDS", "PAGES", "Alarm", "coverage", "drifts", "seen_documents"]
 
@@ -58,7 +58,7 @@ class Alarm:
 
 
 def seen_documents(documents: pl.LazyFrame) -> pl.DataFrame:
-    """Of a documents table, what coverage is counted from: a truth value for each field instead of its content."""
+    """Columns of a documents table that coverage counts: a truth value for each field instead of its content."""
     return documents.select(
         "doc_id",
         "source",
@@ -129,7 +129,7 @@ def _in_weeks(frame: pl.DataFrame, at: str) -> pl.DataFrame:
 
 def _series(
     frame: pl.DataFrame, by: list[str], at: str, names: tuple[str, ...] | list[str]
-) -> Iterator[tuple[tuple[str, ...], dict[str, list[Batch]]]]:
+) -> Iterator[tuple[tuple[str, ...], dict[str, list[RowBatch]]]]:
     """Group → field → batches, oldest first; the newest batch of a group is full, its oldest is what remains."""
     tie = "doc_id" if "doc_id" in frame.columns else "url"
     place = pl.int_range(pl.len()).over(by)
@@ -144,7 +144,7 @@ def _series(
     for key, rows in batches.group_by(by, maintain_order=True):
         yield (
             tuple(str(part) for part in key),
-            {name: [Batch(*row) for row in rows.select("begins", "rows", name).iter_rows()] for name in names},
+            {name: [RowBatch(*row) for row in rows.select("begins", "rows", name).iter_rows()] for name in names},
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 
-__all__ = ["BATCH", "Batch", "Drop", "find_drop"]
+__all__ = ["BATCH", "Drop", "RowBatch", "find_drop"]
 
 BATCH = 50  # rows in a batch: a redesigned site is noticed within its first hundred pages
 _MIN_DROP = 0.10  # ten points below the past as a whole
@@ -18,8 +18,8 @@ _OLD_NEWS = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Rows that came one after another, and how many of them have what is counted."""
+class RowBatch:
+    """Consecutive rows, with the number of rows where the counted field is filled."""
 
     begins: datetime
     rows: int
@@ -45,7 +45,7 @@ class Drop:
         return self.filled_before / self.rows_before
 
 
-def find_drop(batches: Sequence[Batch]) -> Drop | None:
+def find_drop(batches: Sequence[RowBatch]) -> Drop | None:
     """The drop that the newest rows of a series are in; None when there is none. Oldest batch first.
 
     The series is cut in two where the parts differ most, by a two-proportion z-test with pooled variance. The cut
@@ -71,7 +71,7 @@ def find_drop(batches: Sequence[Batch]) -> Drop | None:
     return None
 
 
-def _told(before: Sequence[Batch], after: Sequence[Batch]) -> Drop | None:
+def _told(before: Sequence[RowBatch], after: Sequence[RowBatch]) -> Drop | None:
     drop = Drop(
         since=after[0].begins,
         rows=sum(batch.rows for batch in after),
@@ -84,14 +84,14 @@ def _told(before: Sequence[Batch], after: Sequence[Batch]) -> Drop | None:
     return drop if max(drop.share, after[-1].filled / after[-1].rows) <= low else None
 
 
-def _deepest_cut(batches: Sequence[Batch]) -> tuple[int, float]:
-    """Where z is largest, and z there; z is 0 where no cut can be made or no later part is lower."""
+def _deepest_cut(batches: Sequence[RowBatch]) -> tuple[int, float]:
+    """Position of the largest z, and z; z is 0 where no cut can be made or no later part is lower."""
     rows = [0, *accumulate(batch.rows for batch in batches)]
     filled_sums = [0, *accumulate(batch.filled for batch in batches)]
     squares = [0.0, *accumulate(batch.filled**2 / batch.rows for batch in batches)]
 
     def spread(start: int, end: int) -> float:
-        """Pearson's chi-squared of these batches around their common share."""
+        """Pearson's chi-squared of batches around the common share."""
         n, x = rows[end] - rows[start], filled_sums[end] - filled_sums[start]
         return (squares[end] - squares[start] - x * x / n) / (x / n * (1 - x / n)) if 0 < x < n else 0.0
 

@@ -1,4 +1,4 @@
-"""A crawl's counts for Prometheus, read from the ledger whenever somebody on this machine asks."""
+"""Prometheus metrics of a crawl, read from the ledger on every scrape."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def serve_metrics(ledger_path: Path, sources: Mapping[str, Source], port: int) -
 
 
 class LedgerCollector(Collector):
-    """Looks at the ledger through a connection of its own, one per scrape: scrapes come in threads of the server."""
+    """Collector that opens the ledger once per scrape: scrapes come in threads of the server."""
 
     def __init__(self, path: Path, sources: Mapping[str, Source], now: Callable[[], float] = time.time) -> None:
         self._path, self._sources, self._now = path, sources, now

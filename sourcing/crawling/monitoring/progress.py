@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sourcing.crawling.ledger import STATES, Tally
+from sourcing.crawling.ledger import STATES, MinuteTally
 from sourcing.crawling.ledger.view import LedgerView
 from sourcing.crawling.source import Source
 
@@ -84,7 +84,7 @@ class SourceProgress:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until what is open now is settled, at least: pages lead to pages. None when that cannot be said."""
+        """Minimum seconds until all open tasks are settled: pages lead to pages. None when that cannot be said."""
         floor_s = self.floor_s
         if not self.open or floor_s is None:
             return floor_s
@@ -95,7 +95,7 @@ class SourceProgress:
 
     @property
     def outlook(self) -> str:
-        """`eta_s` in words, or why there is none."""
+        """`eta_s` in words, or the reason for its absence."""
         if not self.open:
             return "done" if any(self.states.values()) else "no tasks"
         if self.why_off:
@@ -196,7 +196,7 @@ def utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def _span_s(tallies: list[Tally], alive: Mapping[str, float], now: float) -> float:
+def _span_s(tallies: list[MinuteTally], alive: Mapping[str, float], now: float) -> float:
     """Seconds of asking in the window: from its first minute with an answer, or the start of a run in that minute."""
     if not tallies:
         return WINDOW_S

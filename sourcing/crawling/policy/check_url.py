@@ -17,16 +17,16 @@ import httpx
 
 from sourcing.crawling.policy.consent import decide, granted_by, markup_of, read_signals
 from sourcing.crawling.policy.politeness import PRODUCT, RobotsVerdict, read_robots, user_agent
-from sourcing.crawling.policy.probe_client import HOPS, Answer, Asker, origin_of, refusal_of
+from sourcing.crawling.policy.probe_client import HOPS, ProbeAnswer, Prober, origin_of, refusal_of
 from sourcing.crawling.policy.robots_rules import best, path_of, read_groups, rules_for
-from sourcing.crawling.policy.signals import Finding
+from sourcing.crawling.policy.signals import SignalFinding
 from sourcing.crawling.policy.site_signals import WELL_KNOWN, NotKnown, SiteSignals, file_of, read_site_signals
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.source import Captured, Source
 from sourcing.crawling.sources.schemaorg import PAGE_KIND, PAGE_SOURCE
 from sourcing.settings import CrawlSettings
 
-__all__ = ["REQUESTS", "Checked", "Signal", "check_url"]
+__all__ = ["REQUESTS", "Signal", "UrlCheck", "check_url"]
 
 REQUESTS = 2 + len(WELL_KNOWN)  # asked of a site that lets us and does not redirect
 
@@ -55,7 +55,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Checked:
+class UrlCheck:
     """`decision` is allow or deny; `why` is the deciding signal, `grant` the licence that set others aside."""
 
     url: str
@@ -80,30 +80,30 @@ def check_url(
     *,
     wait: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda asked: None,
-) -> Checked:
-    """The decision for `url` or, where it redirects, for the page it leads to; UpstreamError when a host is silent.
+) -> UrlCheck:
+    """Decision on `url`, or on the page that the redirects of `url` lead to; UpstreamError when a host is silent.
 
     `wait` is called with seconds between two requests to one host, `tell` with each URL when it was asked.
     """
     agent = user_agent(crawl)
     if refusal := refusal_of(url, crawl):
-        return Checked(strip_secrets(url), PAGE_SOURCE, "deny", refusal)
+        return UrlCheck(strip_secrets(url), PAGE_SOURCE, "deny", refusal)
     name = source_of(url, sources)
     with httpx.Client(headers={"User-Agent": agent}, timeout=crawl.timeout_s) as client:
-        asker = Asker(client, crawl, wait, tell)
+        asker = Prober(client, crawl, wait, tell)
         for _ in range(HOPS + 1):
             checked, onward = _check_page(asker, url, sources)
             if onward is None:
                 return checked
             if refusal := refusal_of(onward, crawl):
                 why = f"redirect to {strip_secrets(onward)}: {refusal}"
-                return Checked(strip_secrets(url), name, "deny", why, checked.status, checked.crawl_delay_s)
+                return UrlCheck(strip_secrets(url), name, "deny", why, checked.status, checked.crawl_delay_s)
             url = onward
-    return Checked(strip_secrets(url), name, "deny", "too_many_redirects", checked.status)
+    return UrlCheck(strip_secrets(url), name, "deny", "too_many_redirects", checked.status)
 
 
 def source_of(url: str, sources: Mapping[str, Source]) -> str:
-    """The source whose base URL this is; any other page is read as a schema.org page."""
+    """Source with the base URL of the page; any other page is read as a schema.org page."""
     netloc = urlsplit(url).netloc.lower()
     for name, source in sources.items():
         if source.ship_class != "import" and source.owns(netloc):  # data sets lie on hosts of others
@@ -111,8 +111,8 @@ def source_of(url: str, sources: Mapping[str, Source]) -> str:
     return PAGE_SOURCE
 
 
-def _check_page(asker: Asker, url: str, sources: Mapping[str, Source]) -> tuple[Checked, str | None]:
-    """The answer for this very URL, and where it redirects to instead of answering."""
+def _check_page(asker: Prober, url: str, sources: Mapping[str, Source]) -> tuple[UrlCheck, str | None]:
+    """Check of exactly this URL, and the target when the URL redirects."""
     name = source_of(url, sources)
     source = sources.get(name)
     asker.interval_s = 1 / source.rate_per_s if source else 1.0
@@ -124,9 +124,9 @@ def _check_page(asker: Asker, url: str, sources: Mapping[str, Source]) -> tuple[
     asker.interval_s = max(asker.interval_s, robots.delay_s)
     line, rule = robots.evidence(url), _robots_signal(robots, robots_body, url)
 
-    def told(decision: str, why: str, signals: list[Signal], **more: Any) -> Checked:
+    def told(decision: str, why: str, signals: list[Signal], **more: Any) -> UrlCheck:
         delay = f"{robots.delay_s:g} s between requests" if robots.delay_s else "none asked for"
-        return Checked(
+        return UrlCheck(
             url=strip_secrets(url),
             source=name,
             decision=decision,
@@ -165,7 +165,7 @@ def _check_page(asker: Asker, url: str, sources: Mapping[str, Source]) -> tuple[
 
 
 def _robots_signal(robots: RobotsVerdict, body: bytes | None, url: str) -> Signal:
-    """robots.txt's word on this URL, with the line it rests on."""
+    """Verdict of robots.txt on the URL, with the deciding line."""
     says, word = ("nothing against it", "allow") if robots.allowed(url) else ("no", "disallow")
     if body is None:
         return Signal("robots.txt", robots.evidence(url).removeprefix("robots.txt").lstrip(": "), says)
@@ -176,8 +176,8 @@ def _robots_signal(robots: RobotsVerdict, body: bytes | None, url: str) -> Signa
     return Signal("robots.txt", f"{word}ed by line {telling.line}, {word.capitalize()}: {telling.pattern}", says)
 
 
-def _signals(findings: list[Finding], grant: str | None, absent: Mapping[str, Signal] | None) -> list[Signal]:
-    """A line for every signal there could be, also for those that were silent.
+def _signals(findings: list[SignalFinding], grant: str | None, absent: Mapping[str, Signal] | None) -> list[Signal]:
+    """One line per possible signal, silent ones included.
 
     `absent` holds what to tell of files that are not there; None where nothing but robots.txt was asked for.
     """
@@ -195,16 +195,16 @@ def _signals(findings: list[Finding], grant: str | None, absent: Mapping[str, Si
     return signals + others
 
 
-def _signal(finding: Finding, grant: str | None) -> Signal:
+def _signal(finding: SignalFinding, grant: str | None) -> Signal:
     if not finding.denies:
         return Signal(finding.signal, finding.value)
     return Signal(finding.signal, finding.value, "set aside" if grant else "no")
 
 
 def _read_site(
-    asker: Asker, origin: str, robots: RobotsVerdict, robots_body: bytes | None
+    asker: Prober, origin: str, robots: RobotsVerdict, robots_body: bytes | None
 ) -> tuple[SiteSignals, dict[str, Signal]]:
-    """What the site's files say, and what to tell of each file that is not there."""
+    """Signals of the site's files, and a line for every missing file."""
     bodies: dict[str, bytes | NotKnown | None] = {}
     absent = {}
     for name, path in _FILES.items():
@@ -222,7 +222,7 @@ def _read_site(
     return read_site_signals(robots_body, bodies["tdmrep.json"], bodies["ai.txt"]), absent
 
 
-def _licences(source: Source, url: str, answer: Answer) -> dict[str, str]:
+def _licences(source: Source, url: str, answer: ProbeAnswer) -> dict[str, str]:
     """Licence of each field a document of this page would carry: what the page states goes before what is declared."""
     statements: Mapping[str, str] = {}
     if source.name == PAGE_SOURCE and 200 <= answer.status < 300:

@@ -32,14 +32,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sourcing.crawling.policy.robots_rules import is_named
-from sourcing.crawling.policy.signals import AGENT, Finding, forbids_training, only_noted, signal_finding
+from sourcing.crawling.policy.signals import AGENT, SignalFinding, forbids_training, only_noted, signal_finding
 from sourcing.store.licences import may_be_passed_on
 
 if TYPE_CHECKING:
     from sourcing.crawling.policy.site_signals import SiteSignals
     from sourcing.crawling.source import Source
 
-__all__ = ["SNIPPET_BYTES", "Verdict", "decide", "granted_by", "markup_of"]
+__all__ = ["SNIPPET_BYTES", "ConsentVerdict", "decide", "granted_by", "markup_of"]
 __all__ += ["read_signals"]
 
 _TAG_NAME_ENDS = frozenset(" \t\r\n\f/")
@@ -61,7 +61,7 @@ _AGENT_NAME = re.compile(r"\d*[a-z_*][^\s:]*")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ConsentVerdict:
     """`decision` is allow or deny; `evidence` holds each signal read, as 'signal: value', a denying one last."""
 
     decision: str
@@ -78,7 +78,7 @@ def decide(
     site: SiteSignals | None = None,
     url: str = "",
     grant: str | None = None,
-) -> Verdict:
+) -> ConsentVerdict:
     """Decide from headers (names in lower case), the page's markup, and what its site says of `url`.
 
     A header that was sent several times holds its values in lines, one each: an agent named in one concerns no other.
@@ -96,11 +96,11 @@ def decide(
         else:
             denied_by.append(str(finding))
     evidence += [*set_aside, *denied_by[1:], *denied_by[:1]]
-    return Verdict("deny" if denied_by else "allow", tuple(evidence), "".join(denied_by[:1]), tuple(set_aside))
+    return ConsentVerdict("deny" if denied_by else "allow", tuple(evidence), "".join(denied_by[:1]), tuple(set_aside))
 
 
 def granted_by(source: Source, url: str) -> str | None:
-    """The open licence the source's declaration puts its records under, for a URL of its own; else None.
+    """Open licence of the source's declaration, for URLs on the source's hosts; else None.
 
     Every field's licence has to be one: where a declaration leaves its prose unknown, nobody granted us the prose.
     """
@@ -111,8 +111,8 @@ def granted_by(source: Source, url: str) -> str | None:
 
 def read_signals(
     headers: Mapping[str, str], html: str = "", *, site: SiteSignals | None = None, url: str = ""
-) -> list[Finding]:
-    """Every signal there is: of the site, of the headers, of the page's <meta> tags."""
+) -> list[SignalFinding]:
+    """Signals of headers, page and site: of the site, of the headers, of the page's <meta> tags."""
     findings = site.findings(url) if site is not None else []
     findings += [signal_finding(name, headers[name], denies) for name, denies in _SIGNALS.items() if name in headers]
     for number, (name, content) in enumerate(_metas(html)):
@@ -155,7 +155,7 @@ def _refuses(value: str) -> bool:
 
 
 def _expired(expiry: re.Match[str]) -> str:
-    """A word for a time that is past, none for one to come or that makes no sense."""
+    """The word "expired" for a past time, "" for a future or meaningless one."""
     text = expiry[1].strip()
     moment = _moment(text.upper().replace("/", "-")) or _moment(f"{text} 00:00:00")
     if moment is None:
@@ -165,7 +165,7 @@ def _expired(expiry: re.Match[str]) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """The time that the text tells in one of the forms of ISO 8601, RFC 822, 850 or 5322, if it does."""
+    """Time written in ISO 8601, RFC 822, 850 or 5322; None for other text."""
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(text)
     with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):

@@ -64,7 +64,7 @@ def user_agent(crawl: CrawlSettings) -> str:
 
 @dataclass(frozen=True)
 class RobotsVerdict:
-    """What a host's robots.txt says: `allowed(url)` and the delay between requests it asks for."""
+    """Rules of a host's robots.txt: `allowed(url)` and the delay between requests it asks for."""
 
     status: int
     rules: Protego | None  # None: the file says nothing (4xx) or could not be had (5xx)
@@ -113,7 +113,7 @@ def retry_delay_s(attempt: int, backoff_s: float) -> float:
 
 
 def unusable_url(url: str) -> str:
-    """Why this URL cannot be asked for at all; empty when it can."""
+    """Reason why a URL can never be requested; empty when it can."""
     if len(url) > _LONGEST_URL:
         return f"{len(url)} characters, and no server takes more than {_LONGEST_URL}"
     if not url.isprintable() or " " in url:  # surrogates, which stand for bytes that are no UTF-8, are not printable
@@ -136,7 +136,7 @@ def unusable_url(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """The host asked for this URL, the same for every way of writing it: `example.org`, `[::1]:8080`.
+    """Canonical host and port of a URL, the same for all spellings: `example.org`, `[::1]:8080`.
 
     The port is there where it is not the scheme's own: pace and pauses are the machine's, over http and https alike.
     ValueError for what is no URL.
@@ -164,7 +164,7 @@ def _host(scheme: str, netloc: str) -> str:
 
 
 def forbidden_address(addresses: Iterable[str]) -> str:
-    """The first address that is not on the public internet, with its kind; empty when all are public.
+    """First address outside the public internet, with the kind of its network; empty when all are public.
 
     Names count as public but for those of RFC 6761 §6.3, which mean this machine and to a proxy the proxy's.
     """
@@ -193,7 +193,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def _embedded(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """The address, or the IPv4 address it carries (mapped, 6to4, Teredo, NAT64), which is where packets end."""
+    """IPv4 address inside a mapped, 6to4, Teredo or NAT64 address; other addresses as they are."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped is not None:

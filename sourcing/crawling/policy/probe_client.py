@@ -14,14 +14,14 @@ from sourcing.crawling.redaction import strip_secrets
 from sourcing.errors import UpstreamError
 from sourcing.settings import CrawlSettings
 
-__all__ = ["HOPS", "Answer", "Asker", "origin_of", "refusal_of"]
+__all__ = ["HOPS", "ProbeAnswer", "Prober", "origin_of", "refusal_of"]
 
 HOPS = 5  # redirects followed, as many as RFC 9309 §2.3.1.2 asks for
 _LONGEST_WAIT_S = 10.0  # of a longer Crawl-delay a person at a terminal waits this much, for a handful of requests
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     status: int
     headers: dict[str, str]  # names in lower case; values of one that was sent several times in lines
     body: bytes  # as much as is looked at
@@ -30,7 +30,7 @@ class Answer:
 
 
 @dataclass
-class Asker:
+class Prober:
     """Asks at most one request per `interval_s` of a host; `wait` gets the seconds, `tell` each URL once asked."""
 
     client: httpx.Client
@@ -39,9 +39,9 @@ class Asker:
     tell: Callable[[str], None] = lambda url: None
     interval_s: float = 0.0
     _asked: set[str] = field(default_factory=set)
-    _known: dict[str, Answer] = field(default_factory=dict)
+    _known: dict[str, ProbeAnswer] = field(default_factory=dict)
 
-    def get(self, url: str) -> Answer:
+    def get(self, url: str) -> ProbeAnswer:
         """One request; UpstreamError when the host does not answer."""
         origin = origin_of(url)
         if origin in self._asked and self.interval_s:
@@ -63,15 +63,15 @@ class Asker:
             name = name.lower()
             headers[name] = f"{headers[name]}\n{value}" if name in headers else value
         onward = _joined(url, response.headers.get("location", "")) if response.is_redirect else ""
-        return Answer(response.status_code, headers, bytes(body), onward)
+        return ProbeAnswer(response.status_code, headers, bytes(body), onward)
 
-    def follow(self, url: str) -> Answer:
+    def follow(self, url: str) -> ProbeAnswer:
         """A site's own file, through redirects that may be followed; asked once."""
         if url not in self._known:
             self._known[url] = self._follow(url)
         return self._known[url]
 
-    def _follow(self, url: str) -> Answer:
+    def _follow(self, url: str) -> ProbeAnswer:
         for _ in range(HOPS + 1):
             answer = self.get(url)
             if not answer.onward:
@@ -79,8 +79,8 @@ class Asker:
             url = answer.onward
             if refusal := refusal_of(url, self.crawl):
                 finding = f"redirect to {strip_secrets(url)}: {refusal}"
-                return Answer(answer.status, answer.headers, b"", refusal=finding)
-        return Answer(answer.status, answer.headers, b"", refusal="too_many_redirects")
+                return ProbeAnswer(answer.status, answer.headers, b"", refusal=finding)
+        return ProbeAnswer(answer.status, answer.headers, b"", refusal="too_many_redirects")
 
 
 def origin_of(url: str) -> str:
@@ -89,7 +89,7 @@ def origin_of(url: str) -> str:
 
 
 def refusal_of(url: str, crawl: CrawlSettings) -> str:
-    """Why this URL is not asked for, or not from here; empty when it is."""
+    """Reason why the probe does not request a URL; empty when it is."""
     if why := unusable_url(url):
         return f"url_unusable: {why}"
     if crawl.allow_private_hosts:

@@ -1,4 +1,4 @@
-"""Path rules as robots.txt writes them (RFC 9309): groups of rules by agent, and which rules speak of a URL."""
+"""Path rules of robots.txt (RFC 9309): groups of rules by agent, and which rules speak of a URL."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Group(NamedTuple):
 
 
 def robots_text(body: bytes, agent: str) -> str:
-    """A robots.txt as text in any of its encodings and line ends, with the lines that name the agent naming it barely.
+    """Text of a robots.txt in any encoding, with the agent's name reduced to its bare form.
 
     `User-agent: crossmusim/0.1` speaks to crossmusim, and `crossmusim-bot` does where no line names it exactly.
     """
@@ -92,7 +92,7 @@ def read_groups(body: bytes) -> list[Group]:
 
 
 def rules_for(groups: Iterable[Group], agent: str) -> tuple[Rule, ...]:
-    """The rules of all groups that name the agent, else of those whose names begin with its, else of everyone's."""
+    """Rules of the groups naming the agent, else of groups whose name begins alike, else of `*`."""
     groups, agent = list(groups), agent.lower()
     for names_it in (
         lambda name: _product(name) == agent,
@@ -137,7 +137,7 @@ def matches(pattern: str, path: str) -> bool:
 
 
 def path_of(url: str) -> str:
-    """The part of a URL that patterns are held against, in the form they are compared in."""
+    """Path and query of a URL in the form in which patterns are compared."""
     parts = urlsplit(url)
     return pattern_of((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sourcing.crawling.policy.politeness import PRODUCT
 
-__all__ = ["AGENT", "Finding", "forbids_training", "only_noted", "signal_finding"]
+__all__ = ["AGENT", "SignalFinding", "forbids_training", "only_noted", "signal_finding"]
 
 
 AGENT = PRODUCT  # the name robots.txt groups and directives are addressed to us by
@@ -23,8 +23,8 @@ _OPAQUE = re.compile(r'"(?:[^"\\]|\\.)*"|\([^()]*\)')  # strings and inner lists
 _NO = {"train-ai": "n", "ai-train": "no", "ai-input": "no"}
 
 
-class Finding(NamedTuple):
-    """What one signal says: its name, its value as found, and whether that is a no to our use."""
+class SignalFinding(NamedTuple):
+    """Meaning of one signal: its name, its value as found, and whether that is a no to our use."""
 
     signal: str
     value: str
@@ -51,9 +51,9 @@ def only_noted(_value: str) -> bool:
     return False
 
 
-def signal_finding(signal: str, value: str, denies: Callable[[str], bool] = only_noted) -> Finding:
+def signal_finding(signal: str, value: str, denies: Callable[[str], bool] = only_noted) -> SignalFinding:
     short_value = ", ".join(value.split("\n")).strip()[:_VALUE_CHARS]
-    return Finding(signal, short_value, denies(value))
+    return SignalFinding(signal, short_value, denies(value))
 
 
 _VALUE_CHARS = 200

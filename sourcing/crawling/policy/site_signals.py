@@ -1,4 +1,4 @@
-"""What a site says of machine use for all its pages: Content-Usage rules and named agents, tdmrep.json, ai.txt.
+"""Site-wide signals on machine use: Content-Usage rules and named agents, tdmrep.json, ai.txt.
 
 Content-Usage follows draft-ietf-aipref-attach-05 §3: a rule of a robots.txt group with an optional path, of which
 the longest that matches counts; of equal ones the strictest. tdmrep.json follows the TDMRep report §6.1: the first
@@ -26,7 +26,7 @@ from sourcing.crawling.policy.robots_rules import (
     read_groups,
     rules_for,
 )
-from sourcing.crawling.policy.signals import AGENT, Finding, forbids_training
+from sourcing.crawling.policy.signals import AGENT, SignalFinding, forbids_training
 
 __all__ = ["AI_AGENTS", "NOT_KNOWN_AGAIN_S", "WELL_KNOWN", "NotKnown", "SiteSignals", "file_of", "read_site_signals"]
 
@@ -67,7 +67,7 @@ class NotKnown:
 
 
 def file_of(status: int, body: bytes) -> bytes | NotKnown | None:
-    """What an answer says of a file: its bytes, that it is not known, or None for one that is not there."""
+    """Content of a site file by its answer: its bytes, that it is not known, or None for one that is not there."""
     if status in _NOT_KNOWN:
         return NotKnown(f"HTTP {status}")
     return body if 200 <= status < 300 else None
@@ -81,11 +81,11 @@ class SiteSignals:
     named: tuple[Group, ...] = ()  # robots.txt groups for AI crawlers: their names, Allow and Disallow
     tdmrep: tuple[Rule, ...] = ()  # value: reservation, then the policy's address
     ai_txt: tuple[Rule, ...] = ()
-    notes: tuple[Finding, ...] = ()  # files there were but which could not be read
-    unknown: tuple[Finding, ...] = ()  # files that the site failed to hand out: a no to every page
+    notes: tuple[SignalFinding, ...] = ()  # files there were but which could not be read
+    unknown: tuple[SignalFinding, ...] = ()  # files that the site failed to hand out: a no to every page
 
-    def findings(self, url: str) -> list[Finding]:
-        """What concerns this page, Content-Usage first; the notes come with every page."""
+    def findings(self, url: str) -> list[SignalFinding]:
+        """Findings for a page, Content-Usage first; the notes come with every page."""
         if not (self.usage or self.named or self.tdmrep or self.ai_txt):
             return [*self.unknown, *self.notes]
         path = path_of(url)
@@ -94,13 +94,13 @@ class SiteSignals:
         if blocked_agents:
             more = f" and {len(blocked_agents) - _SHOWN_AGENTS} more" if len(blocked_agents) > _SHOWN_AGENTS else ""
             names = ", ".join(blocked_agents[:_SHOWN_AGENTS]) + more
-            findings.append(Finding("robots.txt named agents", f"{names} may not ask for this page (noted)"))
+            findings.append(SignalFinding("robots.txt named agents", f"{names} may not ask for this page (noted)"))
         first = next((rule for rule in self.tdmrep if matches(rule.pattern, path)), None)
         if first is not None:
             findings.append(_tdmrep_finding(first))
         if self.ai_txt and (rule := _ai_txt_rule(self.ai_txt, path)) is not None:
             value = f"{rule.field.capitalize()}: {rule.pattern[:_SHOWN_CHARS]} (line {rule.line})"
-            findings.append(Finding("ai.txt", value, rule.field == "disallow"))
+            findings.append(SignalFinding("ai.txt", value, rule.field == "disallow"))
         return [*findings, *self.unknown, *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,8 +117,8 @@ class SiteSignals:
             named=tuple(Group(tuple(agents), rules(rows)) for agents, rows in stored["named"]),
             tdmrep=rules(stored["tdmrep"]),
             ai_txt=rules(stored["ai_txt"]),
-            notes=tuple(Finding(*note) for note in stored["notes"]),
-            unknown=tuple(Finding(*each) for each in stored["unknown"]),
+            notes=tuple(SignalFinding(*note) for note in stored["notes"]),
+            unknown=tuple(SignalFinding(*each) for each in stored["unknown"]),
         )
 
 
@@ -130,10 +130,10 @@ def read_site_signals(
     agent: str = AGENT,
 ) -> SiteSignals:
     """Read the bodies of an origin's files, as `file_of` gives them."""
-    notes: list[Finding] = []
+    notes: list[SignalFinding] = []
     files = {"tdmrep.json": tdmrep, "ai.txt": ai_txt}
     unknown = [
-        Finding(name, f"not known ({file.why})"[: 2 * _SHOWN_CHARS], denies=True)
+        SignalFinding(name, f"not known ({file.why})"[: 2 * _SHOWN_CHARS], denies=True)
         for name, file in files.items()
         if isinstance(file, NotKnown)
     ]
@@ -164,11 +164,11 @@ def _in_force(rules: Sequence[Rule], path: str) -> list[Rule]:
     return [max(rules, key=lambda rule: forbids_training(rule.value)) for rules in tied if rules]
 
 
-def _usage_finding(rule: Rule) -> Finding:
+def _usage_finding(rule: Rule) -> SignalFinding:
     field = "-".join(part.capitalize() for part in rule.field.split("-"))
     path = f"{rule.pattern[:_SHOWN_CHARS]} " if rule.pattern else ""
     value = f"{path}{rule.value[:_SHOWN_CHARS]} (line {rule.line})"
-    return Finding(f"robots.txt {field}", value, forbids_training(rule.value))
+    return SignalFinding(f"robots.txt {field}", value, forbids_training(rule.value))
 
 
 def _disallowed(rules: Sequence[Rule], path: str) -> bool:
@@ -179,7 +179,7 @@ def _disallowed(rules: Sequence[Rule], path: str) -> bool:
 # --- tdmrep.json ---
 
 
-def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
+def _read_tdmrep(body: bytes, notes: list[SignalFinding]) -> tuple[Rule, ...]:
     try:
         entries = json.loads(body[:_MAX_BYTES])
     except (ValueError, RecursionError) as error:
@@ -189,25 +189,25 @@ def _read_tdmrep(body: bytes, notes: list[Finding]) -> tuple[Rule, ...]:
             return (Rule("tdm-reservation", "", "1, in a file that is not JSON", 1),)
         else:
             finding = f"more than {_MAX_BYTES} bytes" if len(body) > _MAX_BYTES else _plain(error)
-        notes.append(Finding("tdmrep.json", f"not JSON ({finding})"))
+        notes.append(SignalFinding("tdmrep.json", f"not JSON ({finding})"))
         return ()
     entries = _entries(entries)
     if not isinstance(entries, list):
-        notes.append(Finding("tdmrep.json", f"no list of entries, but {type(entries).__name__}"))
+        notes.append(SignalFinding("tdmrep.json", f"no list of entries, but {type(entries).__name__}"))
         return ()
     rules, faults = [], []
     for number, entry in enumerate(entries[:_MAX_ENTRIES], 1):
         rule = _tdmrep_rule(entry, number)
         rules.append(rule) if isinstance(rule, Rule) else faults.append(rule)
     if len(entries) > _MAX_ENTRIES:
-        notes.append(Finding("tdmrep.json", f"{len(entries)} entries, of which {_MAX_ENTRIES} are read"))
+        notes.append(SignalFinding("tdmrep.json", f"{len(entries)} entries, of which {_MAX_ENTRIES} are read"))
     if faults:
-        notes.append(Finding("tdmrep.json", f"{faults[0]}; {len(faults)} of {len(entries)} entries not read"))
+        notes.append(SignalFinding("tdmrep.json", f"{faults[0]}; {len(faults)} of {len(entries)} entries not read"))
     return tuple(rules)
 
 
 def _entries(file: Any) -> Any:
-    """The list of entries, also where a single one stands without its list, or the list inside an object."""
+    """Entries of a tdmrep.json, also from a bare entry or a list inside an object."""
     if not isinstance(file, dict) or any(str(key).lower() == "tdm-reservation" for key in file):
         return [file] if isinstance(file, dict) else file
     return next((inner for inner in file.values() if isinstance(inner, list)), [file])
@@ -223,7 +223,9 @@ def _plain(value: object) -> str:
 
 
 def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
-    """The entry as a rule, or what is wrong with it. A reservation that names no place is of the whole site."""
+    """Rule of a tdmrep.json entry, or a sentence on the entry's fault. A reservation that names no place is of the
+    whole site.
+    """
     if not isinstance(entry, dict):
         return f"entry {number} is no object"
     entry = {str(name).strip().lower(): value for name, value in entry.items()}
@@ -248,28 +250,28 @@ def _tdmrep_rule(entry: Any, number: int) -> Rule | str:
     return Rule("tdm-reservation", pattern_of(location), value, number)
 
 
-def _tdmrep_finding(rule: Rule) -> Finding:
+def _tdmrep_finding(rule: Rule) -> SignalFinding:
     value = f"{rule.pattern[:_SHOWN_CHARS]} tdm-reservation {rule.value} (entry {rule.line})"
-    return Finding("tdmrep.json", value, rule.value.startswith("1"))
+    return SignalFinding("tdmrep.json", value, rule.value.startswith("1"))
 
 
 # --- ai.txt ---
 
 
-def _read_ai_txt(body: bytes, agent: str, notes: list[Finding]) -> tuple[Rule, ...]:
+def _read_ai_txt(body: bytes, agent: str, notes: list[SignalFinding]) -> tuple[Rule, ...]:
     if _is_page(body):
-        notes.append(Finding("ai.txt", "an HTML page, no rules"))
+        notes.append(SignalFinding("ai.txt", "an HTML page, no rules"))
         return ()
     groups = read_groups(body) or read_groups(
         b"User-agent: *\n" + body.lstrip(b"\xef\xbb\xbf\xff\xfe")
     )  # rules of no group are everyone's
     if not groups:
-        notes.append(Finding("ai.txt", "no rules in it"))
+        notes.append(SignalFinding("ai.txt", "no rules in it"))
     return tuple(rule for rule in rules_for(groups, agent) if rule.field in ("allow", "disallow"))
 
 
 def _ai_txt_rule(rules: Sequence[Rule], path: str) -> Rule | None:
-    """The rule of ai.txt that concerns a page we would read as text.
+    """Deciding rule of ai.txt for a page read as text.
 
     In this order: a path, or a type that is this URL's own ending, the longest first; a text type (`*.txt`, `*.html`,
     `text`), whatever the URL ends with, since what we take from any page is its text; `/` and `*`. Of equal rules

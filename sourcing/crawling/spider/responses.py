@@ -12,7 +12,7 @@ from w3lib.url import url_query_cleaner
 
 from sourcing.crawling.error_answers import ErrorAnswer, error_in
 from sourcing.crawling.ledger import Task, Validators
-from sourcing.crawling.policy.consent import Verdict, decide, granted_by, markup_of
+from sourcing.crawling.policy.consent import ConsentVerdict, decide, granted_by, markup_of
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.source import Captured, Source
 from sourcing.crawling.warc.writer import Exchange
@@ -82,7 +82,7 @@ def asked_url(url: str, source: Source) -> str:
     return str(url)
 
 
-def verdict_of(response: Response, source: Source) -> Verdict:
+def verdict_of(response: Response, source: Source) -> ConsentVerdict:
     """What the response, whatever its status, and its site say of our use."""
     lines = _folded(_pairs(response.headers), "\n")
     return decide(

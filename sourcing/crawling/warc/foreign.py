@@ -86,14 +86,14 @@ def attributed(captured: Captured, sources: Mapping[str, Source], name: str = ""
 
 
 def _kind_of(url: str, source: Source) -> str:
-    """The kind of page whose name stands in the address, else the source's first."""
+    """Kind of page named in the address, else the source's first kind."""
     parts = set(re.split(r"[^a-z]+", url.lower()))
     kinds = [page.kind for page in source.pages]
     return next((kind for kind in kinds if {kind, f"{kind}s"} & parts), kinds[0] if kinds else "")
 
 
 def _decoded(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """The body without transfer and content encoding, where it has any; ValueError for one that cannot be undone."""
+    """Body with transfer and content encoding undone; ValueError for one that cannot be undone."""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         body = dechunked(body)
     for coding in reversed(headers.get("content-encoding", "").lower().replace(" ", "").split(",")):

@@ -12,7 +12,7 @@ __all__ = ["ask_for_lost"]
 
 
 def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), again: Collection[str] = ()) -> int:
-    """Make tasks pending whose captures cannot be read any more; returns how many.
+    """Make tasks with unreadable captures pending again; returns how many.
 
     Reads the files that changed since all of them were read last, and those named in `again`; leaves those that
     processes labelled `live` are writing. A file that is not there any more has lost what no other file holds.
@@ -51,7 +51,7 @@ def _ask_for_missing(ledger: Ledger, missing: Collection[str], files: Collection
 
 
 def _ask_again(ledger: Ledger, path: Path, tears: list[Tear], sound: set[tuple[int, str]]) -> int:
-    """Ask for what was captured in the file and is not among its `sound` exchanges (offset, task)."""
+    """Make tasks captured in the file pending, unless among its `sound` exchanges (offset, task)."""
     captures = ledger.archive.offsets(path.name)
     moved_keys = {key for offset, key in sound if offset not in captures}  # the file was packed anew
     missing = {offset for offset, key in captures.items() if (offset, key) not in sound and key not in moved_keys}

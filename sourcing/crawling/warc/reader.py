@@ -32,7 +32,7 @@ _MAX_NOTE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Tear:
-    """A place in a WARC file that cannot be read, and the address it speaks of where that is known.
+    """An unreadable place in a WARC file, with the address of the lost page when known.
 
     `last` when nothing behind it could be read.
     """
@@ -46,7 +46,7 @@ class Tear:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A complete exchange, the offset of its first byte in its file, and the offset just behind it."""
+    """A complete exchange with its start and end offset in the file."""
 
     captured: Captured
     end: int
@@ -112,7 +112,7 @@ def split_file(path: Path, length: int, size: int) -> list[Span]:
 
 
 class _Exchange:
-    """What is known of the exchange whose records are being read."""
+    """The exchange under construction while its records are read."""
 
     def __init__(self) -> None:
         self.main: Record | None = None
@@ -127,7 +127,7 @@ def _exchanges(span: Span) -> Iterator[Sealed]:
     exchange, ours, end, last_offset = _Exchange(), _is_ours(span.path), span.start, -1
 
     def close(url: str = "") -> None:
-        """Name what was spoilt of an exchange, by the address that any of its records tells."""
+        """Report a spoilt exchange under the address in any of its records."""
         url = url or next((each.url for each in exchange.spoilt if each.url), "")
         if exchange.main is not None:
             url = exchange.main.headers.get("warc-target-uri", "") or url
@@ -176,7 +176,7 @@ def _exchanges(span: Span) -> Iterator[Sealed]:
 
 
 def _is_ours(path: Path) -> bool:
-    """True for a file that `CaptureWriter` began, by its name or by its first record."""
+    """True for a file written by `CaptureWriter`, by name or first record."""
     if path.name.startswith(_OURS):
         return True
     first = next(read_records(path), None)
@@ -233,7 +233,7 @@ def _captured(main: Record | None, note: dict[str, Any]) -> Captured:
 
 
 def _text(value: object) -> str:
-    """The string itself, if it is one that can be written down."""
+    """The value when it is a string that encodes as UTF-8, else None."""
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where text is due")
     value.encode()  # a lone surrogate raises UnicodeEncodeError, which is a ValueError

@@ -58,7 +58,7 @@ def header_lines(head: bytes, joint: str = ", ") -> dict[str, str]:
 
 
 def url_in(head: bytes) -> str:
-    """The address a record's head names, if it is whole."""
+    """Address in a record's head, when the head is whole."""
     for line in head.split(b"\r\n\r\n", 1)[0].split(b"\r\n")[1:-1]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"warc-target-uri":
@@ -99,7 +99,7 @@ def _skipped_ends(data: bytes, at: int) -> int:
 
 
 def _wrong_digest(headers: dict[str, str], block: memoryview) -> str:
-    """The digest of a known kind that is another than the bytes', if any. Of a sound block the payload is sound."""
+    """First digest header that does not match the bytes, or None. Of a sound block the payload is sound."""
     if digest := headers.get("warc-block-digest"):
         return "" if _agrees(digest, block) else f"block digest {digest[:80]}"
     if not (digest := headers.get("warc-payload-digest")) or headers.get("warc-type") not in ("response", "resource"):

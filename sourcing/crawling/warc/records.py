@@ -60,7 +60,7 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record | Spoilt]:
 
 
 def is_membered(path: Path) -> bool:
-    """True when each record is a gzip member of its own, so that reading may begin at any of them."""
+    """True when each record is a separate gzip member, so that reading may begin at any record."""
     with path.open("rb", buffering=0) as stream:
         head = stream.read(len(_MEMBER))
         return head == _MEMBER and not _is_whole(stream)
@@ -149,7 +149,7 @@ def _from_members(stream: IO[bytes], start: int, header: bytes) -> Iterator[Reco
 
 
 def _named(records: Iterable[Record | Spoilt], header: bytes) -> Iterator[Record | Spoilt]:
-    """The records, and beside a sound one that its member does not open as it was written."""
+    """Records, each with a finding when the gzip header of its member was changed."""
     for record in records:
         if isinstance(record, Record):
             finding = f"record at byte {record.offset} is sound, but its member opens with {header.hex(' ')}"
@@ -185,7 +185,7 @@ def _after_spoilt(stream: IO[bytes], offset: int) -> int | None:
 
 
 def _own_end(stream: IO[bytes], offset: int) -> int | None:
-    """The end of a member by its packing, where the size or the checksum behind it is about what it unpacks to.
+    """End offset of a gzip member by its packing, confirmed by the stored size or checksum.
 
     A flipped bit may hide a member's end, and the packing then ends with the member behind it.
     """
@@ -223,7 +223,7 @@ def _any_but_zeros(stream: IO[bytes], offset: int, length: int) -> bool:
 
 
 def _beginning(member: bytes) -> bytes:
-    """As much of a member's content as its first bytes give, up to where they are no gzip."""
+    """Leading content of a damaged gzip member."""
     decoder, out = zlib.decompressobj(31), b""
     try:
         for at in range(0, len(member), 64):

@@ -94,7 +94,7 @@ class CaptureWriter:
         return digest
 
     def flush(self) -> int:
-        """Make everything written durable; returns the length of the file now written to."""
+        """Make all records durable; returns the length of the file now written to."""
         if self._stream is None:
             return 0
         self._stream.flush()

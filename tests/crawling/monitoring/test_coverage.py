@@ -21,7 +21,7 @@ from sourcing.crawling.documents.rebuild import rebuild_documents
 from sourcing.crawling.monitoring import alarms as alarms_module
 from sourcing.crawling.monitoring.alarms import alarms, pages_of
 from sourcing.crawling.monitoring.coverage import FIELDS, PAGES, Alarm, coverage, drifts, seen_documents
-from sourcing.crawling.monitoring.drift import BATCH, Batch, find_drop
+from sourcing.crawling.monitoring.drift import BATCH, RowBatch, find_drop
 from sourcing.crawling.sources import SOURCES, Captured
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 from sourcing.errors import InputError
@@ -79,11 +79,11 @@ def sometimes(share: float, seed: int) -> Callable[[int], str | None]:
     return lambda _n: "Ferries" if chance.random() < share else None
 
 
-def series(shares: list[float], seed: int, *, apart: timedelta = timedelta(minutes=1)) -> list[Batch]:
+def series(shares: list[float], seed: int, *, apart: timedelta = timedelta(minutes=1)) -> list[RowBatch]:
     """Batches filled by chance, each with its share."""
     chance = random.Random(seed)
     return [
-        Batch(BEGIN + n * apart, BATCH, sum(chance.random() < share for _ in range(BATCH)))
+        RowBatch(BEGIN + n * apart, BATCH, sum(chance.random() < share for _ in range(BATCH)))
         for n, share in enumerate(shares)
     ]
 
@@ -146,13 +146,13 @@ def test_a_drop_is_told_for_thirty_days_and_then_is_how_the_source_is() -> None:
 def test_the_quick_cut_equals_a_stupid_loop() -> None:
     from sourcing.crawling.monitoring.drift import _deepest_cut
 
-    def chi_squared(part: list[Batch]) -> float:
+    def chi_squared(part: list[RowBatch]) -> float:
         share = sum(batch.filled for batch in part) / sum(batch.rows for batch in part)
         if share in (0.0, 1.0):
             return 0.0
         return sum((b.filled - b.rows * share) ** 2 / (b.rows * share * (1 - share)) for b in part)
 
-    def stupid(batches: list[Batch]) -> tuple[int, float]:
+    def stupid(batches: list[RowBatch]) -> tuple[int, float]:
         best = (0, 0.0)
         for cut in range(1, len(batches)):
             parts = batches[:cut], batches[cut:]
@@ -171,7 +171,7 @@ def test_the_quick_cut_equals_a_stupid_loop() -> None:
     chance = random.Random(8)
     for seed in range(60):
         batches = series([chance.random() for _ in range(chance.randrange(1, 30))], seed)
-        batches[0] = Batch(batches[0].begins, 20, chance.randrange(21))  # the oldest is what remains
+        batches[0] = RowBatch(batches[0].begins, 20, chance.randrange(21))  # the oldest is what remains
         cut, z = _deepest_cut(batches)
         assert (cut, z) == (stupid(batches)[0], pytest.approx(stupid(batches)[1]))
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from loopback import Asked, Loopback, Reply
 
-from sourcing.crawling.policy.check_url import Checked, check_url
+from sourcing.crawling.policy.check_url import UrlCheck, check_url
 from sourcing.crawling.sources import SOURCES, Source
 from sourcing.crawling.spider.seeding import list_feed
 from sourcing.errors import UpstreamError, UsageError
@@ -21,7 +21,7 @@ from sourcing.settings import CrawlSettings
 
 def _check(
     url: str, sources: dict[str, Source] | None = None, wait: Callable[[float], None] = lambda s: None, **crawl: Any
-) -> Checked:
+) -> UrlCheck:
     settings = {"contact": "me@example.org", "allow_private_hosts": True, **crawl}
     return check_url(url, sources or SOURCES, CrawlSettings(**settings), wait=wait)
 
@@ -36,7 +36,7 @@ def _site(robots: Reply, page: Reply, **files: Reply) -> Loopback:
     return Loopback(handle)
 
 
-def _says(found: Checked) -> dict[str, tuple[str, str]]:
+def _says(found: UrlCheck) -> dict[str, tuple[str, str]]:
     return {each.signal: (each.says, each.found) for each in found.signals}
 
 
