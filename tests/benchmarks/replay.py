@@ -17,10 +17,11 @@ PAGES = 2000
 _SAMPLE = 200
 _START = datetime(2026, 11, 1, tzinfo=UTC)
 _CODE = (
-    "import sys; from pathlib import Path; from sourcing.crawling.documents.rebuild import rebuild_documents; "
+    "import sys; from pathlib import Path\n"
+    "from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents\n"
     "from sourcing.crawling.sources import SOURCES; from sourcing.store import Workspace\n"
     "if __name__ == '__main__':\n"
-    "    rebuild_documents(Workspace(Path(sys.argv[1])), SOURCES, workers=int(sys.argv[2]), fresh='fresh' in sys.argv)"
+    "    rebuild_documents(Workspace(Path(sys.argv[1])), SOURCES, ReplayOptions(int(sys.argv[2]), 'fresh' in sys.argv))"
 )
 
 

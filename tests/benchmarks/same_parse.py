@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents
 from sourcing.crawling.spider.run import run_crawl
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Workspace
@@ -19,5 +19,5 @@ if __name__ == "__main__":
         result = run_crawl(Workspace(Path(sys.argv[3])), settings, sources, lists=[Path(sys.argv[2])])
         print(json.dumps(result.as_dict()))
     else:
-        documents, _ = rebuild_documents(Workspace(Path(sys.argv[2])), sources, workers=int(sys.argv[3]))
+        documents, _ = rebuild_documents(Workspace(Path(sys.argv[2])), sources, ReplayOptions(workers=int(sys.argv[3])))
         print(documents)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import dataframely as dy
 
     from sourcing.commands.invocation import Invocation
-    from sourcing.crawling.documents.import_records import Imported
+    from sourcing.crawling.documents.import_records import ImportResult
     from sourcing.crawling.sources import Source
     from sourcing.store import Track, Workspace
 
@@ -60,7 +60,7 @@ def import_dump(
       crossmusim crawl import discogs discogs_20261101_releases.xml.gz
       crossmusim crawl import musiccaps musiccaps-public.csv --all
     """
-    from sourcing.crawling.documents.import_records import import_records, imported_before
+    from sourcing.crawling.documents.import_records import Selection, import_records, imported_before
     from sourcing.crawling.documents.rebuild import rebuild_documents
     from sourcing.crawling.dumps.files import packed_position
     from sourcing.crawling.sources import all_effective
@@ -95,11 +95,10 @@ def import_dump(
             workspace,
             source,
             path,
-            None if tracks is None else wanted_by(tracks),
-            selection=selection,
+            Selection(selection, None if tracks is None else wanted_by(tracks)),
             limit=limit,
             stop=lambda: bool(received),
-            on_record=on_record,
+            on_progress=on_record,
         )
     if received:
         raise StoppedShort(
@@ -194,7 +193,7 @@ def _counts(note: Mapping[str, Any]) -> dict[str, Any]:
     return {name: note[name] for name in ("read", "kept", "repeated", "rejected")}
 
 
-def _lines(result: Imported, documents: int, everything: bool) -> list[str]:
+def _lines(result: ImportResult, documents: int, everything: bool) -> list[str]:
     lines = [f"{result.read} records read, {result.kept} kept, {result.rejected.total()} unreadable"]
     lines += [f"  {example}" for example in result.examples]
     if result.repeated:

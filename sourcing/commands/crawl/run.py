@@ -164,7 +164,7 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
       crossmusim crawl replay
       crossmusim crawl replay --source bandcamp
     """
-    from sourcing.crawling.documents.rebuild import rebuild_documents
+    from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents
     from sourcing.crawling.sources import all_effective
     from sourcing.crawling.warc.reader import warc_files
 
@@ -178,7 +178,7 @@ def replay(invocation: Invocation, fresh: bool, workers: int | None, foreign: st
         raise InputError(folder, "it holds no WARC files", "run `crossmusim crawl run` first")
     with invocation.workspace.lock("documents"), replay_progress(invocation) as on_read:
         documents, rejected = rebuild_documents(
-            invocation.workspace, sources, on_read=on_read, workers=workers, fresh=fresh, foreign=foreign
+            invocation.workspace, sources, ReplayOptions(workers, fresh, foreign), on_read=on_read
         )
         _ask_for_lost(invocation)
     torn = _torn(invocation)

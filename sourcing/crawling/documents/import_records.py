@@ -21,7 +21,7 @@ from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 from sourcing.errors import InputError, UsageError
 from sourcing.store.workspace import Workspace, rejected_frame, write_json
 
-__all__ = ["Imported", "import_records", "imported_before"]
+__all__ = ["ALL_RECORDS", "ImportResult", "Selection", "import_records", "imported_before"]
 
 IMPORTS_FILE = "imports.json"
 _EDGE_BYTES = 1 << 20  # of a file's beginning and end go into its fingerprint
@@ -30,12 +30,20 @@ _EXAMPLES = 3
 _REFUSED_ROWS = 10_000  # of one file; beyond, they are counted
 _PIECE_CHARS = 500
 
-#: Whether the row of a document, as its page object reads it, is one to keep.
-Wanted = Callable[[Mapping[str, Any]], bool]
+
+@dataclass(frozen=True)
+class Selection:
+    """Which records of a dump are written: those with a document row that `wants` takes, or all; `name` tells which."""
+
+    name: str = "all"
+    wants: Callable[[Mapping[str, Any]], bool] | None = None
+
+
+ALL_RECORDS = Selection()
 
 
 @dataclass
-class Imported:
+class ImportResult:
     """Counts and rejected rows of an import."""
 
     read: int = 0
@@ -64,17 +72,16 @@ def import_records(
     workspace: Workspace,
     source: Source,
     path: Path,
-    wanted: Wanted | None,
+    selection: Selection = ALL_RECORDS,
     *,
-    selection: str = "all",
     limit: int | None = None,
     stop: Callable[[], bool] = lambda: False,
-    on_record: Callable[[bool], None] = lambda kept: None,
-) -> Imported:
+    on_progress: Callable[[bool], None] = lambda kept: None,
+) -> ImportResult:
     """Read `path` by the source's dump reader and write the wanted records into WARC files of their own.
 
-    None wants all that can be read. A record is dated by the file, so that the same file gives the same documents.
-    `selection` names what `wanted` chooses by. `stop` is asked between records; `limit` counts records read. Memory
+    A record is dated by the file, so that the same file gives the same documents.
+    `stop` is asked between records; `limit` counts records read. Memory
     stays flat. A second import of a file adds nothing to the documents. Records no page object can read become
     rejected rows of stage import, in place of those of an earlier import of that file.
     """
@@ -83,7 +90,7 @@ def import_records(
             f"source {source.name}", "it has no reader of dumps or data sets", "see `crossmusim sources list`"
         )
     fingerprint = _fingerprint(path)
-    import_ = _Import(source, path, wanted)
+    import_ = _Import(source, path, selection)
     result = import_.result
     writer = CaptureWriter(workspace.crawl_dir, f"crossmusim/{__version__}")
     records = source.read_dump(path)
@@ -92,7 +99,7 @@ def import_records(
             captured = import_.take(record)
             if captured is not None:
                 writer.write(Exchange(captured))
-            on_record(captured is not None)
+            on_progress(captured is not None)
             if stop() or result.read == limit:
                 result.stopped = True
                 break
@@ -103,20 +110,20 @@ def import_records(
     finally:
         _close(records)
         writer.close()
-    _note(workspace, _name(source, path), selection, fingerprint, result)
+    _note(workspace, _name(source, path), selection.name, fingerprint, result)
     return result
 
 
 class _Import:
     """One file being read: decides record by record."""
 
-    def __init__(self, source: Source, path: Path, wanted: Wanted | None) -> None:
-        self.source, self.wanted = source, wanted
+    def __init__(self, source: Source, path: Path, selection: Selection) -> None:
+        self.source, self.wants = source, selection.wants
         self.evidence = (f"published dump: {path.name}",)
-        self.named = _name(source, path)
-        self.dated = datetime.fromtimestamp(max(int(file.stat().st_mtime) for file in _files(path)), UTC)
-        self.result = Imported()
-        self._seen: set[int] = set()
+        self.label = _name(source, path)
+        self.retrieved_at = datetime.fromtimestamp(max(int(file.stat().st_mtime) for file in _files(path)), UTC)
+        self.result = ImportResult()
+        self._address_digests: set[int] = set()
 
     def take(self, record: DumpRecord) -> Captured | None:
         """Capture of a record; None when it is unreadable, unwanted or already imported."""
@@ -125,7 +132,7 @@ class _Import:
         captured = self._captured(record)
         try:
             rows = self.source.page_for(record.kind)(captured, self.source).documents()
-            is_unwanted = self.wanted is not None and not any(map(self.wanted, rows))
+            is_unwanted = self.wants is not None and not any(map(self.wants, rows))
         except PageError as error:
             self._reject(record, error.reason, error.finding)
             return None
@@ -153,7 +160,7 @@ class _Import:
             status=200,
             headers={"content-type": record.content_type},
             body=record.body,
-            retrieved_at=self.dated,
+            retrieved_at=self.retrieved_at,
             consent_evidence=self.evidence,
             form="resource",
         )
@@ -167,17 +174,17 @@ class _Import:
                 "stage": "import",
                 "key": record.url,
                 "reason": reason,
-                "finding": f"{self.named}: {finding[:_PIECE_CHARS]}",
+                "finding": f"{self.label}: {finding[:_PIECE_CHARS]}",
                 "row": record.body[:_PIECE_CHARS].decode("utf-8", "replace"),
             }
             self.result.refused.append({name: _storable(text) for name, text in row.items()})
 
     def _again(self, url: str) -> bool:
         digest = int.from_bytes(hashlib.sha256(url.encode("utf-8", "replace")).digest()[:8], "big")
-        if digest in self._seen:
+        if digest in self._address_digests:
             return True
-        if len(self._seen) < _MAX_SEEN:
-            self._seen.add(digest)
+        if len(self._address_digests) < _MAX_SEEN:
+            self._address_digests.add(digest)
         return False
 
 
@@ -222,7 +229,7 @@ def _notes(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _note(workspace: Workspace, name: str, selection: str, fingerprint: str, result: Imported) -> None:
+def _note(workspace: Workspace, name: str, selection: str, fingerprint: str, result: ImportResult) -> None:
     """Keep one note per file name, selection and content; several processes may import into one workspace."""
     with workspace.lock("imports"):
         notes = _notes(workspace)
@@ -235,7 +242,7 @@ def _note(workspace: Workspace, name: str, selection: str, fingerprint: str, res
         write_json(workspace.crawl_dir / IMPORTS_FILE, {**notes, name: [*facts, note]})
 
 
-def _keep_refused(workspace: Workspace, name: str, result: Imported) -> None:
+def _keep_refused(workspace: Workspace, name: str, result: ImportResult) -> None:
     """Write the file's rejected rows beside those of other files."""
     path = workspace.rejected_path("import")
     rows: pl.DataFrame = rejected_frame(result.refused)

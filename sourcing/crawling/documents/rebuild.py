@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,22 +26,33 @@ from sourcing.store.processes import cores
 from sourcing.store.schemas import Rejected
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["EXTRACTED_FOLDER", "rebuild_documents"]
+__all__ = ["EXTRACTED_FOLDER", "ReplayOptions", "rebuild_documents"]
 
 EXTRACTED_FOLDER = "extracted"
 _SMALL_BYTES = 1_000_000  # of WARC, some hundred pages: read here before another process would have begun
 
 
+@dataclass(frozen=True)
+class ReplayOptions:
+    """How WARC files are read anew.
+
+    `workers` are processes (None: all cores, or this process alone where there is little to read); `fresh` leaves
+    cached readings aside; records of other crawlers go to the source `foreign`, or to that of their host.
+    """
+
+    workers: int | None = None
+    fresh: bool = False
+    foreign: str = ""
+
+
 def rebuild_documents(
     workspace: Workspace,
     sources: Mapping[str, Source],
+    options: ReplayOptions = ReplayOptions(),
     *,
     ledger: Ledger | None = None,
-    on_read: Callable[[int, int, int], object] = lambda _pages, _done, _total: None,
-    workers: int | None = None,
-    fresh: bool = False,
     live: Collection[str] = (),
-    foreign: str = "",
+    on_read: Callable[[int, int, int], object] = lambda _pages, _bytes_read, _total: None,
 ) -> tuple[int, int]:
     """Write the documents table from the WARC files; returns its rows and how many rows are rejected.
 
@@ -48,18 +60,16 @@ def rebuild_documents(
     where their record is lost; those of stage crawl are the ledger's failed and denied tasks, and are left as they
     lie when no ledger is given.
 
-    The tables are the same, byte for byte, whatever the number of `workers` (None: all cores, or this process alone
-    where there is little to read), and whether readings kept by an earlier run are used or, if `fresh`, made anew.
+    The tables are the same, byte for byte, for any number of workers, from cached readings and from fresh ones.
     `on_read` hears how many more pages were read, and how many bytes of the files are done, of how many; kept readings
     are not among them. Files of processes labelled
-    `live` are being written: a record cut at their end is no tear. Records of other crawlers go to the source
-    `foreign`, or to that of their host. The caller holds the workspace's lock "documents".
+    `live` are being written: a record cut at their end is no tear. The caller holds the workspace's lock "documents".
     """
     _sweep(workspace)
     stats = {path: path.stat() for path in warc_files(workspace.crawl_dir)}
     files = [(path, stat.st_size) for path, stat in stats.items()]
     overrides = overrides_of(sources)
-    little = workers is None and sum(length for _, length in files) < _SMALL_BYTES
+    little = options.workers is None and sum(length for _, length in files) < _SMALL_BYTES
 
     def read(unread: list[tuple[Path, int]], *, workers: int) -> Iterator[FileReadings]:
         bytes_read, total = 0, sum(length for _, length in unread)
@@ -69,19 +79,19 @@ def rebuild_documents(
             bytes_read = min(bytes_read + of_bytes, total)  # a span whose start was guessed wrong is read twice
             on_read(pages, bytes_read, total)
 
-        return read_files(unread, sources, workers=workers, on_pages=on_pages, foreign=foreign)
+        return read_files(unread, sources, workers=workers, on_pages=on_pages, foreign=options.foreign)
 
     refusals = _refusals(workspace, ledger)
     if little or overrides is None:
         documents, rejected_rows, tears = _read_all(files, None, partial(read, workers=1), refusals, fresh=True)
     else:
         folder = workspace.crawl_dir / EXTRACTED_FOLDER
-        cache = ReadingsCache(folder, fingerprint(overrides, foreign)) if are_settings(overrides) else None
-        arguments = files, cache, partial(read, workers=workers or cores()), refusals
+        cache = ReadingsCache(folder, fingerprint(overrides, options.foreign)) if are_settings(overrides) else None
+        arguments = files, cache, partial(read, workers=options.workers or cores()), refusals
         try:
-            documents, rejected_rows, tears = _read_all(*arguments, fresh=fresh)
+            documents, rejected_rows, tears = _read_all(*arguments, fresh=options.fresh)
         except (OSError, pl.exceptions.PolarsError):
-            if fresh:
+            if options.fresh:
                 raise
             # Kept readings that cannot be read are worth no more than a second look at the pages.
             documents, rejected_rows, tears = _read_all(*arguments, fresh=True)

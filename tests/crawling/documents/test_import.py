@@ -189,7 +189,7 @@ def test_an_interrupt_finishes_the_record_and_leaves_sound_files(workspace, tmp_
     received: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     try:
-        result = import_records(workspace, MUSICBRAINZ, path, None, stop=lambda: bool(received), on_record=interrupt)
+        result = import_records(workspace, MUSICBRAINZ, path, stop=lambda: bool(received), on_progress=interrupt)
     finally:
         signal.signal(signal.SIGINT, before)
     assert (result.read, result.kept, result.complete) == (3, 3, False)
@@ -231,7 +231,7 @@ def test_a_source_without_a_dump_is_refused_with_those_that_have_one(workspace, 
         with pytest.raises(UsageError, match=rf"{found}.*musicbrainz"):
             run(workspace.root, name, path)
     with pytest.raises(UsageError, match="no reader"):
-        import_records(workspace, SOURCES["wikipedia"], path, None)
+        import_records(workspace, SOURCES["wikipedia"], path)
 
 
 def test_a_release_is_wanted_for_its_name_or_for_a_track_on_it():

@@ -75,7 +75,7 @@ def test_an_import_of_odd_rows_reaches_its_end(tmp_path: Path, source: str):
     lines = list(lines_of(ROWS[source]))
     path = folder / "rows.jsonl"
     path.write_bytes("\n".join(lines).encode("utf-8", "replace") + b"\n" + b'{"a": "\xff\xfe"}\n')
-    result = import_records(Workspace(tmp_path / "space"), SOURCES[source], path, None)
+    result = import_records(Workspace(tmp_path / "space"), SOURCES[source], path)
     assert result.torn is None and result.complete
     assert result.read == sum(bool(line.strip("\ufeff ")) for line in lines) + 1
     assert result.kept and result.kept + result.repeated + result.rejected.total() == result.read

@@ -19,7 +19,7 @@ import pytest
 from sourcing.crawling.documents import parallel
 from sourcing.crawling.documents.page_readings import read_captures
 from sourcing.crawling.documents.parallel import _Crew, _read_together, overrides_of
-from sourcing.crawling.documents.rebuild import EXTRACTED_FOLDER, rebuild_documents
+from sourcing.crawling.documents.rebuild import EXTRACTED_FOLDER, ReplayOptions, rebuild_documents
 from sourcing.crawling.sources import SOURCES, Captured
 from sourcing.crawling.warc.reader import read_sealed, split_file, warc_files
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
@@ -82,7 +82,9 @@ def tables(workspace: Workspace) -> tuple[bytes, bytes]:
 def rebuild(workspace: Workspace, **options: object) -> tuple[tuple[bytes, bytes], int]:
     """The tables' bytes, and how many pages were read for them."""
     read: list[int] = []
-    rebuild_documents(workspace, SOURCES, on_read=lambda pages, *_: read.append(pages), **options)  # type: ignore[arg-type]
+    live = options.pop("live", ())
+    on_read = lambda pages, *_: read.append(pages)  # noqa: E731
+    rebuild_documents(workspace, SOURCES, ReplayOptions(**options), live=live, on_read=on_read)  # type: ignore[arg-type]
     return tables(workspace), sum(read)
 
 
@@ -104,7 +106,7 @@ def test_whoever_waits_hears_how_much_of_the_files_is_done(
 ) -> None:
     monkeypatch.setattr(parallel, "_MIN_SPAN_BYTES", 2000)
     heard: list[tuple[int, int]] = []
-    rebuild_documents(workspace, SOURCES, on_read=lambda _, *bytes_: heard.append(bytes_), workers=workers)
+    rebuild_documents(workspace, SOURCES, ReplayOptions(workers), on_read=lambda _, *bytes_: heard.append(bytes_))
     total = sum(path.stat().st_size for path in warc_files(workspace.crawl_dir))
     assert {of for _, of in heard} == {total}
     done = [done for done, _ in heard]
@@ -141,7 +143,7 @@ def test_a_changed_declaration_reads_every_page_again_and_a_changed_pace_none(wo
     for changes, pages in (({"rate_per_s": 0.1}, 0), ({"base_url": "https://mirror.example"}, 150)):
         sources = {**SOURCES, "musicbrainz": replace(SOURCES["musicbrainz"], **changes)}
         read.clear()
-        rebuild_documents(workspace, sources, on_read=lambda pages, *_: read.append(pages), workers=1)
+        rebuild_documents(workspace, sources, ReplayOptions(1), on_read=lambda pages, *_: read.append(pages))
         assert sum(read) == pages
 
 
@@ -183,7 +185,7 @@ def test_page_objects_registered_nowhere_are_read_here(workspace: Workspace) -> 
 
     sources = {"musicbrainz": replace(SOURCES["musicbrainz"], pages=(Mine,))}
     assert overrides_of(sources) is None
-    rebuild_documents(workspace, sources, workers=2)
+    rebuild_documents(workspace, sources, ReplayOptions(2))
     assert set(workspace.read(Document)["title"]) == {"mine"}
     assert not (workspace.crawl_dir / EXTRACTED_FOLDER).exists()
 
@@ -201,10 +203,10 @@ def test_page_objects_that_can_be_imported_are_read_on_every_core_and_nothing_of
     sources = {"musicbrainz": replace(SOURCES["musicbrainz"], pages=(Louder,))}
     overrides = overrides_of(sources)
     assert overrides == {"musicbrainz": {"pages": (Louder,)}}
-    rebuild_documents(workspace, sources, workers=1)
+    rebuild_documents(workspace, sources, ReplayOptions(1))
     alone_bytes = workspace.table_path(Document).read_bytes()
     assert all(title.isupper() for title in workspace.read(Document)["title"])
-    rebuild_documents(workspace, sources, workers=2)
+    rebuild_documents(workspace, sources, ReplayOptions(2))
     assert workspace.table_path(Document).read_bytes() == alone_bytes
     assert not (workspace.crawl_dir / EXTRACTED_FOLDER).exists()
 

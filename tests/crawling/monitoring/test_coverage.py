@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from sourcing.commands.crawl.coverage import coverage as coverage_command
 from sourcing.commands.crawl.status import status
 from sourcing.commands.invocation import Invocation
-from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents
 from sourcing.crawling.monitoring import alarms as alarms_module
 from sourcing.crawling.monitoring.alarms import alarms, pages_of
 from sourcing.crawling.monitoring.coverage import FIELDS, PAGES, Alarm, coverage, drifts, seen_documents
@@ -307,7 +307,7 @@ def crawled(folder: Path, *chunks: Iterator[Captured], **options: Any) -> Worksp
         for captured in chunk:
             writer.write(Exchange(captured))
     writer.close()
-    rebuild_documents(workspace, SOURCES, **options)
+    rebuild_documents(workspace, SOURCES, ReplayOptions(**options))
     return workspace
 
 

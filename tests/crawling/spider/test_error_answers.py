@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from loopback import Asked, Loopback, Reply
 
-from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents
 from sourcing.crawling.error_answers import error_in
 from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.policy.site_signals import WELL_KNOWN
@@ -149,7 +149,7 @@ def test_a_passing_error_is_asked_again_and_the_replay_knows_the_answer_alone(tm
     bodies = [captured.body for captured in read_captured(workspace.crawl_dir)]
     assert len(bodies) == 2 and b"words of theirs" in bodies[0]  # what was answered is kept
     table = workspace.table_path(Document).read_bytes()
-    assert rebuild_documents(workspace, {"lastfm": LASTFM}, fresh=True) == (1, 0)
+    assert rebuild_documents(workspace, {"lastfm": LASTFM}, ReplayOptions(fresh=True)) == (1, 0)
     assert workspace.table_path(Document).read_bytes() == table
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sourcing.crawling.documents.extract import settle_readings
 from sourcing.crawling.documents.page_readings import empty_readings, read_captures
-from sourcing.crawling.documents.rebuild import rebuild_documents
+from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.warc.foreign import attributed
 from sourcing.crawling.warc.reader import Tear, read_captured, read_sealed
@@ -74,7 +74,7 @@ def read(folder: Path, content: bytes, name: str = "x.warc.gz", **options: str) 
     workspace = Workspace(folder)
     workspace.crawl_dir.mkdir(parents=True, exist_ok=True)
     (workspace.crawl_dir / name).write_bytes(content)
-    rebuild_documents(workspace, SOURCES, **options)  # type: ignore[arg-type]
+    rebuild_documents(workspace, SOURCES, ReplayOptions(**options))  # type: ignore[arg-type]
     rows = workspace.read_rejected().select(pl.format("{}: {}", "reason", "finding")).to_series().to_list()
     return workspace.read(Document)["title"].to_list(), rows
 
