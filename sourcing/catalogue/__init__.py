@@ -79,14 +79,14 @@ def read_catalogue(
     *,
     columns: Mapping[str, str] | None = None,
     reading: Reading | None = None,
-    advance: Callable[[], None] = lambda: None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> Catalogue:
     """Read `path`; `columns` maps our column names to the file's (`reading` says that and more).
 
     The first rows tell in what units and with which separators cells are written, where nobody says. Labels are
     `facet=value;facet=value` or an object. Columns we have no name for become one JSON object in `extra`. In a folder
     of audio files track_id comes from the path, and a file without an artist tag takes the name of the folder it is
-    in, counted from the top. `advance` is called once a row. CatalogueError when the input as a whole cannot be read.
+    in, counted from the top. `on_progress` hears of every row. CatalogueError when the input as a whole cannot be read.
     """
     path = Path(path)
     reading = reading or Reading(Wanted(dict(columns or {})))
@@ -121,7 +121,7 @@ def read_catalogue(
 
     for where, row in _renamed(chain(head, source.rows), column_map, source.header):
         reader.take(where, row)
-        advance()
+        on_progress()
         if len(reader.tracks) == _PART_ROWS:
             pack()
     pack()

@@ -68,7 +68,7 @@ def import_catalogue(
     earlier_layout = settings.model_dump(include=set(layout), exclude_none=True)
     reading = Reading(column_wishes, **layout, remembered=earlier_layout)
     with invocation.progress("rows read") as advance:
-        catalogue = read_catalogue(path, reading=reading, advance=advance)
+        catalogue = read_catalogue(path, reading=reading, on_progress=advance)
     if catalogue.map.is_guess and not yes and not dry_run:
         _agree(invocation, path, catalogue)
     if not dry_run:

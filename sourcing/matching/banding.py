@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sourcing.matching.scoring import Pair
 from sourcing.matching.sides import TrackSide
 from sourcing.matching.verdicts import REVIEWED, Verdict
 
-__all__ = ["MatchRow", "band_pairs"]
+__all__ = ["MatchRow", "Thresholds", "band_pairs"]
 
 #: track_id, doc_id, score, band, method, reasons
 MatchRow = tuple[str, str, float, str, str, list[str]]
@@ -17,14 +18,23 @@ _TIE = 0.005
 _MAX_REJECTS = 20  # of one document; "Intro" by Various Artists is unlike thousands
 
 
+@dataclass(frozen=True)
+class Thresholds:
+    """The scores where the bands accept and review begin, and the largest honest difference of two lengths."""
+
+    accept_score: float
+    review_score: float
+    max_duration_gap_s: float
+
+
 def band_pairs(
     pairs: Sequence[Pair],
     *,
-    accept_score: float,
-    review_score: float,
+    thresholds: Thresholds,
     verdicts: Mapping[tuple[str, str], Verdict],
 ) -> list[MatchRow]:
     """Match rows for all pairs in accept and review, and for the nearest rejected pairs."""
+    accept_score, review_score = thresholds.accept_score, thresholds.review_score
     below_accept = (accept_score + min(review_score, accept_score)) / 2
     for pair in pairs:
         if pair.doubt:

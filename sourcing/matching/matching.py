@@ -13,7 +13,7 @@ from itertools import islice
 import dataframely as dy
 import polars as pl
 
-from sourcing.matching.banding import MatchRow, band_pairs
+from sourcing.matching.banding import MatchRow, Thresholds, band_pairs
 from sourcing.matching.blocking import Blocks
 from sourcing.matching.othernames import NO_OTHER_NAMES, OtherNames, learn_names
 from sourcing.matching.scoring import Pair, score_pair
@@ -39,13 +39,11 @@ _WORTH_WORKERS = 5_000  # documents below which starting processes costs more th
 def match_documents(
     documents: dy.DataFrame[Document],
     tracks: dy.DataFrame[Track],
+    thresholds: Thresholds,
     *,
-    accept_score: float,
-    review_score: float,
-    max_duration_gap_s: float,
     verdicts: Mapping[tuple[str, str], Verdict] | None = None,
     workers: int = 1,
-    on_documents: Callable[[int], object] = lambda count: None,
+    on_progress: Callable[[int], object] = lambda count: None,
 ) -> dy.DataFrame[Match]:
     """Matches in the bands accept, review and reject, sorted by track_id and doc_id.
 
@@ -55,13 +53,13 @@ def match_documents(
     only where nothing in the catalogue tells them apart. A verdict, by (track_id, doc_id), wins over all of this.
     Aliases that documents bring, equal ids and accepting verdicts also teach other names of artists and titles
     (`learn_names`), by which text is matched.
-    Of a document's rejected pairs the nearest twenty are kept. `on_documents` is called with a count as documents are
+    Of a document's rejected pairs the nearest twenty are kept. `on_progress` is called with a count as documents are
     done. The rows are the same for any number of workers.
     """
     verdicts = dict(verdicts or {})
     accepted_pairs = [pair for pair, verdict in verdicts.items() if verdict.verdict == "accept"]
     names = learn_names(documents, tracks, accepted_pairs)
-    rule = _Rule(accept_score, review_score, max_duration_gap_s, verdicts, names)
+    rule = _Rule(thresholds, verdicts, names)
     columns = [*DOCUMENT_COLUMNS[:-1], pl.col("text").str.slice(0, TEXT_CHARS)]
     chunks = (documents.slice(start, _CHUNK).select(columns) for start in range(0, documents.height, _CHUNK))
     few_tracks = tracks.select(TRACK_COLUMNS)
@@ -69,20 +67,15 @@ def match_documents(
     frames = [empty]
     for document_count, rows in _run(rule, few_tracks, chunks, workers if documents.height >= _WORTH_WORKERS else 1):
         frames.append(pl.DataFrame(rows, schema=empty.schema, orient="row"))
-        on_documents(document_count)
+        on_progress(document_count)
     return Match.validate(pl.concat(frames).sort("track_id", "doc_id"))
 
 
 def match_one(
-    track: Mapping[str, object],
-    document: Mapping[str, object],
-    *,
-    accept_score: float,
-    review_score: float,
-    max_duration_gap_s: float,
+    track: Mapping[str, object], document: Mapping[str, object], thresholds: Thresholds
 ) -> tuple[str, float, list[str]]:
     """(band, score, reasons) of one document held against one track alone; columns left out are unknown."""
-    rule = _Rule(accept_score, review_score, max_duration_gap_s)
+    rule = _Rule(thresholds)
     nothing = dict.fromkeys((*TRACK_COLUMNS, *DOCUMENT_COLUMNS))
     title_raw = document.get("title_raw") or document.get("title")
     page = {**nothing, "doc_id": "d", "granularity": "recording", **document, "title_raw": title_raw}
@@ -92,9 +85,7 @@ def match_one(
 
 @dataclass(frozen=True)
 class _Rule:
-    accept_score: float
-    review_score: float
-    max_duration_gap_s: float
+    thresholds: Thresholds
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     other_names: OtherNames = NO_OTHER_NAMES
 
@@ -129,13 +120,12 @@ class _Matcher:
                 pairs.append(self._scored(track, document) or Pair(track, document, 0.0, 0.0, ["no score any more"]))
         return band_pairs(
             pairs,
-            accept_score=self.rule.accept_score,
-            review_score=self.rule.review_score,
+            thresholds=self.rule.thresholds,
             verdicts=self.rule.verdicts,
         )
 
     def _scored(self, track: TrackSide, document: DocumentSide) -> Pair | None:
-        pair = score_pair(track, document, max_duration_gap_s=self.rule.max_duration_gap_s)
+        pair = score_pair(track, document, max_duration_gap_s=self.rule.thresholds.max_duration_gap_s)
         led_here = document.lead_track_id == track.track_id  # then its own id was merged into the document's
         if pair and track.mbid and document.mbid and not led_here:
             pair.veto = True

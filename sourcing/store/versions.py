@@ -124,10 +124,10 @@ class DatasetVersion:
                 raise DatasetError(f"dataset {self}", f"{relative} is missing", _DAMAGED)
         return pl.scan_parquet(paths) if paths else CONFIGS[config].create_empty().lazy()
 
-    def problems(self, advance: Callable[[], None] = lambda: None) -> list[str]:
+    def problems(self, on_progress: Callable[[], None] = lambda: None) -> list[str]:
         """Differences between folder and manifest, one line per file; empty when sound.
 
-        `advance` is called after each file.
+        `on_progress` is called after each file.
         """
         problems = []
         try:
@@ -142,7 +142,7 @@ class DatasetVersion:
             problem = _file_problem(self.path / name, entries.get(name))
             if problem:
                 problems.append(f"{name}: {problem}")
-            advance()
+            on_progress()
         return problems
 
     def verify(self) -> None:

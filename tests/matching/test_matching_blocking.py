@@ -47,7 +47,7 @@ def test_every_pair_worth_a_look_is_found_as_by_holding_everything_to_everything
         candidates = set(blocks.candidates(page))
         for position, track in enumerate(known):
             pair = score_pair(track, page, max_duration_gap_s=3.0)
-            if pair is not None and pair.score >= DEFAULTS["review_score"] and not pair.veto:
+            if pair is not None and pair.score >= DEFAULTS.review_score and not pair.veto:
                 wanted += 1
                 found += position in candidates
     assert wanted > 60
@@ -68,11 +68,11 @@ def test_the_titles_of_a_prolific_artist_are_sifted_without_loss(rows):
 
 def test_the_rows_do_not_depend_on_the_number_of_processes(rows, monkeypatch):
     documents, tracks = rows
-    alone = match_documents(documents, tracks, **DEFAULTS)
+    alone = match_documents(documents, tracks, DEFAULTS)
     monkeypatch.setattr(matching, "_WORTH_WORKERS", 0)
     monkeypatch.setattr(matching, "_CHUNK", 7)
     counted = []
-    together = match_documents(documents, tracks, **DEFAULTS, workers=2, on_documents=counted.append)
+    together = match_documents(documents, tracks, DEFAULTS, workers=2, on_progress=counted.append)
     assert together.equals(alone)
     assert sum(counted) == documents.height
 
@@ -80,7 +80,7 @@ def test_the_rows_do_not_depend_on_the_number_of_processes(rows, monkeypatch):
 def test_of_the_rejected_pairs_of_a_document_the_nearest_are_kept():
     tracks = [{"title": "Intro", "artist": "Mira Sol", "duration_s": 60.0 + 20 * n} for n in range(40)]
     document = {"title": "Intro", "artist": "Mira Sol", "duration_s": 60.0}
-    matches = match_documents(documents_of([document]), tracks_of(tracks), **DEFAULTS)
+    matches = match_documents(documents_of([document]), tracks_of(tracks), DEFAULTS)
     assert matches["band"].to_list().count("reject") == 20
     assert matches.filter(band="accept")["track_id"].to_list() == ["t000"]
 
@@ -97,6 +97,6 @@ def test_works_of_a_prolific_composer_are_found_by_number_and_nickname():
         {"title": "Nocturne Op. 9/2", "artist": "Chopin"},
         {"title": 'Etude "Revolutionary"', "artist": "F. Chopin"},
     ]
-    matches = match_documents(documents_of(documents), tracks_of(tracks), **DEFAULTS)
+    matches = match_documents(documents_of(documents), tracks_of(tracks), DEFAULTS)
     accepted = set(matches.filter(band="accept").select("track_id", "doc_id").rows())
     assert accepted == {("t039", "d000"), ("t040", "d001")}

@@ -27,7 +27,7 @@ ONLY_A_PERSON = {
 
 @cache
 def judged():
-    return judge(PAIRS, partial(match_one, **DEFAULTS))
+    return judge(PAIRS, partial(match_one, thresholds=DEFAULTS))
 
 
 def test_the_set_is_large_and_every_kind_of_hardness_is_in_it():

@@ -17,7 +17,7 @@ SECOND = {"title": "稻香", "artist": "周杰倫"}
 
 
 def accepted(documents, tracks=TRACKS, **options):
-    matches = match_documents(documents_of(documents), tracks_of(tracks), **DEFAULTS, **options)
+    matches = match_documents(documents_of(documents), tracks_of(tracks), DEFAULTS, **options)
     return set(matches.filter(band="accept").select("track_id", "doc_id").rows())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from matching_rows import DEFAULTS, documents_of, tracks_of
@@ -12,8 +14,8 @@ from sourcing.matching.names import fold, read_artist, read_title
 MBID = "11111111-1111-4111-8111-111111111111"
 
 
-def match(documents, tracks, **options):
-    return match_documents(documents_of(documents), tracks_of(tracks), **{**DEFAULTS, **options})
+def match(documents, tracks, thresholds=DEFAULTS, **options):
+    return match_documents(documents_of(documents), tracks_of(tracks), thresholds, **options)
 
 
 def bands(matches):
@@ -95,8 +97,8 @@ def test_a_page_a_crawl_led_to_is_reported_even_when_it_is_about_something_else(
 def test_rows_come_sorted_and_the_same_whatever_the_order_of_the_input():
     documents = documents_of([{"title": f"Song {n}", "artist": f"Band {n % 3}"} for n in range(12)])
     tracks = tracks_of([{"title": f"Song {n}", "artist": f"Band {n % 3}"} for n in range(12)])
-    once = match_documents(documents, tracks, **DEFAULTS)
-    again = match_documents(documents.reverse(), tracks.reverse(), **DEFAULTS)
+    once = match_documents(documents, tracks, DEFAULTS)
+    again = match_documents(documents.reverse(), tracks.reverse(), DEFAULTS)
     assert once.equals(again)
     assert once.equals(once.sort("track_id", "doc_id"))
     assert once.filter(pl.col("band") == "accept").height == 12
@@ -123,8 +125,7 @@ def test_bands_follow_the_settings(thresholds):
             {"title": "Low Tide", "artist": "Harbour & Kite", "doc_id": "e"},
         ],
         [{"title": "Low Tide", "artist": "Harbour & Kite"}],
-        accept_score=accept,
-        review_score=review,
+        thresholds=replace(DEFAULTS, accept_score=accept, review_score=review),
     )
     for row in matches.to_dicts():
         assert row["band"] == ("accept" if row["score"] >= accept else "review" if row["score"] >= review else "reject")

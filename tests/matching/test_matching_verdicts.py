@@ -15,7 +15,7 @@ def said(verdict, track_id="t000", doc_id="d000", reviewer="ana"):
 
 
 def matched(documents, tracks, *verdicts):
-    found = match_documents(documents_of(documents), tracks_of(tracks), **DEFAULTS, verdicts=last_words(verdicts))
+    found = match_documents(documents_of(documents), tracks_of(tracks), DEFAULTS, verdicts=last_words(verdicts))
     return {(row["track_id"], row["doc_id"]): (row["band"], row["reasons"][0]) for row in found.to_dicts()}
 
 

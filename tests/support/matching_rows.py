@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from sourcing.matching.banding import Thresholds
 from sourcing.store.schemas import Document, Track
 
-DEFAULTS = {"accept_score": 0.90, "review_score": 0.75, "max_duration_gap_s": 3.0}
+DEFAULTS = Thresholds(accept_score=0.90, review_score=0.75, max_duration_gap_s=3.0)
 
 
 def tracks_of(rows):

@@ -42,6 +42,7 @@ def run(invocation: Invocation, workers: int | None, labelled: Path | None) -> N
     from rich.table import Table
 
     from sourcing.matching import match_documents
+    from sourcing.matching.banding import Thresholds
     from sourcing.matching.verdicts import VERDICTS_FILE, VerdictLog, last_words
     from sourcing.store.schemas import Document, Match, Track
 
@@ -56,12 +57,10 @@ def run(invocation: Invocation, workers: int | None, labelled: Path | None) -> N
         matches = match_documents(
             documents,
             tracks,
-            accept_score=settings.accept_score,
-            review_score=settings.review_score,
-            max_duration_gap_s=settings.max_duration_gap_s,
+            Thresholds(settings.accept_score, settings.review_score, settings.max_duration_gap_s),
             verdicts=verdicts,
             workers=settings.workers or os.cpu_count() or 1,
-            on_documents=advance,
+            on_progress=advance,
         )
         workspace.write(Match, matches)
 
@@ -130,6 +129,7 @@ def _measure(
 
     from sourcing.errors import InputError
     from sourcing.matching import match_one
+    from sourcing.matching.banding import Thresholds
     from sourcing.matching.evaluation import SHIPPED_PAIRS, judge, read_pairs
 
     settings = invocation.settings.match
@@ -139,8 +139,8 @@ def _measure(
         pairs = [pair for pair in pairs if pair.split == split]
         if not pairs:
             raise InputError(source, f"no pair has the split {split!r}", "leave --split out")
-    thresholds = {name: getattr(settings, name) for name in ("accept_score", "review_score", "max_duration_gap_s")}
-    judgements = judge(pairs, partial(match_one, **thresholds))
+    thresholds = Thresholds(settings.accept_score, settings.review_score, settings.max_duration_gap_s)
+    judgements = judge(pairs, partial(match_one, thresholds=thresholds))
     kinds = sorted({pair.kind for pair in pairs})
     return {
         "source": source,
