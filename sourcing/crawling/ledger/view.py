@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sourcing.crawling.ledger import ASKED, Archive, Census, MinuteTally, Run, Tallies
+from sourcing.crawling.ledger.schema import LATER, LEASED, PENDING
 from sourcing.errors import InputError
 
 __all__ = ["LedgerView", "looked_at"]
@@ -57,7 +58,8 @@ class LedgerView:
         """Source → number of open tasks on its busiest host."""
         rows = self._db.execute(
             "SELECT source, max(n) FROM (SELECT q.source, sum(c.n) AS n FROM counts c JOIN queues q ON q.id = c.queue"
-            " WHERE c.state IN (0, 1, 5) GROUP BY q.id) GROUP BY source"
+            " WHERE c.state IN (?, ?, ?) GROUP BY q.id) GROUP BY source",
+            (PENDING, LEASED, LATER),
         )
         return {source: int(n) for source, n in rows}
 

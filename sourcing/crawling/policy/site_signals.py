@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,24 +102,6 @@ class SiteSignals:
             value = f"{rule.field.capitalize()}: {rule.pattern[:_SHOWN_CHARS]} (line {rule.line})"
             findings.append(SignalFinding("ai.txt", value, rule.field == "disallow"))
         return [*findings, *self.unknown, *self.notes]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Lists and strings only; `from_dict` reads it back, also after JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> SiteSignals:
-        def rules(rows: Sequence[Any]) -> tuple[Rule, ...]:
-            return tuple(Rule(*row) for row in rows)
-
-        return cls(
-            usage=rules(stored["usage"]),
-            named=tuple(Group(tuple(agents), rules(rows)) for agents, rows in stored["named"]),
-            tdmrep=rules(stored["tdmrep"]),
-            ai_txt=rules(stored["ai_txt"]),
-            notes=tuple(SignalFinding(*note) for note in stored["notes"]),
-            unknown=tuple(SignalFinding(*each) for each in stored["unknown"]),
-        )
 
 
 def read_site_signals(

@@ -207,8 +207,7 @@ def test_an_ai_txt_without_rules_is_noted(body: bytes) -> None:
     assert [(each.signal, each.denies) for each in found] == [("ai.txt", False)]
 
 
-def test_what_a_site_says_survives_json_and_pickle() -> None:
+def test_what_a_site_says_survives_pickle() -> None:
     site = read_site_signals(ROBOTS.encode(), json.dumps([*TDMREP, 1]).encode(), b"User-agent: *\nDisallow: *.txt")
-    assert SiteSignals.from_dict(json.loads(json.dumps(site.as_dict()))) == site
     assert pickle.loads(pickle.dumps(site)) == site
     assert site.findings(f"{ORIGIN}/a.html")
