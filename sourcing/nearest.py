@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = ["nearest"]
-
-
 _NEAR_PERCENT = 60  # letters that two names share, below which one is no slip of the other
-
-
 _AS_NEAR_PERCENT = 10  # names this much further off than the nearest are named beside it
 
 

@@ -31,8 +31,6 @@ _SHORT_FIELDS = ("track_id", "title", "artist", "album", "isrc", "year", "durati
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-
-
 Knows = Callable[[Sequence["str | None"]], int]
 OpensText = Callable[[], AbstractContextManager[tuple[TextIO, list[str]]]]
 

@@ -13,8 +13,6 @@ from sourcing.matching.sides import TEXT_CHARS, DocumentSide, TrackSide
 from sourcing.matching.similarity import KEPT_ARTIST, KEPT_TITLE, artist_similarity, same_piece, title_similarity
 
 __all__ = ["Pair", "score_pair"]
-
-
 _NOT_NAMED = "artist not named"
 _FAR_OFF_S = 10.0
 _SAME_PIECE = 0.97  # of titles that name one work differently

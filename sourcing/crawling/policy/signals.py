@@ -9,17 +9,9 @@ from typing import NamedTuple
 from sourcing.crawling.policy.politeness import PRODUCT
 
 __all__ = ["AGENT", "SignalFinding", "forbids_training", "only_noted", "signal_finding"]
-
-
 AGENT = PRODUCT  # the name robots.txt groups and directives are addressed to us by
-
-
 _QUOTED_WORD = re.compile(r'(?<==)\s*"([\w-]*)"')
-
-
 _OPAQUE = re.compile(r'"(?:[^"\\]|\\.)*"|\([^()]*\)')  # strings and inner lists of a structured field
-
-
 _NO = {"train-ai": "n", "ai-train": "no", "ai-input": "no"}
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 from sourcing.crawling.source import Captured
 from sourcing.crawling.warc.foreign import foreign_capture
+from sourcing.crawling.warc.gzip_members import next_record
 from sourcing.crawling.warc.record_parser import Record, Spoilt, header_lines
-from sourcing.crawling.warc.records import is_membered, next_record, read_records
+from sourcing.crawling.warc.records import is_membered, read_records
 from sourcing.crawling.warc.writer import METADATA_TYPE
 
 __all__ = ["Sealed", "Span", "Tear", "read_captured", "read_sealed", "read_span", "split_file", "warc_files"]

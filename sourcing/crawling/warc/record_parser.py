@@ -7,10 +7,26 @@ import hashlib
 import re
 from typing import NamedTuple
 
-__all__ = ["LENGTH", "MAX_HEAD_BYTES", "TYPE", "VERSION", "Record", "Spoilt", "Unsound", "dechunked", "header_lines"]
+__all__ = [
+    "CHUNK_BYTES",
+    "LENGTH",
+    "MAX_HEAD_BYTES",
+    "MAX_RECORD_BYTES",
+    "TYPE",
+    "VERSION",
+    "WINDOW_BYTES",
+    "Record",
+    "Spoilt",
+    "Unsound",
+    "dechunked",
+    "header_lines",
+]
 __all__ += ["parse_record", "url_in"]
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_RECORD_BYTES = 64 * 1024 * 1024
+CHUNK_BYTES = 1 << 14  # what is left of a chunk is copied by the decoder at the end of every member
+WINDOW_BYTES = 1 << 16
 TYPE = re.compile(rb"\r\nWARC-Type: *([a-z]+)", re.IGNORECASE)
 LENGTH = re.compile(rb"\r\nContent-Length: *(\d{1,15}) *(?=\r\n|\Z)", re.IGNORECASE)
 VERSION = re.compile(rb"WARC/[01]\.\d")

@@ -22,8 +22,6 @@ from sourcing.crawling.wiki.english_nouns import (
 from sourcing.crawling.wiki.lead_sentences_zh_de import QUALIFIERS, Reading
 
 __all__ = ["artist_in_lead", "english", "granularity_of", "kind_of_qualifier", "year_in_lead"]
-
-
 _BE = r"\b(?:is|was|are|were)\s+"
 _PREDICATE = re.compile(rf"{_BE}(?:an?|the|one\s+of(?:\s+the)?)\s+")
 #: Where a noun phrase ends: "the second studio album | by …".
@@ -96,8 +94,6 @@ _SUBJECTS = {
 _OUT_WHEN = re.compile(
     rf"(?:was|were)\s+(?:(?:first|originally|also|digitally|officially|written\b[^.;]{{0,60}}?\band)\s+)*{_OUT}"
 )
-
-
 _Predicate = tuple[str, str, str]  # kind, what follows the noun, the words before it
 
 

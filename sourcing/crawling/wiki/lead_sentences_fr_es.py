@@ -10,8 +10,6 @@ from sourcing.crawling.parsing.sentences import first_sentences, sentence_ends
 from sourcing.crawling.wiki.lead_sentences_zh_de import Reading
 
 __all__ = ["french", "spanish"]
-
-
 _OWNED = re.compile(r"(?:chanson|single|album|EP|canción|sencillo|álbum)(?P<follows>\s(?:de|du|des|del|d['’]).*)")
 #: What makes a group one of something else than music.
 _NO_BAND = (

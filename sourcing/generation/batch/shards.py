@@ -25,8 +25,6 @@ from sourcing.generation.journal.schema import OPEN_SHARD_STATES, unpack
 from sourcing.redactor import redact
 
 __all__ = ["Shard", "Shards", "Terms"]
-
-
 _LIMIT_SAID = re.compile(r"Limit: ([\d,]+) enqueued tokens")
 _COLUMNS = (
     "s.shard_id, s.name, s.run_id, e.identity, e.model, s.state, s.lines, s.bytes, s.tokens, s.input_file, s.batch,"

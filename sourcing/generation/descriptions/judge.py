@@ -27,8 +27,6 @@ from sourcing.store.workspace import rejected_frame
 __all__ = ["apply_verdicts"]
 
 Row = dict[str, Any]
-
-
 _SHOWN_CHARS = 500  # of an aspect that a judge made up
 _SHOWN_ASPECTS = 10  # of those a judge made up
 

@@ -15,8 +15,6 @@ from sourcing.store.shard import Shard
 from sourcing.store.turn import Turn
 
 __all__ = ["JournalIntake", "as_text", "open_calls", "pack_calls"]
-
-
 _OPEN = "SELECT call_id, request_key, body, kind, parent, state FROM calls JOIN bodies USING (call_id)"
 
 

@@ -229,7 +229,5 @@ def unpack(blob: bytes) -> bytes:
 
 #: States in which the process that sends a shard may have died.
 HALF_SENT_SHARD_STATES = ("written", "uploaded", "creating")
-
-
 #: States of a shard that a server has, or may have.
 OPEN_SHARD_STATES = (*HALF_SENT_SHARD_STATES, "created")

@@ -11,15 +11,9 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.packs.pack import Pack
 
 __all__ = ["JUDGED_ORIGINS", "is_author", "is_judge", "is_verdict", "judged_name"]
-
-
 #: Descriptions that a model made; the catalogue's and a page's own words are nobody's to judge.
 JUDGED_ORIGINS = ("mined", "prompted")
-
-
 _NAME = re.compile(rf"((?:{'|'.join(JUDGED_ORIGINS)}):[0-9a-f]{{16}})#([0-9a-f]{{8}})")
-
-
 _DATE = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4}|\d{6}|\d{8})$")
 
 

@@ -18,8 +18,6 @@ from sourcing.generation.packs.render import render
 from sourcing.generation.packs.templates import undeclared_names
 
 __all__ = ["INPUTS", "lint", "plain_examples"]
-
-
 #: What `plan` can give to a pack, and as what type; `aspects` makes the pack a judge, and `caption` is for judges.
 INPUTS = {
     "title": "string",

@@ -12,8 +12,6 @@ from sourcing.generation.packs.pack_files import load_pack, pack_folders, read_p
 from sourcing.store.workspace import atomic_path
 
 __all__ = ["LOCK_FILE", "check_lock", "lock_packs", "read_lock"]
-
-
 LOCK_FILE = "prompts.lock"
 
 
