@@ -49,8 +49,8 @@ class PlannedCall:
 
     @property
     def body(self) -> dict[str, Any]:
-        read: dict[str, Any] = json.loads(self.payload)
-        return read
+        request: dict[str, Any] = json.loads(self.payload)
+        return request
 
 
 class OpenCall(NamedTuple):

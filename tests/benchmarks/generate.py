@@ -119,14 +119,14 @@ _RESTART = """
 import pickle, sys, time
 started_s = time.perf_counter()
 job = pickle.load(open(sys.argv[1], "rb"))
-from sourcing.generation.descriptions.freshness import inputs_digest, told_before
+from sourcing.generation.descriptions.freshness import inputs_digest, summary_of_fresh_tables
 from sourcing.generation.run.job import run_job
 from sourcing.generation.journal.journal import Journal
 from sourcing.store import Workspace
 counts = run_job(job).counts()
 workspace = Workspace(job.workspace)
 with Journal.read(workspace.generation_dir) as journal:
-    told_before(workspace, inputs_digest(workspace, journal, [job.pack_folder.parent], 0.0))
+    summary_of_fresh_tables(workspace, inputs_digest(workspace, journal, [job.pack_folder.parent], 0.0))
 print(counts, f"{time.perf_counter() - started_s:.2f} s")
 """
 # The peak is read where exec has set it back to nothing (Linux): getrusage tells the parent's.

@@ -39,7 +39,7 @@ def status(invocation: Invocation) -> None:
     from sourcing.generation.journal.journal import STATES, Journal
 
     with Journal.read(invocation.workspace.generation_dir) as journal:
-        counts, spent = journal.counts(), journal.spent()
+        counts, spent = journal.counts(), journal.spend()
         unknown_calls, failed_calls = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
     unknown_calls = _lost_with_their_process(invocation, unknown_calls, counts)
     reasons = _rejected_by_reason(invocation)
@@ -155,7 +155,7 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
 
     Not `anew`: only where they are no longer what they would be.
     """
-    from sourcing.generation.descriptions.freshness import inputs_digest, note_described, told_before
+    from sourcing.generation.descriptions.freshness import inputs_digest, note_fresh_tables, summary_of_fresh_tables
     from sourcing.generation.descriptions.rebuild import rebuild_descriptions
     from sourcing.generation.journal.journal import Journal
     from sourcing.store.processes import cores
@@ -165,14 +165,14 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
     with workspace.lock("descriptions", wait_s=_TURN_S), Journal.read(workspace.generation_dir) as journal:
         roots = prompt_roots(invocation)
         digest = inputs_digest(workspace, journal, roots, minimum)
-        if not anew and (table_counts := told_before(workspace, digest)) is not None:
+        if not anew and (table_counts := summary_of_fresh_tables(workspace, digest)) is not None:
             return table_counts
         replies = sum(states.get("replied", 0) for states in journal.counts().values())
         with invocation.progress("replies described", replies) as advance:
             table_counts = rebuild_descriptions(
                 workspace, journal, roots, min_agreement=minimum, helpers=cores(), on_reply=advance
             )
-        note_described(workspace, digest, table_counts)
+        note_fresh_tables(workspace, digest, table_counts)
         return table_counts
 
 

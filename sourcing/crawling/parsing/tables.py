@@ -21,6 +21,7 @@ from urllib.parse import quote
 from sourcing.crawling.parsing.values import as_list, clean, read_json
 from sourcing.crawling.source import DumpRecord, Page, PageError
 from sourcing.errors import InputError
+from sourcing.store.schemas import Row
 
 __all__ = [
     "Row",
@@ -33,8 +34,6 @@ __all__ = [
     "read_rows",
     "records",
 ]
-
-Row = dict[str, Any]
 
 _UNREADABLE = "unreadable"  # the key that says what is wrong with a row, beside "line" and a piece of the "row"
 _MAX_ROW_CHARS = 4 << 20  # of a line or a cell; the longest of the data sets we know is far below

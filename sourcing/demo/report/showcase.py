@@ -12,19 +12,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from markupsafe import Markup, escape
 
 from sourcing.demo.word_lists import phrases, word_list
 from sourcing.demo.world import DemoTrack, World
 from sourcing.store import Description, Document, Workspace
+from sourcing.store.schemas import Row
 
 __all__ = ["Example", "ModelRecord", "aspect_truth", "choose", "highlight", "model_record", "showcase"]
 
 _SHOWN = 4
 _CONTEXT_CHARS = 160  # of a document around its quotes
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

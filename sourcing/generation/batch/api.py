@@ -121,11 +121,13 @@ class BatchWire:
         """The id of the file of that name and size; sent only when the server does not list it already."""
 
         def send(again: bool) -> str:
-            if again and (found := self._listed_file(name, size)):
-                return found
+            if again and (file_there := self._listed_file(name, size)):
+                return file_there
             stream.seek(0)
-            made = _asked(lambda: self._client.files.create(file=(name, stream, "application/jsonl"), purpose="batch"))
-            return _is(made, FileObject).id
+            new_file = _asked(
+                lambda: self._client.files.create(file=(name, stream, "application/jsonl"), purpose="batch")
+            )
+            return _is(new_file, FileObject).id
 
         return self._ask("take the file", send, again=maybe_there)
 
@@ -136,9 +138,9 @@ class BatchWire:
         """
 
         def make(again: bool) -> BatchSeen:
-            if again and (found := self._listed_batch(name)):
-                return found
-            made = _asked(
+            if again and (batch_there := self._listed_batch(name)):
+                return batch_there
+            new_batch = _asked(
                 lambda: self._client.batches.create(
                     input_file_id=file_id,
                     endpoint=self.chat_url,  # type: ignore[arg-type]
@@ -146,7 +148,7 @@ class BatchWire:
                     metadata={_SHARD: name},
                 )
             )
-            return _seen(_is(made, Batch))
+            return _seen(_is(new_batch, Batch))
 
         return self._ask("make the batch", make, again=maybe_there)
 
@@ -164,9 +166,9 @@ class BatchWire:
             try:
                 return _seen(_is(_asked(lambda: self._client.batches.cancel(batch)), Batch))
             except (openai.BadRequestError, openai.ConflictError):
-                seen = self._retrieved(batch)
-                if seen.ended or seen.status == "cancelling":
-                    return seen
+                state = self._retrieved(batch)
+                if state.ended or state.status == "cancelling":
+                    return state
                 raise
 
         return self._ask("cancel the batch", end, batch)
@@ -216,9 +218,9 @@ class BatchWire:
             for attempt in retrying:
                 with attempt:
                     return question(again or attempt.retry_state.attempt_number > 1)
-        except _Unlisted as unlisted:
-            said = self._said("list what it has", "", unlisted.error)
-            raise UpstreamError(said.thing, said.found, said.cure) from None
+        except _Unlisted as listing_error:
+            upstream_error = self._said("list what it has", "", listing_error.error)
+            raise UpstreamError(upstream_error.thing, upstream_error.found, upstream_error.cure) from None
         except (openai.OpenAIError, httpx2.HTTPError, CutShort, _Odd) as error:
             raise self._said(what, thing, error) from None
         raise AssertionError("a question ends in an answer or an error")
@@ -226,27 +228,27 @@ class BatchWire:
     def _pause_s(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         error = error.error if isinstance(error, _Unlisted) else error
-        asked = _pause_asked_s(error) if isinstance(error, openai.APIStatusError) else None
-        drawn = float(wait_random_exponential(multiplier=self._backoff_s, max=60)(state))
-        return drawn if asked is None else max(asked, drawn)
+        pause_s = _pause_asked_s(error) if isinstance(error, openai.APIStatusError) else None
+        random_s = float(wait_random_exponential(multiplier=self._backoff_s, max=60)(state))
+        return random_s if pause_s is None else max(pause_s, random_s)
 
     def _said(self, what: str, thing: str, error: Exception) -> CrossmusimError:
-        name, shown = self._endpoint.name, f"could not {what} {thing}".rstrip()
+        name, attempt = self._endpoint.name, f"could not {what} {thing}".rstrip()
         if not isinstance(error, openai.APIStatusError):
             cure = "see that it is reachable, then run the same command again"
-            return UpstreamError(name, f"{shown} ({self._plain(error)})", cure)
+            return UpstreamError(name, f"{attempt} ({self._plain(error)})", cure)
         status, code = error.status_code, f"{error.code}: " if error.code else ""
-        found = f"{shown}: HTTP {status}: {code}{self._plain(error).removeprefix(f'Error code: {status} - ')}"
+        finding = f"{attempt}: HTTP {status}: {code}{self._plain(error).removeprefix(f'Error code: {status} - ')}"
         if status in (401, 403):
             variable = self._endpoint.dialect.key_variable
-            return BatchRefused(name, found, f"set {variable} to a key this endpoint and model accept")
+            return BatchRefused(name, finding, f"set {variable} to a key this endpoint and model accept")
         if status == 402 or error.code == "insufficient_quota":
-            return BatchRefused(name, found, "top up the account, then run the same command again")
+            return BatchRefused(name, finding, "top up the account, then run the same command again")
         if status in (404, 405, 501):
-            return _no_batches(self._endpoint, found) if not thing else NotThere(name, found, _OTHER_KEY)
+            return _no_batches(self._endpoint, finding) if not thing else NotThere(name, finding, _OTHER_KEY)
         if _passes(error):
-            return UpstreamError(name, found, "run the same command again")
-        return BatchRefused(name, found, "mend that, then run the same command again")
+            return UpstreamError(name, finding, "run the same command again")
+        return BatchRefused(name, finding, "mend that, then run the same command again")
 
     def _plain(self, error: Exception) -> str:
         text = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
@@ -267,9 +269,9 @@ def require_batches(endpoint: Endpoint) -> None:
         raise UsageError(endpoint.name, "addresses of Azure deployments have no Batch API", cure)
 
 
-def _no_batches(endpoint: Endpoint, found: str) -> UsageError:
+def _no_batches(endpoint: Endpoint, finding: str) -> UsageError:
     export = "`crossmusim generate batch export PACK --out calls.jsonl` for a file that `vllm run-batch` reads"
-    return UsageError(endpoint.name, found, f"use `crossmusim generate run PACK`, or {export}")
+    return UsageError(endpoint.name, finding, f"use `crossmusim generate run PACK`, or {export}")
 
 
 def _passes(error: BaseException) -> bool:
@@ -334,21 +336,21 @@ def _seen(batch: Batch) -> BatchSeen:
     counts = [getattr(batch.request_counts, name, None) for name in ("total", "completed", "failed")]
     errors = getattr(batch.errors, "data", None)
     error = errors[0] if isinstance(errors, list) and errors else None
-    told = [getattr(error, name, None) for name in ("code", "message")]
+    values = [getattr(error, name, None) for name in ("code", "message")]
     status, output_file, error_file = batch.status, batch.output_file_id, batch.error_file_id
     return BatchSeen(
         batch=batch.id,
         status=str(status) if _is_name(status) else "of unknown status",
         output_file=output_file if _is_name(output_file) else None,
         error_file=error_file if _is_name(error_file) else None,
-        error=redact(whole_text(": ".join(part for part in told if isinstance(part, str) and part)))[:500],
+        error=redact(whole_text(": ".join(part for part in values if isinstance(part, str) and part)))[:500],
         counts=_counts(counts),
     )
 
 
-def _counts(told: list[Any]) -> tuple[int, int, int] | None:
+def _counts(values: list[Any]) -> tuple[int, int, int] | None:
     """None where they are no counts: batches have a few ten thousand lines."""
-    counts = [0 if count is None else count for count in told]
-    if told == [None] * 3 or not all(type(count) is int and 0 <= count <= 10**9 for count in counts):
+    counts = [0 if count is None else count for count in values]
+    if values == [None] * 3 or not all(type(count) is int and 0 <= count <= 10**9 for count in counts):
         return None
     return (counts[0], counts[1], counts[2])

@@ -99,7 +99,7 @@ class Answers:
     def take(
         self,
         lines: Iterable[bytes],
-        found: Lines,
+        line_log: Lines,
         tally: Tally,
         on_answers: Callable[[int], object],
         shard: Shard | None = None,
@@ -114,18 +114,18 @@ class Answers:
             before = tally.settled
             with self._journal.transaction():
                 for line in group:
-                    self._take_one(line, found, tally, shard)
+                    self._take_one(line, line_log, tally, shard)
             on_answers(tally.settled - before)
-        return found
+        return line_log
 
-    def take_filtered(self, found: Lines, tally: Tally, shard: Shard | None = None) -> None:
+    def take_filtered(self, line_log: Lines, tally: Tally, shard: Shard | None = None) -> None:
         """Make the words of filters the answers to calls that no line answered."""
         with self._journal.transaction():
-            for custom_id, answer in found.filtered.items():
-                if custom_id in found.missed:
-                    self._take(replace(answer, outcome="replied"), b"", found, tally, shard)
+            for custom_id, answer in line_log.filtered.items():
+                if custom_id in line_log.missed:
+                    self._take(replace(answer, outcome="replied"), b"", line_log, tally, shard)
 
-    def _take_one(self, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
+    def _take_one(self, line: bytes, line_log: Lines, tally: Tally, shard: Shard | None) -> None:
         """No line ends a collection: one that raises what nobody foresaw leaves its call unknown, and its bytes here.
 
         What the disk raises is no fault of a line's.
@@ -133,14 +133,14 @@ class Answers:
         answer = read_answer(line)
         self._execute("SAVEPOINT line")
         try:
-            self._take(answer, line, found, tally, shard)
+            self._take(answer, line, line_log, tally, shard)
         except (sqlite3.OperationalError, OSError):
             raise
         except Exception as error:
             self._execute("ROLLBACK TO line")
-            found.row_errors.append(name_of(error))
+            line_log.row_errors.append(name_of(error))
             odd = replace(answer, outcome=UNREADABLE, message=name_of(error))
-            self._take(odd, line, found, tally, shard)
+            self._take(odd, line, line_log, tally, shard)
         self._execute("RELEASE line")
 
     def finish(self, shard: Shard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
@@ -159,45 +159,45 @@ class Answers:
                     tally.unknown += 1
             self._shards.move(shard, "collected", error=error or None)
 
-    def _take(self, answer: AnswerLine, line: bytes, found: Lines, tally: Tally, shard: Shard | None) -> None:
-        custom_id, replied = answer.custom_id, answer.outcome == "replied"
+    def _take(self, answer: AnswerLine, line: bytes, line_log: Lines, tally: Tally, shard: Shard | None) -> None:
+        custom_id, is_reply = answer.custom_id, answer.outcome == "replied"
         if not custom_id:
-            found.broken += 1
+            line_log.broken += 1
             self._journal.keep_odd_line(line, "batch_line_unreadable", answer.message)
             return
-        if custom_id in found.answered or (custom_id in found.missed and not replied):
-            found.duplicates += 1
+        if custom_id in line_log.answered or (custom_id in line_log.missed and not is_reply):
+            line_log.duplicates += 1
             return
         call = self._execute(_CALL, (custom_id,)).fetchone()
         if call is None:
             self._journal.keep_odd_line(line, "batch_line_unknown_call", f"no call is named {custom_id[:80]}")
-            found.strangers += 1
-            if len(found.named) < _NAMED:
-                found.named.append(custom_id[:80])
+            line_log.strangers += 1
+            if len(line_log.named) < _NAMED:
+                line_log.named.append(custom_id[:80])
             return
         if call["batch"] is not None:
             shard = self._shards.get(call["batch"])
-            became = self._settle(call, answer, self._shards.terms(shard), shard, found, tally)
-        elif replied and call["state"] in ("planned", "failed", "unknown"):
+            became = self._settle(call, answer, self._shards.terms(shard), shard, line_log, tally)
+        elif is_reply and call["state"] in ("planned", "failed", "unknown"):
             # It was given up, it stands beside a word that it failed, or the power went after its file was written.
             terms = self._terms(call, shard)
             if call["state"] != "unknown":
                 reserve = Reserved(*worst_case(unpack(call["body"]), terms.price))
                 self._journal.sending(call["call_id"], self._clock(), scope=terms.account, reserve=reserve)
-            became = self._settle(call, answer, terms, shard, found, tally)
+            became = self._settle(call, answer, terms, shard, line_log, tally)
         else:
-            found.already += 1
-            if replied or call["state"] == "replied":
-                found.answered.add(custom_id)
+            line_log.already += 1
+            if is_reply or call["state"] == "replied":
+                line_log.answered.add(custom_id)
             return
-        if missed := found.missed.pop(custom_id, ""):
-            setattr(tally, missed, getattr(tally, missed) - 1)
+        if tally_name := line_log.missed.pop(custom_id, ""):
+            setattr(tally, tally_name, getattr(tally, tally_name) - 1)
         if became == "replied":
-            found.answered.add(custom_id)
+            line_log.answered.add(custom_id)
         else:
-            found.missed[custom_id] = became
+            line_log.missed[custom_id] = became
             if answer.is_filter:
-                found.filtered[custom_id] = answer
+                line_log.filtered[custom_id] = answer
         setattr(tally, became, getattr(tally, became) + 1)
 
     def _terms(self, call: sqlite3.Row, shard: Shard | None) -> Terms:
@@ -208,7 +208,7 @@ class Answers:
         return Terms(call["prompt_hash"], UNKNOWN) if shard is None else self._shards.terms(shard)
 
     def _settle(
-        self, row: sqlite3.Row, answer: AnswerLine, terms: Terms, shard: Shard | None, found: Lines, tally: Tally
+        self, row: sqlite3.Row, answer: AnswerLine, terms: Terms, shard: Shard | None, line_log: Lines, tally: Tally
     ) -> str:
         """Returns what became of the call, as the tally counts it."""
         headers = _headers(shard, answer.request_id)
@@ -231,28 +231,28 @@ class Answers:
             headers=headers, raw=answer.raw, error=message,
         )  # fmt: skip
         if reply is not None and state == "replied":
-            self._check(row, reply, terms, found, tally)
+            self._check(row, reply, terms, line_log, tally)
         elif state == "failed" and passing:
             self._execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (row["call_id"],))
             return "again"
         return state
 
-    def _check(self, row: sqlite3.Row, reply: ParsedReply, terms: Terms, found: Lines, tally: Tally) -> None:
+    def _check(self, row: sqlite3.Row, reply: ParsedReply, terms: Terms, line_log: Lines, tally: Tally) -> None:
         call = OpenCall(row["call_id"], row["request_key"], unpack(row["body"]), row["kind"], row["parent"])
         checker = self._checker_of(int(row["run_id"]))
-        checked = Checked(usage=reply.usage) if checker is None else checker.check(call, reply)
-        used = read_usage(checked.usage)
+        reply_check = Checked(usage=reply.usage) if checker is None else checker.check(call, reply)
+        used = read_usage(reply_check.usage)
         self._journal.charge(
             call.call_id,
             input_tokens=None if used is None else used.input_tokens,
             output_tokens=None if used is None else used.output_tokens,
-            cost_nusd=actual_cost(terms.price, checked.usage),
+            cost_nusd=actual_cost(terms.price, reply_check.usage),
             scope=terms.account,
-            row_error=checked.row_error or None,
+            row_error=reply_check.row_error or None,
         )
-        if checked.row_error:
-            found.row_errors.append(checked.row_error)
-        if (follow := checked.follow) is not None and self._journal.follow(
+        if reply_check.row_error:
+            line_log.row_errors.append(reply_check.row_error)
+        if (follow := reply_check.follow) is not None and self._journal.follow(
             call, follow.kind, follow.request_key, follow.body, self._clock()
         ):
             tally.followed += 1
@@ -267,5 +267,5 @@ class Answers:
 
 
 def _headers(shard: Shard | None, request_id: str) -> dict[str, str]:
-    named = {"x-batch-id": (shard.batch or "") if shard is not None else "", "x-request-id": request_id}
-    return {name: value for name, value in named.items() if value}
+    headers = {"x-batch-id": (shard.batch or "") if shard is not None else "", "x-request-id": request_id}
+    return {name: value for name, value in headers.items() if value}

@@ -124,18 +124,22 @@ class BatchDesk:
         """
         everything, total = Submitted(), Collected() if total is None else total
         while True:
-            done = self.submit(run, steps, run_options, on_shard=on_shard)
-            everything.shards += done.shards
-            everything.waiting, everything.too_large, everything.stopped = done.waiting, done.too_large, done.stopped
-            if done.stopped and not self.shards.in_states(OPEN_SHARD_STATES):
+            submission = self.submit(run, steps, run_options, on_shard=on_shard)
+            everything.shards += submission.shards
+            everything.waiting, everything.too_large, everything.stopped = (
+                submission.waiting,
+                submission.too_large,
+                submission.stopped,
+            )
+            if submission.stopped and not self.shards.in_states(OPEN_SHARD_STATES):
                 return everything, total
-            replied, no_room = total.tally.replied, total.no_room
+            reply_count, no_room = total.tally.replied, total.no_room
             self.collect(wait=True, total=total, on_answers=on_answers, on_look=on_look)
             everything.waiting = self.shards.waiting(run.run_id)
             if total.stopped or everything.waiting <= everything.too_large:
                 everything.stopped = None
                 return everything, total
-            if (total.tally.replied, total.no_room) == (replied, no_room):
+            if (total.tally.replied, total.no_room) == (reply_count, no_room):
                 total.stopped = StoppedShort("generate batch", "no call of the last batches was answered", WAIT)
                 return everything, total
 
@@ -162,7 +166,7 @@ class BatchDesk:
             if not wait or not total.open:
                 total.stopped = total.stopped or trouble
                 return total
-            now = [(shard.shard_id, seen.status, seen.counts) for shard, seen in total.open]
+            now = [(shard.shard_id, batch_state.status, batch_state.counts) for shard, batch_state in total.open]
             pause_s = self.options.poll_s if now != before else min(pause_s * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
             before = now
             self._sleep(pause_s)
@@ -175,47 +179,56 @@ class BatchDesk:
                 if shard.state != "created":
                     shard = self._sender.send(shard, adopted=True)
                 wire = self._wires.of(shard)
-                seen = wire.look(shard.batch or "")
-                if seen.ended:
-                    self._take(shard, seen, wire, total, on_answers)
-                    total.ended.append((self.shards.get(shard.shard_id), seen.status))
+                batch_state = wire.look(shard.batch or "")
+                if batch_state.ended:
+                    self._take(shard, batch_state, wire, total, on_answers)
+                    total.ended.append((self.shards.get(shard.shard_id), batch_state.status))
                 else:
-                    total.open.append((shard, seen))
+                    total.open.append((shard, batch_state))
             except (UpstreamError, UsageError) as error:
                 trouble = trouble or error
         return trouble
 
     def _take(
-        self, shard: Shard, seen: BatchSeen, wire: BatchWire, total: Collected, on_answers: Callable[[int], object]
+        self,
+        shard: Shard,
+        batch_state: BatchSeen,
+        wire: BatchWire,
+        total: Collected,
+        on_answers: Callable[[int], object],
     ) -> None:
-        completed = seen.counts[1] if seen.counts is not None else 0
-        if seen.status == "failed":
-            self._note_failure(shard, seen, total)
-            if not completed and not seen.output_file and not seen.error_file:
-                freed = self.shards.drop(shard, seen.error or "failed")
+        completed_count = batch_state.counts[1] if batch_state.counts is not None else 0
+        if batch_state.status == "failed":
+            self._note_failure(shard, batch_state, total)
+            if not completed_count and not batch_state.output_file and not batch_state.error_file:
+                freed = self.shards.drop(shard, batch_state.error or "failed")
                 total.tally.again += freed
                 on_answers(freed)
                 return
-        found, lost = Lines(), False
-        shard = self.shards.move(shard, "created", output_file=seen.output_file, error_file=seen.error_file)
-        for file_id in filter(None, (seen.output_file, seen.error_file)):
+        line_log, is_lost = Lines(), False
+        shard = self.shards.move(
+            shard, "created", output_file=batch_state.output_file, error_file=batch_state.error_file
+        )
+        for file_id in filter(None, (batch_state.output_file, batch_state.error_file)):
             try:
-                found = self._download(wire, file_id, found, total, on_answers, shard)
+                line_log = self._download(wire, file_id, line_log, total, on_answers, shard)
             except NotThere:
-                lost = True  # a server keeps files for a time
-        for name, number in found.oddities().items():
+                is_lost = True  # a server keeps files for a time
+        for name, number in line_log.oddities().items():
             total.oddities[name] = total.oddities.get(name, 0) + number
-        total.strangers += found.named
-        total.row_errors += found.row_errors
+        total.strangers += line_log.named
+        total.row_errors += line_log.row_errors
         # More answers than lines of them: those were billed, and which calls they were for is not known.
-        short = completed > found.arrived if seen.counts is not None else seen.status == "completed"
-        self._answers.take_filtered(found, total.tally, shard)
+        short = (
+            completed_count > line_log.arrived if batch_state.counts is not None else batch_state.status == "completed"
+        )
+        self._answers.take_filtered(line_log, total.tally, shard)
         before = total.tally.settled
         self._answers.finish(
             shard,
-            state="unknown" if lost or short else "planned",
-            outcome="batch_failed" if seen.status == "failed" else seen.status,
-            error=_LOST_LINES if lost or short else seen.error,
+            state="unknown" if is_lost or short else "planned",
+            outcome="batch_failed" if batch_state.status == "failed" else batch_state.status,
+            error=_LOST_LINES if is_lost or short else batch_state.error,
             tally=total.tally,
         )
         on_answers(total.tally.settled - before)
@@ -224,7 +237,7 @@ class BatchDesk:
         self,
         wire: BatchWire,
         file_id: str,
-        found: Lines,
+        line_log: Lines,
         total: Collected,
         on_answers: Callable[[int], object],
         shard: Shard,
@@ -232,16 +245,16 @@ class BatchDesk:
         """What has been found once this file is read too; each try at reading it begins from what was found before."""
 
         def take(lines: Iterator[bytes]) -> Lines:
-            return self._answers.take(lines, copy.deepcopy(found), total.tally, on_answers, shard)
+            return self._answers.take(lines, copy.deepcopy(line_log), total.tally, on_answers, shard)
 
         return wire.read(file_id, take)
 
-    def _note_failure(self, shard: Shard, seen: BatchSeen, total: Collected) -> None:
-        thing, found = f"batch {seen.batch}", seen.error or "it failed, and the server does not say why"
-        if NO_ROOM not in found:
-            total.stopped = total.stopped or UpstreamError(thing, found, "mend that, then submit again")
+    def _note_failure(self, shard: Shard, batch_state: BatchSeen, total: Collected) -> None:
+        thing, finding = f"batch {batch_state.batch}", batch_state.error or "it failed, and the server does not say why"
+        if NO_ROOM not in finding:
+            total.stopped = total.stopped or UpstreamError(thing, finding, "mend that, then submit again")
         elif shard.lines == 1:
-            total.stopped = total.stopped or StoppedShort(thing, found, WAIT)
+            total.stopped = total.stopped or StoppedShort(thing, finding, WAIT)
         else:
             total.no_room += 1
 
@@ -264,8 +277,8 @@ class BatchDesk:
 
     def _cancel(self, shard: Shard) -> str:
         if shard.state == "creating":
-            seen = self._wires.of(shard).find(shard.name)
-            shard = shard if seen is None else self.shards.move(shard, "created", batch=seen.batch)
+            batch_state = self._wires.of(shard).find(shard.name)
+            shard = shard if batch_state is None else self.shards.move(shard, "created", batch=batch_state.batch)
         if shard.state != "created":
             self.shards.drop(shard, "cancelled before it was sent")
             return "dropped"

@@ -53,13 +53,13 @@ def export_calls(
         raise UsageError(str(path), "there is such a file", "name another, or remove it once it is of no use")
     if not path.parent.is_dir():
         raise UsageError(str(path), "there is no such folder", "make it first")
-    done, shards = Exported(), Shards(journal, clock)
+    export, shards = Exported(), Shards(journal, clock)
     with lock():
         shards.drop_unfinished_exports()
         register_plan(journal, run, steps, clock=clock)
         terms = Terms(run_options.account, run_options.price)
         with writing_whole(path) as stream:
-            while not done.stopped:
+            while not export.stopped:
                 picks = pick_calls(journal, run.run_id, run_options.price, max_lines=_LINES, max_bytes=_NO_END)
                 if not picks.calls:
                     break
@@ -68,19 +68,19 @@ def export_calls(
                         run.run_id, picks.calls, terms, ceilings=run_options.ceilings, state="exporting"
                     )
                 if refusal:
-                    done.stopped = StoppedShort(
+                    export.stopped = StoppedShort(
                         "generate batch", refusal, "raise it and export the rest into another file"
                     )
                 if shard is not None:
                     for line in shards.lines(shard):
-                        done.bytes += stream.write(line)
-                    done.calls += shard.lines
+                        export.bytes += stream.write(line)
+                    export.calls += shard.lines
                     on_calls(shard.lines)
         for shard in shards.in_states(("exporting",)):
             shards.move(shard, "exported")
-    if not done.calls:
+    if not export.calls:
         path.unlink()
-    return done
+    return export
 
 
 def import_answers(
@@ -96,20 +96,20 @@ def import_answers(
 
     Calls without a line stay exported: a file may hold a part of the answers. InputError for a file without any.
     """
-    shards, tally, found = Shards(journal, clock), Tally(), Lines()
+    shards, tally, line_log = Shards(journal, clock), Tally(), Lines()
     answers = Answers(shards, checker_of, clock=clock)
     with lock():
         for path in paths:
-            broken, others = found.broken, found.others
+            broken_lines, others = line_log.broken, line_log.others
             try:
                 with path.open("rb") as stream:
                     chunks = iter(lambda: stream.read(_CHUNK), b"")
-                    answers.take(json_lines(chunks, must_be_whole=False), found, tally, on_answers)
+                    answers.take(json_lines(chunks, must_be_whole=False), line_log, tally, on_answers)
             except OSError as error:
                 raise InputError(str(path), f"it cannot be read ({error.strerror})", "name an output file") from None
-            if found.broken > broken and found.others == others:
+            if line_log.broken > broken_lines and line_log.others == others:
                 cure = "name the file that `vllm run-batch -o` or the Batch API wrote"
-                raise InputError(str(path), f"none of its {found.broken - broken} lines is an answer", cure)
-        answers.take_filtered(found, tally)
+                raise InputError(str(path), f"none of its {line_log.broken - broken_lines} lines is an answer", cure)
+        answers.take_filtered(line_log, tally)
         shards.close_answered_exports()
-    return tally, found
+    return tally, line_log

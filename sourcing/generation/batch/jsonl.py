@@ -91,8 +91,8 @@ def json_lines(
     size = 0
     for chunk in chunks:
         # Not splitlines(): a reply may hold other line separators. A carriage return is none of its own in JSON.
-        *ended, rest = chunk.replace(b"\r", b"\n").split(b"\n")
-        for line in ended:
+        *whole_lines, rest = chunk.replace(b"\r", b"\n").split(b"\n")
+        for line in whole_lines:
             whole = b"".join((*pieces, line))
             pieces.clear()
             size = 0
@@ -124,27 +124,27 @@ def read_answer(line: bytes) -> AnswerLine:
     try:
         if len(line) > _MOST_LINE_BYTES:
             raise ValueError(f"it is longer than {_MOST_LINE_BYTES // 10**6} MB")
-        said = load_json(line.decode())
-        if not isinstance(said, dict) or not isinstance(said.get("custom_id") or None, str):
+        value = load_json(line.decode())
+        if not isinstance(value, dict) or not isinstance(value.get("custom_id") or None, str):
             raise ValueError("it names no call")
     except ValueError as error:
-        named = _NAMED_ID.search(line)
-        custom_id = "" if named is None or is_cut else named[1].decode()
+        id_match = _NAMED_ID.search(line)
+        custom_id = "" if id_match is None or is_cut else id_match[1].decode()
         return AnswerLine(custom_id, UNREADABLE, raw=line[:_KEPT_BYTES], message=line_of(str(error), _MESSAGE_CHARS))
-    if said.keys() >= {"method", "url", "body"} and "response" not in said:
+    if value.keys() >= {"method", "url", "body"} and "response" not in value:
         return AnswerLine("", UNREADABLE, raw=line[:_KEPT_BYTES], message="it is a request, and no answer")
-    return _answer(said)
+    return _answer(value)
 
 
-def _answer(said: dict[str, Any]) -> AnswerLine:
-    custom_id, error = said["custom_id"], said.get("error")
-    response = said["response"] if isinstance(said.get("response"), dict) else {}
+def _answer(line: dict[str, Any]) -> AnswerLine:
+    custom_id, error = line["custom_id"], line.get("error")
+    response = line["response"] if isinstance(line.get("response"), dict) else {}
     status = _status(response.get("status_code"))
     # Some servers put the reply itself where others put a status and the reply as `body`.
     body = response.get("body") if status is not None or "body" in response else response or None
     if not response and not error:
         message = "the line holds neither a response nor an error"
-        return AnswerLine(custom_id, UNREADABLE, raw=_compact(said), message=message)
+        return AnswerLine(custom_id, UNREADABLE, raw=_compact(line), message=message)
     raw = None if body is None else without_keys(_compact(body))
     request_id = response.get("request_id")
     request_id = request_id[:_MOST_REQUEST_ID_CHARS] if isinstance(request_id, str) else ""
@@ -189,5 +189,5 @@ def _compact(value: Any) -> bytes:
 
 def _error(*errors: Any) -> ServerError:
     """The first of these that has a message."""
-    told = (read_error({"error": error}) for error in errors if error)
-    return next((error for error in told if error is not None and error.message), ServerError(None, "", ""))
+    server_errors = (read_error({"error": error}) for error in errors if error)
+    return next((error for error in server_errors if error is not None and error.message), ServerError(None, "", ""))

@@ -48,18 +48,18 @@ def register_plan(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Write the rest of a run's plan down, a few hundred targets at a time."""
-    stream, position, done = steps(run.position), run.position, run.planned
-    while not done:
-        taken = list(itertools.islice(stream, _STEPS))
-        done = len(taken) < _STEPS
-        position = taken[-1].position if taken else position
+    stream, position, is_complete = steps(run.position), run.position, run.planned
+    while not is_complete:
+        steps_read = list(itertools.islice(stream, _STEPS))
+        is_complete = len(steps_read) < _STEPS
+        position = steps_read[-1].position if steps_read else position
         with journal.transaction():
             journal.register(
                 run.run_id,
-                [call for step in taken for call in step.calls],
-                rejected=[step.rejected for step in taken if step.rejected is not None],
+                [call for step in steps_read for call in step.calls],
+                rejected=[step.rejected for step in steps_read if step.rejected is not None],
                 position=position,
-                done=done,
+                done=is_complete,
                 at=clock(),
             )
 
@@ -81,17 +81,17 @@ def pick_calls(
     picks, size, tokens = Picks(), 0, 0
     for call_id, key, body in _planned(journal, run_id):
         line = len(request_line(key, b"")) + len(body)
-        queued = len(body) // _BYTES_PER_TOKEN
+        token_count = len(body) // _BYTES_PER_TOKEN
         if line > max_bytes:
             picks.too_large += 1
             continue
-        if room is not None and tokens + queued > room and (picks.calls or not one_at_least):
+        if room is not None and tokens + token_count > room and (picks.calls or not one_at_least):
             picks.no_room = True
             break
         if len(picks.calls) == max_lines or size + line > max_bytes:
             break
-        size, tokens = size + line, tokens + queued
-        picks.calls.append(Pick(call_id, Reserved(*worst_case(body, price)), line, queued))
+        size, tokens = size + line, tokens + token_count
+        picks.calls.append(Pick(call_id, Reserved(*worst_case(body, price)), line, token_count))
     return picks
 
 

@@ -85,10 +85,10 @@ class Shards:
 
     def terms(self, shard: Shard) -> Terms:
         (text,) = self._execute("SELECT value FROM meta WHERE name = ?", (_terms_name(shard.name),)).fetchone()
-        said = json.loads(text)
-        price = said["price"]
+        values = json.loads(text)
+        price = values["price"]
         rates = tuple(Rates(**each) for each in price.pop("rates"))
-        return Terms(said["account"], Price(rates=rates, **price))
+        return Terms(values["account"], Price(rates=rates, **price))
 
     def write(
         self,
@@ -106,12 +106,12 @@ class Shards:
         """
         at, name = self._clock(), f"crossmusim-{secrets.token_hex(12)}"
         now, refusal, lines, size, tokens = _text(at), "", 0, 0, 0
-        made = self._execute(
+        row = self._execute(
             "INSERT INTO shards (name, run_id, endpoint_id, state, lines, bytes, tokens, written_at, updated_at)"
             " SELECT ?, run_id, endpoint_id, ?, 0, 0, 0, ?, ? FROM runs WHERE run_id = ?",
             (name, state, now, now, run_id),
         )
-        shard_id = int(made.lastrowid or 0)
+        shard_id = int(row.lastrowid or 0)
         for pick in picks:
             refusal = self.journal.sending(
                 pick.call_id, at, scope=terms.account, reserve=pick.reserve, ceilings=ceilings
@@ -129,8 +129,8 @@ class Shards:
         self._execute(
             "UPDATE shards SET lines = ?, bytes = ?, tokens = ? WHERE shard_id = ?", (lines, size, tokens, shard_id)
         )
-        said = json.dumps({"account": terms.account, "price": asdict(terms.price)})
-        self._execute("INSERT INTO meta VALUES (?, ?)", (_terms_name(name), said))
+        terms_text = json.dumps({"account": terms.account, "price": asdict(terms.price)})
+        self._execute("INSERT INTO meta VALUES (?, ?)", (_terms_name(name), terms_text))
         return self.get(shard_id), refusal
 
     def lines(self, shard: Shard, url: str = CHAT_URL) -> Iterator[bytes]:
@@ -144,9 +144,9 @@ class Shards:
 
     def move(self, shard: Shard, state: str, **columns: str | None) -> Shard:
         """Note how far a shard has come: `input_file`, `batch`, `output_file`, `error_file`, `error`."""
-        named = "".join(f", {name} = ?" for name in columns)
+        assignments = "".join(f", {name} = ?" for name in columns)
         self._execute(
-            f"UPDATE shards SET state = ?, updated_at = ?{named} WHERE shard_id = ?",
+            f"UPDATE shards SET state = ?, updated_at = ?{assignments} WHERE shard_id = ?",
             (state, _text(self._clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
         )
         return self.get(shard.shard_id)
@@ -155,11 +155,11 @@ class Shards:
         """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
         account, at = self.terms(shard).account, self._clock()
         with self.journal.transaction():
-            left = self.left(shard)
-            for call_id in left:
+            calls_left = self.left(shard)
+            for call_id in calls_left:
                 self.journal.release(call_id, at, scope=account)
             self.move(shard, "dropped", error=error)
-        return len(left)
+        return len(calls_left)
 
     def drop_unfinished_exports(self) -> None:
         """Of a process that ended while it was writing a file; what such a file is answered by counts all the same."""
@@ -207,21 +207,21 @@ class Shards:
         What the refusal says, but no more than half of what was refused: other programs use the queue, and count
         their tokens otherwise. A shard that was accepted since lets the next one be a quarter larger.
         """
-        refused = self._execute(
+        refusal = self._execute(
             "SELECT shard_id, tokens, error FROM shards WHERE state = 'dropped' AND error LIKE '%limit_exceeded%'"
             " AND endpoint_id = (SELECT endpoint_id FROM runs WHERE run_id = ?) ORDER BY shard_id DESC LIMIT 1",
             (run_id,),
         ).fetchone()
-        if refused is None:
+        if refusal is None:
             return None
-        (accepted,) = self._execute(
+        (accepted_tokens,) = self._execute(
             "SELECT coalesce(MAX(tokens), 0) FROM shards WHERE state = 'collected' AND shard_id > ?"
             " AND endpoint_id = (SELECT endpoint_id FROM runs WHERE run_id = ?)",
-            (refused["shard_id"], run_id),
+            (refusal["shard_id"], run_id),
         ).fetchone()
-        limit = max(int(refused["tokens"]) // 2, int(accepted) * 5 // 4)
-        said = _LIMIT_SAID.search(refused["error"])
-        return limit if said is None else min(limit, int(said.group(1).replace(",", "")))
+        limit = max(int(refusal["tokens"]) // 2, int(accepted_tokens) * 5 // 4)
+        match = _LIMIT_SAID.search(refusal["error"])
+        return limit if match is None else min(limit, int(match.group(1).replace(",", "")))
 
 
 def _terms_name(name: str) -> str:

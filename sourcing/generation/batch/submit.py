@@ -97,17 +97,17 @@ class Sender:
 
     def submit(self, run_id: int, run_options: RunOptions, on_shard: Callable[[Shard], object]) -> Submitted:
         """Shard after shard, until nothing is planned, the queue is full or a ceiling is reached."""
-        done = Submitted()
-        while self._submit_one(run_id, run_options, done, on_shard):
+        submission = Submitted()
+        while self._submit_one(run_id, run_options, submission, on_shard):
             pass
-        done.waiting = self.shards.waiting(run_id)
-        return done
+        submission.waiting = self.shards.waiting(run_id)
+        return submission
 
     def _submit_one(
-        self, run_id: int, run_options: RunOptions, done: Submitted, on_shard: Callable[[Shard], object]
+        self, run_id: int, run_options: RunOptions, submission: Submitted, on_shard: Callable[[Shard], object]
     ) -> bool:
         """Whether there may be more to hand over."""
-        enqueued = self.shards.enqueued_tokens(run_id)
+        tokens_in_queue = self.shards.enqueued_tokens(run_id)
         limit = self._limit(run_id)
         picks = pick_calls(
             self.shards.journal,
@@ -115,27 +115,27 @@ class Sender:
             run_options.price,
             max_lines=self.options.max_lines,
             max_bytes=self.options.max_bytes,
-            room=None if limit is None else limit - enqueued,
-            one_at_least=not enqueued,  # whether it has room for one is for the server to say
+            room=None if limit is None else limit - tokens_in_queue,
+            one_at_least=not tokens_in_queue,  # whether it has room for one is for the server to say
         )
-        done.too_large = picks.too_large
+        submission.too_large = picks.too_large
         if not picks.calls:
             return False
         terms = Terms(run_options.account, run_options.price)
         with self.shards.journal.transaction():
             shard, refusal = self.shards.write(run_id, picks.calls, terms, ceilings=run_options.ceilings)
         if refusal:
-            done.stopped = StoppedShort("generate batch", refusal, "raise it and run the same command for more")
+            submission.stopped = StoppedShort("generate batch", refusal, "raise it and run the same command for more")
         if shard is not None:
             try:
                 shard = self.send(shard)
-            except BatchRefused as refused:
-                if NO_ROOM not in refused.found:
+            except BatchRefused as batch_refusal:
+                if NO_ROOM not in batch_refusal.found:
                     raise
                 if shard.lines == 1:
-                    done.stopped = StoppedShort(refused.thing, refused.found, WAIT)
-                return done.stopped is None
-            done.shards.append(shard)
+                    submission.stopped = StoppedShort(batch_refusal.thing, batch_refusal.found, WAIT)
+                return submission.stopped is None
+            submission.shards.append(shard)
             on_shard(shard)
         return not refusal
 
@@ -156,8 +156,8 @@ class Sender:
                 shard = self.shards.move(shard, "uploaded", input_file=file_id)
             maybe_there = shard.state == "creating"
             shard = self.shards.move(shard, "creating")
-            seen = wire.create(shard.name, shard.input_file or "", maybe_there=maybe_there)
-        except (BatchRefused, UsageError) as refused:
-            self.shards.drop(shard, str(refused))
+            batch_state = wire.create(shard.name, shard.input_file or "", maybe_there=maybe_there)
+        except (BatchRefused, UsageError) as batch_refusal:
+            self.shards.drop(shard, str(batch_refusal))
             raise
-        return self.shards.move(shard, "created", batch=seen.batch)
+        return self.shards.move(shard, "created", batch=batch_state.batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -16,12 +16,11 @@ from sourcing.generation.grounding.aspects import Finding
 from sourcing.generation.text.entailment import Form, Phrase, read_phrase
 from sourcing.generation.text.phrases import sentences
 from sourcing.generation.text.words import content_stems
-from sourcing.store.schemas import Description, Document, Rejected
+from sourcing.store.schemas import Description, Document, Rejected, Row
 from sourcing.store.workspace import rejected_frame
 
 __all__ = ["Asked", "score_agreement", "sources_of"]
 
-Row = dict[str, Any]
 #: track_id, doc_id or "", prompt id, prompt hash, language: what samples and models are asked the same about.
 Target = tuple[str, str, str, str, str]
 #: How many say it and of how many, for samples, models and sources; of 0 where there is nobody to compare with.
@@ -78,11 +77,11 @@ def score_agreement(
     flat = by_track.select("row", pl.col("aspects")).explode("aspects", empty_as_null=False, keep_nulls=False)
     flat = flat.unnest("aspects").with_columns(_count(by_track, documents, asked))
     shares = [pl.when(pl.col(f"{name}_of") > 0).then(_share(name)).alias(name) for name in _SCORES]
-    compared = pl.any_horizontal(pl.col(f"{name}_of") > 0 for name in _SCORES)
+    is_compared = pl.any_horizontal(pl.col(f"{name}_of") > 0 for name in _SCORES)
     low = pl.any_horizontal((pl.col(f"{name}_of") > 0) & (_share(name) < min_agreement) for name in _SCORES[:2])
-    flat = flat.with_columns(agreement=pl.when(compared).then(pl.struct(shares)), low=low)
-    kept, rejected = _leave_out(descriptions, flat, min_agreement)
-    return Description.validate(kept), rejected_frame(rejected)
+    flat = flat.with_columns(agreement=pl.when(is_compared).then(pl.struct(shares)), low=low)
+    agreed, rejected_rows = _leave_out(descriptions, flat, min_agreement)
+    return Description.validate(agreed), rejected_frame(rejected_rows)
 
 
 def sources_of(description: Row, source_of: Mapping[str, str]) -> list[str]:
@@ -111,12 +110,12 @@ def _count(by_track: pl.DataFrame, documents: pl.DataFrame, asked: Asked) -> lis
     facets = pl.col("aspects").list.eval(pl.element().struct.field("facet")).alias("facets")
     rows = by_track.select(*lineage, "aspect_list", facets).iter_rows(named=True)
     for _, own in groupby(rows, key=itemgetter("track_id")):
-        spoken = []
+        statements = []
         for row in own:
             voice = _voice(row, sum(bit_of[name] for name in sources_of(row, source_of)))
-            said = zip(row["aspect_list"], row["facets"], strict=True)
-            spoken += [(voice, facet, read_phrase(text, facet)) for text, facet in said]
-        for counts in _count_track(spoken, asked):
+            aspects = zip(row["aspect_list"], row["facets"], strict=True)
+            statements += [(voice, facet, read_phrase(text, facet)) for text, facet in aspects]
+        for counts in _count_track(statements, asked):
             for column, count in zip(columns, counts, strict=True):
                 column.append(count)
     return [pl.Series(name, column, dtype=pl.UInt32) for name, column in zip(_COUNTS, columns, strict=True)]
@@ -132,30 +131,30 @@ def _voice(row: Row, sources: int) -> _Voice:
     return _Voice(language, sources, target, row["model"] or "", 1 << (row["sample_idx"] or 0))
 
 
-def _count_track(spoken: list[tuple[_Voice, str, Phrase]], asked: Asked) -> Iterator[Counts]:
+def _count_track(statements: list[tuple[_Voice, str, Phrase]], asked: Asked) -> Iterator[Counts]:
     """Counts of all aspects (voice, facet, phrase) of one track, in order; each is noted once and looked up once."""
     sources: dict[Form, int] = {}
     speaking: dict[tuple[str, str], int] = {}
-    answered: dict[Target, dict[str, int]] = {}
+    replies_of: dict[Target, dict[str, int]] = {}
     models: dict[Target, dict[str, dict[Form, int]]] = {}  # target → model → form → samples as bits
-    for voice, facet, phrase in spoken:
+    for voice, facet, phrase in statements:
         if voice.sources:
             speaking[facet, voice.language] = speaking.get((facet, voice.language), 0) | voice.sources
             for form in phrase.says:
                 sources[form] = sources.get(form, 0) | voice.sources
         if voice.target is not None:
-            if voice.target not in answered:
-                answered[voice.target] = dict(asked.samples(voice.target))
+            if voice.target not in replies_of:
+                replies_of[voice.target] = dict(asked.samples(voice.target))
                 models[voice.target] = {}
-            samples = answered[voice.target]
+            samples = replies_of[voice.target]
             samples[voice.model] = samples.get(voice.model, 0) | voice.sample
-            said = models[voice.target].setdefault(voice.model, {})
+            forms = models[voice.target].setdefault(voice.model, {})
             for form in phrase.says:
-                said[form] = said.get(form, 0) | voice.sample
-    for voice, facet, phrase in spoken:
+                forms[form] = forms.get(form, 0) | voice.sample
+    for voice, facet, phrase in statements:
         among_models = (0, 0, 0, 0)
         if voice.target is not None:
-            among_models = _among_models(voice.model, phrase, models[voice.target], answered[voice.target])
+            among_models = _among_models(voice.model, phrase, models[voice.target], replies_of[voice.target])
         saying = sources.get(phrase.key, 0) | sources.get(phrase.less, 0)
         speakers = saying | speaking.get((facet, voice.language), 0) | voice.sources
         others = speakers != voice.sources
@@ -163,17 +162,17 @@ def _count_track(spoken: list[tuple[_Voice, str, Phrase]], asked: Asked) -> Iter
 
 
 def _among_models(
-    model: str, phrase: Phrase, models: Mapping[str, Mapping[Form, int]], answered: Mapping[str, int]
+    model: str, phrase: Phrase, models: Mapping[str, Mapping[Form, int]], replies_of: Mapping[str, int]
 ) -> tuple[int, int, int, int]:
     """The first four of `Counts`: among the samples of the model itself, then among models."""
     samples_said = samples_of = models_said = models_of = 0
-    if answered[model].bit_count() > 1:
+    if replies_of[model].bit_count() > 1:
         own = models[model]
         samples_said = (own.get(phrase.key, 0) | own.get(phrase.less, 0)).bit_count()
-        samples_of = answered[model].bit_count()
-    if len(answered) > 1:
-        models_said = sum(phrase.key in said or phrase.less in said for said in models.values())
-        models_of = len(answered)
+        samples_of = replies_of[model].bit_count()
+    if len(replies_of) > 1:
+        models_said = sum(phrase.key in forms or phrase.less in forms for forms in models.values())
+        models_of = len(replies_of)
     return samples_said, samples_of, models_said, models_of
 
 
@@ -185,40 +184,40 @@ def _leave_out(descriptions: pl.DataFrame, flat: pl.DataFrame, min_agreement: fl
     """Descriptions with the aspects of `flat` that are not low, and the rejected rows."""
     lost_rows = flat.filter("low")["row"].unique()
     lineage = descriptions.with_row_index("row").filter(pl.col("row").is_in(lost_rows.implode()))
-    rejected: list[Row] = []
+    rejected_rows: list[Row] = []
     mute: list[int] = []
     aspects = flat.filter(pl.col("row").is_in(lost_rows.implode())).sort("row", maintain_order=True)
     by_row = groupby(aspects.iter_rows(named=True), key=itemgetter("row"))
     columns = ("row", "description_id", "track_id", "request_key", "caption")
-    for own, (_, said) in zip(lineage.select(columns).iter_rows(named=True), by_row, strict=True):
-        findings, stated = _unagreed(own["caption"], list(said))
-        if stated:
+    for own, (_, track_aspects) in zip(lineage.select(columns).iter_rows(named=True), by_row, strict=True):
+        findings, caption_finding = _unagreed(own["caption"], list(track_aspects))
+        if caption_finding:
             mute.append(own["row"])
         name = {"description_id": own["description_id"], "track_id": own["track_id"]}
         for finding, piece in findings:
-            told = Finding(
+            low_finding = Finding(
                 "agreement_low", f"{finding}; [generation] min_agreement is {min_agreement:g}", {**name, **piece}
             )
-            rejected.append(rejected_row(own["request_key"] or own["description_id"], told))
-    kept = _whole(descriptions, flat.filter(~pl.col("low")), mute)
-    return kept.filter((pl.col("aspect_list").list.len() > 0) | pl.col("caption").is_not_null()), rejected
+            rejected_rows.append(rejected_row(own["request_key"] or own["description_id"], low_finding))
+    agreed = _whole(descriptions, flat.filter(~pl.col("low")), mute)
+    return agreed.filter((pl.col("aspect_list").list.len() > 0) | pl.col("caption").is_not_null()), rejected_rows
 
 
 def _unagreed(caption: str | None, aspects: list[Row]) -> tuple[list[tuple[str, Row]], bool]:
     """Findings about one description, each with its piece, and whether its caption states what was lost."""
     findings: list[tuple[str, Row]] = []
-    lost = [aspect for aspect in aspects if aspect["low"]]
-    left = [aspect["text"] for aspect in aspects if not aspect["low"]]
-    for aspect in lost:
+    low_aspects = [aspect for aspect in aspects if aspect["low"]]
+    other_texts = [aspect["text"] for aspect in aspects if not aspect["low"]]
+    for aspect in low_aspects:
         piece = {"text": aspect["text"], "facet": aspect["facet"]}
         findings.append((f"{aspect['text']!r} is said by {_counts_told(aspect)}", piece))
-    stated = _stated(caption, lost, left) if caption else None
-    if stated is not None:
-        counts = _counts_told(stated)
-        findings.append((f"the caption states {stated['text']!r}, said by {counts}", {"caption": caption}))
-    if not left and (caption is None or stated is not None):
+    caption_finding = _stated(caption, low_aspects, other_texts) if caption else None
+    if caption_finding is not None:
+        counts = _counts_told(caption_finding)
+        findings.append((f"the caption states {caption_finding['text']!r}, said by {counts}", {"caption": caption}))
+    if not other_texts and (caption is None or caption_finding is not None):
         findings.append(("nothing is left of the description: no aspect of it is said by enough", {}))
-    return findings, stated is not None
+    return findings, caption_finding is not None
 
 
 def _counts_told(aspect: Row) -> str:
@@ -227,13 +226,13 @@ def _counts_told(aspect: Row) -> str:
     )
 
 
-def _stated(caption: str, lost: list[Row], left: list[str]) -> Row | None:
+def _stated(caption: str, low_aspects: list[Row], other_texts: list[str]) -> Row | None:
     """The first lost aspect whose words stand in one sentence of the caption, unless what is left holds them all."""
-    held = {stem for text in left for stem in content_stems(text)}
-    said = [set(content_stems(sentence)) for sentence in sentences(caption)]
-    for aspect in lost:
+    other_stems = {stem for text in other_texts for stem in content_stems(text)}
+    sentence_stems = [set(content_stems(sentence)) for sentence in sentences(caption)]
+    for aspect in low_aspects:
         stems = set(content_stems(aspect["text"]))
-        if stems and not stems <= held and any(stems <= own for own in said):
+        if stems and not stems <= other_stems and any(stems <= own for own in sentence_stems):
             return aspect
     return None
 

@@ -56,18 +56,18 @@ def run_case(pack: Pack, case: Case) -> CaseResult:
     reply = _recorded(pack, case)
     if is_judge(pack):
         unjudged = _rows(Description, [_description(case.inputs)])
-        descriptions, rejected = apply_verdicts(unjudged, unjudged, [reply])
+        descriptions, rejected_rows = apply_verdicts(unjudged, unjudged, [reply])
     else:
-        descriptions, rejected = _describe(pack, case.inputs, reply)
-    made = descriptions.filter(pl.col("request_key") == _KEY).to_dicts()
-    aspects = [text for row in made for text in row["aspect_list"]]
-    caption = next((row["caption"] for row in made), None)
-    reasons = sorted(set(rejected["reason"]))
+        descriptions, rejected_rows = _describe(pack, case.inputs, reply)
+    own_rows = descriptions.filter(pl.col("request_key") == _KEY).to_dicts()
+    aspects = [text for row in own_rows for text in row["aspect_list"]]
+    caption = next((row["caption"] for row in own_rows), None)
+    reasons = sorted(set(rejected_rows["reason"]))
     return CaseResult(case.name, aspects, caption, reasons, _problems(case.expect, aspects, caption or "", reasons))
 
 
 def _recorded(pack: Pack, case: Case) -> Reply:
-    parsed = ParsedReply.read(golden_path(pack, case).read_bytes())
+    parsed_reply = ParsedReply.read(golden_path(pack, case).read_bytes())
     reads_document = "document" in case.inputs
     doc_id = judged_name(_description(case.inputs)) if is_judge(pack) else _KEY if reads_document else None
     return Reply(
@@ -79,13 +79,13 @@ def _recorded(pack: Pack, case: Case) -> Reply:
         doc_id=doc_id,
         sample_idx=0,
         language=str(case.inputs.get("language") or CAPTION_LANGUAGE),
-        model=parsed.model,
-        finish_reason=parsed.finish_reason,
-        content=parsed.content,
+        model=parsed_reply.model,
+        finish_reason=parsed_reply.finish_reason,
+        content=parsed_reply.content,
         replied_at=_AT,
-        usage=parsed.usage,
-        reason=parsed.reason,
-        words=parsed.words,
+        usage=parsed_reply.usage,
+        reason=parsed_reply.reason,
+        words=parsed_reply.words,
     )
 
 
@@ -101,10 +101,10 @@ def _describe(pack: Pack, inputs: dict[str, Any], reply: Reply) -> _Made:
 
 
 def _problems(expect: Expect, aspects: Sequence[str], caption: str, reasons: Sequence[str]) -> list[str]:
-    folded, text = {aspect.casefold() for aspect in aspects}, caption.casefold()
+    folded_aspects, text = {aspect.casefold() for aspect in aspects}, caption.casefold()
     return [
-        *(f"aspect {a!r} is missing" for a in expect.aspects_include if a.casefold() not in folded),
-        *(f"aspect {a!r} should not be there" for a in expect.aspects_exclude if a.casefold() in folded),
+        *(f"aspect {a!r} is missing" for a in expect.aspects_include if a.casefold() not in folded_aspects),
+        *(f"aspect {a!r} should not be there" for a in expect.aspects_exclude if a.casefold() in folded_aspects),
         *(f"caption lacks {words!r}" for words in expect.caption_contains if words.casefold() not in text),
         *(f"caption should not say {words!r}" for words in expect.caption_excludes if words.casefold() in text),
         *(f"nothing was rejected as {reason}" for reason in expect.rejected_reasons if reason not in reasons),

@@ -22,7 +22,7 @@ from sourcing.generation.descriptions.scraped import (
     licence_of,
     rejected_row,
 )
-from sourcing.generation.descriptions.table_builder import Gathering, Rows
+from sourcing.generation.descriptions.table_builder import Rows, TableBuilder
 from sourcing.generation.grounding.aspects import Finding, VettedReply, accept, ground
 from sourcing.generation.grounding.context import NO_RULES, PackRules, ReplyContext
 from sourcing.generation.grounding.leaks import hide_lyrics
@@ -34,11 +34,9 @@ from sourcing.generation.text.folding import tidy_phrase
 from sourcing.generation.text.lyrics import NO_RUNS
 from sourcing.generation.text.phrases import split_phrase
 from sourcing.store.processes import map_in_helpers
-from sourcing.store.schemas import Description, Document, Match, Rejected, Track
+from sourcing.store.schemas import Description, Document, Match, Rejected, Row, Track
 
 __all__ = ["describe", "describe_reply", "example_aspects"]
-
-Row = dict[str, Any]
 
 _LOT = 2000  # replies read together
 _WORTH_HELPERS = 3  # lots below which starting processes costs more than it saves
@@ -64,27 +62,27 @@ def describe(
     """
     track_of, document_of = Rows(tracks, "track_id"), Rows(documents, "doc_id")
     pairs = list(matches.filter(band="accept").select("track_id", "doc_id").iter_rows())
-    gathering = Gathering()
+    builder = TableBuilder()
 
     def keep(track_id: str, description: Row | None, left_out: list[Row]) -> None:
-        gathering.keep(None if description is None else _complete(track_id, description), left_out)
+        builder.keep(None if description is None else _complete(track_id, description), left_out)
 
     for track in tracks.iter_rows(named=True):
         keep(track["track_id"], *describe_catalogue(track))
     for track_id, doc_id in sorted(pairs):
-        found = track_of.get(track_id), document_of.get(doc_id)
-        problem = _pair_problem(*found, track_id, doc_id)
+        pair = track_of.get(track_id), document_of.get(doc_id)
+        problem = _pair_problem(*pair, track_id, doc_id)
         if problem is not None:
-            gathering.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
-        elif found[0] is not None and found[1] is not None:
-            keep(track_id, *describe_document(found[0], found[1]))
+            builder.keep(None, [rejected_row(f"{track_id} {doc_id}", problem)])
+        elif pair[0] is not None and pair[1] is not None:
+            keep(track_id, *describe_document(pair[0], pair[1]))
     lots = _lots(replies, track_of, document_of, pairs)
     few = list(islice(lots, _WORTH_HELPERS))
     helpers = helpers if len(few) == _WORTH_HELPERS else 0
     describe_lot = partial(_describe_lot, rules or {})
-    for made, rejected in map_in_helpers(describe_lot, chain(few, lots), helpers):
-        gathering.add(made, rejected)
-    return gathering.descriptions(), gathering.rejected()
+    for description_rows, rejected_rows in map_in_helpers(describe_lot, chain(few, lots), helpers):
+        builder.add(description_rows, rejected_rows)
+    return builder.descriptions(), builder.rejected()
 
 
 class _Lot(NamedTuple):
@@ -97,10 +95,10 @@ class _Lot(NamedTuple):
 
 
 def _lots(
-    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted: Sequence[tuple[str, str]]
+    replies: Iterable[Reply], track_of: Rows, document_of: Rows, accepted_pairs: Sequence[tuple[str, str]]
 ) -> Iterator[_Lot]:
     waiting = iter(replies)
-    documents_of, pairs_accepted = _documents_of(accepted), set(accepted)
+    documents_of, pairs_accepted = _documents_of(accepted_pairs), set(accepted_pairs)
     while own := list(islice(waiting, _LOT)):
         pairs = {(reply.track_id, reply.doc_id or "") for reply in own}
         pairs |= {(reply.track_id, doc) for reply in own if not reply.doc_id for doc in documents_of[reply.track_id]}
@@ -118,12 +116,12 @@ def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 def _describe_lot(rules: Mapping[str, PackRules], lot: _Lot) -> tuple[pl.DataFrame, pl.DataFrame]:
     track_of, document_of = Rows(lot.tracks, "track_id"), Rows(lot.documents, "doc_id")
-    gathering, documents_of = Gathering(), _documents_of(lot.accepted)
+    builder, documents_of = TableBuilder(), _documents_of(lot.accepted)
     for reply in lot.replies:
         track, document = track_of.get(reply.track_id), document_of.get(reply.doc_id or "")
         problem = _reply_standing(reply, track, document, lot.accepted)
         if problem is not None:
-            gathering.keep(None, [rejected_row(reply.request_key, problem)])
+            builder.keep(None, [rejected_row(reply.request_key, problem)])
         elif track is not None:
             about = () if reply.doc_id else map(document_of.get, documents_of[reply.track_id])
             try:
@@ -136,8 +134,8 @@ def _describe_lot(rules: Mapping[str, PackRules], lot: _Lot) -> tuple[pl.DataFra
                 )
             except Exception as error:  # one reply never ends the describing of the others
                 description, left_out = None, [rejected_row(reply.request_key, Finding(ROW_ERROR, name_of(error)))]
-            gathering.keep(None if description is None else _complete(reply.track_id, description), left_out)
-    return gathering.parts()
+            builder.keep(None if description is None else _complete(reply.track_id, description), left_out)
+    return builder.parts()
 
 
 def describe_reply(
@@ -178,9 +176,9 @@ def describe_reply(
     findings = [*notes, *result.findings]
     if not result.aspects:
         findings.append(_nothing(result, document))
-    rejected = [rejected_row(reply.request_key, finding) for finding in findings]
+    rejected_rows = [rejected_row(reply.request_key, finding) for finding in findings]
     if not result.aspects:
-        return None, rejected
+        return None, rejected_rows
     description = {
         "origin": origin,
         "language": reply.language,
@@ -195,7 +193,7 @@ def describe_reply(
         "sample_idx": reply.sample_idx,
         "created_at": created_at,
     }
-    return description, rejected
+    return description, rejected_rows
 
 
 def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
@@ -208,8 +206,8 @@ def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
             payload = json.loads(content) if role == "assistant" else None
         except (ValueError, RecursionError):
             continue
-        offered = payload.get("aspects") if isinstance(payload, dict) else None
-        for aspect in offered if isinstance(offered, list) else ():
+        listed_aspects = payload.get("aspects") if isinstance(payload, dict) else None
+        for aspect in listed_aspects if isinstance(listed_aspects, list) else ():
             texts = [aspect.get("text"), aspect.get("quote")] if isinstance(aspect, dict) else [aspect]
             for text in texts:
                 if isinstance(text, str):
@@ -225,7 +223,7 @@ def _is_prompted(payload: object) -> bool:
     return _has_shape(payload, "text")
 
 
-def _has_shape(payload: object, needed: str) -> bool:
+def _has_shape(payload: object, key: str) -> bool:
     if not isinstance(payload, dict) or not isinstance(payload.get("aspects"), list):
         return False
     if len(payload["aspects"]) > _MAX_ASPECTS:
@@ -234,20 +232,18 @@ def _has_shape(payload: object, needed: str) -> bool:
         return False
     return all(
         isinstance(aspect, str)
-        or (
-            isinstance(aspect, dict) and isinstance(aspect.get(needed), str) and isinstance(aspect.get("text", ""), str)
-        )
+        or (isinstance(aspect, dict) and isinstance(aspect.get(key), str) and isinstance(aspect.get("text", ""), str))
         for aspect in payload["aspects"]
     )
 
 
 def _reply_standing(
-    reply: Reply, track: Row | None, document: Row | None, accepted: set[tuple[str, str]]
+    reply: Reply, track: Row | None, document: Row | None, accepted_pairs: set[tuple[str, str]]
 ) -> Finding | None:
     if reply.doc_id is None:
         return None if track is not None else _track_unknown(reply.track_id)
     problem = _pair_problem(track, document, reply.track_id, reply.doc_id)
-    if problem is None and (reply.track_id, reply.doc_id) not in accepted:
+    if problem is None and (reply.track_id, reply.doc_id) not in accepted_pairs:
         return Finding(
             "match_not_accepted", f"document {reply.doc_id} is no longer taken to be about track {reply.track_id}"
         )
@@ -273,8 +269,8 @@ def _track_unknown(track_id: str) -> Finding:
 def _nothing(result: VettedReply, document: Mapping[str, Any] | None) -> Finding:
     if document is not None and not document["text"]:
         return Finding("document_without_text", f"document {document['doc_id']} has no text to hold the reply against")
-    offered = len(result.findings)
-    return Finding("nothing_supported", f"no aspect of the reply was kept ({offered} findings)")
+    finding_count = len(result.findings)
+    return Finding("nothing_supported", f"no aspect of the reply was kept ({finding_count} findings)")
 
 
 def _complete(track_id: str, description: Row) -> Row:

@@ -19,7 +19,7 @@ from sourcing.store.schemas import Description, Disagreement, Document, Match, T
 from sourcing.store.versions import file_sha256
 from sourcing.store.workspace import Workspace, write_json
 
-__all__ = ["inputs_digest", "note_described", "told_before"]
+__all__ = ["inputs_digest", "note_fresh_tables", "summary_of_fresh_tables"]
 
 _RECORD = "described.json"
 _LIBRARIES = ("crossmusim", "opencc", "polars", "py3langid", "rapidfuzz")
@@ -40,7 +40,7 @@ def inputs_digest(workspace: Workspace, journal: Journal, prompt_roots: Sequence
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
 
-def told_before(workspace: Workspace, digest: str) -> dict[str, Any] | None:
+def summary_of_fresh_tables(workspace: Workspace, digest: str) -> dict[str, Any] | None:
     """What `rebuild_descriptions` told when it made the tables of these very inputs; None if it has to make them."""
     try:
         record = json.loads(_record(workspace).read_text(encoding="utf-8"))
@@ -48,13 +48,13 @@ def told_before(workspace: Workspace, digest: str) -> dict[str, Any] | None:
         return None
     if record.get("digest") != digest or record.get("tables") != _made(workspace):
         return None
-    told: dict[str, Any] = record["told"]
-    return told
+    summary: dict[str, Any] = record["told"]
+    return summary
 
 
-def note_described(workspace: Workspace, digest: str, told: dict[str, Any]) -> None:
+def note_fresh_tables(workspace: Workspace, digest: str, summary: dict[str, Any]) -> None:
     """Note of what inputs the tables were made that stand there now."""
-    write_json(_record(workspace), {"digest": digest, "tables": _made(workspace), "told": told})
+    write_json(_record(workspace), {"digest": digest, "tables": _made(workspace), "told": summary})
 
 
 def _record(workspace: Workspace) -> Path:
@@ -69,7 +69,7 @@ def _made(workspace: Workspace) -> list[list[int]]:
 def _stamp(path: Path) -> list[int]:
     """Size and time of a file that is only ever replaced as a whole; of none, nothing."""
     try:
-        found = path.stat()
+        file_stat = path.stat()
     except FileNotFoundError:
         return []
-    return [found.st_size, found.st_mtime_ns, found.st_ino]
+    return [file_stat.st_size, file_stat.st_mtime_ns, file_stat.st_ino]

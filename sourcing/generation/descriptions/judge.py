@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import dataframely as dy
 import polars as pl
@@ -21,12 +20,11 @@ from sourcing.generation.packs.judges import _digest, is_author
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
 from sourcing.generation.replies.payload import answer_of
 from sourcing.generation.text.folding import fold_text
-from sourcing.store.schemas import Description, Rejected
+from sourcing.store.schemas import Description, Rejected, Row
 from sourcing.store.workspace import rejected_frame
 
 __all__ = ["apply_verdicts"]
 
-Row = dict[str, Any]
 _SHOWN_CHARS = 500  # of an aspect that a judge made up
 _SHOWN_ASPECTS = 10  # of those a judge made up
 
@@ -43,24 +41,26 @@ def apply_verdicts(
     """
     replies = sorted(verdicts, key=lambda reply: (reply.doc_id or "", reply.request_key, reply.track_id))
     names = {_parts(reply)[0] for reply in replies}
-    asked = {row["description_id"]: row for row in _rows_of(unjudged, names)}
-    tallies = {description_id: _Tally() for description_id in asked}
-    rejected: list[Row] = []
-    for reply in _newest(replies, asked):
+    descriptions_by_id = {row["description_id"]: row for row in _rows_of(unjudged, names)}
+    tallies = {description_id: _Tally() for description_id in descriptions_by_id}
+    rejected_rows: list[Row] = []
+    for reply in _newest(replies, descriptions_by_id):
         description_id = _parts(reply)[0]
-        finding = _standing(reply, asked.get(description_id))
+        finding = _standing(reply, descriptions_by_id.get(description_id))
         try:
-            found = [finding] if finding else tallies[description_id].count(reply, asked[description_id])
+            findings = (
+                [finding] if finding else tallies[description_id].count(reply, descriptions_by_id[description_id])
+            )
         except Exception as error:  # one verdict never ends the others
-            found = [Finding(ROW_ERROR, name_of(error))]
-        rejected += [rejected_row(reply.request_key, one) for one in found]
-    changed: dict[str, Row] = {}
+            findings = [Finding(ROW_ERROR, name_of(error))]
+        rejected_rows += [rejected_row(reply.request_key, one) for one in findings]
+    changed_rows: dict[str, Row] = {}
     for row in _rows_of(descriptions, names):
-        judged, left_out = _judge(row, tallies[row["description_id"]])
-        rejected += left_out
-        if judged != row:
-            changed[row["description_id"]] = judged
-    return _replaced(descriptions, changed), rejected_frame(_distinct(rejected))
+        row_after, left_out = _judge(row, tallies[row["description_id"]])
+        rejected_rows += left_out
+        if row_after != row:
+            changed_rows[row["description_id"]] = row_after
+    return _replaced(descriptions, changed_rows), rejected_frame(_distinct(rejected_rows))
 
 
 @dataclass
@@ -79,11 +79,11 @@ class _Votes:
             return None
         piece = {**piece, "verdicts": [reply.request_key for reply in self.denied]}
         who = sorted({reply.model for reply in self.denied})
-        told = f"{' and '.join(who)} {'denies' if len(who) == 1 else 'deny'} {what}"
+        sentence = f"{' and '.join(who)} {'denies' if len(who) == 1 else 'deny'} {what}"
         if len(self.denied) > len(self.borne):
-            return Finding(reason, told, piece)
+            return Finding(reason, sentence, piece)
         counts = f"{len(self.denied)} of {len(self.denied) + len(self.borne)} verdicts deny it"
-        return Finding("judge_divided", f"{told}; {counts}, so it stays", piece)
+        return Finding("judge_divided", f"{sentence}; {counts}, so it stays", piece)
 
 
 @dataclass
@@ -98,25 +98,27 @@ class _Tally:
         payload, notes = answer_of(reply, _has_shape, "verdicts")
         if payload is None:
             return notes
-        said: dict[str, set[bool]] = {}
+        verdicts_of: dict[str, set[bool]] = {}
         texts: dict[str, str] = {}
         for verdict in payload["verdicts"]:
-            folded = fold_text(verdict["aspect"])
-            said.setdefault(folded, set()).add(verdict["supported"])
-            texts.setdefault(folded, verdict["aspect"])
-        known = {fold_text(text) for text in description["aspect_list"]}
-        findings = notes + _unknown(reply, [texts[folded] for folded in said if folded not in known])
-        for folded in said.keys() & known:
-            if len(said[folded]) == 1:
-                self.aspects.setdefault(folded, _Votes()).add(reply, *said[folded])
+            folded_aspect = fold_text(verdict["aspect"])
+            verdicts_of.setdefault(folded_aspect, set()).add(verdict["supported"])
+            texts.setdefault(folded_aspect, verdict["aspect"])
+        own_aspects = {fold_text(text) for text in description["aspect_list"]}
+        findings = notes + _unknown(
+            reply, [texts[folded_aspect] for folded_aspect in verdicts_of if folded_aspect not in own_aspects]
+        )
+        for folded_aspect in verdicts_of.keys() & own_aspects:
+            if len(verdicts_of[folded_aspect]) == 1:
+                self.aspects.setdefault(folded_aspect, _Votes()).add(reply, *verdicts_of[folded_aspect])
                 continue
-            twice = f"{reply.model} both bears out and denies {texts[folded]!r}, so it stays"
-            findings.append(Finding("judge_ambiguous", twice, {"text": texts[folded]}))
+            twice = f"{reply.model} both bears out and denies {texts[folded_aspect]!r}, so it stays"
+            findings.append(Finding("judge_ambiguous", twice, {"text": texts[folded_aspect]}))
         if description["caption"] and _parts(reply)[1] == _digest(description["caption"]):
             self.caption.add(reply, payload["caption_supported"])
         elif description["caption"] and not payload["caption_supported"]:
-            outdated = f"{reply.model} denied a caption that reads otherwise now; run the judge again"
-            findings.append(Finding("judge_outdated", outdated))
+            finding = f"{reply.model} denied a caption that reads otherwise now; run the judge again"
+            findings.append(Finding("judge_outdated", finding))
         return findings
 
 
@@ -140,8 +142,8 @@ def _judge(row: Row, tally: _Tally) -> tuple[Row, list[Row]]:
         caption = None if finding.reason == "judge_denied_caption" else caption
     if not aspects and caption is None and findings:
         findings.append(Finding("judge_left_nothing", "every aspect of it is denied, and no caption is left", name))
-    judged = {**row, "aspects": aspects, "aspect_list": [aspect["text"] for aspect in aspects], "caption": caption}
-    return judged, [rejected_row(row["request_key"], finding) for finding in findings]
+    row_after = {**row, "aspects": aspects, "aspect_list": [aspect["text"] for aspect in aspects], "caption": caption}
+    return row_after, [rejected_row(row["request_key"], finding) for finding in findings]
 
 
 def _standing(reply: Reply, description: Row | None) -> Finding | None:
@@ -153,12 +155,14 @@ def _standing(reply: Reply, description: Row | None) -> Finding | None:
     return None
 
 
-def _newest(replies: Sequence[Reply], asked: Mapping[str, Row]) -> list[Reply]:
+def _newest(replies: Sequence[Reply], descriptions_by_id: Mapping[str, Row]) -> list[Reply]:
     """Of each judge and sample the verdict on the caption as it is now, else the newest."""
 
     def rank(reply: Reply) -> tuple[bool, str, str]:
         description_id, digest = _parts(reply)
-        current = description_id in asked and digest == _digest(asked[description_id]["caption"])
+        current = description_id in descriptions_by_id and digest == _digest(
+            descriptions_by_id[description_id]["caption"]
+        )
         return current, reply.replied_at.isoformat(), reply.request_key
 
     newest: dict[tuple[str, str, str, int], Reply] = {}
@@ -186,19 +190,21 @@ def _unknown(reply: Reply, texts: list[str]) -> list[Finding]:
     """One finding for all that a judge made up: a reply may hold thousands."""
     if not texts:
         return []
-    cut = [text[:_SHOWN_CHARS] for text in texts[:_SHOWN_ASPECTS]]
-    finding = f"{reply.model} speaks of {len(texts)} aspects the description does not have, the first {cut[0]!r}"
-    return [Finding("judge_unknown_aspect", finding, {"texts": cut})]
+    short_texts = [text[:_SHOWN_CHARS] for text in texts[:_SHOWN_ASPECTS]]
+    finding = (
+        f"{reply.model} speaks of {len(texts)} aspects the description does not have, the first {short_texts[0]!r}"
+    )
+    return [Finding("judge_unknown_aspect", finding, {"texts": short_texts})]
 
 
-def _replaced(descriptions: dy.DataFrame[Description], changed: Mapping[str, Row]) -> dy.DataFrame[Description]:
+def _replaced(descriptions: dy.DataFrame[Description], changed_rows: Mapping[str, Row]) -> dy.DataFrame[Description]:
     """The descriptions with these rows in place of their own, without those that are left with nothing."""
-    if not changed:
+    if not changed_rows:
         return descriptions
-    rows = [row for row in changed.values() if row["aspects"] or row["caption"]]
-    others = descriptions.filter(~pl.col("description_id").is_in(list(changed)))
-    judged = pl.DataFrame(rows, schema=Description.create_empty().schema, orient="row")
-    return Description.validate(pl.concat([others, judged]).sort("description_id"))
+    rows = [row for row in changed_rows.values() if row["aspects"] or row["caption"]]
+    others = descriptions.filter(~pl.col("description_id").is_in(list(changed_rows)))
+    changed_frame = pl.DataFrame(rows, schema=Description.create_empty().schema, orient="row")
+    return Description.validate(pl.concat([others, changed_frame]).sort("description_id"))
 
 
 def _rows_of(descriptions: pl.DataFrame, description_ids: Iterable[str]) -> list[Row]:

@@ -44,15 +44,17 @@ def rebuild_descriptions(
     Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
     Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
     """
-    made = make_unjudged(workspace, journal, prompt_roots, helpers=helpers, on_reply=on_reply)
-    disagreements = find_disagreements(made.descriptions, made.documents)
-    agreed, unagreed = score_agreement(made.descriptions, made.documents, made.asked, min_agreement=min_agreement)
-    descriptions, denied = apply_verdicts(agreed, made.descriptions, made.verdicts)
-    left_out = Rejected.validate(pl.concat([made.rejected, unagreed, denied]))
+    unjudged = make_unjudged(workspace, journal, prompt_roots, helpers=helpers, on_reply=on_reply)
+    disagreements = find_disagreements(unjudged.descriptions, unjudged.documents)
+    agreed, unagreed = score_agreement(
+        unjudged.descriptions, unjudged.documents, unjudged.asked, min_agreement=min_agreement
+    )
+    descriptions, denied_rows = apply_verdicts(agreed, unjudged.descriptions, unjudged.verdicts)
+    left_out = Rejected.validate(pl.concat([unjudged.rejected, unagreed, denied_rows]))
     workspace.write(Description, descriptions)
     workspace.write(Disagreement, disagreements)
     workspace.write_rejected("describe", left_out)
-    unanswered = [
+    missing_replies = [
         {
             "stage": "generate",
             "key": call.request_key,
@@ -61,11 +63,11 @@ def rebuild_descriptions(
         }
         for call in journal.calls_in(("failed", "unknown"))
     ]
-    raised = [
+    raising_rows = [
         {"stage": "generate", "key": key, "reason": ROW_ERROR, "finding": error} for key, error in journal.row_errors()
     ]
     workspace.write_rejected(
-        "generate", rejected_frame([*journal.refused(), *journal.odd_lines(), *unanswered, *raised])
+        "generate", rejected_frame([*journal.refused(), *journal.odd_lines(), *missing_replies, *raising_rows])
     )
     by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
     numbers = {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
@@ -95,10 +97,10 @@ def make_unjudged(
     """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
-    asked, verdicts = Asked(), list[Reply]()
-    replies = asked.noting(_without_verdicts(_counted(journal.replies(), on_reply), verdicts))
+    targets, verdicts = Asked(), list[Reply]()
+    replies = targets.noting(_without_verdicts(_counted(journal.replies(), on_reply), verdicts))
     packs = _packs(journal, prompt_roots)
-    descriptions, rejected = describe(
+    descriptions, rejected_rows = describe(
         workspace.read(Track),
         documents,
         matches,
@@ -109,7 +111,7 @@ def make_unjudged(
         },
         helpers=helpers,
     )
-    return Unjudged(descriptions, rejected, documents, asked, verdicts)
+    return Unjudged(descriptions, rejected_rows, documents, targets, verdicts)
 
 
 def _counted(replies: Iterable[Reply], on_reply: Callable[[], object]) -> Iterator[Reply]:
@@ -129,5 +131,5 @@ def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterat
 
 def _packs(journal: Journal, prompt_roots: Sequence[Path]) -> list[Pack]:
     """Packs that were asked and are still there: what they say themselves is not the model's."""
-    asked = {name.partition("@")[0] for name in journal.counts()}
-    return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in asked]
+    pack_ids = {name.partition("@")[0] for name in journal.counts()}
+    return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in pack_ids]

@@ -24,16 +24,18 @@ class Snapshot:
 def snapshot(workspace: Workspace) -> Snapshot:
     """The tables as they lie; empty where there are none."""
     rows = workspace.read(Description) if workspace.has(Description) else Description.create_empty()
-    said = rows.select("description_id", pl.struct("aspects", "caption", "language").struct.json_encode().alias("said"))
-    rejected = workspace.read_rejected().filter(pl.col("stage") == "describe")
-    reasons = rejected.group_by("reason").len().sort("reason")
-    return Snapshot(dict(said.iter_rows()), dict(reasons.iter_rows()))
+    contents = rows.select(
+        "description_id", pl.struct("aspects", "caption", "language").struct.json_encode().alias("said")
+    )
+    rejected_rows = workspace.read_rejected().filter(pl.col("stage") == "describe")
+    reasons = rejected_rows.group_by("reason").len().sort("reason")
+    return Snapshot(dict(contents.iter_rows()), dict(reasons.iter_rows()))
 
 
 def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """How many descriptions were gained, lost, changed or stayed, and the reasons whose counts are not the same."""
     both = before.said.keys() & after.said.keys()
-    changed = sum(before.said[name] != after.said[name] for name in both)
+    changed_count = sum(before.said[name] != after.said[name] for name in both)
     reasons = {
         reason: (before.reasons.get(reason, 0), after.reasons.get(reason, 0))
         for reason in sorted(before.reasons.keys() | after.reasons.keys())
@@ -42,7 +44,7 @@ def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
     return {
         "gained": len(after.said.keys() - both),
         "lost": len(before.said.keys() - both),
-        "changed": changed,
-        "same": len(both) - changed,
+        "changed": changed_count,
+        "same": len(both) - changed_count,
         "reasons": reasons,
     }

@@ -15,6 +15,7 @@ from sourcing.generation.grounding.quotes import read_document
 from sourcing.generation.text.folding import tidy, tidy_phrase, wording
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.phrases import aspect_key, sentences
+from sourcing.store.schemas import Row
 
 __all__ = [
     "EPOCH",
@@ -27,8 +28,6 @@ __all__ = [
     "track_names",
 ]
 
-Row = dict[str, Any]
-
 MAX_TAG_ASPECTS = 12
 LEAD_SENTENCES = 2
 UNKNOWN_LICENCE = "unknown"
@@ -39,11 +38,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
     """The owner's tags as aspects and text as caption; None when there is neither."""
     aspects, findings = _tag_aspects(track["tags"] or [], track_names(track))
-    caption, refused = _own_caption(track["text"] or "", frozenset())
-    rejected = _filtered_rows(findings, track["track_id"])
-    rejected += [rejected_row(track["track_id"], finding) for finding in refused]
+    caption, caption_findings = _own_caption(track["text"] or "", frozenset())
+    rejected_rows = _filtered_rows(findings, track["track_id"])
+    rejected_rows += [rejected_row(track["track_id"], finding) for finding in caption_findings]
     if not aspects and caption is None:
-        return None, rejected
+        return None, rejected_rows
     description = {
         "origin": "catalogue",
         "language": track["language"] or "und",
@@ -53,7 +52,7 @@ def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]
         "licences": ["owner"],
         "created_at": EPOCH,
     }
-    return description, rejected
+    return description, rejected_rows
 
 
 def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
@@ -66,17 +65,17 @@ def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> 
     tags = sorted(document["tags"] or [], key=lambda tag: -(tag["count"] or 0))
     names = (*track_names(track), document["title"], document["artist"], document["album"])
     aspects, findings = _tag_aspects([tag["name"] for tag in tags], names)
-    rejected = _filtered_rows(findings, key)
+    rejected_rows = _filtered_rows(findings, key)
     caption = None
     if document["lead"] and licence_of(document, "lead") == UNKNOWN_LICENCE:
         finding = Finding("caption_licence_unknown", "no licence is known for the lead, so it is not quoted")
-        rejected.append(rejected_row(key, finding))
+        rejected_rows.append(rejected_row(key, finding))
     elif document["lead"]:
         sung = read_document(document["text"] or "").lyric_runs
-        caption, refused = _own_caption(document["lead"], sung, at_most=LEAD_SENTENCES)
-        rejected += [rejected_row(key, finding) for finding in refused]
+        caption, caption_findings = _own_caption(document["lead"], sung, at_most=LEAD_SENTENCES)
+        rejected_rows += [rejected_row(key, finding) for finding in caption_findings]
     if not aspects and caption is None:
-        return None, rejected
+        return None, rejected_rows
     used = [*(["tags"] if aspects else []), *(["lead"] if caption else [])]
     description = {
         "origin": "scraped",
@@ -87,13 +86,13 @@ def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> 
         "licences": sorted({licence_of(document, field) for field in used}),
         "created_at": document["retrieved_at"],
     }
-    return description, rejected
+    return description, rejected_rows
 
 
 def licence_of(document: Mapping[str, Any], field: str) -> str:
     """Licence of one field of a document; "*" speaks for fields not named, and silence is 'unknown'."""
-    stated = {entry["field"]: entry["licence"] for entry in document["licences"] or []}
-    return str(stated.get(field) or stated.get("*") or UNKNOWN_LICENCE)
+    licence_by_field = {entry["field"]: entry["licence"] for entry in document["licences"] or []}
+    return str(licence_by_field.get(field) or licence_by_field.get("*") or UNKNOWN_LICENCE)
 
 
 def track_names(track: Mapping[str, Any]) -> tuple[str | None, ...]:

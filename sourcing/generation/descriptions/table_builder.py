@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import dataframely as dy
 import polars as pl
@@ -11,71 +10,69 @@ import polars as pl
 from sourcing.generation.descriptions.scraped import rejected_row
 from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, name_of
-from sourcing.store.schemas import Description, Rejected
+from sourcing.store.schemas import Description, Rejected, Row
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["Gathering", "Rows"]
-
-Row = dict[str, Any]
+__all__ = ["Rows", "TableBuilder"]
 
 _PART = 4096  # rows made a table together
 
 
-class Gathering:
+class TableBuilder:
     """Description rows and rejected rows, in any order and as often as they come."""
 
     def __init__(self) -> None:
-        self._made: list[Row] = []
-        self._rejected: list[Row] = []
-        self._made_parts: list[pl.DataFrame] = [Description.create_empty()]
-        self._rejected_parts: list[pl.DataFrame] = [Rejected.create_empty()]
+        self._descriptions: list[Row] = []
+        self._rejected_rows: list[Row] = []
+        self._description_parts: list[pl.DataFrame] = [Description.create_empty()]
+        self._rejected_row_parts: list[pl.DataFrame] = [Rejected.create_empty()]
 
-    def keep(self, description: Row | None, rejected: Sequence[Row]) -> None:
+    def keep(self, description: Row | None, rejected_rows: Sequence[Row]) -> None:
         """Take a whole description, or None, and what was left out on the way to it."""
         if description is not None:
-            self._made.append(description)
-        self._rejected.extend(rejected)
-        if len(self._made) >= _PART or len(self._rejected) >= _PART:
+            self._descriptions.append(description)
+        self._rejected_rows.extend(rejected_rows)
+        if len(self._descriptions) >= _PART or len(self._rejected_rows) >= _PART:
             self._close_part()
 
-    def add(self, made: pl.DataFrame, rejected: pl.DataFrame) -> None:
+    def add(self, descriptions: pl.DataFrame, rejected_rows: pl.DataFrame) -> None:
         """Take what another gathered."""
-        self._made_parts.append(made)
-        self._rejected_parts.append(rejected)
+        self._description_parts.append(descriptions)
+        self._rejected_row_parts.append(rejected_rows)
 
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What was gathered, for another to `add`."""
         self._close_part()
-        return pl.concat(self._made_parts), pl.concat(self._rejected_parts)
+        return pl.concat(self._description_parts), pl.concat(self._rejected_row_parts)
 
     def descriptions(self) -> dy.DataFrame[Description]:
         """Sorted by description_id; of two packs that asked the very same, the one named last."""
         self._close_part()
-        made = pl.concat(self._made_parts).sort("description_id", "prompt", "prompt_hash", "language")
-        return Description.validate(made.unique("description_id", keep="last", maintain_order=True))
+        frame = pl.concat(self._description_parts).sort("description_id", "prompt", "prompt_hash", "language")
+        return Description.validate(frame.unique("description_id", keep="last", maintain_order=True))
 
     def rejected(self) -> dy.DataFrame[Rejected]:
         """Sorted, none twice: a request shared by two tracks is refused once."""
         self._close_part()
-        return Rejected.validate(pl.concat(self._rejected_parts).unique().sort(pl.all()))
+        return Rejected.validate(pl.concat(self._rejected_row_parts).unique().sort(pl.all()))
 
     def _close_part(self) -> None:
-        schema = self._made_parts[0].schema
+        schema = self._description_parts[0].schema
         try:
-            made = pl.DataFrame(self._made, schema=schema, orient="row")
+            descriptions = pl.DataFrame(self._descriptions, schema=schema, orient="row")
         except Exception:  # one row that no table can hold: it is looked for, and the others stay
-            made = pl.concat([self._made_parts[0], *self._one_by_one(schema)])
-        self._made_parts.append(made)
-        self._rejected_parts.append(rejected_frame(self._rejected))
-        self._made, self._rejected = [], []
+            descriptions = pl.concat([self._description_parts[0], *self._one_by_one(schema)])
+        self._description_parts.append(descriptions)
+        self._rejected_row_parts.append(rejected_frame(self._rejected_rows))
+        self._descriptions, self._rejected_rows = [], []
 
     def _one_by_one(self, schema: pl.Schema) -> Iterator[pl.DataFrame]:
-        for row in self._made:
+        for row in self._descriptions:
             try:
                 yield pl.DataFrame([row], schema=schema, orient="row")
             except Exception as error:
                 key = str(row.get("request_key") or row["description_id"])
-                self._rejected.append(rejected_row(key, Finding(ROW_ERROR, name_of(error))))
+                self._rejected_rows.append(rejected_row(key, Finding(ROW_ERROR, name_of(error))))
 
 
 class Rows:

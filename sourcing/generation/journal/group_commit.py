@@ -55,9 +55,9 @@ class Durable(abc.ABC):
 
     async def __call__(self, change: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make one change durable; raises what SQLite raised for its group. A cancelled await undoes nothing."""
-        done: asyncio.Future[T] = self._loop.create_future()
-        self._put(Change(change, args, kwargs), done)
-        return await done
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(Change(change, args, kwargs), future)
+        return await future
 
     def later(self, change: Callable[Concatenate[Journal, P], object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Make a change durable with the next group, or at the end; what it raises is raised by whoever comes next."""
@@ -70,7 +70,7 @@ class Durable(abc.ABC):
     async def _end(self) -> None: ...
 
     @abc.abstractmethod
-    def _put(self, change: Change, done: asyncio.Future[Any] | None) -> None: ...
+    def _put(self, change: Change, future: asyncio.Future[Any] | None) -> None: ...
 
 
 class GroupCommit(Durable):
@@ -92,8 +92,8 @@ class GroupCommit(Durable):
         self._changes.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _put(self, change: Change, done: asyncio.Future[Any] | None) -> None:
-        self._changes.put((change, done))
+    def _put(self, change: Change, future: asyncio.Future[Any] | None) -> None:
+        self._changes.put((change, future))
 
     def _write(self) -> None:
         ending = False
@@ -113,8 +113,8 @@ class GroupCommit(Durable):
         results, error = [None] * len(group), self._broken
         if error is None:
             results, error = make_changes(self._journal, [change for change, _ in group])
-        waiting = [done for _, done in group]
-        self._broken = error if all(done is None for done in waiting) else None
+        waiting = [future for _, future in group]
+        self._broken = error if all(future is None for future in waiting) else None
         self._loop.call_soon_threadsafe(resolve, waiting, results, error)
 
 
@@ -130,13 +130,13 @@ def make_changes(journal: Journal, changes: Sequence[Change]) -> tuple[list[Any]
 
 def resolve(waiting: Sequence[asyncio.Future[Any] | None], results: Sequence[Any], error: Exception | None) -> None:
     """Give results, or the error of them all, to those futures that are still awaited."""
-    for done, result in zip(waiting, results, strict=True):
-        if done is None or done.done():
+    for future, result in zip(waiting, results, strict=True):
+        if future is None or future.done():
             continue
         if error is not None:
-            done.set_exception(error)
+            future.set_exception(error)
         else:
-            done.set_result(result)
+            future.set_result(result)
 
 
 def _nothing(journal: Journal) -> None:

@@ -202,9 +202,9 @@ class Journal(JournalIntake):
             f"{_HOLD_NOTHING}, checked = 1, error = ? WHERE call_id = ? AND checked = 0", (row_error, call_id)
         ).rowcount:
             return
-        told = input_tokens is not None and output_tokens is not None
-        tokens = (input_tokens or 0) + (output_tokens or 0) if told else reserved.tokens
-        cost = reserved.nusd if cost_nusd is None or not told else cost_nusd
+        is_known = input_tokens is not None and output_tokens is not None
+        tokens = (input_tokens or 0) + (output_tokens or 0) if is_known else reserved.tokens
+        cost = reserved.nusd if cost_nusd is None or not is_known else cost_nusd
         self._spend(reserved, scope, tokens=tokens, cost_nusd=cost)
         self._connection.execute(
             "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ?, counted_tokens = ?"
@@ -214,28 +214,28 @@ class Journal(JournalIntake):
 
     def give_back(self, call_id: int, scope: str) -> None:
         """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
-        held = self._reserved(call_id)
-        self.budget.release(scope, calls=held.calls, tokens=held.tokens, cost_nusd=held.nusd)
+        reservation = self._reserved(call_id)
+        self.budget.release(scope, calls=reservation.calls, tokens=reservation.tokens, cost_nusd=reservation.nusd)
         self._hold_nothing(call_id)
 
     def _give_up(self, call_id: int, scope: str) -> None:
         """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
-        held = self._reserved(call_id)
-        self._spend(held, scope, tokens=held.tokens, cost_nusd=held.nusd)
+        reservation = self._reserved(call_id)
+        self._spend(reservation, scope, tokens=reservation.tokens, cost_nusd=reservation.nusd)
         self._connection.execute(
             "UPDATE attempts SET cost_nusd = ?, counted_tokens = ?"
             " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
-            (held.nusd, held.tokens, call_id),
+            (reservation.nusd, reservation.tokens, call_id),
         )
         self._hold_nothing(call_id)
 
-    def _spend(self, held: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
+    def _spend(self, reservation: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
         """Enter in the budget what was used in place of what was held."""
         self.budget.settle(
             scope,
-            calls=held.calls,
-            reserved_tokens=held.tokens,
-            reserved_nusd=held.nusd,
+            calls=reservation.calls,
+            reserved_tokens=reservation.tokens,
+            reserved_nusd=reservation.nusd,
             tokens=tokens,
             cost_nusd=cost_nusd,
         )
@@ -266,7 +266,7 @@ class Journal(JournalIntake):
                 "SELECT DISTINCT coalesce(owner, '') FROM calls WHERE state = 'sending' AND batch IS NULL"
             )
         ]
-        lost = 0
+        lost_count = 0
         for owner in filter(is_dead, owners):
             with self.transaction():
                 ids = self._connection.execute(
@@ -275,8 +275,8 @@ class Journal(JournalIntake):
                 ).fetchall()
                 for (call_id,) in ids:
                     self.settle(call_id, "unknown", outcome="unknown", at=at, error=IN_FLIGHT_AT_A_CRASH)
-                lost += len(ids)
-        return lost
+                lost_count += len(ids)
+        return lost_count
 
 
 @contextmanager

@@ -71,9 +71,9 @@ class _Merge:
         self.counts: Counter[str] = Counter({"calls": 0, "new": 0, "answered": 0, "both": 0, "attempts": 0})
 
     def merge(self, on_call: Callable[[int], object]) -> dict[str, int]:
-        followed = "SELECT parent FROM calls WHERE parent IS NOT NULL"
+        parent_ids = "SELECT parent FROM calls WHERE parent IS NOT NULL"
         (total,) = self.other.execute("SELECT COUNT(*) FROM calls").fetchone()
-        parents = {int(row[0]) for row in self.other.execute(followed)}
+        parents = {int(row[0]) for row in self.other.execute(parent_ids)}
         for row in self.other.execute("SELECT * FROM calls JOIN bodies USING (call_id) ORDER BY call_id"):
             call_id = self._call(row)
             if row["call_id"] in parents:
@@ -92,39 +92,39 @@ class _Merge:
         return dict(self.counts)
 
     def _endpoints(self) -> dict[int, int]:
-        found = {}
+        our_ids = {}
         for row in self.other.execute("SELECT * FROM endpoints ORDER BY endpoint_id"):
-            named = (row["identity"], row["model"])
-            self.ours.execute("INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", named)
-            (found[int(row["endpoint_id"])],) = self.ours.execute(
-                "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", named
+            identity = (row["identity"], row["model"])
+            self.ours.execute("INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", identity)
+            (our_ids[int(row["endpoint_id"])],) = self.ours.execute(
+                "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", identity
             ).fetchone()
-        return found
+        return our_ids
 
     def _runs(self) -> dict[int, int]:
-        found = {}
+        our_ids = {}
         for row in self.other.execute("SELECT * FROM runs ORDER BY run_id"):
             endpoint_id = self.endpoints[row["endpoint_id"]]
-            known = self.ours.execute(
+            our_run = self.ours.execute(
                 "SELECT run_id FROM runs WHERE started_at = ? AND plan = ? AND shard = ? AND prompt_id = ?"
                 " AND endpoint_id = ?",
                 (row["started_at"], row["plan"], row["shard"], row["prompt_id"], endpoint_id),
             ).fetchone()
-            found[int(row["run_id"])] = (
-                int(known[0]) if known else self._insert("runs", _RUN, row, endpoint_id=endpoint_id)
+            our_ids[int(row["run_id"])] = (
+                int(our_run[0]) if our_run else self._insert("runs", _RUN, row, endpoint_id=endpoint_id)
             )
-        return found
+        return our_ids
 
     def _call(self, row: sqlite3.Row) -> int:
         """The call here, as the one of the two that tells more."""
         state = "unknown" if row["state"] == "sending" else str(row["state"])
-        known = self.ours.execute(
+        our_call = self.ours.execute(
             "SELECT call_id, state FROM calls WHERE request_key = ?", (row["request_key"],)
         ).fetchone()
-        if known is None:
+        if our_call is None:
             self.counts["new"] += 1
             self.counts["answered"] += state == "replied"
-            made = self._insert(
+            new_id = self._insert(
                 "calls",
                 _CALL,
                 row,
@@ -134,20 +134,25 @@ class _Merge:
                 state=state,
                 **self._held(row, state),
             )
-            self.ours.execute("INSERT INTO bodies VALUES (?, ?)", (made, row["body"]))
-            return made
-        call_id = int(known["call_id"])
-        self.counts["both"] += state == known["state"] == "replied"
-        if _RANK[state] > _RANK[known["state"]]:
+            self.ours.execute("INSERT INTO bodies VALUES (?, ?)", (new_id, row["body"]))
+            return new_id
+        call_id = int(our_call["call_id"])
+        self.counts["both"] += state == our_call["state"] == "replied"
+        if _RANK[state] > _RANK[our_call["state"]]:
             self.counts["answered"] += state == "replied"
             self.journal.give_back(call_id, self.scopes[row["run_id"]])
-            held = self._held(row, state)
+            reservation = self._held(row, state)
             self.ours.execute(
                 "UPDATE calls SET state = ?, checked = ?, error = ?, updated_at = ?, attempts = max(attempts, ?),"
                 " reserved_calls = ?, reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
                 (
                     *(state, row["checked"], row["error"], row["updated_at"], row["attempts"]),
-                    *(held["reserved_calls"], held["reserved_tokens"], held["reserved_nusd"], call_id),
+                    *(
+                        reservation["reserved_calls"],
+                        reservation["reserved_tokens"],
+                        reservation["reserved_nusd"],
+                        call_id,
+                    ),
                 ),
             )
         return call_id
@@ -156,12 +161,12 @@ class _Merge:
         """What is reserved for a call there is reserved here too, where that is still owed."""
         if state not in ("unknown", "replied") or not row["reserved_calls"]:
             return {"reserved_calls": 0, "reserved_tokens": 0, "reserved_nusd": 0}
-        held = {name: int(row[name]) for name in ("reserved_calls", "reserved_tokens", "reserved_nusd")}
+        reservation = {name: int(row[name]) for name in ("reserved_calls", "reserved_tokens", "reserved_nusd")}
         self.journal.budget.reserve(
-            self.scopes[row["run_id"]], calls=held["reserved_calls"], tokens=held["reserved_tokens"],
-            cost_nusd=held["reserved_nusd"],
+            self.scopes[row["run_id"]], calls=reservation["reserved_calls"], tokens=reservation["reserved_tokens"],
+            cost_nusd=reservation["reserved_nusd"],
         )  # fmt: skip
-        return held
+        return reservation
 
     def _attempts(self, row: sqlite3.Row, call_id: int) -> None:
         """Attempts not known here, and what they count as; the last one may be what is still reserved for the call."""
@@ -169,18 +174,20 @@ class _Merge:
             "SELECT * FROM attempts LEFT JOIN replies USING (attempt_id) WHERE call_id = ? ORDER BY attempt_id",
             (row["call_id"],),
         ).fetchall()
-        held = attempts[-1]["attempt_id"] if attempts and row["reserved_calls"] and row["state"] != "sending" else None
+        open_attempt = (
+            attempts[-1]["attempt_id"] if attempts and row["reserved_calls"] and row["state"] != "sending" else None
+        )
         for attempt in attempts:
-            known = self.ours.execute(
+            our_attempt = self.ours.execute(
                 "SELECT 1 FROM attempts WHERE call_id = ? AND sent_at = ? AND owner = ?",
                 (call_id, attempt["sent_at"], attempt["owner"]),
             ).fetchone()
-            if known is None:
-                made = self._insert("attempts", self.attempt_columns, attempt, call_id=call_id)
+            if our_attempt is None:
+                attempt_id = self._insert("attempts", self.attempt_columns, attempt, call_id=call_id)
                 if attempt["reply"] is not None:
-                    self.ours.execute("INSERT INTO replies VALUES (?, ?)", (made, attempt["reply"]))
+                    self.ours.execute("INSERT INTO replies VALUES (?, ?)", (attempt_id, attempt["reply"]))
                 self.counts["attempts"] += 1
-                if attempt["attempt_id"] != held:
+                if attempt["attempt_id"] != open_attempt:
                     self._count(row, attempt)
 
     def _count(self, row: sqlite3.Row, attempt: sqlite3.Row) -> None:
@@ -198,18 +205,20 @@ class _Merge:
         budget.settle(scope, reserved_tokens=tokens, reserved_nusd=cost, tokens=tokens, cost_nusd=cost)
 
     def _wanted(self, row: sqlite3.Row, call_id: int) -> None:
-        for wanted in self.other.execute("SELECT * FROM wanted WHERE call_id = ?", (row["call_id"],)):
+        for target in self.other.execute("SELECT * FROM wanted WHERE call_id = ?", (row["call_id"],)):
             self.ours.execute(
                 "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(wanted["prompt_id"], wanted["track_id"], wanted["doc_id"], wanted["sample_idx"]),
-                    *(wanted["language"], self.endpoints[wanted["endpoint_id"]], call_id),
-                    self.runs[wanted["run_id"]],
+                    *(target["prompt_id"], target["track_id"], target["doc_id"], target["sample_idx"]),
+                    *(target["language"], self.endpoints[target["endpoint_id"]], call_id),
+                    self.runs[target["run_id"]],
                 ),
             )
 
     def _insert(self, table: str, names: tuple[str, ...], row: sqlite3.Row, **others: Any) -> int:
         values = {**{name: row[name] for name in names}, **others}
         marks = ", ".join("?" * len(values))
-        made = self.ours.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
-        return int(made.lastrowid or 0)
+        cursor = self.ours.execute(
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+        )
+        return int(cursor.lastrowid or 0)

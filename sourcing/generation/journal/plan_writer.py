@@ -34,12 +34,14 @@ def pack_calls(calls: Sequence[PlannedCall], pack: Callable[[bytes], bytes]) -> 
     ]
 
 
-def open_calls(calls: Sequence[PlannedCall], known: Sequence[KnownCall]) -> list[OpenCall]:
+def open_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -> list[OpenCall]:
     """Those of the calls that have no reply, one per key; `known` is what `JournalIntake.want` said of them."""
     waiting = {
-        found.call_id: OpenCall(found.call_id, call.request_key, call.payload, found.kind, found.parent, found.state)
-        for call, found in zip(calls, known, strict=True)
-        if found.state != "replied"
+        known_call.call_id: OpenCall(
+            known_call.call_id, call.request_key, call.payload, known_call.kind, known_call.parent, known_call.state
+        )
+        for call, known_call in zip(calls, known_calls, strict=True)
+        if known_call.state != "replied"
     }
     return list(waiting.values())
 
@@ -81,25 +83,25 @@ class JournalIntake(JournalReader):
             (endpoint_id,) = self._connection.execute(
                 "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", (endpoint, model)
             ).fetchone()
-            found = self._connection.execute(
+            row = self._connection.execute(
                 "SELECT run_id, position, planned FROM runs WHERE plan = ? AND shard = ? AND prompt_id = ?"
                 " AND endpoint_id = ? ORDER BY run_id DESC LIMIT 1",
                 (plan, shard, pack[0], endpoint_id),
             ).fetchone()
             newer = self._connection.execute(
                 "SELECT DISTINCT plan, shard FROM runs WHERE prompt_id = ? AND endpoint_id = ? AND run_id > ?",
-                (pack[0], endpoint_id, found[0] if found is not None else 0),
+                (pack[0], endpoint_id, row[0] if row is not None else 0),
             )
-            if found is not None and any(began != plan or _overlap(part, shard) for began, part in newer.fetchall()):
-                found = None
-            if found is not None:
-                return RunState(int(found[0]), int(found[1]), bool(found[2]))
-            made = self._connection.execute(
+            if row is not None and any(began != plan or _overlap(part, shard) for began, part in newer.fetchall()):
+                row = None
+            if row is not None:
+                return RunState(int(row[0]), int(row[1]), bool(row[2]))
+            cursor = self._connection.execute(
                 "INSERT INTO runs (started_at, prompt_id, prompt_version, prompt_hash, endpoint_id, plan, shard)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (as_text(at), *pack, endpoint_id, plan, shard),
             )
-            return RunState(int(made.lastrowid or 0), 0, False)
+            return RunState(int(cursor.lastrowid or 0), 0, False)
 
     def register(
         self,
@@ -115,8 +117,10 @@ class JournalIntake(JournalReader):
 
         Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
         """
-        known = self.want(run_id, pack_calls(calls, self._pack), position=position, at=at, done=done, rejected=rejected)
-        return open_calls(calls, known)
+        known_calls = self.want(
+            run_id, pack_calls(calls, self._pack), position=position, at=at, done=done, rejected=rejected
+        )
+        return open_calls(calls, known_calls)
 
     def want(
         self,
@@ -132,7 +136,7 @@ class JournalIntake(JournalReader):
         now = as_text(at)
         execute = self._connection.execute
         (endpoint_id,) = execute("SELECT endpoint_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        known: list[KnownCall] = []
+        known_calls: list[KnownCall] = []
         for call in calls:
             call_id, state, kind, parent = execute(
                 "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes)"
@@ -149,7 +153,7 @@ class JournalIntake(JournalReader):
                     *(endpoint_id, call_id, run_id),
                 ),
             )
-            known.append(KnownCall(call_id, state, kind, parent))
+            known_calls.append(KnownCall(call_id, state, kind, parent))
         for row in rejected:
             execute("INSERT INTO refused VALUES (?, ?, ?, ?)", (run_id, row["key"], row["reason"], row["finding"]))
         # Another process may plan the same run, and be further.
@@ -157,7 +161,7 @@ class JournalIntake(JournalReader):
             "UPDATE runs SET position = max(position, ?), planned = max(planned, ?) WHERE run_id = ?",
             (position, done, run_id),
         )
-        return known
+        return known_calls
 
     def follow(self, parent: OpenCall, kind: str, request_key: str, body: bytes, at: datetime) -> OpenCall | None:
         """Write down a call that follows a reply (`larger`, `repair`); None when its key is known already."""

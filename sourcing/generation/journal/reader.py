@@ -96,12 +96,12 @@ class JournalReader:
 
     def states(self, keys: Iterable[str]) -> dict[str, str]:
         """State of each of these keys that the journal knows."""
-        found = {}
+        counts_by_state = {}
         for key in keys:
             row = self._connection.execute("SELECT state FROM calls WHERE request_key = ?", (key,)).fetchone()
             if row is not None:
-                found[key] = str(row["state"])
-        return found
+                counts_by_state[key] = str(row["state"])
+        return counts_by_state
 
     def run_counts(self, run_id: int) -> dict[str, int]:
         """State → calls of one run, without those that follow a reply."""
@@ -189,7 +189,7 @@ class JournalReader:
                 continue
             call_id = following.get(row["call_id"], row["call_id"])
             request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()
-            parsed = ParsedReply.read(unpack(blob))
+            parsed_reply = ParsedReply.read(unpack(blob))
             yield Reply(
                 request_key=request_key,
                 prompt_id=row["prompt_id"],
@@ -199,13 +199,13 @@ class JournalReader:
                 doc_id=row["doc_id"] or None,
                 sample_idx=row["sample_idx"],
                 language=row["language"],
-                model=parsed.model or row["model"],
-                finish_reason=parsed.finish_reason,
-                content=parsed.content,
+                model=parsed_reply.model or row["model"],
+                finish_reason=parsed_reply.finish_reason,
+                content=parsed_reply.content,
                 replied_at=datetime.fromisoformat(ended_at),
-                usage=parsed.usage,
-                reason=parsed.reason,
-                words=parsed.words,
+                usage=parsed_reply.usage,
+                reason=parsed_reply.reason,
+                words=parsed_reply.words,
             )
 
     def _following(self) -> dict[int, int]:
@@ -252,28 +252,28 @@ class JournalReader:
             (prompt_id, model, newest),
         )
         return [
-            Sample(size, asked, said, None if batched else _seconds(sent, ended))
-            for size, asked, said, sent, ended, batched in rows
+            Sample(size, input_tokens, output_tokens, None if is_batch else _seconds(sent_at, ended_at))
+            for size, input_tokens, output_tokens, sent_at, ended_at, is_batch in rows
         ]
 
-    def spent(self) -> dict[str, dict[str, float]]:
+    def spend(self) -> dict[str, dict[str, float]]:
         """Prompt (id@version) → calls, tokens and USD that its budget counts, and what is set aside."""
         totals = self.budget.all_totals()
-        spent: dict[str, dict[str, float]] = {}
+        spend: dict[str, dict[str, float]] = {}
         for prompt_id, version, scope in self._connection.execute(
             "SELECT DISTINCT prompt_id, prompt_version, prompt_hash FROM runs ORDER BY 1, 2"
         ):
             if scope in totals:
                 used = totals[scope]
-                spent[f"{prompt_id}@{version}"] = {
+                spend[f"{prompt_id}@{version}"] = {
                     "calls": used.spent_calls,
                     "tokens": used.spent_tokens,
                     "usd": used.spent_nusd / 1e9,
                     "reserved_usd": used.reserved_nusd / 1e9,
                     "beyond_bound": used.broken_calls,
                 }
-        return spent
+        return spend
 
 
-def _seconds(sent: str, ended: str) -> float:
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(sent)).total_seconds()
+def _seconds(sent_at: str, ended_at: str) -> float:
+    return (datetime.fromisoformat(ended_at) - datetime.fromisoformat(sent_at)).total_seconds()

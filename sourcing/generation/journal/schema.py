@@ -135,10 +135,10 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-        found = _format(connection)
-        if found not in range(_FORMAT + 1):
-            raise InputError(str(path), f"it has format {found}, known is {_FORMAT}", "upgrade crossmusim")
-        if found != _FORMAT:
+        format_number = _format(connection)
+        if format_number not in range(_FORMAT + 1):
+            raise InputError(str(path), f"it has format {format_number}, known is {_FORMAT}", "upgrade crossmusim")
+        if format_number != _FORMAT:
             _make(connection)
         if os.access(path, os.W_OK):
             _add_missing_column(connection)
@@ -175,19 +175,19 @@ def _format(connection: sqlite3.Connection) -> int:
 def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = _format(connection)  # another process may have been first
-        if found == 1:
+        format_number = _format(connection)  # another process may have been first
+        if format_number == 1:
             connection.execute("DROP INDEX IF EXISTS calls_by_state")
             for table in ("runs", "calls", "wanted", "attempts"):
                 connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-        if found in (0, 1):
+        if format_number in (0, 1):
             _run_script(connection, _SCHEMA)
             connection.execute("INSERT INTO meta VALUES ('journal_id', ?)", (secrets.token_hex(16),))
-            if found == 1:
+            if format_number == 1:
                 _run_script(connection, _FROM_FORMAT_1)
-        if found == 2:
+        if format_number == 2:
             _run_script(connection, _FROM_FORMAT_2)
-        if found != _FORMAT:
+        if format_number != _FORMAT:
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
     except BaseException:
         connection.execute("ROLLBACK")

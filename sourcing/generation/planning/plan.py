@@ -89,21 +89,21 @@ def plan_steps(
     come as rejected rows.
     """
     maker = RequestMaker(pack, endpoint)
-    left = scope.limit
+    calls_left = scope.limit
     for position, target in enumerate(find_targets(pack, tables, scope), start=1):
-        if left is not None and left <= 0:
+        if calls_left is not None and calls_left <= 0:
             return
-        asked = [(language, idx) for language in _languages(pack, target, scope) for idx in range(pack.samples)]
-        asked, refusal = asked[:left], _refusal(pack, endpoint, target)
-        if left is not None and refusal is None:
-            left -= len(asked)
+        sample_slots = [(language, idx) for language in _languages(pack, target, scope) for idx in range(pack.samples)]
+        sample_slots, refusal = sample_slots[:calls_left], _refusal(pack, endpoint, target)
+        if calls_left is not None and refusal is None:
+            calls_left -= len(sample_slots)
         if position <= start:
             continue
         if refusal is not None:
             reason, finding = refusal
             yield Step(position, (), {"stage": "generate", "key": target.key, "reason": reason, "finding": finding})
         else:
-            yield Step(position, tuple(_calls_of(pack, endpoint, maker, target, asked)))
+            yield Step(position, tuple(_calls_of(pack, endpoint, maker, target, sample_slots)))
 
 
 def count_calls(pack: Pack, tables: Tables, scope: Scope) -> int:
@@ -119,7 +119,7 @@ def cut_document(text: str, budget: int = DOCUMENT_CHARS) -> str:
     if len(text) <= budget:
         return text
     window = text[: budget + 1]
-    ends = [found.end() for found in _SENTENCE_END.finditer(window) if found.end() <= budget]
+    ends = [match.end() for match in _SENTENCE_END.finditer(window) if match.end() <= budget]
     if ends and ends[-1] >= budget // 4:
         return window[: ends[-1]].rstrip()
     return window[:budget].rsplit(None, 1)[0].rstrip()
@@ -157,17 +157,17 @@ def _calls_of(
     endpoint: Endpoint,
     maker: RequestMaker,
     target: Target,
-    asked: Iterable[tuple[str, int]],
+    sample_slots: Iterable[tuple[str, int]],
 ) -> Iterator[PlannedCall]:
-    rendered: dict[str, list[dict[str, str]]] = {}
-    for language, sample_idx in asked:
-        if language not in rendered:
+    messages_of: dict[str, list[dict[str, str]]] = {}
+    for language, sample_idx in sample_slots:
+        if language not in messages_of:
             try:
-                rendered[language] = render(pack, _inputs(pack, target, language))
+                messages_of[language] = render(pack, _inputs(pack, target, language))
             except PromptError as error:
-                found = f"{error.found}, asked about track {target.track['track_id']}"
-                raise PromptError(error.thing, found, error.cure) from error
-        request_key, payload = maker.make(rendered[language], sample_idx)
+                finding = f"{error.found}, asked about track {target.track['track_id']}"
+                raise PromptError(error.thing, finding, error.cure) from error
+        request_key, payload = maker.make(messages_of[language], sample_idx)
         yield PlannedCall(
             request_key=request_key,
             prompt_id=pack.id,
@@ -184,7 +184,7 @@ def _calls_of(
 
 def _inputs(pack: Pack, target: Target, language: str) -> dict[str, Any]:
     track, document, description = target.track, target.document or {}, target.description or {}
-    offered = {
+    values = {
         "title": track["title"],
         "artist": track["artist"],
         "album": track["album"] or "",
@@ -196,4 +196,4 @@ def _inputs(pack: Pack, target: Target, language: str) -> dict[str, Any]:
         "aspects": description.get("aspect_list"),
         "caption": description.get("caption") or "",
     }
-    return {name: offered[name] for name in pack.inputs if name in offered}
+    return {name: values[name] for name in pack.inputs if name in values}

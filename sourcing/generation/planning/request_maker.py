@@ -40,15 +40,15 @@ class RequestMaker:
     def make(self, messages: Sequence[Mapping[str, str]], sample_idx: int) -> tuple[str, bytes]:
         """The request key and the body as it is sent, for one sample."""
         seed = str(self._seed + sample_idx)
-        ordered = {"messages": ordered_json(messages), "seed": seed}
+        varying_values = {"messages": ordered_json(messages), "seed": seed}
         canonical = {"messages": canonical_json(messages), "seed": seed}
         material = f'{{"body":{_join(self._canonical, canonical)},{self._before}{sample_idx}{self._after}'
         key = hashlib.sha256(material.encode("utf-8", "surrogatepass")).hexdigest()
         try:
-            return key, _join(self._ordered, ordered).encode()
+            return key, _join(self._ordered, varying_values).encode()
         except UnicodeEncodeError:  # half a surrogate pair: only an escape can carry it, see `body_bytes`
-            ordered["messages"] = json.dumps(messages, separators=(",", ":"))
-            return key, _join(self._ordered, ordered).encode()
+            varying_values["messages"] = json.dumps(messages, separators=(",", ":"))
+            return key, _join(self._ordered, varying_values).encode()
 
 
 def _join(parts: list[tuple[str, str]], varying: Mapping[str, str]) -> str:

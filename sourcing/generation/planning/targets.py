@@ -89,8 +89,8 @@ def _rows(table: pl.DataFrame | None, part: pl.DataFrame, column: str) -> list[d
     if table is None or column not in part.columns:
         return [None] * part.height
     numbers = part[column]
-    found = iter(table[numbers.drop_nulls()].to_dicts())
-    return [None if number is None else next(found) for number in numbers]
+    rows = iter(table[numbers.drop_nulls()].to_dicts())
+    return [None if number is None else next(rows) for number in numbers]
 
 
 def count_targets(pack: Pack, tables: Tables, scope: Scope) -> int:
@@ -99,7 +99,7 @@ def count_targets(pack: Pack, tables: Tables, scope: Scope) -> int:
 
 
 def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
-    targets = _tracks(tables.tracks, ranked=scope.limit is not None)
+    targets = _tracks(tables.tracks, with_rank=scope.limit is not None)
     if is_judge(pack):
         targets = _with_descriptions(pack, tables, targets)
     elif "document" in pack.inputs:
@@ -107,49 +107,53 @@ def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
     if scope.track_ids is not None:
         targets = targets.filter(pl.col("track_id").is_in(list(scope.track_ids)))
     if scope.shard is not None:
-        held = [scope.shard.holds(track_id) for track_id in targets["track_id"]]
-        targets = targets.filter(pl.Series(held, dtype=pl.Boolean))
+        in_shard = [scope.shard.holds(track_id) for track_id in targets["track_id"]]
+        targets = targets.filter(pl.Series(in_shard, dtype=pl.Boolean))
     if scope.limit is None:
         return targets
     return targets.sort([column for column in ("nth", "rank", "digest") if column in targets.columns])
 
 
-def _tracks(tracks: dy.DataFrame[Track], *, ranked: bool) -> pl.DataFrame:
+def _tracks(tracks: dy.DataFrame[Track], *, with_rank: bool) -> pl.DataFrame:
     """Row and id, and if they are to be ranked how many of its artist come before a track by hash, and that hash."""
-    named = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
-    if not ranked:
-        unranked = named.drop("group")
-        return unranked if unranked["track_id"].is_sorted() else unranked.sort("track_id")
-    hashed = named.with_columns(
-        pl.Series("digest", [sha256_hex(track_id) for track_id in named["track_id"]], dtype=pl.String),
-        pl.Series("group", [str(group).casefold() for group in named["group"]], dtype=pl.String),
+    with_group = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
+    if not with_rank:
+        plain_tracks = with_group.drop("group")
+        return plain_tracks if plain_tracks["track_id"].is_sorted() else plain_tracks.sort("track_id")
+    with_digest = with_group.with_columns(
+        pl.Series("digest", [sha256_hex(track_id) for track_id in with_group["track_id"]], dtype=pl.String),
+        pl.Series("group", [str(group).casefold() for group in with_group["group"]], dtype=pl.String),
     )
-    ordered = hashed.sort("digest", "track_id").with_columns(rank=pl.int_range(pl.len()).over("group"))
-    return ordered.select("track_row", "track_id", "rank", "digest").sort("track_id")
+    with_rank_column = with_digest.sort("digest", "track_id").with_columns(rank=pl.int_range(pl.len()).over("group"))
+    return with_rank_column.select("track_row", "track_id", "rank", "digest").sort("track_id")
 
 
 def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
     """A row per accepted match of a usable document; `nth` of its track, best first."""
     if tables.documents is None or tables.matches is None:
-        found = "it reads documents and none were handed over"
-        raise PromptError(f"prompt pack {pack.name}", found, "pass documents and matches")
+        finding = "it reads documents and none were handed over"
+        raise PromptError(f"prompt pack {pack.name}", finding, "pass documents and matches")
     long_enough = pl.col("text").str.strip_chars().str.len_chars() >= MIN_DOCUMENT_CHARS
     usable = tables.documents.with_row_index("doc_row").filter((pl.col("consent") == "allow") & long_enough)
-    accepted = tables.matches.filter(pl.col("band") == "accept").select("track_id", "doc_id", "score")
-    pairs = accepted.join(usable.select("doc_id", "doc_row"), on="doc_id").join(tracks, on="track_id")
-    ordered = pairs.sort(["track_id", "score", "doc_id"], descending=[False, True, False])
-    return ordered.with_columns(nth=pl.int_range(pl.len()).over("track_id")).sort("track_id", "doc_id")
+    accepted_pairs = tables.matches.filter(pl.col("band") == "accept").select("track_id", "doc_id", "score")
+    pairs = accepted_pairs.join(usable.select("doc_id", "doc_row"), on="doc_id").join(tracks, on="track_id")
+    sorted_pairs = pairs.sort(["track_id", "score", "doc_id"], descending=[False, True, False])
+    return sorted_pairs.with_columns(nth=pl.int_range(pl.len()).over("track_id")).sort("track_id", "doc_id")
 
 
 def _with_descriptions(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
     """A row per description that a model made; `nth` of its track."""
     if tables.descriptions is None or (tables.documents is None and "document" in pack.inputs):
-        found = "it judges descriptions and none were handed over"
-        raise PromptError(f"prompt pack {pack.name}", found, "pass descriptions and documents")
-    made = tables.descriptions.with_row_index("description_row").filter(pl.col("origin").is_in(JUDGED_ORIGINS))
-    named = made.select("description_row", "description_id", "track_id", doc_id=pl.col("doc_ids").list.first())
-    targets = named.join(tracks, on="track_id").sort("track_id", "description_id")
+        finding = "it judges descriptions and none were handed over"
+        raise PromptError(f"prompt pack {pack.name}", finding, "pass descriptions and documents")
+    model_descriptions = tables.descriptions.with_row_index("description_row").filter(
+        pl.col("origin").is_in(JUDGED_ORIGINS)
+    )
+    with_names = model_descriptions.select(
+        "description_row", "description_id", "track_id", doc_id=pl.col("doc_ids").list.first()
+    )
+    targets = with_names.join(tracks, on="track_id").sort("track_id", "description_id")
     if tables.documents is not None and "document" in pack.inputs:
-        numbered = tables.documents.select("doc_id").with_row_index("doc_row")
-        targets = targets.join(numbered, on="doc_id", how="left", maintain_order="left")
+        doc_rows = tables.documents.select("doc_id").with_row_index("doc_row")
+        targets = targets.join(doc_rows, on="doc_id", how="left", maintain_order="left")
     return targets.with_columns(nth=pl.int_range(pl.len()).over("track_id"))

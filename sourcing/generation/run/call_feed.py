@@ -42,14 +42,14 @@ class CallFeed:
 
     async def chunks(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
         """Lists of calls without a reply; none of them twice."""
-        started = self._clock()
-        async for calls in self._left_open(durable, "planned", started):
+        start_s = self._clock()
+        async for calls in self._left_open(durable, "planned", start_s):
             yield calls
         if not self._run.planned:
             async for calls in self._planned(durable):
                 yield calls
         for state in ("failed", *(("unknown",) if self._resend else ())):
-            async for calls in self._left_open(durable, state, started):
+            async for calls in self._left_open(durable, state, start_s):
                 yield calls
 
     async def _left_open(self, durable: Durable, state: str, before: datetime) -> AsyncIterator[list[OpenCall]]:
@@ -60,24 +60,24 @@ class CallFeed:
 
     async def _planned(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
         position = self._run.position
-        steps, done = self._steps(position), False
-        while not done:
+        steps, is_complete = self._steps(position), False
+        while not is_complete:
             try:
-                taken = list(itertools.islice(steps, _STEPS))
+                steps_read = list(itertools.islice(steps, _STEPS))
             except PromptError as error:
                 self.error = error
                 return
-            done = len(taken) < _STEPS
-            position = taken[-1].position if taken else position
-            calls = [call for step in taken for call in step.calls]
-            known = await durable(
+            is_complete = len(steps_read) < _STEPS
+            position = steps_read[-1].position if steps_read else position
+            calls = [call for step in steps_read for call in step.calls]
+            known_calls = await durable(
                 Journal.want,
                 self._run.run_id,
                 pack_calls(calls, self._pack),
-                rejected=[step.rejected for step in taken if step.rejected is not None],
+                rejected=[step.rejected for step in steps_read if step.rejected is not None],
                 position=position,
-                done=done,
+                done=is_complete,
                 at=self._clock(),
             )
-            waiting = open_calls(calls, known)
+            waiting = open_calls(calls, known_calls)
             yield [call for call in waiting if call.state == "planned"]

@@ -104,10 +104,10 @@ class Engine:
                         await asyncio.gather(*workers)
                         feeding.cancel()
                 except* sqlite3.Error as errors:
-                    found = f"it cannot be written ({errors.exceptions[0]})"
-                    self._stop(StoppedShort("generation journal", found, "free disk space and run the same command"))
-        unanswered = self.result.failed + self.result.unknown
-        if unanswered and not self.result.replied and not self.result.stopped:
+                    finding = f"it cannot be written ({errors.exceptions[0]})"
+                    self._stop(StoppedShort("generation journal", finding, "free disk space and run the same command"))
+        without_answer = self.result.failed + self.result.unknown
+        if without_answer and not self.result.replied and not self.result.stopped:
             cure = _LOOK if self.result.failed else _DECIDE
             self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", cure))
 
@@ -126,12 +126,12 @@ class Engine:
             await waiting.put(None)
 
     async def _work(self, waiting: asyncio.Queue[OpenCall | None]) -> None:
-        stopped = asyncio.ensure_future(self.stopping.wait())
+        stop_signal = asyncio.ensure_future(self.stopping.wait())
         try:
             while not self.stopping.is_set():
                 if waiting.empty():
                     taking = asyncio.ensure_future(waiting.get())
-                    await asyncio.wait((taking, stopped), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((taking, stop_signal), return_when=asyncio.FIRST_COMPLETED)
                     if not taking.done():
                         taking.cancel()
                         return
@@ -144,7 +144,7 @@ class Engine:
                 while following is not None:
                     following = await self._make(following)
         finally:
-            stopped.cancel()
+            stop_signal.cancel()
 
     async def _make(self, call: OpenCall) -> OpenCall | None:
         """One call with its retries; returns the call that follows from its reply, if any."""
@@ -195,8 +195,8 @@ class Engine:
         try:
             body = keep_at_endpoint(call.body, call.request_key) if self.options.store_completions else call.body
             answer = await self.client.send_bytes(unstreamed(body))
-        except CallFailed as caught:
-            failure = await self._revive(caught)
+        except CallFailed as call_error:
+            failure = await self._revive(call_error)
             await self._settle_failure(attempt, permit, failure)
             raise failure from None
         except Exception as error:  # of an answer nobody thought of: it may have been billed, and the others go on
@@ -252,23 +252,23 @@ class Engine:
         self, call: OpenCall, reply: ParsedReply, reserved: Reserved | None = None
     ) -> tuple[OpenCall | None, int | None]:
         """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
-        checked = self.checker.check(call, reply)
-        if checked.row_error:
-            self.result.row_errors.append(checked.row_error)
-        used = read_usage(checked.usage)
-        charged: dict[str, Any] = {
+        reply_check = self.checker.check(call, reply)
+        if reply_check.row_error:
+            self.result.row_errors.append(reply_check.row_error)
+        used = read_usage(reply_check.usage)
+        charge_fields: dict[str, Any] = {
             "input_tokens": used.input_tokens if used else None,
             "output_tokens": used.output_tokens if used else None,
-            "cost_nusd": actual_cost(self.options.price, checked.usage),
+            "cost_nusd": actual_cost(self.options.price, reply_check.usage),
             "scope": self.options.account,
             "reserved": reserved,
-            "row_error": checked.row_error or None,
+            "row_error": reply_check.row_error or None,
         }
         tokens = None if used is None else used.input_tokens + used.output_tokens
-        if checked.follow is None:
-            self.durable.later(Journal.charge, call.call_id, **charged)
+        if reply_check.follow is None:
+            self.durable.later(Journal.charge, call.call_id, **charge_fields)
             return None, tokens
-        return await self.durable(_charge_and_follow, call, charged, checked.follow, self.clock()), tokens
+        return await self.durable(_charge_and_follow, call, charge_fields, reply_check.follow, self.clock()), tokens
 
     async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
         await self.durable(
@@ -280,8 +280,8 @@ class Engine:
     def _fate(self, failure: CallFailed) -> dict[str, Any]:
         """What the journal is told of a call that was not answered."""
         state = "unknown" if failure.maybe_answered else "failed"
-        told = {"state": state, "outcome": failure.outcome, "error": str(failure)}
-        return {**told, "at": self.clock(), "scope": self.options.account}
+        fate = {"state": state, "outcome": failure.outcome, "error": str(failure)}
+        return {**fate, "at": self.clock(), "scope": self.options.account}
 
     def _settled(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
         """Let limiter and budget know."""
@@ -299,11 +299,11 @@ class Engine:
         if self.server is None or failure.outcome not in _SERVER_ENDED:
             return failure
         try:
-            restarted = await asyncio.to_thread(self.server.ensure_alive)
+            is_new = await asyncio.to_thread(self.server.ensure_alive)
         except UpstreamError as error:
             self._stop(error)
             return failure.recast(NotSent if failure.retry else CallFailed)
-        if restarted:
+        if is_new:
             self.endpoint = replace(self.endpoint, base_url=self.server.base_url)
             await self.client.move(self.endpoint)
         elif failure.outcome == "timeout":
@@ -358,8 +358,8 @@ class Engine:
         elif failure.outcome == "connection_refused":
             self._stop(UpstreamError(f"model server {self.endpoint.name}", self.last_failure, _START))
         elif self.failures_in_a_row >= _FAILURES_IN_A_ROW:
-            found = f"{self.failures_in_a_row} calls in a row failed; the last: {self.last_failure}"
-            self._stop(StoppedShort(self.endpoint.name, found, _LOOK))
+            finding = f"{self.failures_in_a_row} calls in a row failed; the last: {self.last_failure}"
+            self._stop(StoppedShort(self.endpoint.name, finding, _LOOK))
 
     def _interrupted(self) -> None:
         self._stop(StoppedShort("generate run", "interrupted", "the same command takes up where it ended"))
@@ -372,10 +372,10 @@ class Engine:
 
 
 def _charge_and_follow(
-    journal: Journal, call: OpenCall, charged: dict[str, Any], follow: FollowUp, at: datetime
+    journal: Journal, call: OpenCall, charge_fields: dict[str, Any], follow: FollowUp, at: datetime
 ) -> OpenCall | None:
     """Together: a reply once charged is never looked at again, so a call that follows from it would be lost between."""
-    journal.charge(call.call_id, **charged)
+    journal.charge(call.call_id, **charge_fields)
     return journal.follow(call, follow.kind, follow.request_key, follow.body, at)
 
 

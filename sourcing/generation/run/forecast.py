@@ -29,12 +29,12 @@ class Weighed:
 
     def numbers(self) -> dict[str, Any]:
         unknown = self.states["unknown"] + self.states["sending"]
-        held = 0 if self.resend else unknown
+        held_calls = 0 if self.resend else unknown
         return {
             "planned": self.states.total(),
             "cached": self.states["replied"],
-            "held": held,
-            "to_send": self.states["planned"] + self.states["failed"] + unknown - held,
+            "held": held_calls,
+            "to_send": self.states["planned"] + self.states["failed"] + unknown - held_calls,
             "rejected": len(self.rejected),
             **asdict(self.estimate),
         }
@@ -55,21 +55,21 @@ def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda:
     """Render every call of the job and look it up in the journal; one is in memory at a time, keys of all of them."""
     pack, options = job.pack, job.options
     resend = options.resend_unknown or job.endpoint.resend_is_free
-    load, states, rejected = Load(options.price), Counter[str](), []
-    seen: set[bytes] = set()
+    load, states, rejected_rows = Load(options.price), Counter[str](), []
+    request_keys: set[bytes] = set()
     for step in plan_steps(pack, job.endpoint, job.tables(), job.scope):
         if step.rejected is not None:
-            rejected.append(step.rejected)
+            rejected_rows.append(step.rejected)
         for call in step.calls:
             on_call()
-            if (name := bytes.fromhex(call.request_key)) in seen:
+            if (name := bytes.fromhex(call.request_key)) in request_keys:
                 continue
-            seen.add(name)
+            request_keys.add(name)
             state = _state(journal, call)
             states[state] += 1
             if state in ("planned", "failed") or (resend and state != "replied"):
                 load.add(call.payload)
-    told = estimate(
+    estimate_text = estimate(
         load,
         samples=journal.samples(pack.id, job.endpoint.model),
         speed=EMBEDDED if job.endpoint.is_local else HOSTED,
@@ -77,7 +77,7 @@ def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda:
         requests_per_minute=job.requests_per_minute,
         tokens_per_minute=job.tokens_per_minute,
     )
-    return Weighed(states, resend, told, rejected)
+    return Weighed(states, resend, estimate_text, rejected_rows)
 
 
 def _state(journal: Journal, call: PlannedCall) -> str:

@@ -59,16 +59,16 @@ class Job:
         """Names the plan: equal for equal inputs, whatever part of it this job does. Costs no planning."""
         workspace, scope = Workspace(self.workspace), self.scope
         tables = [Track, *((Document, Match) if "document" in self.pack.inputs else ())]
-        made = self.tables().descriptions if is_judge(self.pack) else None
-        said = {
+        description_rows = self.tables().descriptions if is_judge(self.pack) else None
+        plan_facts = {
             "pack": [self.pack.name, self.pack.prompt_hash, self.pack.samples],
             "endpoint": [self.endpoint.identity, self.endpoint.model],
             "tracks": None if scope.track_ids is None else sorted(scope.track_ids),
             "scope": [list(scope.languages), scope.limit],
             "tables": [_file_digest(workspace.table_path(table)) for table in tables],
-            **({} if made is None else {"descriptions": _rows_digest(made)}),
+            **({} if description_rows is None else {"descriptions": _rows_digest(description_rows)}),
         }
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(plan_facts).encode()).hexdigest()
 
     def tables(self) -> Tables:
         """What its plan reads, as it is now."""
@@ -135,8 +135,8 @@ def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path
     if is_judge(pack):
         roots = prompt_roots or [pack.folder.parent, *pack_roots(None, workspace.root)]
         with Journal.read(workspace.generation_dir) as journal:
-            made = make_unjudged(workspace, journal, roots)
-        return Tables(tracks, made.documents, descriptions=made.descriptions)
+            unjudged = make_unjudged(workspace, journal, roots)
+        return Tables(tracks, unjudged.documents, descriptions=unjudged.descriptions)
     if "document" not in pack.inputs:
         return Tables(tracks)
     return Tables(tracks, workspace.read(Document), workspace.read(Match))
@@ -150,8 +150,8 @@ def _file_digest(path: Path) -> str:
 
 def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
     """Of what a judge is asked about and by whom it was made."""
-    said = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
+    columns = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
     digest = hashlib.sha256()
-    for row in said.iter_rows():
+    for row in columns.iter_rows():
         digest.update(json.dumps(row).encode() + b"\n")
     return digest.hexdigest()

@@ -109,10 +109,10 @@ async def _stored(
     """The stored completion of a call, or None; the first one listed where a call was answered more than once."""
     path = URL.build(path="chat/completions", query={f"metadata[{METADATA_KEY}]": key[:64]})
     try:
-        listed = await ask(client, str(path))
+        listing = await ask(client, str(path))
     except CallFailed as failure:
         raise _refused(endpoint, failure) from None
-    for entry in _entries(endpoint, listed.raw):
+    for entry in _entries(endpoint, listing.raw):
         # Not every server heeds the filter.
         metadata, name = entry.get("metadata"), entry.get("id")
         if not isinstance(metadata, dict) or metadata.get(METADATA_KEY) != key[:64] or not isinstance(name, str):
@@ -129,10 +129,10 @@ async def _stored(
 
 def _entries(endpoint: Endpoint, raw: bytes) -> list[dict[str, Any]]:
     try:
-        said = load_json(raw.decode(errors="replace"))
+        value = load_json(raw.decode(errors="replace"))
     except ValueError:
-        said = None
-    data = said.get("data") if isinstance(said, dict) else None
+        value = None
+    data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, list):
         raise _not_offered(endpoint, "its list of stored completions is none")
     return [entry for entry in data if isinstance(entry, dict)]
@@ -148,6 +148,6 @@ def _refused(endpoint: Endpoint, failure: CallFailed) -> CrossmusimError:
     return UpstreamError(endpoint.name, f"stored completions cannot be looked up ({failure})", cure)
 
 
-def _not_offered(endpoint: Endpoint, found: str) -> UsageError:
+def _not_offered(endpoint: Endpoint, finding: str) -> UsageError:
     cure = "use --on-unknown hold to leave those calls, or --on-unknown resend to pay again"
-    return UsageError(endpoint.name, found, cure)
+    return UsageError(endpoint.name, finding, cure)

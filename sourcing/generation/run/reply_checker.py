@@ -100,10 +100,10 @@ class ReplyChecker:
 
     def _larger(self, call: OpenCall) -> FollowUp | None:
         body = json.loads(call.body)
-        named = [name for name in _TOKEN_LIMITS if isinstance(body.get(name), int)]
-        if not named:
+        limit_names = [name for name in _TOKEN_LIMITS if isinstance(body.get(name), int)]
+        if not limit_names:
             return None
-        for name in named:
+        for name in limit_names:
             body[name] *= _LARGER
         return self._follow("larger", body)
 

@@ -50,19 +50,19 @@ class PipedCommit(Durable):
     async def _end(self) -> None:
         self._loop.remove_reader(self._pipe.fileno())
 
-    def _put(self, change: Change, done: asyncio.Future[Any] | None) -> None:
-        self._outgoing.append((change, done))
-        if not self._unanswered and not self._flushing and done is not None:
+    def _put(self, change: Change, future: asyncio.Future[Any] | None) -> None:
+        self._outgoing.append((change, future))
+        if not self._unanswered and not self._flushing and future is not None:
             self._flushing = True
             self._loop.call_soon(self._flush)  # all that this turn of the loop brings goes together
 
     def _flush(self) -> None:
         outgoing, self._outgoing, self._flushing = self._outgoing, [], False
-        self._unanswered = [done for _, done in outgoing]
-        asked = Asked([change for change, _ in outgoing], self._replies)
+        self._unanswered = [future for _, future in outgoing]
+        message = Asked([change for change, _ in outgoing], self._replies)
         self._replies = 0
         try:
-            send(self._pipe, asked)
+            send(self._pipe, message)
         except OSError:
             self._lost()
 
@@ -72,16 +72,16 @@ class PipedCommit(Durable):
         except EOFError:
             self._lost()
             return
-        unanswered, self._unanswered = self._unanswered, []
-        resolve(unanswered, results, error)
-        if any(done is not None for _, done in self._outgoing):
+        futures, self._unanswered = self._unanswered, []
+        resolve(futures, results, error)
+        if any(future is not None for _, future in self._outgoing):
             self._flush()
 
     def _lost(self) -> None:
         """Nothing will be written any more: what is in flight will be unknown to the next run."""
         with contextlib.suppress(OSError):
             self._loop.remove_reader(self._pipe.fileno())
-        waiting = [*self._unanswered, *(done for _, done in self._outgoing)]
+        waiting = [*self._unanswered, *(future for _, future in self._outgoing)]
         self._unanswered, self._outgoing = [], []
         resolve(waiting, [None] * len(waiting), sqlite3.OperationalError("the process that writes it is gone"))
 

@@ -60,8 +60,8 @@ def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = l
                 process.join()
     dead = [process.exitcode for process in processes if process.exitcode]
     if dead and result.stopped is None:
-        found = f"{len(dead)} of {workers} worker processes died (exit code {dead[0]})"
-        result.stopped = StoppedShort("generate run", found, "run the same command again, perhaps with fewer workers")
+        finding = f"{len(dead)} of {workers} worker processes died (exit code {dead[0]})"
+        result.stopped = StoppedShort("generate run", finding, "run the same command again, perhaps with fewer workers")
     return result
 
 
@@ -91,7 +91,7 @@ def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callab
     """Write the journal for the workers at the other ends until all of them are gone."""
     result = RunResult()
     while pipes.get_map():
-        asked: list[tuple[Connection, Asked]] = []
+        messages: list[tuple[Connection, Asked]] = []
         for key, _ in pipes.select():
             pipe = key.fileobj
             assert isinstance(pipe, Connection)
@@ -104,11 +104,11 @@ def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callab
             if isinstance(message, RunResult):
                 result += message
             else:
-                asked.append((pipe, message))
-        if not asked:
+                messages.append((pipe, message))
+        if not messages:
             continue
-        answers, error = make_changes(journal, [change for _, asking in asked for change in asking.changes])
-        for pipe, asking in asked:
+        answers, error = make_changes(journal, [change for _, asking in messages for change in asking.changes])
+        for pipe, asking in messages:
             n = len(asking.changes)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is gone: the next select tells
                 send(pipe, (answers[:n], error))
