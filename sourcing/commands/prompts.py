@@ -104,7 +104,7 @@ def render(
         result: dict[str, Any] = {"pack": pack.name, "messages": messages}
     else:
         call = _call(invocation, pack, str(track_id), doc_id)
-        messages = list(call.body["messages"])
+        messages = list(call.request["messages"])
         result = {"pack": pack.name, "track_id": call.track_id, "doc_id": call.doc_id, "messages": messages}
     lines = [line for message in messages for line in (f"--- {message['role']} ---", message["content"])]
     invocation.emit(result, lines)

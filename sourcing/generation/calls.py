@@ -45,11 +45,11 @@ class PlannedCall:
     sample_idx: int
     language: str
     model: str
-    payload: bytes  # the body as it is sent
+    body: bytes  # as it is sent
 
     @property
-    def body(self) -> dict[str, Any]:
-        request: dict[str, Any] = json.loads(self.payload)
+    def request(self) -> dict[str, Any]:
+        request: dict[str, Any] = json.loads(self.body)
         return request
 
 

@@ -27,8 +27,8 @@ def pack_calls(calls: Sequence[PlannedCall], pack: Callable[[bytes], bytes]) -> 
             call.doc_id or "",
             call.sample_idx,
             call.language,
-            len(call.payload),
-            pack(call.payload),
+            len(call.body),
+            pack(call.body),
         )
         for call in calls
     ]
@@ -38,7 +38,7 @@ def open_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -
     """Those of the calls that have no reply, one per key; `known` is what `JournalIntake.want` said of them."""
     waiting = {
         known_call.call_id: OpenCall(
-            known_call.call_id, call.request_key, call.payload, known_call.kind, known_call.parent, known_call.state
+            known_call.call_id, call.request_key, call.body, known_call.kind, known_call.parent, known_call.state
         )
         for call, known_call in zip(calls, known_calls, strict=True)
         if known_call.state != "replied"

@@ -167,7 +167,7 @@ def _calls_of(
             except PromptError as error:
                 finding = f"{error.found}, asked about track {target.track['track_id']}"
                 raise PromptError(error.thing, finding, error.cure) from error
-        request_key, payload = maker.make(messages_of[language], sample_idx)
+        request_key, body = maker.make(messages_of[language], sample_idx)
         yield PlannedCall(
             request_key=request_key,
             prompt_id=pack.id,
@@ -178,7 +178,7 @@ def _calls_of(
             sample_idx=sample_idx,
             language=language,
             model=endpoint.model,
-            payload=payload,
+            body=body,
         )
 
 

@@ -68,7 +68,7 @@ def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda:
             state = _state(journal, call)
             states[state] += 1
             if state in ("planned", "failed") or (resend and state != "replied"):
-                load.add(call.payload)
+                load.add(call.body)
     estimate_text = estimate(
         load,
         samples=journal.samples(pack.id, job.endpoint.model),

@@ -33,7 +33,7 @@ def test_calls_are_handed_over_as_they_would_be_sent_and_come_back_as_replies(tm
         assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
         assert batch["metadata"] == {"crossmusim_shard": sent.shards[0].name}
         raw = server.contents[batch["input_file_id"]]
-        assert [line.partition(b'"body":')[2][:-1] for line in raw.splitlines()] == [c.payload for c in world.calls]
+        assert [line.partition(b'"body":')[2][:-1] for line in raw.splitlines()] == [c.body for c in world.calls]
         handed = server.lines(batch["input_file_id"])
         assert [line["custom_id"] for line in handed] == [call.request_key for call in world.calls]
         assert {(line["method"], line["url"]) for line in handed} == {("POST", "/v1/chat/completions")}
@@ -328,7 +328,7 @@ def test_replies_that_were_cut_or_do_not_fit_are_followed_in_the_next_batch(tmp_
         assert (got.tally.replied, got.tally.followed, sent.calls) == (6, 2, 6)
         larger, repair = server.lines(server.batches["batch_2"]["input_file_id"])
         assert larger["body"]["max_tokens"] == 400
-        assert len(repair["body"]["messages"]) > len(world.calls[1].body["messages"])
+        assert len(repair["body"]["messages"]) > len(world.calls[1].request["messages"])
         with world.journal() as journal:
             said = [json.loads(reply.content or "") for reply in journal.replies()]
         assert all("caption" in reply for reply in said)
@@ -383,7 +383,7 @@ def test_a_call_too_large_for_any_batch_is_said_so_and_left_to_be_made_online(tm
 def test_no_more_tokens_are_queued_than_the_setting_says(tmp_path: Path) -> None:
     with BatchServer(all_good) as server:
         world = Batches(tmp_path, server.url, 5)
-        one = len(world.calls[0].payload) // 3
+        one = len(world.calls[0].body) // 3
         sent = world.submit(enqueued_tokens=2 * one + 5)
         assert ([shard.lines for shard in sent.shards], sent.waiting) == ([2], 3)
         assert world.submit(enqueued_tokens=2 * one + 5).calls == 0  # the queue is full
@@ -421,7 +421,7 @@ def test_a_full_queue_splits_what_it_refused_into_smaller_shards(tmp_path: Path)
 def test_a_refusal_that_names_the_limit_is_taken_at_its_word(tmp_path: Path) -> None:
     with BatchServer(all_good) as server:
         world = Batches(tmp_path, server.url, 8)
-        one = len(world.calls[0].payload) // 3
+        one = len(world.calls[0].body) // 3
         said = f"Enqueued token limit reached. Limit: {3 * one + 9:,} enqueued tokens."
         server.faults = [
             Fault(
@@ -474,7 +474,7 @@ def test_one_ceiling_holds_over_online_calls_and_batches_together(tmp_path: Path
 def test_money_set_aside_for_a_batch_is_spent_on_more_calls_once_it_is_collected(tmp_path: Path) -> None:
     with BatchServer(lambda lines: Ending(outputs(lines, prompt_tokens=10, completion_tokens=5))) as server:
         world = Batches(tmp_path, server.url, 6)
-        worst_nusd = max(worst_case(call.payload, PRICE).nusd for call in world.calls)
+        worst_nusd = max(worst_case(call.body, PRICE).nusd for call in world.calls)
         ceiling_nusd = 2 * worst_nusd + worst_nusd // 2
         sent, got = world.drive(Ceilings(max_nusd=ceiling_nusd))
         assert (got.tally.replied, sent.stopped, sent.waiting) == (6, None, 0)
@@ -585,7 +585,7 @@ def test_what_is_exported_for_vllm_comes_back_as_replies(tmp_path: Path) -> None
     assert (done.calls, done.bytes) == (4, path.stat().st_size)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(line["method"], line["url"]) for line in lines] == [("POST", "/v1/chat/completions")] * 4
-    assert [line["body"] for line in lines] == [call.body for call in world.calls]
+    assert [line["body"] for line in lines] == [call.request for call in world.calls]
     assert world.counts() == {"sending": 4}
     assert world.export(tmp_path / "more.jsonl").calls == 0
     assert not (tmp_path / "more.jsonl").exists()

@@ -35,7 +35,7 @@ def call(key: str = "k1", **changes: object) -> PlannedCall:
         sample_idx=0,
         language="en",
         model="m",
-        payload=b'{"messages":[{"role":"user","content":"x"}]}',
+        body=b'{"messages":[{"role":"user","content":"x"}]}',
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -57,7 +57,7 @@ def answer(journal: Journal, call_id: int, content: str = "{}", at: datetime = A
 def test_a_call_goes_from_planned_over_sending_to_replied(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         (opened,) = register(journal, call())
-        assert (opened.state, opened.body) == ("planned", call().payload)
+        assert (opened.state, opened.body) == ("planned", call().body)
         assert journal.states(["k1", "other"]) == {"k1": "planned"}
         journal.sending(opened.call_id, AT)
         assert journal.states(["k1"]) == {"k1": "sending"}
@@ -283,7 +283,7 @@ def test_a_journal_of_the_first_format_keeps_its_replies(tmp_path: Path) -> None
     at = "2026-10-01T00:00:00.000000+00:00"
     old = sqlite3.connect(tmp_path / JOURNAL_FILE)
     old.executescript(FORMAT_1)
-    body = zlib.compress(call().payload)
+    body = zlib.compress(call().body)
     for key, state in (("k1", "replied"), ("k2", "sending"), ("k3", "planned")):
         values = (key, "http://h/v1 m", "m", 0, body, state, int(state != "planned"), None, at, at)
         old.execute("INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
@@ -302,7 +302,7 @@ def test_a_journal_of_the_first_format_keeps_its_replies(tmp_path: Path) -> None
         (kept,) = journal.replies()
         assert (kept.track_id, kept.content, kept.prompt_hash, kept.model) == ("t-k1", "said", "h1", "test-model")
         assert journal.attempts("k1")[0]["headers"] == {"x-request-id": "r"}
-        (again,) = register(journal, call("k1"), call("k3", track_id="t-k3", payload=b'{"as":"sent"}'))
+        (again,) = register(journal, call("k1"), call("k3", track_id="t-k3", body=b'{"as":"sent"}'))
         assert (again.request_key, again.state) == ("k3", "planned")
         assert journal.body("k3") == b'{"as":"sent"}', "the first format kept bodies in another order"
 
@@ -329,7 +329,7 @@ def test_a_journal_of_the_second_format_keeps_what_was_sent_and_said(tmp_path: P
         journal.connection.executescript(TO_FORMAT_2)
     with Journal.open(tmp_path) as journal:
         assert [journal.attempts(key) for key in ("k1", "k2", "k3")] == before
-        assert [journal.body(key) for key in ("k1", "k2", "k3")] == [call().payload] * 3
+        assert [journal.body(key) for key in ("k1", "k2", "k3")] == [call().body] * 3
         assert journal.raw_reply("k1") == completion("said").encode()
         with pytest.raises(KeyError):
             journal.raw_reply("k2")

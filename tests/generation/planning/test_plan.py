@@ -48,7 +48,7 @@ def test_packs_without_documents_are_asked_once_per_track_and_sample(tmp_path: P
     assert [(call.track_id, call.doc_id, call.sample_idx) for call in calls] == [
         (f"t-{n:03}", None, sample) for n in range(3) for sample in range(2)
     ]
-    assert [call.body["seed"] for call in calls[:2]] == [3, 4]
+    assert [call.request["seed"] for call in calls[:2]] == [3, 4]
     assert len({call.request_key for call in calls}) == 6
 
 
@@ -59,7 +59,7 @@ def test_packs_with_documents_are_asked_per_accepted_match_with_enough_allowed_t
     pairs = pairs.vstack(matches([("t-002", "d-a")], band="review")).sort("track_id", "doc_id")
     plan = plan_calls(pack, REMOTE, Tables(tracks(3), table, pairs))
     assert [(call.track_id, call.doc_id) for call in plan.calls] == [("t-000", "d-a")]
-    assert PROSE in plan.calls[0].body["messages"][1]["content"]
+    assert PROSE in plan.calls[0].request["messages"][1]["content"]
 
 
 def test_a_limit_reaches_every_artist_before_any_comes_twice(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_keys_change_with_template_schema_sampling_model_and_endpoint_only(tmp_p
     assert key(recall(tmp_path, description="other words")) == same
     assert key(recall(tmp_path, version="1.0.1")) == same
     assert key(recall(tmp_path), replace(REMOTE, api_key="another", name="elsewhere")) == same
-    body = calls_of(recall(tmp_path), REMOTE, 1)[0].body
+    body = calls_of(recall(tmp_path), REMOTE, 1)[0].request
     assert set(body) == {"model", "messages", "temperature", "max_tokens", "seed", "response_format"}
     others = {
         key(recall(tmp_path, user="{{ title }} {{ artist }} {{ year }} {{ tags }}!")),
@@ -115,13 +115,13 @@ def test_a_request_made_fast_is_the_request_as_defined(tmp_path: Path) -> None:
     reasoning = replace(REMOTE, dialect=choose_dialect("https://api.openai.com/v1", "o4-mini"), model="o4-mini")
     for endpoint in (REMOTE, reasoning):
         for call in calls_of(pack, endpoint):
-            messages = call.body["messages"]
+            messages = call.request["messages"]
             body = request_body(
                 endpoint.model, messages, schema_name=pack.id, schema=pack.output,
                 sampling=pack.sampling.parameters(), sample_idx=call.sample_idx,
             )  # fmt: skip
             body = fit_body(body, endpoint.dialect)
-            assert call.payload.decode() == ordered_json(body)
+            assert call.body.decode() == ordered_json(body)
             assert call.request_key == request_key(body, endpoint.identity, call.sample_idx)
     odd = [{"role": "user", "content": 'quotes " and \\ and \u2028 and 音 and \ud800'}]
     key, payload = RequestMaker(pack, REMOTE).make(odd, 1)
@@ -161,7 +161,7 @@ def test_every_language_asked_for_is_a_call_and_a_pack_that_reads_only_answers_i
     assert [(call.track_id, call.language) for call in calls] == [
         ("t-000", "en"), ("t-000", "zh"), ("t-001", "en"), ("t-001", "zh"),
     ]  # fmt: skip
-    assert calls[1].body["messages"][1]["content"] == "Song 0 zh"
+    assert calls[1].request["messages"][1]["content"] == "Song 0 zh"
     reading = load_pack(write_pack(tmp_path))
     tables = Tables(tracks(1), documents({"d-a": PROSE}, language="de"), matches([("t-000", "d-a")]))
     (call,) = plan_calls(reading, REMOTE, tables, Scope(languages=("en", "zh"))).calls

@@ -44,11 +44,11 @@ def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp
             "followed": 0,
         }  # fmt: skip
         sent = {json.dumps(json.loads(asked.body), sort_keys=True) for asked in server.log}
-        assert sent == {json.dumps({**call.body, "stream": False}, sort_keys=True) for call in world.calls}
+        assert sent == {json.dumps({**call.request, "stream": False}, sort_keys=True) for call in world.calls}
         assert {asked.path for asked in server.log} == {"/v1/chat/completions"}
         with world.journal() as journal:
             for call in world.calls:
-                assert journal.raw_reply(call.request_key) == completion(said(call.body)).encode()
+                assert journal.raw_reply(call.request_key) == completion(said(call.request)).encode()
         again = world.run()
         assert (again.cached, again.replied, len(server.log)) == (4, 0, 4)
 
@@ -479,7 +479,7 @@ def test_the_wish_for_one_piece_is_no_part_of_the_key_and_old_replies_stay_valid
         world = World(tmp_path, server.url, count=1)
         world.run()
         (call,) = world.calls
-        assert json.loads(server.log[0].body) == {**call.body, "stream": False}
-        assert call.request_key == request_key(call.body, world.endpoint.identity, 0)
+        assert json.loads(server.log[0].body) == {**call.request, "stream": False}
+        assert call.request_key == request_key(call.request, world.endpoint.identity, 0)
         with world.journal() as journal:
             assert b'"stream"' not in journal.body(call.request_key)
