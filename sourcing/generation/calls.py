@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-__all__ = ["KnownCall", "OpenCall", "PlannedCall", "Reply", "WantedCall"]
+__all__ = ["CallEnd", "KnownCall", "OpenCall", "PlannedCall", "Reply", "WantedCall"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,17 @@ class WantedCall(NamedTuple):
     language: str
     size: int
     body: bytes
+
+
+class CallEnd(NamedTuple):
+    """The end of an attempt: the call's state behind it, the outcome by name, and the server's answer."""
+
+    state: str
+    outcome: str
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
+    raw: bytes | None = None  # body of the reply or refusal as it arrived, compressed or not
+    error: str | None = None
 
 
 class KnownCall(NamedTuple):

@@ -184,6 +184,7 @@ def export(invocation: Invocation, /, out: Path, **call_options: Any) -> None:
     """
     from sourcing.errors import UsageError
     from sourcing.generation.batch.export import export_calls
+    from sourcing.generation.batch.shards import Shards
     from sourcing.generation.journal.journal import enter_journal
     from sourcing.generation.run.forecast import how_many
 
@@ -200,7 +201,9 @@ def export(invocation: Invocation, /, out: Path, **call_options: Any) -> None:
         invocation.progress(f"writing {out}", how_many(job)) as advance,
     ):
         run = job.enter(journal, datetime.now(UTC))
-        done = export_calls(journal, run, job.steps, job.options, out, lock=batch_lock(invocation), on_calls=advance)
+        done = export_calls(
+            Shards(journal), run, job.steps, job.options, out, lock=batch_lock(invocation), on_progress=advance
+        )
     lines = [f"{done.calls} calls, {done.bytes:,} bytes in {out}" if done.calls else "nothing is left to export"]
     _raise(invocation, done.stopped, lines)
     invocation.emit({"exported": done.calls, "bytes": done.bytes, "file": str(out) if done.calls else None}, lines)

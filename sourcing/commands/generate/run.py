@@ -161,7 +161,7 @@ def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
     from datetime import UTC, datetime
 
     from sourcing.generation.journal.journal import enter_journal
-    from sourcing.generation.run.reconcile import reconcile_unknown
+    from sourcing.generation.run.reconcile import Patience, reconcile_unknown
 
     options = job.options
     with enter_journal(invocation.workspace.generation_dir) as (journal, presence):
@@ -171,7 +171,6 @@ def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
                 journal,
                 job.endpoint,
                 account=options.account,
-                timeout_s=options.timeout_s,
-                max_attempts=options.max_attempts,
-                on_call=advance.one_of,
+                patience=Patience(options.timeout_s, options.max_attempts),
+                on_progress=advance.one_of,
             )

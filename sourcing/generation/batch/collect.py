@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from sourcing.generation.batch.jsonl import UNREADABLE, AnswerLine, read_answer
 from sourcing.generation.batch.shards import Shard, Shards, Terms
+from sourcing.generation.calls import CallEnd
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.cost.prices import UNKNOWN, actual_cost, read_usage
 from sourcing.generation.journal.journal import OpenCall, Reserved
@@ -152,10 +153,8 @@ class Answers:
                     self._never_begun(call_id, outcome, terms, headers)
                     tally.again += 1
                 else:
-                    self._journal.settle(
-                        call_id, "unknown", outcome="unknown", at=self._clock(), scope=terms.account, headers=headers,
-                        error=error,
-                    )  # fmt: skip
+                    end = CallEnd("unknown", "unknown", headers=headers, error=error)
+                    self._journal.settle(call_id, end, at=self._clock(), scope=terms.account)
                     tally.unknown += 1
             self._shards.move(shard, "collected", error=error or None)
 
@@ -226,10 +225,8 @@ class Answers:
             else:
                 state, passing = ("unknown" if failure.maybe_answered else "failed"), failure.retry
                 outcome, message = failure.outcome, str(failure)
-        self._journal.settle(
-            row["call_id"], state, outcome=outcome, at=self._clock(), scope=terms.account, status=answer.status,
-            headers=headers, raw=answer.raw, error=message,
-        )  # fmt: skip
+        end = CallEnd(state, outcome, answer.status, headers, answer.raw, message)
+        self._journal.settle(row["call_id"], end, at=self._clock(), scope=terms.account)
         if reply is not None and state == "replied":
             self._check(row, reply, terms, line_log, tally)
         elif state == "failed" and passing:
@@ -259,9 +256,8 @@ class Answers:
 
     def _never_begun(self, call_id: int, outcome: str, terms: Terms, headers: Mapping[str, str]) -> None:
         """The attempt is written down, and what it reserved is given back: no model ever saw the call."""
-        self._journal.settle(
-            call_id, "unknown", outcome=outcome, at=self._clock(), scope=terms.account, headers=headers
-        )  # keeps what is reserved, which `release` gives back
+        end = CallEnd("unknown", outcome, headers=headers)  # keeps what is reserved, which `release` gives back
+        self._journal.settle(call_id, end, at=self._clock(), scope=terms.account)
         self._journal.release(call_id, self._clock(), scope=terms.account)
         self._execute("UPDATE calls SET attempts = attempts + 1 WHERE call_id = ?", (call_id,))
 

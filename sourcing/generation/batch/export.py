@@ -34,15 +34,14 @@ class Exported:
 
 
 def export_calls(
-    journal: Journal,
+    shards: Shards,
     run: RunState,
     steps: Callable[[int], Iterator[Step]],
     run_options: RunOptions,
     path: Path,
     *,
     lock: Callable[[], AbstractContextManager[None]],
-    on_calls: Callable[[int], object] = lambda n: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_progress: Callable[[int], object] = lambda n: None,
 ) -> Exported:
     """Write every planned call of the run into `path`, whole or not at all; from then on no run makes them.
 
@@ -53,10 +52,10 @@ def export_calls(
         raise UsageError(str(path), "there is such a file", "name another, or remove it once it is of no use")
     if not path.parent.is_dir():
         raise UsageError(str(path), "there is no such folder", "make it first")
-    export, shards = Exported(), Shards(journal, clock)
+    export, journal = Exported(), shards.journal
     with lock():
         shards.drop_unfinished_exports()
-        register_plan(journal, run, steps, clock=clock)
+        register_plan(journal, run, steps, clock=shards.clock)
         terms = Terms(run_options.account, run_options.price)
         with writing_whole(path) as stream:
             while not export.stopped:
@@ -75,7 +74,7 @@ def export_calls(
                     for line in shards.lines(shard):
                         export.bytes += stream.write(line)
                     export.calls += shard.lines
-                    on_calls(shard.lines)
+                    on_progress(shard.lines)
         for shard in shards.in_states(("exporting",)):
             shards.move(shard, "exported")
     if not export.calls:

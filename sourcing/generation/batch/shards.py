@@ -63,7 +63,7 @@ class Shards:
     """The shards of one journal."""
 
     def __init__(self, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.journal, self._clock = journal, clock
+        self.journal, self.clock = journal, clock
         self._execute = journal.connection.execute
 
     def all(self) -> list[Shard]:
@@ -104,7 +104,7 @@ class Shards:
         Returns the shard, None when no call could be taken, and the ceiling that held further calls back, or "".
         Call it inside a transaction.
         """
-        at, name = self._clock(), f"crossmusim-{secrets.token_hex(12)}"
+        at, name = self.clock(), f"crossmusim-{secrets.token_hex(12)}"
         now, refusal, lines, size, tokens = _text(at), "", 0, 0, 0
         row = self._execute(
             "INSERT INTO shards (name, run_id, endpoint_id, state, lines, bytes, tokens, written_at, updated_at)"
@@ -147,13 +147,13 @@ class Shards:
         assignments = "".join(f", {name} = ?" for name in columns)
         self._execute(
             f"UPDATE shards SET state = ?, updated_at = ?{assignments} WHERE shard_id = ?",
-            (state, _text(self._clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
+            (state, _text(self.clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
         )
         return self.get(shard.shard_id)
 
     def drop(self, shard: Shard, error: str) -> int:
         """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
-        account, at = self.terms(shard).account, self._clock()
+        account, at = self.terms(shard).account, self.clock()
         with self.journal.transaction():
             calls_left = self.left(shard)
             for call_id in calls_left:
@@ -171,7 +171,7 @@ class Shards:
         self._execute(
             "UPDATE shards SET state = 'collected', updated_at = ? WHERE state = 'exported'"
             " AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.batch = shards.shard_id)",
-            (_text(self._clock()),),
+            (_text(self.clock()),),
         )
 
     def waiting(self, run_id: int) -> int:

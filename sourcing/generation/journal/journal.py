@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from sourcing.generation.calls import OpenCall
+from sourcing.generation.calls import CallEnd, OpenCall
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.journal.plan_writer import JournalIntake, as_text
 from sourcing.generation.journal.reader import STATES, CallRow, RunState
@@ -130,20 +130,8 @@ class Journal(JournalIntake):
             (as_text(at), call_id),
         )
 
-    def settle(
-        self,
-        call_id: int,
-        state: str,
-        *,
-        outcome: str,
-        at: datetime,
-        scope: str = "",
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        raw: bytes | None = None,
-        error: str | None = None,
-    ) -> None:
-        """End the call's current attempt: `raw` is the body of the reply or refusal as it arrived, packed or not.
+    def settle(self, call_id: int, end: CallEnd, *, at: datetime, scope: str = "") -> None:
+        """End the call's current attempt.
 
         A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
         `unknown` one as long as it is unknown.
@@ -151,11 +139,11 @@ class Journal(JournalIntake):
         attempt = self._connection.execute(
             "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers)"
             " SELECT call_id, attempts, coalesce(owner, ''), updated_at, ?, ?, ?, ? FROM calls WHERE call_id = ?",
-            (as_text(at), outcome, status, json.dumps(dict(headers or {}), sort_keys=True), call_id),
+            (as_text(at), end.outcome, end.status, json.dumps(dict(end.headers or {}), sort_keys=True), call_id),
         )
-        if raw is not None:
-            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(raw)))
-        self._end(call_id, state, scope=scope, error=error, at=at)
+        if end.raw is not None:
+            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(end.raw)))
+        self._end(call_id, end.state, scope=scope, error=end.error, at=at)
 
     def _end(self, call_id: int, state: str, *, scope: str, error: str | None, at: datetime) -> None:
         if state == "failed":
@@ -274,7 +262,7 @@ class Journal(JournalIntake):
                     (owner,),
                 ).fetchall()
                 for (call_id,) in ids:
-                    self.settle(call_id, "unknown", outcome="unknown", at=at, error=IN_FLIGHT_AT_A_CRASH)
+                    self.settle(call_id, CallEnd("unknown", "unknown", error=IN_FLIGHT_AT_A_CRASH), at=at)
                 lost_count += len(ids)
         return lost_count
 

@@ -14,6 +14,7 @@ from typing import Any
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError
+from sourcing.generation.calls import CallEnd
 from sourcing.generation.cost.estimate import expected_tokens, worst_case
 from sourcing.generation.cost.prices import actual_cost, read_usage
 from sourcing.generation.endpoint.client import ChatClient
@@ -23,12 +24,11 @@ from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import TAKEN, Journal, OpenCall, Reserved
 from sourcing.generation.journal.schema import packer
 from sourcing.generation.limits.limiter import Limiter, Permit
-from sourcing.generation.limits.quota import Quota
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.replies.failures import CallFailed, MaybeAnswered, NotSent, RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ROW_ERROR, ParsedReply, name_of
 from sourcing.generation.run.call_feed import CallFeed
-from sourcing.generation.run.options import RunOptions, RunResult
+from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 from sourcing.generation.run.reconcile import keep_at_endpoint
 from sourcing.generation.run.reply_checker import FollowUp, ReplyChecker
 from sourcing.generation.wire import unstreamed
@@ -59,19 +59,16 @@ class Engine:
     def __init__(
         self,
         endpoint: Endpoint,
-        committing: Durable,
         pack: Pack,
         options: RunOptions,
         result: RunResult,
-        *,
-        quota: Quota | None,
-        clock: Callable[[], datetime],
-        on_reply: Callable[[], object],
+        tools: RunTools,
+        committing: Durable,
         server: LocalEndpoint | None = None,
     ) -> None:
         """`server` is the embedded one, ours to start anew."""
         self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
-        self.quota, self.clock, self.on_reply = quota, clock, on_reply
+        self.quota, self.clock, self.on_reply = tools.quota, tools.clock, tools.on_reply
         self.pack = packer()  # here and not where it is written: that is one thread for all
         self.checker = ReplyChecker(pack, endpoint)
         self.server = server
@@ -206,8 +203,9 @@ class Engine:
             raise failure from error
         latency_s = time.perf_counter() - began_s
         await self.durable(
-            Journal.settle, call.call_id, "replied", outcome="replied", at=self.clock(), scope=scope,
-            status=answer.status, headers=answer.headers, raw=self.pack(answer.raw),
+            Journal.settle, call.call_id,
+            CallEnd("replied", "replied", answer.status, answer.headers, self.pack(answer.raw)),
+            at=self.clock(), scope=scope,
         )  # fmt: skip
         reply = ParsedReply.read(answer.raw)
         if (no_answer := failure_of(reply, answer)) is not None:
@@ -271,10 +269,9 @@ class Engine:
         return await self.durable(_charge_and_follow, call, charge_fields, reply_check.follow, self.clock()), tokens
 
     async def _settle_failure(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
-        await self.durable(
-            Journal.settle, attempt.call.call_id, status=failure.status, headers=failure.headers, raw=failure.raw,
-            **self._fate(failure),
-        )  # fmt: skip
+        state = "unknown" if failure.maybe_answered else "failed"
+        end = CallEnd(state, failure.outcome, failure.status, failure.headers, failure.raw, str(failure))
+        await self.durable(Journal.settle, attempt.call.call_id, end, at=self.clock(), scope=self.options.account)
         self._settled(attempt, permit, failure)
 
     def _fate(self, failure: CallFailed) -> dict[str, Any]:

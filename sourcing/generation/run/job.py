@@ -22,7 +22,7 @@ from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.pack_files import load_pack, pack_roots
 from sourcing.generation.planning.plan import Scope, Step, Tables, plan_steps
-from sourcing.generation.run.options import RunOptions, RunResult
+from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 from sourcing.generation.run.run import run_calls
 from sourcing.store.schemas import Description, Document, Match, Track
 from sourcing.store.versions import file_sha256
@@ -119,10 +119,8 @@ def run_job(
     with enter_journal(folder) as (journal, presence), quota:
         journal.bury(presence.is_dead, clock())
         run = job.enter(journal, clock())
-        return run_calls(
-            run, job.steps, journal, job.pack, endpoint, job.options,
-            committing=committing, quota=quota, on_reply=on_reply, clock=clock,
-        )  # fmt: skip
+        tools = RunTools(committing, quota, on_reply, clock)
+        return run_calls(run, job.steps, journal, job.pack, endpoint, job.options, tools)
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:

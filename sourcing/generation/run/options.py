@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sourcing.errors import CrossmusimError
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.prices import FREE, Price
+from sourcing.generation.journal.group_commit import Durable
+from sourcing.generation.limits.quota import Quota
 
-__all__ = ["RunOptions", "RunResult"]
+__all__ = ["RunOptions", "RunResult", "RunTools"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,16 @@ class RunOptions:
     store_completions: bool = False  # let the endpoint keep them, to be looked up after a crash
     backoff_s: float = 1.0  # first pause before a retry; doubles, with jitter
     give_up_after_s: float = 120.0  # of refusals without one answer
+
+
+@dataclass(frozen=True)
+class RunTools:
+    """What a run works with beside its plan: the journal's writer, the shared quota, its clock, and its listener."""
+
+    committing: Durable | None = None  # None: a thread of this process
+    quota: Quota | None = None
+    on_reply: Callable[[], object] = lambda: None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from yarl import URL
 
 from sourcing.errors import CrossmusimError, UpstreamError, UsageError
+from sourcing.generation.calls import CallEnd
 from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
@@ -37,17 +39,24 @@ def keep_at_endpoint(body: bytes, request_key: str) -> bytes:
     return body[:-1] + b',"store":true,"metadata":' + note + b"}"
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long one look-up may take, how often it is tried, and how tries are spaced."""
+
+    timeout_s: float = 60.0
+    max_attempts: int = 4
+    backoff_s: float = 1.0
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
 def reconcile_unknown(
     journal: Journal,
     endpoint: Endpoint,
     run_id: int | None = None,
     *,
     account: str | None = None,
-    timeout_s: float = 60.0,
-    max_attempts: int = 4,
-    backoff_s: float = 1.0,
-    on_call: Callable[[int], object] = lambda _of: None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    patience: Patience = Patience(),
+    on_progress: Callable[[int], object] = lambda _of: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dict[str, int]:
     """Look up every unknown call of this endpoint (of one run, if named); returns how many were `found` and `missing`.
@@ -55,7 +64,7 @@ def reconcile_unknown(
     A completion that is found is journalled as it came, with the outcome `reconciled`; it is checked and charged by
     the next run, like any reply that nobody has looked at. What is not found stays unknown: it may yet be listed.
     UsageError where the endpoint keeps no completions. `account` is what the budget counts the calls under; each run's
-    prompt hash where it is not named. `on_call` hears after each call how many there are in all.
+    prompt hash where it is not named. `on_progress` hears after each call how many there are in all.
     """
     waiting = _unknown(journal, endpoint, run_id)
     if not waiting:
@@ -65,26 +74,24 @@ def reconcile_unknown(
 
     async def look_all() -> dict[str, int]:
         counts = {"found": 0, "missing": 0}
-        async with ChatClient(endpoint, timeout_s=timeout_s, concurrency=1) as client:
+        async with ChatClient(endpoint, timeout_s=patience.timeout_s, concurrency=1) as client:
             for call_id, key, prompt_hash in waiting:
                 answer = await _stored(client, endpoint, key, ask)
                 if answer is not None:
                     with journal.transaction():
-                        journal.settle(
-                            call_id, "replied", outcome="reconciled", at=clock(), scope=account or prompt_hash,
-                            status=answer.status, headers=answer.headers, raw=answer.raw,
-                        )  # fmt: skip
+                        end = CallEnd("replied", "reconciled", answer.status, answer.headers, answer.raw)
+                        journal.settle(call_id, end, at=clock(), scope=account or prompt_hash)
                 counts["missing" if answer is None else "found"] += 1
-                on_call(len(waiting))
+                on_progress(len(waiting))
         return counts
 
     async def ask(client: ChatClient, path: str) -> RawReply:
         retrying = AsyncRetrying(
             # Asking what is stored costs nothing and changes nothing: it may be asked again whatever happened.
             retry=retry_if_exception(lambda e: isinstance(e, CallFailed) and (e.retry or e.maybe_answered)),
-            stop=stop_after_attempt(max_attempts),
-            wait=wait_random_exponential(multiplier=backoff_s, max=60),
-            sleep=sleep,
+            stop=stop_after_attempt(patience.max_attempts),
+            wait=wait_random_exponential(multiplier=patience.backoff_s, max=60),
+            sleep=patience.sleep,
             reraise=True,
         )
         answer: RawReply = await retrying(client.get, path)

@@ -7,19 +7,17 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
-from sourcing.generation.journal.group_commit import Durable, GroupCommit
+from sourcing.generation.journal.group_commit import GroupCommit
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.reader import RunState
-from sourcing.generation.limits.quota import Quota
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.planning.plan import Step
 from sourcing.generation.run.call_feed import CallFeed
 from sourcing.generation.run.engine import Engine
-from sourcing.generation.run.options import RunOptions, RunResult
+from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 
 __all__ = ["frozen_heap", "run_calls"]
 
@@ -31,38 +29,22 @@ def run_calls(
     pack: Pack,
     endpoint: Endpoint,
     options: RunOptions,
-    *,
-    committing: Durable | None = None,
-    quota: Quota | None = None,
-    on_reply: Callable[[], object] = lambda: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    tools: RunTools,
 ) -> RunResult:
     """Make the calls of `run` that have no reply; `steps(n)` are those of its plan behind the first n targets.
-
-    `committing` is who writes the journal while calls are made, a thread of this process where it is not given.
 
     Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us), StoppedShort
     (interrupt, ceiling, a server that keeps refusing) or PromptError (a prompt does not render), and the same command
     takes it up again.
     """
     resend = options.resend_unknown or endpoint.resend_is_free
-    feed = CallFeed(run, steps, resend=resend, clock=clock)
+    feed = CallFeed(run, steps, resend=resend, clock=tools.clock)
     result = RunResult()
     if not run.planned or journal.has_open(run.run_id, resend=resend):
         with _serving(endpoint) as (live, server):
             # Replies of the embedded model are the same bytes every time only while calls are made one by one.
             options = replace(options, concurrency=1) if endpoint.is_local else options
-            engine = Engine(
-                live,
-                committing or GroupCommit(journal),
-                pack,
-                options,
-                result,
-                quota=quota,
-                clock=clock,
-                on_reply=on_reply,
-                server=server,
-            )
+            engine = Engine(live, pack, options, result, tools, tools.committing or GroupCommit(journal), server)
             with frozen_heap():
                 asyncio.run(engine.send_all(run.run_id, feed))
                 result.stopped = result.stopped or feed.error

@@ -17,6 +17,7 @@ from genworld import AT, SECRET
 
 from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.batch.export import export_calls, import_answers
+from sourcing.generation.batch.shards import Shards
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.endpoint.dialect import DIALECTS
@@ -568,7 +569,9 @@ class Files(Batches):
         with self.journal() as journal:
             job = self.job(ceilings=ceilings, price=PRICE)
             run, steps = job.enter(journal, AT), job.steps
-            return export_calls(journal, run, steps, job.options, path, lock=lambda: self.workspace.lock("batch"))
+            return export_calls(
+                Shards(journal), run, steps, job.options, path, lock=lambda: self.workspace.lock("batch")
+            )
 
     def take(self, *paths: Path) -> Any:
         with self.journal() as journal:

@@ -14,7 +14,7 @@ import pytest
 from chatserver import completion
 
 from sourcing.errors import InputError
-from sourcing.generation.calls import PlannedCall
+from sourcing.generation.calls import CallEnd, PlannedCall
 from sourcing.generation.cost.budget import Ceilings, Totals
 from sourcing.generation.journal.group_commit import GroupCommit
 from sourcing.generation.journal.journal import JOURNAL_FILE, TAKEN, Journal, OpenCall, Reserved
@@ -51,7 +51,7 @@ def register(
 def answer(journal: Journal, call_id: int, content: str = "{}", at: datetime = AT, scope: str = "") -> None:
     assert journal.sending(call_id, at, scope=scope) == ""
     raw = completion(content).encode()
-    journal.settle(call_id, "replied", outcome="replied", at=at, status=200, raw=raw, scope=scope)
+    journal.settle(call_id, CallEnd("replied", "replied", status=200, raw=raw), at=at, scope=scope)
 
 
 def test_a_call_goes_from_planned_over_sending_to_replied(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_call_goes_from_planned_over_sending_to_replied(tmp_path: Path) -> Non
         assert journal.states(["k1", "other"]) == {"k1": "planned"}
         journal.sending(opened.call_id, AT)
         assert journal.states(["k1"]) == {"k1": "sending"}
-        journal.settle(opened.call_id, "replied", outcome="replied", at=AT, status=200, raw=b"any bytes \xff")
+        journal.settle(opened.call_id, CallEnd("replied", "replied", status=200, raw=b"any bytes \xff"), at=AT)
         assert journal.raw_reply("k1") == b"any bytes \xff"
     with Journal.open(tmp_path) as journal:
         assert journal.counts() == {"mine@1.0.0": {"replied": 1}}
@@ -96,7 +96,7 @@ def test_of_two_processes_one_takes_a_call(tmp_path: Path) -> None:
         (opened,) = register(one, call())
         assert register(other, call())[0].state == "planned"
         assert [one.sending(opened.call_id, AT), other.sending(opened.call_id, AT)] == ["", TAKEN]
-        one.settle(opened.call_id, "replied", outcome="replied", at=AT, raw=b"{}")
+        one.settle(opened.call_id, CallEnd("replied", "replied", raw=b"{}"), at=AT)
         assert other.sending(opened.call_id, AT, resend=True) == TAKEN
 
 
@@ -105,7 +105,7 @@ def test_every_attempt_is_kept(tmp_path: Path) -> None:
         (opened,) = register(journal, call())
         journal.sending(opened.call_id, AT)
         refused = {"outcome": "http_429", "status": 429, "headers": {"retry-after": "1"}, "error": "slow"}
-        journal.settle(opened.call_id, "failed", at=AT, **refused)
+        journal.settle(opened.call_id, CallEnd("failed", **refused), at=AT)
         answer(journal, opened.call_id, at=AT + timedelta(seconds=1))
         assert [(a["attempt"], a["outcome"], a["headers"]) for a in journal.attempts("k1")] == [
             (1, "http_429", {"retry-after": "1"}),
@@ -200,13 +200,13 @@ def test_what_a_call_may_use_is_reserved_charged_and_given_back(tmp_path: Path) 
         assert journal.sending(one.call_id, AT, **send) == journal.sending(two.call_id, AT, **send) == ""
         assert "max-usd" in journal.sending(three.call_id, AT, **send)
         assert journal.states(["k2"]) == {"k2": "planned"}
-        journal.settle(one.call_id, "failed", outcome="http_500", at=AT, scope="s")
+        journal.settle(one.call_id, CallEnd("failed", "http_500"), at=AT, scope="s")
         assert journal.sending(three.call_id, AT, **send) == "", "a refused call cost nothing"
-        journal.settle(two.call_id, "replied", outcome="replied", at=AT, scope="s", raw=b"{}")
+        journal.settle(two.call_id, CallEnd("replied", "replied", raw=b"{}"), at=AT, scope="s")
         assert journal.sending(four.call_id, AT, **send) != "", "a reply is charged once it was looked at"
         journal.charge(two.call_id, input_tokens=1, output_tokens=1, cost_nusd=40, scope="s")
         assert journal.sending(four.call_id, AT, **send) == ""
-        journal.settle(three.call_id, "unknown", outcome="timeout", at=AT, scope="s")
+        journal.settle(three.call_id, CallEnd("unknown", "timeout"), at=AT, scope="s")
         journal.release(four.call_id, AT, scope="s")
         assert journal.states(["k3"]) == {"k3": "planned"}
         assert journal.sending(four.call_id, AT, **send) == "", "40 spent, 100 unknown, 100 free"
@@ -219,7 +219,7 @@ def test_a_reply_two_processes_look_at_is_charged_once(
     with Journal.open(tmp_path) as journal:
         (one,) = register(journal, call())
         journal.sending(one.call_id, AT, scope="s", reserve=Reserved(tokens=10, nusd=100))
-        journal.settle(one.call_id, "replied", outcome="replied", at=AT, scope="s", raw=b"{}")
+        journal.settle(one.call_id, CallEnd("replied", "replied", raw=b"{}"), at=AT, scope="s")
         for reserved in knows:  # the one that asked remembers it, the other reads it
             journal.charge(one.call_id, input_tokens=1, output_tokens=2, cost_nusd=40, scope="s", reserved=reserved)
         assert journal.budget.totals("s") == Totals(spent_calls=1, spent_tokens=3, spent_nusd=40)
@@ -323,8 +323,8 @@ def test_a_journal_of_the_second_format_keeps_what_was_sent_and_said(tmp_path: P
         said, cut, _ = opened = register(journal, call("k1"), call("k2", track_id="t2"), call("k3", track_id="t3"))
         for each in opened[:2]:
             journal.sending(each.call_id, AT)
-        journal.settle(said.call_id, "replied", outcome="replied", at=AT, status=200, raw=completion("said").encode())
-        journal.settle(cut.call_id, "failed", outcome="connection_lost", at=AT, error="cut")
+        journal.settle(said.call_id, CallEnd("replied", "replied", status=200, raw=completion("said").encode()), at=AT)
+        journal.settle(cut.call_id, CallEnd("failed", "connection_lost", error="cut"), at=AT)
         before = [journal.attempts(key) for key in ("k1", "k2", "k3")]
         journal.connection.executescript(TO_FORMAT_2)
     with Journal.open(tmp_path) as journal:

@@ -15,8 +15,9 @@ from genworld import AT, SECRET, World
 from loopback import Asked, Loopback, Reply
 
 from sourcing.errors import UpstreamError, UsageError
+from sourcing.generation.calls import CallEnd
 from sourcing.generation.journal.journal import Reserved
-from sourcing.generation.run.reconcile import METADATA_KEY, reconcile_unknown
+from sourcing.generation.run.reconcile import METADATA_KEY, Patience, reconcile_unknown
 
 MINUTE = timedelta(minutes=1)
 CAPTION = '{"aspects": [], "caption": "calm"}'
@@ -64,7 +65,7 @@ def lose(world: World, n: int) -> list[str]:
             for call in waiting[:n]:
                 journal.sending(call.call_id, AT, scope=world.account, reserve=Reserved(100, 7000))
                 journal.settle(
-                    call.call_id, "unknown", outcome="unknown", at=AT + MINUTE, scope=world.account, error="lost"
+                    call.call_id, CallEnd("unknown", "unknown", error="lost"), at=AT + MINUTE, scope=world.account
                 )
     return [call.request_key for call in waiting[:n]]
 
@@ -74,7 +75,7 @@ def look(world: World, **options: Any) -> dict[str, int]:
         await asyncio.sleep(0)
 
     with world.journal() as journal:
-        return reconcile_unknown(journal, world.endpoint, sleep=no_sleep, max_attempts=3, **options)
+        return reconcile_unknown(journal, world.endpoint, patience=Patience(max_attempts=3, sleep=no_sleep), **options)
 
 
 def test_what_was_answered_while_we_were_gone_is_fetched_and_never_paid_again(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_what_was_answered_while_we_were_gone_is_fetched_and_never_paid_again(tm
         store.keep("of another")
         store.keep(first)
         heard: list[int] = []
-        assert look(world, on_call=heard.append) == {"found": 1, "missing": 1}
+        assert look(world, on_progress=heard.append) == {"found": 1, "missing": 1}
         assert heard == [2, 2]  # of two in all
         with world.journal() as journal:
             assert journal.states([first, second]) == {first: "replied", second: "unknown"}
