@@ -14,7 +14,7 @@ from sourcing.generation.calls import CallEnd
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.cost.prices import UNKNOWN, actual_cost, read_usage
 from sourcing.generation.journal.journal import OpenCall, Reserved
-from sourcing.generation.journal.schema import unpack
+from sourcing.generation.journal.schema import decompress
 from sourcing.generation.replies.failures import RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply, name_of
 from sourcing.generation.run.reply_checker import Checked, ReplyChecker
@@ -181,7 +181,7 @@ class Answers:
             # It was given up, it stands beside a word that it failed, or the power went after its file was written.
             terms = self._terms(call, shard)
             if call["state"] != "unknown":
-                reserve = Reserved(*worst_case(unpack(call["body"]), terms.price))
+                reserve = Reserved(*worst_case(decompress(call["body"]), terms.price))
                 self._journal.sending(call["call_id"], self._clock(), scope=terms.account, reserve=reserve)
             became = self._settle(call, answer, terms, shard, line_log, tally)
         else:
@@ -235,7 +235,7 @@ class Answers:
         return state
 
     def _check(self, row: sqlite3.Row, reply: ParsedReply, terms: Terms, line_log: Lines, tally: Tally) -> None:
-        call = OpenCall(row["call_id"], row["request_key"], unpack(row["body"]), row["kind"], row["parent"])
+        call = OpenCall(row["call_id"], row["request_key"], decompress(row["body"]), row["kind"], row["parent"])
         checker = self._checker_of(int(row["run_id"]))
         reply_check = Checked(usage=reply.usage) if checker is None else checker.check(call, reply)
         used = read_usage(reply_check.usage)

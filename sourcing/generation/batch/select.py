@@ -12,7 +12,7 @@ from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.cost.prices import Price
 from sourcing.generation.journal.journal import Journal, Reserved
 from sourcing.generation.journal.reader import RunState
-from sourcing.generation.journal.schema import unpack
+from sourcing.generation.journal.schema import decompress
 from sourcing.generation.planning.plan import Step
 
 __all__ = ["Pick", "Picks", "pick_calls", "register_plan"]
@@ -103,4 +103,4 @@ def _planned(journal: Journal, run_id: int) -> Iterator[tuple[int, str, bytes]]:
         key, body = execute(
             "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE call_id = ?", (call_id,)
         ).fetchone()
-        yield int(call_id), str(key), unpack(body)
+        yield int(call_id), str(key), decompress(body)

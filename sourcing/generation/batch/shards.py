@@ -21,7 +21,7 @@ from sourcing.generation.batch.select import Pick
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.prices import Price, Rates
 from sourcing.generation.journal.journal import TAKEN, Journal
-from sourcing.generation.journal.schema import OPEN_SHARD_STATES, unpack
+from sourcing.generation.journal.schema import OPEN_SHARD_STATES, decompress
 from sourcing.redactor import redact
 
 __all__ = ["Shard", "Shards", "Terms"]
@@ -140,7 +140,7 @@ class Shards:
             (shard.shard_id,),
         )
         for key, body in rows:
-            yield request_line(key, unpack(body), url)
+            yield request_line(key, decompress(body), url)
 
     def move(self, shard: Shard, state: str, **columns: str | None) -> Shard:
         """Note how far a shard has come: `input_file`, `batch`, `output_file`, `error_file`, `error`."""

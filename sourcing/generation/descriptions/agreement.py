@@ -19,7 +19,7 @@ from sourcing.generation.text.words import content_stems
 from sourcing.store.schemas import Description, Document, Rejected, Row
 from sourcing.store.workspace import rejected_frame
 
-__all__ = ["Asked", "score_agreement", "sources_of"]
+__all__ = ["TargetReplies", "score_agreement", "sources_of"]
 
 #: track_id, doc_id or "", prompt id, prompt hash, language: what samples and models are asked the same about.
 Target = tuple[str, str, str, str, str]
@@ -30,7 +30,7 @@ _SCORES = ("samples", "models", "sources")
 _COUNTS = tuple(f"{name}_{what}" for name in _SCORES for what in ("said", "of"))
 
 
-class Asked:
+class TargetReplies:
     """Which samples of which models answered about which target, a bit for each sample.
 
     An answer that came to no description counts as one that does not say what the others say. A call that was never
@@ -58,7 +58,7 @@ class Asked:
 def score_agreement(
     descriptions: dy.DataFrame[Description],
     documents: dy.DataFrame[Document],
-    asked: Asked,
+    asked: TargetReplies,
     *,
     min_agreement: float = 0.0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
@@ -101,7 +101,7 @@ class _Voice(NamedTuple):
     sample: int  # as a bit
 
 
-def _count(by_track: pl.DataFrame, documents: pl.DataFrame, asked: Asked) -> list[pl.Series]:
+def _count(by_track: pl.DataFrame, documents: pl.DataFrame, asked: TargetReplies) -> list[pl.Series]:
     """The columns of `Counts`, one line an aspect, in the order of the rows."""
     source_of = dict(documents.select("doc_id", "source").iter_rows())
     bit_of = {name: 1 << place for place, name in enumerate(sorted({"catalogue", *source_of.values()}))}
@@ -131,7 +131,7 @@ def _voice(row: Row, sources: int) -> _Voice:
     return _Voice(language, sources, target, row["model"] or "", 1 << (row["sample_idx"] or 0))
 
 
-def _count_track(statements: list[tuple[_Voice, str, Phrase]], asked: Asked) -> Iterator[Counts]:
+def _count_track(statements: list[tuple[_Voice, str, Phrase]], asked: TargetReplies) -> Iterator[Counts]:
     """Counts of all aspects (voice, facet, phrase) of one track, in order; each is noted once and looked up once."""
     sources: dict[Form, int] = {}
     speaking: dict[tuple[str, str], int] = {}

@@ -11,7 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from sourcing.generation.calls import Reply
-from sourcing.generation.descriptions.agreement import Asked, score_agreement
+from sourcing.generation.descriptions.agreement import TargetReplies, score_agreement
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.disagreement import find_disagreements
 from sourcing.generation.descriptions.judge import apply_verdicts
@@ -82,7 +82,7 @@ class Unjudged:
     descriptions: dy.DataFrame[Description]
     rejected: dy.DataFrame[Rejected]
     documents: dy.DataFrame[Document]
-    asked: Asked
+    asked: TargetReplies
     verdicts: list[Reply]
 
 
@@ -97,7 +97,7 @@ def make_unjudged(
     """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
-    targets, verdicts = Asked(), list[Reply]()
+    targets, verdicts = TargetReplies(), list[Reply]()
     replies = targets.noting(_without_verdicts(_counted(journal.replies(), on_reply), verdicts))
     packs = _packs(journal, prompt_roots)
     descriptions, rejected_rows = describe(

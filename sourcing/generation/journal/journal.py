@@ -142,7 +142,7 @@ class Journal(JournalIntake):
             (as_text(at), end.outcome, end.status, json.dumps(dict(end.headers or {}), sort_keys=True), call_id),
         )
         if end.raw is not None:
-            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._pack(end.raw)))
+            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._compress(end.raw)))
         self._end(call_id, end.state, scope=scope, error=end.error, at=at)
 
     def _end(self, call_id: int, state: str, *, scope: str, error: str | None, at: datetime) -> None:
@@ -243,7 +243,7 @@ class Journal(JournalIntake):
         self._connection.execute(ODD_LINES)
         self._connection.execute(
             "INSERT OR IGNORE INTO odd_lines VALUES (?, ?, ?, ?)",
-            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self._pack(line)),
+            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self._compress(line)),
         )
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:

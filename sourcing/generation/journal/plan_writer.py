@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 
 from sourcing.generation.calls import KnownCall, OpenCall, PlannedCall, WantedCall
 from sourcing.generation.journal.reader import JournalReader, RunState
-from sourcing.generation.journal.schema import packer, unpack
+from sourcing.generation.journal.schema import compressor, decompress
 from sourcing.store.shard import Shard
 from sourcing.store.turn import Turn
 
-__all__ = ["JournalIntake", "as_text", "open_calls", "pack_calls"]
+__all__ = ["JournalIntake", "as_text", "compress_calls", "open_calls"]
 _OPEN = "SELECT call_id, request_key, body, kind, parent, state FROM calls JOIN bodies USING (call_id)"
 
 
-def pack_calls(calls: Sequence[PlannedCall], pack: Callable[[bytes], bytes]) -> list[WantedCall]:
+def compress_calls(calls: Sequence[PlannedCall], compress: Callable[[bytes], bytes]) -> list[WantedCall]:
     return [
         WantedCall(
             call.request_key,
@@ -28,7 +28,7 @@ def pack_calls(calls: Sequence[PlannedCall], pack: Callable[[bytes], bytes]) -> 
             call.sample_idx,
             call.language,
             len(call.body),
-            pack(call.body),
+            compress(call.body),
         )
         for call in calls
     ]
@@ -53,7 +53,7 @@ class JournalIntake(JournalReader):
         super().__init__(connection)
         self.owner = owner
         self._turn = turn
-        self._pack = packer()
+        self._compress = compressor()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -118,7 +118,7 @@ class JournalIntake(JournalReader):
         Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
         """
         known_calls = self.want(
-            run_id, pack_calls(calls, self._pack), position=position, at=at, done=done, rejected=rejected
+            run_id, compress_calls(calls, self._compress), position=position, at=at, done=done, rejected=rejected
         )
         return open_calls(calls, known_calls)
 
@@ -174,7 +174,7 @@ class JournalIntake(JournalReader):
         ).fetchone()
         if row is None:
             return None
-        self._connection.execute("INSERT INTO bodies VALUES (?, ?)", (row[0], self._pack(body)))
+        self._connection.execute("INSERT INTO bodies VALUES (?, ?)", (row[0], self._compress(body)))
         return OpenCall(int(row[0]), request_key, body, kind, root)
 
     def open_calls(self, run_id: int, state: str, *, before: datetime, after: int = 0, n: int = 256) -> list[OpenCall]:
@@ -210,7 +210,7 @@ class JournalIntake(JournalReader):
 
 def _open(row: sqlite3.Row) -> OpenCall:
     call_id, key, body, kind, parent, state = row
-    return OpenCall(int(call_id), str(key), unpack(body), str(kind), parent, str(state))
+    return OpenCall(int(call_id), str(key), decompress(body), str(kind), parent, str(state))
 
 
 def _overlap(one: str, other: str) -> bool:

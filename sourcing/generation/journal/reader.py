@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sourcing.generation.calls import Reply
 from sourcing.generation.cost.budget import Budget
 from sourcing.generation.cost.estimate import Sample
-from sourcing.generation.journal.schema import unpack
+from sourcing.generation.journal.schema import decompress
 from sourcing.generation.replies.bounded_json import line_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 
@@ -137,7 +137,7 @@ class JournalReader:
                 "key": f"line {digest[:16]}",
                 "reason": reason,
                 "finding": finding,
-                "row": line_of(unpack(line).decode(errors="replace"), _SHOWN_CHARS),
+                "row": line_of(decompress(line).decode(errors="replace"), _SHOWN_CHARS),
             }
             for digest, reason, finding, line in rows
         ]
@@ -189,7 +189,7 @@ class JournalReader:
                 continue
             call_id = following.get(row["call_id"], row["call_id"])
             request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()
-            parsed_reply = ParsedReply.read(unpack(blob))
+            parsed_reply = ParsedReply.read(decompress(blob))
             yield Reply(
                 request_key=request_key,
                 prompt_id=row["prompt_id"],
@@ -221,7 +221,7 @@ class JournalReader:
         row = self._connection.execute(_LAST_REPLY, (call["call_id"],)).fetchone() if call else None
         if row is None:
             raise KeyError(key)
-        return unpack(row["reply"])
+        return decompress(row["reply"])
 
     def body(self, key: str) -> bytes:
         """The request body of a call as it is sent; KeyError when the key is not known."""
@@ -230,7 +230,7 @@ class JournalReader:
         ).fetchone()
         if row is None:
             raise KeyError(key)
-        return unpack(row["body"])
+        return decompress(row["body"])
 
     def attempts(self, key: str) -> list[dict[str, Any]]:
         """Every ended attempt at a call, oldest first, without the reply bodies."""

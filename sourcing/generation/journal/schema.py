@@ -20,11 +20,11 @@ __all__ = [
     "NEVER_BEGUN",
     "ODD_LINES",
     "OPEN_SHARD_STATES",
-    "Packed",
+    "Compressed",
+    "compressor",
     "connect",
+    "decompress",
     "empty",
-    "packer",
-    "unpack",
 ]
 
 JOURNAL_FILE = "journal.sqlite3"
@@ -176,23 +176,34 @@ def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         format_number = _format(connection)  # another process may have been first
-        if format_number == 1:
-            connection.execute("DROP INDEX IF EXISTS calls_by_state")
-            for table in ("runs", "calls", "wanted", "attempts"):
-                connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-        if format_number in (0, 1):
-            _run_script(connection, _SCHEMA)
-            connection.execute("INSERT INTO meta VALUES ('journal_id', ?)", (secrets.token_hex(16),))
-            if format_number == 1:
-                _run_script(connection, _FROM_FORMAT_1)
-        if format_number == 2:
-            _run_script(connection, _FROM_FORMAT_2)
         if format_number != _FORMAT:
+            _STEPS[format_number](connection)
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _m000_make_tables(connection: sqlite3.Connection) -> None:
+    _run_script(connection, _SCHEMA)
+    connection.execute("INSERT INTO meta VALUES ('journal_id', ?)", (secrets.token_hex(16),))
+
+
+def _m001_part_calls_from_targets(connection: sqlite3.Connection) -> None:
+    connection.execute("DROP INDEX IF EXISTS calls_by_state")
+    for table in ("runs", "calls", "wanted", "attempts"):
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    _m000_make_tables(connection)
+    _run_script(connection, _FROM_FORMAT_1)
+
+
+def _m002_part_bodies_from_rows(connection: sqlite3.Connection) -> None:
+    _run_script(connection, _FROM_FORMAT_2)
+
+
+#: Format of a journal → what makes one of today's format of it.
+_STEPS = {0: _m000_make_tables, 1: _m001_part_calls_from_targets, 2: _m002_part_bodies_from_rows}
 
 
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
@@ -205,24 +216,28 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
             statement = ""
 
 
-class Packed(bytes):
+class Compressed(bytes):
     """Bytes as the journal keeps them, compressed."""
 
 
-def packer() -> Callable[[bytes], Packed]:
+def compressor() -> Callable[[bytes], Compressed]:
     """A function that compresses, for one thread: setting a compressor up costs more than packing a reply.
 
     What is packed already it leaves as it is.
     """
-    compressor = zstd.ZstdCompressor(3)
+    encoder = zstd.ZstdCompressor(3)
 
-    def pack(data: bytes) -> Packed:
-        return data if isinstance(data, Packed) else Packed(compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME))
+    def pack(data: bytes) -> Compressed:
+        return (
+            data
+            if isinstance(data, Compressed)
+            else Compressed(compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME))
+        )
 
     return pack
 
 
-def unpack(blob: bytes) -> bytes:
+def decompress(blob: bytes) -> bytes:
     """What was packed, also by the first format."""
     return zstd.decompress(blob) if blob.startswith(_ZSTD_MAGIC) else zlib.decompress(blob)
 

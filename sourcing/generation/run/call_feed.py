@@ -9,9 +9,9 @@ from datetime import datetime
 from sourcing.errors import PromptError
 from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import Journal, OpenCall
-from sourcing.generation.journal.plan_writer import open_calls, pack_calls
+from sourcing.generation.journal.plan_writer import compress_calls, open_calls
 from sourcing.generation.journal.reader import RunState
-from sourcing.generation.journal.schema import packer
+from sourcing.generation.journal.schema import compressor
 from sourcing.generation.planning.plan import Step
 
 __all__ = ["CallFeed"]
@@ -37,7 +37,7 @@ class CallFeed:
     ) -> None:
         self._run, self._steps = run, steps
         self._resend, self._clock = resend, clock
-        self._pack = packer()
+        self._compress = compressor()
         self.error: PromptError | None = None
 
     async def chunks(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
@@ -73,7 +73,7 @@ class CallFeed:
             known_calls = await durable(
                 Journal.want,
                 self._run.run_id,
-                pack_calls(calls, self._pack),
+                compress_calls(calls, self._compress),
                 rejected=[step.rejected for step in steps_read if step.rejected is not None],
                 position=position,
                 done=is_complete,

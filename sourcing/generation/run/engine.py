@@ -22,7 +22,7 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
 from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import TAKEN, Journal, OpenCall, Reserved
-from sourcing.generation.journal.schema import packer
+from sourcing.generation.journal.schema import compressor
 from sourcing.generation.limits.limiter import Limiter, Permit
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.replies.failures import CallFailed, MaybeAnswered, NotSent, RawReply, failure_of
@@ -69,7 +69,7 @@ class Engine:
         """`server` is the embedded one, ours to start anew."""
         self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
         self.quota, self.clock, self.on_reply = tools.quota, tools.clock, tools.on_reply
-        self.pack = packer()  # here and not where it is written: that is one thread for all
+        self.compress = compressor()  # here and not where it is written: that is one thread for all
         self.checker = ReplyChecker(pack, endpoint)
         self.server = server
         self.stopping = asyncio.Event()
@@ -204,7 +204,7 @@ class Engine:
         latency_s = time.perf_counter() - began_s
         await self.durable(
             Journal.settle, call.call_id,
-            CallEnd("replied", "replied", answer.status, answer.headers, self.pack(answer.raw)),
+            CallEnd("replied", "replied", answer.status, answer.headers, self.compress(answer.raw)),
             at=self.clock(), scope=scope,
         )  # fmt: skip
         reply = ParsedReply.read(answer.raw)

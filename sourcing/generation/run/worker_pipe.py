@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from sourcing.generation.journal.group_commit import Change, Durable, resolve
 
-__all__ = ["Asked", "PipedCommit", "receive", "send"]
+__all__ = ["PipedCommit", "WriteRequest", "receive", "send"]
 
 
-class Asked(NamedTuple):
+class WriteRequest(NamedTuple):
     """What a worker asks to have written, and how many replies came since it last asked.
 
     The answer is what the changes returned, and the error of them all or None.
@@ -59,7 +59,7 @@ class PipedCommit(Durable):
     def _flush(self) -> None:
         outgoing, self._outgoing, self._flushing = self._outgoing, [], False
         self._unanswered = [future for _, future in outgoing]
-        message = Asked([change for change, _ in outgoing], self._replies)
+        message = WriteRequest([change for change, _ in outgoing], self._replies)
         self._replies = 0
         try:
             send(self._pipe, message)

@@ -20,7 +20,7 @@ from sourcing.generation.journal.journal import Journal, enter_journal
 from sourcing.generation.run.job import Job, run_job
 from sourcing.generation.run.options import RunResult
 from sourcing.generation.run.run import frozen_heap
-from sourcing.generation.run.worker_pipe import Asked, PipedCommit, receive, send
+from sourcing.generation.run.worker_pipe import PipedCommit, WriteRequest, receive, send
 from sourcing.redactor import guarded_output
 from sourcing.store.interrupts import interrupts
 from sourcing.store.shard import Shard
@@ -91,7 +91,7 @@ def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callab
     """Write the journal for the workers at the other ends until all of them are gone."""
     result = RunResult()
     while pipes.get_map():
-        messages: list[tuple[Connection, Asked]] = []
+        messages: list[tuple[Connection, WriteRequest]] = []
         for key, _ in pipes.select():
             pipe = key.fileobj
             assert isinstance(pipe, Connection)

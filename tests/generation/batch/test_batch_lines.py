@@ -106,9 +106,9 @@ def test_the_bytes_of_a_line_that_cannot_be_read_stay_with_its_call(tmp_path: Pa
         with world.journal() as journal:
             (row,) = journal.connection.execute("SELECT reply FROM replies").fetchall()
             (call,) = journal.calls_in(("unknown",))
-        from sourcing.generation.journal.schema import unpack
+        from sourcing.generation.journal.schema import decompress
 
-        assert unpack(row["reply"]) == broken
+        assert decompress(row["reply"]) == broken
         assert call.error
         assert world.totals().reserved_nusd > 0, "it may have been billed"
 

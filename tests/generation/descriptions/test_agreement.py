@@ -16,7 +16,7 @@ from genworld import PROSE, documents, matches, tracks, write_pack
 
 from sourcing.cli import main
 from sourcing.generation.calls import Reply
-from sourcing.generation.descriptions.agreement import Asked, score_agreement
+from sourcing.generation.descriptions.agreement import TargetReplies, score_agreement
 from sourcing.generation.descriptions.disagreement import find_disagreements
 from sourcing.generation.descriptions.rebuild import rebuild_descriptions
 from sourcing.generation.journal.journal import Journal
@@ -76,7 +76,7 @@ def frame(rows: list[dict[str, Any]]) -> Any:
 
 def shares(rows: list[dict[str, Any]], replies: list[Reply] = [], **options: Any) -> dict[tuple[str, str], Any]:  # noqa: B006
     """(description, aspect) → (samples, models, sources)."""
-    scored, _ = score_agreement(frame(rows), DOCUMENTS, Asked(replies), **options)
+    scored, _ = score_agreement(frame(rows), DOCUMENTS, TargetReplies(replies), **options)
     none = {"samples": None, "models": None, "sources": None}
     return {
         (each["description_id"], aspect["text"]): tuple((aspect["agreement"] or none).values())
@@ -98,7 +98,7 @@ def test_a_sample_that_gave_nothing_does_not_say_it() -> None:
 
 
 def test_a_single_sample_of_a_single_model_has_nobody_to_agree_with() -> None:
-    scored, left_out = score_agreement(frame([mined("a", "slow")]), DOCUMENTS, Asked([reply()]))
+    scored, left_out = score_agreement(frame([mined("a", "slow")]), DOCUMENTS, TargetReplies([reply()]))
     assert scored["aspects"].to_list()[0][0]["agreement"] is None
     assert left_out.is_empty()
 
@@ -266,14 +266,14 @@ ASKED = [reply(sample) for sample in range(5)]
 
 
 def test_without_a_threshold_everything_stays() -> None:
-    scored, left_out = score_agreement(frame(FIVE), DOCUMENTS, Asked(ASKED))
+    scored, left_out = score_agreement(frame(FIVE), DOCUMENTS, TargetReplies(ASKED))
     plain = [(each["description_id"], each["aspect_list"], each["caption"]) for each in scored.to_dicts()]
     assert plain == [(each["description_id"], each["aspect_list"], each.get("caption")) for each in FIVE]
     assert left_out.is_empty()
 
 
 def test_below_the_threshold_aspects_captions_and_empty_descriptions_are_rejected_rows() -> None:
-    kept, left_out = score_agreement(frame(FIVE), DOCUMENTS, Asked(ASKED), min_agreement=0.4)
+    kept, left_out = score_agreement(frame(FIVE), DOCUMENTS, TargetReplies(ASKED), min_agreement=0.4)
     assert {each["description_id"]: (each["aspect_list"], each["caption"]) for each in kept.to_dicts()} == {
         "a": (["slow"], None),  # its caption states the hiss
         "b": (["slow"], "A slow piece."),
@@ -295,9 +295,9 @@ def test_below_the_threshold_aspects_captions_and_empty_descriptions_are_rejecte
 
 def test_a_share_equal_to_the_threshold_is_enough_and_models_count_too() -> None:
     rows = [mined("a", "slow", "harp"), mined("b", "slow", model="n")]
-    kept, left_out = score_agreement(frame(rows), DOCUMENTS, Asked(), min_agreement=0.5)
+    kept, left_out = score_agreement(frame(rows), DOCUMENTS, TargetReplies(), min_agreement=0.5)
     assert (kept["aspect_list"].to_list(), left_out.height) == ([["slow", "harp"], ["slow"]], 0)
-    kept, left_out = score_agreement(frame(rows), DOCUMENTS, Asked(), min_agreement=0.51)
+    kept, left_out = score_agreement(frame(rows), DOCUMENTS, TargetReplies(), min_agreement=0.51)
     assert kept["aspect_list"].to_list() == [["slow"], ["slow"]]
     assert left_out["finding"][0].startswith("'harp' is said by 1 of 2 models;")
 
@@ -308,25 +308,25 @@ def test_a_caption_made_of_the_words_that_are_left_states_nothing_that_is_lost()
         mined("a", "warm guitar", "soft piano", "soft guitar", sample=0, caption=caption),
         mined("b", "warm guitar", "soft piano", sample=1),
     ]
-    kept, left_out = score_agreement(frame(rows), DOCUMENTS, Asked(), min_agreement=1.0)
+    kept, left_out = score_agreement(frame(rows), DOCUMENTS, TargetReplies(), min_agreement=1.0)
     assert (kept["aspect_list"].to_list()[0], kept["caption"][0]) == (["warm guitar", "soft piano"], caption)
     assert left_out.height == 1
 
 
 def test_what_only_sources_disagree_about_is_never_left_out() -> None:
     rows = [row("catalogue", "slow"), scraped("d", "fast"), scraped("w", "jazz", doc="w")]
-    kept, left_out = score_agreement(frame(rows), DOCUMENTS, Asked(), min_agreement=1.0)
+    kept, left_out = score_agreement(frame(rows), DOCUMENTS, TargetReplies(), min_agreement=1.0)
     assert (kept.height, left_out.height) == (3, 0)
 
 
 def test_scoring_twice_changes_nothing() -> None:
-    once, _ = score_agreement(frame(FIVE), DOCUMENTS, Asked(ASKED))
-    twice, _ = score_agreement(once, DOCUMENTS, Asked(ASKED))
+    once, _ = score_agreement(frame(FIVE), DOCUMENTS, TargetReplies(ASKED))
+    twice, _ = score_agreement(once, DOCUMENTS, TargetReplies(ASKED))
     assert once.equals(twice)
 
 
 def test_no_descriptions_give_no_scores_and_no_disagreements() -> None:
-    scored, left_out = score_agreement(frame([]), DOCUMENTS, Asked())
+    scored, left_out = score_agreement(frame([]), DOCUMENTS, TargetReplies())
     assert (scored.height, left_out.height, find_disagreements(frame([]), DOCUMENTS).height) == (0, 0, 0)
 
 

@@ -19,7 +19,7 @@ from loopback import Asked, Loopback, Reply
 from sourcing.generation.descriptions import describe
 from sourcing.generation.endpoint.client import ChatClient
 from sourcing.generation.journal.journal import Journal
-from sourcing.generation.journal.schema import unpack
+from sourcing.generation.journal.schema import decompress
 from sourcing.generation.replies.failures import RawReply
 from sourcing.generation.run import reply_checker as checking
 from sourcing.store import Description, Track, Workspace
@@ -114,7 +114,7 @@ def test_the_bytes_of_every_poison_are_kept(tmp_path: Path, capsys: pytest.Captu
     with chat_server(poisoned.answer) as server:
         run_json(capsys, arguments(tmp_path, server))
     with Journal.read(made.generation_dir) as journal:
-        kept = {unpack(row[0]) for row in journal.connection.execute("SELECT reply FROM replies")}
+        kept = {decompress(row[0]) for row in journal.connection.execute("SELECT reply FROM replies")}
     assert kept >= {(FOLDER / name).read_bytes() for name in POISONS}
 
 

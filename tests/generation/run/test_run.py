@@ -21,7 +21,7 @@ from sourcing.errors import StoppedShort, UpstreamError
 from sourcing.generation.cost.budget import Ceilings
 from sourcing.generation.cost.prices import named_price
 from sourcing.generation.journal.journal import JOURNAL_FILE, Journal
-from sourcing.generation.journal.schema import packer, unpack
+from sourcing.generation.journal.schema import compressor, decompress
 from sourcing.generation.run.options import RunResult
 from sourcing.generation.wire import request_key
 
@@ -209,7 +209,7 @@ def test_what_cannot_be_read_may_have_been_billed_and_is_never_asked_again_by_it
         assert (result.replied, result.unknown, len(server.log)) == (0, 1, 1)
         with world.journal() as journal:
             (kept,) = journal.connection.execute("SELECT reply FROM replies").fetchone()
-            assert unpack(kept) == raw.encode()
+            assert decompress(kept) == raw.encode()
             assert [attempt["outcome"] for attempt in journal.attempts(world.calls[0].request_key)] == [
                 "reply_unreadable"
             ]
@@ -402,7 +402,7 @@ def test_the_key_is_sent_and_stands_nowhere_in_the_journal(tmp_path: Path) -> No
         }
     with world.journal() as journal:
         rows = journal.connection.execute("SELECT reply FROM replies").fetchall()
-        kept = [unpack(row["reply"]) for row in rows]
+        kept = [decompress(row["reply"]) for row in rows]
         assert all(SECRET.encode() not in raw for raw in kept)
         assert any(b"Bearer [key]" in raw for raw in kept)
         dump = "\n".join(journal.connection.iterdump())
@@ -460,7 +460,7 @@ def test_a_poison_that_a_killed_run_left_unread_is_looked_at_once(
             journal.connection.execute(
                 "UPDATE replies SET reply = ? WHERE attempt_id ="
                 " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
-                (packer()(raw), call_id),
+                (compressor()(raw), call_id),
             )
         for _ in range(2):
             result = world.run()
