@@ -227,14 +227,12 @@ def compressor() -> Callable[[bytes], Compressed]:
     """
     encoder = zstd.ZstdCompressor(3)
 
-    def pack(data: bytes) -> Compressed:
-        return (
-            data
-            if isinstance(data, Compressed)
-            else Compressed(compressor.compress(data, zstd.ZstdCompressor.FLUSH_FRAME))
-        )
+    def compress(data: bytes) -> Compressed:
+        if isinstance(data, Compressed):
+            return data
+        return Compressed(encoder.compress(data, zstd.ZstdCompressor.FLUSH_FRAME))
 
-    return pack
+    return compress
 
 
 def decompress(blob: bytes) -> bytes:
