@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from crawl_runs import run_crawl
 from crawls import SITE_FILES, song
 from loopback import Asked, Loopback, Reply
 from publishing_rows import description, document, frames, track
 
 from sourcing.crawling.sources import SOURCES, TaskSpec
-from sourcing.crawling.spider.run import run_crawl
 from sourcing.publishing.publish import PublishResult, WorkspaceTables, publish
 from sourcing.settings import CrawlSettings, PublishSettings, Settings
 from sourcing.store import Document, Workspace

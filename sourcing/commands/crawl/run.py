@@ -73,7 +73,7 @@ def run(invocation: Invocation, /, **typed: Any) -> None:
     from sourcing.commands.crawl.status import look, lost
     from sourcing.crawling.policy.politeness import unusable_url
     from sourcing.crawling.sources import TaskSpec, all_effective
-    from sourcing.crawling.spider.run import LEDGER_FILE, PAGE_SOURCE, run_crawl
+    from sourcing.crawling.spider.run import LEDGER_FILE, PAGE_SOURCE, CrawlRequest, run_crawl
     from sourcing.store import Track
     from sourcing.store.shard import Shard
 
@@ -98,20 +98,17 @@ def run(invocation: Invocation, /, **typed: Any) -> None:
             invocation.note(f"metrics: {address}")
         ledger = workspace.crawl_dir / LEDGER_FILE
         on_outcome = stack.enter_context(crawl_progress(invocation, ledger, sources, flags.limit))
-        result = run_crawl(
-            workspace,
-            invocation.settings,
-            sources,
-            workspace.table_path(Track) if workspace.has(Track) else None,
-            readers=all_effective(invocation.settings.sources),
+        request = CrawlRequest(
+            catalogue=workspace.table_path(Track) if workspace.has(Track) else None,
             urls=[TaskSpec(PAGE_SOURCE, url, "sitemap") for url in sitemaps],
             lists=[urls] if urls else [],
             shard=Shard.parse(flags.shard) if flags.shard else None,
             again_after_s=None if flags.again_after is None else flags.again_after * 86_400,
             retry=flags.retry,
             limit=flags.limit,
-            on_progress=on_outcome,
         )
+        readers = all_effective(invocation.settings.sources)
+        result = run_crawl(workspace, invocation.settings, sources, request, readers=readers, on_progress=on_outcome)
     progress, alarms = look(invocation)
     for note in [*result.notes, *_torn(invocation), *(f"ALARM {line}" for line in alarms)]:
         invocation.note(note)

@@ -18,10 +18,10 @@ __all__ = ["PacedSlot", "drain"]
 
 
 class PacedSlot(Slot):
-    """A download slot whose next request goes out when its host says so, instead of a fixed delay after the last.
+    """Download slot that sends its next request when the host's pace allows, not after a fixed delay.
 
-    A turn that comes later than a run waits is none: what is queued for it is handed back by `put_off`. `sent` hears of
-    every request that goes out.
+    A turn that comes later than a run waits is none: what is queued for it is handed back by `put_off`. `on_send`
+    hears of every request that goes out.
 
     Scrapy asks for the delay before each request, adds it to `lastseen`, and sets that when it sends one. It counts
     a request as transferring only once its coroutine runs (2.19), by when it may have sent all that was queued: so
@@ -34,11 +34,11 @@ class PacedSlot(Slot):
         now: Callable[[], float],
         *,
         patience_s: float,
-        sent: Callable[[Host], None],
+        on_send: Callable[[Host], None],
         put_off: Callable[[Host, float], None],
     ) -> None:
         self._host, self._now, self._last_sent, self._starting = host, now, 0.0, 0
-        self._patience_s, self._sent, self._put_off = patience_s, sent, put_off
+        self._patience_s, self._on_send, self._put_off = patience_s, on_send, put_off
         super().__init__(host.concurrency, host.interval_s, 0.0)
         self.transferring = _Transferring(self)
 
@@ -74,7 +74,7 @@ class PacedSlot(Slot):
         if tick:
             self._starting += 1
             self._host.asked(tick, self._now())
-            self._sent(self._host)
+            self._on_send(self._host)
 
 
 class _Transferring(set[Request]):

@@ -1,4 +1,4 @@
-"""What a crawl knows of one host: how far apart its requests lie, and until when it is left alone."""
+"""Pace of one host: how far apart its requests lie, and until when it is left alone."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Host:
 
     @property
     def margin_s(self) -> float:
-        """How long after the last request was sent the site may have seen it, where it asked for the delay itself."""
+        """Seconds after sending until a site with a delay of its own has surely seen the last request."""
         if not self.delay_is_theirs:
             return 0.0
         return _LONGEST_ON_ITS_WAY_S if self.answered_after_s is None else self.answered_after_s
 
     @property
     def next_at(self) -> float:
-        """Wall time before which no process asks it again; 0 where it has not been asked yet."""
+        """Wall time of the next permitted request; 0 where it has not been asked yet."""
         return self.asked_at + self.margin_s + self.interval_s if self.asked_at else 0.0
 
     @property
@@ -111,7 +111,7 @@ class Host:
         self.sent_at, self.asked_at, self.answered_after_s = tick, now, None
 
     def all_answered(self, tick: float) -> None:
-        """No request is under way any more."""
+        """Note that no request is under way."""
         self.answered_after_s = min(tick - self.sent_at, _LONGEST_ON_ITS_WAY_S)
 
     def _refill(self, tick: float) -> None:
@@ -122,7 +122,7 @@ class Host:
         self.refilled_at = tick
 
     def slow_down_to(self, delay_s: float, *, theirs: bool = False) -> None:
-        """The slower of what we declared and what the site asks for wins; a site that names a delay wants no burst."""
+        """Raise the delay to the slower of declaration and robots.txt; a site that names a delay wants no burst."""
         if delay_s > self.delay_s:
             self.delay_s, self.burst, self.saved, self.refilled_at = delay_s, 1, 0.0, self.sent_at
             self.delay_is_theirs = theirs
@@ -133,13 +133,15 @@ class Host:
         self.paused_until = max(self.paused_until, until)
 
     def throttled(self, until: float, now: float) -> None:
-        """It said "too much": leave it alone until then and be slower after; one burst of refusals slows once."""
+        """Slow down after a "too much": leave it alone until then and be slower after; one burst of refusals slows
+        once.
+        """
         if self.paused_until <= now:
             self.learnt_s = min(_LONGEST_LEARNT_S, max(2 * self.interval_s, 0.05))
         self.pause(until)
 
     def answered(self, latency_s: float) -> None:
-        """It answered: failures are forgotten, and the interval follows its latency."""
+        """Note an answer: failures are forgotten, and the interval follows its latency."""
         self.failures = self.openings = 0
         first = self.latency_s == 0.0
         self.latency_s = latency_s if first else self.latency_s + _SMOOTHING * (latency_s - self.latency_s)
@@ -148,8 +150,8 @@ class Host:
         if self.latency_s > max(_SLOW_S, _SLOW_FACTOR * self.usual_latency_s):
             self.learnt_s = min(_LONGEST_LEARNT_S, max(1.5 * self.learnt_s, self.latency_s))
         else:
-            eased = self.learnt_s * _EASING
-            self.learnt_s = eased if eased > max(self.delay_s, _FAST_S) else 0.0
+            lower_s = self.learnt_s * _EASING
+            self.learnt_s = lower_s if lower_s > max(self.delay_s, _FAST_S) else 0.0
 
     def unreachable(self, why: str, now: float, *, backoff_s: float, limit: int) -> None:
         """No connection: leave it alone for a while, longer each time, and after `limit` times for the whole run."""

@@ -10,10 +10,10 @@ from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.source import Source
 from sourcing.crawling.spider.hosts import Host
 
-__all__ = ["Budget", "capped"]
+__all__ = ["LeaseBudget", "capped"]
 
 
-class Budget:
+class LeaseBudget:
     """Room for one lease; ask and take within one ledger transaction, so that no cap is passed by two processes."""
 
     def __init__(
@@ -32,15 +32,15 @@ class Budget:
         self._granted: Counter[str] = Counter()  # by host
 
     def room(self, source: str, netloc: str) -> int:
-        """Tasks of this source wanted on this host; what was said is taken as granted."""
+        """Number of tasks to lease for the source on the host; what was said is taken as granted."""
         if source in self._barred:
             return 0
-        declared = self._sources[source]
-        host = self._hosts.get(netloc) or Host(netloc, 1 / declared.rate_per_s, declared.concurrency)
+        declaration = self._sources[source]
+        host = self._hosts.get(netloc) or Host(netloc, 1 / declaration.rate_per_s, declaration.concurrency)
         if host.down or host.paused_until > self._now or netloc in self._left_to_others:
             return 0
         if source not in self._left:
-            self._left[source] = left_today(self._ledger, declared, self._now)
+            self._left[source] = left_today(self._ledger, declaration, self._now)
         room = max(0, min(host.window - host.in_flight - self._granted[netloc], self._left[source]))
         self._granted[netloc] += room
         self._left[source] -= room

@@ -1,4 +1,4 @@
-"""What stands between the spider and the network: robots.txt, pauses, delays, and addresses that are refused.
+"""Downloader middleware between spider and network: robots.txt, pauses, delays, and addresses that are refused.
 
 Scrapy's library defaults are impolite (no robots.txt, no delay, Crawl-delay parsed but not applied), so its
 robots and retry middlewares are off and `Politeness` takes their place; `Redirects` follows redirects within a host;
@@ -8,7 +8,7 @@ robots and retry middlewares are off and `Politeness` takes their place; `Redire
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -22,6 +22,7 @@ from scrapy.exceptions import ResponseDataLossError
 from sourcing.crawling.policy.politeness import ROBOTS_MAX_AGE_S, forbidden_address, host_of, origin_of, unusable_url
 from sourcing.crawling.policy.site_signals import NOT_KNOWN_AGAIN_S
 from sourcing.crawling.spider.download_slots import PacedSlot
+from sourcing.crawling.spider.host_registry import HostRegistry, registry_of
 from sourcing.crawling.spider.hosts import Host
 from sourcing.crawling.spider.refusals import Denied, Moved, Postponed, Refused, Unreachable
 from sourcing.crawling.spider.responses import verdict_of
@@ -33,13 +34,11 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from sourcing.crawling.spider.spider import LedgerSpider
-
 __all__ = ["GuardedHandler", "Politeness", "Redirects", "WholeBodies"]
 
 
 class Redirects(RedirectMiddleware):
-    """Follows a redirect within its host; a page's way to another host goes through the ledger, by `Moved`.
+    """Follow redirects within a host; a page's way to another host goes through the ledger, by `Moved`.
 
     There, that host's own pace, pauses, failures and process count. Where a Location cannot be followed, the redirect
     itself is the answer; one that says no is not followed.
@@ -48,7 +47,7 @@ class Redirects(RedirectMiddleware):
     def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
         is_page = 300 <= response.status < 400 and response.status != 304 and not request.meta.get("is_site_file")
         if is_page:
-            source = cast("LedgerSpider", self.crawler.spider).sources[request.meta["source"]]
+            source = registry_of(self.crawler).sources[request.meta["source"]]
             if signal := verdict_of(response.replace(request=request), source).denied_by:
                 raise Denied(signal)
         try:
@@ -57,7 +56,7 @@ class Redirects(RedirectMiddleware):
             return response
         if not isinstance(onward, Request) or unusable_url(onward.url) or request.meta.get("is_site_file"):
             return onward
-        now = cast("LedgerSpider", self.crawler.spider).now()
+        now = registry_of(self.crawler).now()
         wait_s = retry_after_s(response.headers, now=now)
         if wait_s is None and host_of(onward.url) == host_of(request.url):
             return onward
@@ -99,8 +98,8 @@ class Politeness:
         return cls(crawler)
 
     @property
-    def spider(self) -> LedgerSpider:
-        return cast("LedgerSpider", self.crawler.spider)
+    def registry(self) -> HostRegistry:
+        return registry_of(self.crawler)
 
     async def process_request(self, request: Request) -> None:
         if why := unusable_url(request.url):
@@ -108,13 +107,13 @@ class Politeness:
         parts = urlsplit(request.url)
         if redact(parts.netloc) != parts.netloc:
             raise Refused("url_unusable", "a redirect led to a host with a key of ours in its name")
-        if not self.spider.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
+        if not self.registry.options.allow_private_hosts and (why := forbidden_address([parts.hostname or ""])):
             raise Refused("private_host", why)
-        host = self.spider.host(host_of(request.url), request.meta["source"])
+        host = self.registry.host(host_of(request.url), request.meta["source"])
         self._set_slot(request, host)
         if request.meta.get("is_site_file"):
             if host.netloc != request.meta["asked_host"]:
-                await self.spider.borrow(host, request.meta["borrowed"])
+                await self.registry.borrow(host, request.meta["borrowed"])
             self._check_pause(host)
             return
         self._check_pause(host)
@@ -125,7 +124,7 @@ class Politeness:
         self._check_pause(host)
         line = verdict.evidence(request.url)
         if not verdict.allowed(request.url):
-            terms = self.spider.api_terms(request.meta["source"], host.netloc)
+            terms = self.registry.api_terms(request.meta["source"], host.netloc)
             if verdict.unavailable or not terms:
                 raise Denied(line, again_s=ROBOTS_MAX_AGE_S if verdict.unavailable else 0.0)
             line += f", set aside by {terms}"
@@ -134,11 +133,11 @@ class Politeness:
         request.meta["robots_line"], request.meta["site"] = line, site.signals
 
     def _check_pause(self, host: Host) -> None:
-        if self.spider.stopping:
+        if self.registry.stopping:
             raise Postponed(0.0, "stopping")
         if host.down:
             raise Unreachable(host.down)
-        if host.paused_until > self.spider.now():
+        if host.paused_until > self.registry.now():
             raise Postponed(host.paused_until, "host_paused")
 
     def _set_slot(self, request: Request, host: Host) -> None:
@@ -149,10 +148,10 @@ class Politeness:
         if slot is None:
             slot = downloader.slots[host.netloc] = PacedSlot(
                 host,
-                self.spider.now,
-                patience_s=self.spider.options.patience_s,
-                sent=self.spider.note_sent,
-                put_off=self.spider.put_off,
+                self.registry.now,
+                patience_s=self.registry.options.patience_s,
+                on_send=self.registry.note_sent,
+                put_off=self.registry.put_off,
             )
             downloader._start_slot_gc()
         slot.concurrency = host.concurrency
@@ -167,7 +166,7 @@ class GuardedHandler(AiohttpDownloadHandler):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        if not cast("LedgerSpider", crawler.spider).options.allow_private_hosts:
+        if not registry_of(crawler).options.allow_private_hosts:
             connector: Any = self._session.connector
             connector._resolver = _GuardedResolver(connector._resolver)
 

@@ -1,4 +1,4 @@
-"""The scribe: writes what became of tasks, in groups and in its own thread, in the one order that loses nothing.
+"""Recorder: writes what became of tasks, in groups and in its own thread, in the one order that loses nothing.
 
 For every group: WARC records → fsync → follow-up tasks are read from the pages → one ledger transaction. A caller
 of `record` resumes only after that, so a crawl never holds more than Scrapy's own limits allow.
@@ -23,7 +23,7 @@ from sourcing.crawling.sources import resolved
 from sourcing.crawling.warc.reader import read_sealed, warc_files
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 
-__all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "MovedTask", "PausedHost", "PostponedTask", "Scribe"]
+__all__ = ["Answered", "DeniedTask", "Entry", "FailedTask", "MovedTask", "PausedHost", "PostponedTask", "Recorder"]
 __all__ += ["BARRED_S", "bury_dead"]
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ Unanswered = FailedTask | DeniedTask | PostponedTask | MovedTask | PausedHost
 Entry = Answered | Unanswered
 
 
-class Scribe:
+class Recorder:
     """Owns the ledger and the WARC writer of one crawl process; everything touches them through its one thread.
 
     `readers` are all sources, also those not asked in this run: pages may lead to them.
@@ -105,17 +105,17 @@ class Scribe:
     ) -> None:
         self.ledger, self.writer, self.readers, self.now = ledger, writer, readers, now
         self.broken: Exception | None = None  # a group could not be written: nothing more may be asked
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scribe")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._waiting: list[tuple[Entry, asyncio.Future[ErrorAnswer | None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     @property
     def writing(self) -> bool:
-        """Whether entries are on their way to the disk."""
+        """True while entries are being written."""
         return self._writing is not None
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run a ledger call in the scribe's thread."""
+        """Run a ledger call in the recorder's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     async def record(self, entry: Entry) -> ErrorAnswer | None:
@@ -127,11 +127,11 @@ class Scribe:
 
     def note(self, entry: Entry) -> asyncio.Future[ErrorAnswer | None]:
         """Record without waiting; the future is done once the entry is durable."""
-        done: asyncio.Future[ErrorAnswer | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, done))
+        future: asyncio.Future[ErrorAnswer | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        return done
+        return future
 
     async def _write(self) -> None:
         try:
@@ -141,11 +141,11 @@ class Scribe:
                 answers: list[ErrorAnswer | None] = []
                 try:
                     answers = await self.call(self._write_group, [entry for entry, _ in group])
-                except Exception as refused:  # whoever waits must hear of it, else the crawl would hang
-                    error = self.broken = refused
-                for n, (_, done) in enumerate(group):
-                    if not done.done():
-                        done.set_exception(error) if error else done.set_result(answers[n])
+                except Exception as failure:  # whoever waits must hear of it, else the crawl would hang
+                    error = self.broken = failure
+                for n, (_, future) in enumerate(group):
+                    if not future.done():
+                        future.set_exception(error) if error else future.set_result(answers[n])
         finally:
             self._writing = None
 
@@ -163,14 +163,14 @@ class Scribe:
                 places.append(place_of(self.writer.file, self.writer.offset, entry.tombstone))
         offset = self.writer.flush()
         now = self.now()
-        read = [
+        pages_read = [
             read_page(entry.exchange.captured, self.readers) if isinstance(entry, Answered) else None
             for entry in entries
         ]
         tally: Counter[tuple[str, str]] = Counter()
         size: Counter[str] = Counter()
         with self.ledger.group():
-            for entry, page in zip(entries, read, strict=True):
+            for entry, page in zip(entries, pages_read, strict=True):
                 if isinstance(entry, Answered):
                     captured = entry.exchange.captured
                     digest, again_at = digests[captured.task_key], entry.again_at
@@ -182,12 +182,12 @@ class Scribe:
                 else:
                     self._settle(entry, tally)
             for (source, outcome), n in tally.items():
-                stored = size.pop(source, 0)
-                self.ledger.tallies.count(source, outcome, now, n, stored)
+                size_bytes = size.pop(source, 0)
+                self.ledger.tallies.count(source, outcome, now, n, size_bytes)
             self.ledger.archive.enter(places)
             if offset:
                 self.ledger.mark_warc(self.writer.file, offset)
-        return [page.error if page is not None else None for page in read]
+        return [page.error if page is not None else None for page in pages_read]
 
     def _settle(self, entry: Unanswered, tally: Counter[tuple[str, str]]) -> None:
         ledger = self.ledger
@@ -209,37 +209,37 @@ class Scribe:
             tally[entry.source, "denied"] += 1
 
     def _within_storage_caps(self, entries: list[Entry]) -> list[Entry]:
-        """Answers that would take a source beyond its storage cap are not kept, and said so."""
-        left: dict[str, float] = {}
-        kept: list[Entry] = []
+        """Entries with answers beyond a source's storage cap turned into failures."""
+        bytes_left: dict[str, float] = {}
+        checked_entries: list[Entry] = []
         for entry in entries:
             cap = self.readers[entry.source].storage_cap_mb if isinstance(entry, Answered) else None
             if cap is None or not isinstance(entry, Answered):
-                kept.append(entry)
+                checked_entries.append(entry)
                 continue
             captured = entry.exchange.captured
-            if entry.source not in left:
-                left[entry.source] = cap * 1e6 - self.ledger.tallies.stored_bytes(entry.source)
-            left[entry.source] -= len(captured.body)
-            if left[entry.source] >= 0:
-                kept.append(entry)
+            if entry.source not in bytes_left:
+                bytes_left[entry.source] = cap * 1e6 - self.ledger.tallies.stored_bytes(entry.source)
+            bytes_left[entry.source] -= len(captured.body)
+            if bytes_left[entry.source] >= 0:
+                checked_entries.append(entry)
             else:
                 finding = f"{entry.source} may keep {cap:g} MB, and this answer would pass that"
-                kept.append(FailedTask(captured.task_key, entry.source, "storage_cap", finding))
-        return kept
+                checked_entries.append(FailedTask(captured.task_key, entry.source, "storage_cap", finding))
+        return checked_entries
 
     def close(self) -> None:
         """A disk that refuses the last flush too is told of by `broken`; the next run reads up to the tear."""
         self._thread.shutdown(wait=True)
         try:
             self.writer.close()
-        except OSError as refused:
-            self.broken = self.broken or refused
+        except OSError as failure:
+            self.broken = self.broken or failure
 
 
 @dataclass(frozen=True)
 class PageRead:
-    """What the page object said when it was asked where the page leads, or the error that the answer is."""
+    """Follow-up tasks of a page by its page object, or the error that the answer stands for."""
 
     follow: list[TaskSpec]
     reason: str | None = None
@@ -254,10 +254,10 @@ def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
     source = readers.get(captured.source)
     if source is not None and (error := error_answer(captured, source)):
         return PageRead([], error.reason, error.finding, error)
-    refused: list[str] = []
+    refusals: list[str] = []
     try:
         page = readers[captured.source].page_for(captured.kind)(captured, readers[captured.source])
-        leads = resolved(page.follow(), readers, lambda lead, why: refused.append(f"{lead.source} {lead.ref}: {why}"))
+        leads = resolved(page.follow(), readers, lambda lead, why: refusals.append(f"{lead.source} {lead.ref}: {why}"))
         follow = [
             replace(spec, parent_key=captured.task_key, track_id=spec.track_id or captured.track_id) for spec in leads
         ]
@@ -266,15 +266,15 @@ def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
     except Exception as error:
         # A page must not stop a crawl of days; the response is safe, and a mended page object reads it again.
         return PageRead([], "page_object_broke", f"{type(error).__name__}: {error}")
-    if refused:
-        return PageRead(follow, "lead_unreadable", "; ".join(refused)[:500])
+    if refusals:
+        return PageRead(follow, "lead_unreadable", "; ".join(refusals)[:500])
     return PageRead(follow)
 
 
 def settle(
     ledger: Ledger,
     captured: Captured,
-    read: PageRead | None,
+    page_read: PageRead | None,
     now: float,
     *,
     body_sha256: str | None = None,
@@ -288,18 +288,20 @@ def settle(
         return "denied"
     if captured.form == "resource":
         return "imported"  # a dump's record was never a task
-    if read is not None and read.error is not None:
-        return _settle_error(ledger, captured, read.error, now, again_at)
-    known = Validators(
+    if page_read is not None and page_read.error is not None:
+        return _settle_error(ledger, captured, page_read.error, now, again_at)
+    validators = Validators(
         captured.header("etag") or None,
         captured.header("last-modified") or None,
         body_sha256 or captured.body_sha256 or hashlib.sha256(captured.body).hexdigest(),
         captured.url,
     )
-    reason, finding = (read.reason, read.finding) if read else (None, None)
-    ledger.fetched(captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding, known=known)
+    reason, finding = (page_read.reason, page_read.finding) if page_read else (None, None)
+    ledger.fetched(
+        captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding, known=validators
+    )
     ledger.archive.allow(captured.task_key)
-    ledger.add(read.follow if read else ())
+    ledger.add(page_read.follow if page_read else ())
     return "unchanged" if captured.form == "revisit" else "fetched"
 
 
@@ -315,23 +317,23 @@ def _settle_error(ledger: Ledger, captured: Captured, error: ErrorAnswer, now: f
 
 
 def bury_dead(ledger: Ledger, folder: Path, readers: Mapping[str, Source], now: float) -> int:
-    """Take over what killed processes left: answers they had no time to note, then their leases and hosts.
+    """Take over the work of killed processes: answers they had no time to note, then their leases and hosts.
 
     Returns how many answers there were. Costs nothing when nothing is missing.
     """
     dead = ledger.run.dead()
     alive = [owner for owner in ledger.run.others() if owner not in dead]
-    found = _reconcile(ledger, folder, readers, now, alive=alive)
+    count = _reconcile(ledger, folder, readers, now, alive=alive)
     for owner in dead:
         ledger.run.forget(owner)
-    return found
+    return count
 
 
 def _reconcile(
     ledger: Ledger, folder: Path, readers: Mapping[str, Source], now: float, *, alive: Collection[str]
 ) -> int:
-    """Enter what lies in the WARC files beyond the ledger's marks, from where the ledger left off."""
-    found = 0
+    """Enter captures beyond the ledger's marks in the WARC files."""
+    count = 0
     for path in warc_files(folder):
         start = ledger.warc_mark(path.name)
         if path.stat().st_size <= start or any(f"-{owner}-" in path.name for owner in alive):
@@ -339,17 +341,17 @@ def _reconcile(
         places: list[Place] = []
         with ledger.group():
             end = start
-            for sealed in read_sealed(path, start=start):
-                if not _TASK_KEY.fullmatch(sealed.captured.task_key):
+            for exchange in read_sealed(path, start=start):
+                if not _TASK_KEY.fullmatch(exchange.captured.task_key):
                     continue  # another crawler's, or nobody's
-                settle(ledger, sealed.captured, read_page(sealed.captured, readers), now, again_at=now)
-                places.append(place_of(path.name, sealed.start, sealed.captured))
-                end, found = sealed.end, found + 1
+                settle(ledger, exchange.captured, read_page(exchange.captured, readers), now, again_at=now)
+                places.append(place_of(path.name, exchange.start, exchange.captured))
+                end, count = exchange.end, count + 1
             ledger.archive.enter(places)
             ledger.mark_warc(path.name, end)
-    return found
+    return count
 
 
 def place_of(file: str, offset: int, captured: Captured) -> Place:
-    """Where a capture lies, its task, and whether it stands without another: a revisit that allows has no body."""
+    """Place of a capture, with its task and form: a revisit that allows has no body."""
     return file, offset, captured.task_key, captured.form != "revisit" or captured.consent == "deny"

@@ -21,7 +21,7 @@ __all__ = ["Denied", "Moved", "Postponed", "Refused", "Unreachable", "failure_to
 
 
 class Refused(IgnoreRequest):
-    """We will not ask for this URL; `reason` is short and countable."""
+    """A URL that we never request; `reason` is short and countable."""
 
     def __init__(self, reason: str, finding: str) -> None:
         self.reason, self.finding = reason, finding
@@ -53,11 +53,11 @@ class Moved(IgnoreRequest):
 
 
 class Unreachable(IgnoreRequest):
-    """The host did not even give us its robots.txt."""
+    """A host that failed to give its robots.txt."""
 
 
 def failure_told(error: BaseException) -> str:
-    """What the error says, without the address in memory of the TLS settings that some name."""
+    """Message of an error, without memory addresses of TLS settings."""
     return redact(re.sub(r" ssl:(?:<[^>]*>|\w+)", "", str(error)))[:200]
 
 

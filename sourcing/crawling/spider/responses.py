@@ -1,4 +1,4 @@
-"""A response as the crawl reads it: whether it is an error, and the exchange to keep with its consent."""
+"""Responses read by the crawl: whether it is an error, and the exchange to keep with its consent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TAKEN_BACK = {410: "the page was taken back", 451: "the page was taken back for
 
 
 def error_of(response: Response, source: Source) -> ErrorAnswer | None:
-    """The error a response is, by its status or by what the source's API says in its body."""
+    """Error behind a response, by its status or by the body of a source's API."""
     if response.status in (429, 503):
         reason = f"http_{response.status}"
         return ErrorAnswer("later", reason, f"HTTP {response.status}, {reason}")
@@ -35,13 +35,13 @@ def error_of(response: Response, source: Source) -> ErrorAnswer | None:
 
 
 def conditional_headers(known: Validators) -> dict[str, str]:
-    """Headers that ask for the page only if it changed since the answer these come from (RFC 9110 §13)."""
+    """Headers of a conditional request (RFC 9110 §13) from an earlier answer's validators."""
     headers = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
     return {name: value for name, value in headers.items() if value and known.body_sha256}
 
 
 def exchange_of(response: Response, task: Task, source: Source, now: float) -> Exchange:
-    """Request and response of a fetched task, with what site and page say of our use; `now` in Unix seconds.
+    """Exchange of a fetched task with the consent of site and page; `now` in Unix seconds.
 
     A page that is as it was, by its status or by its bytes, becomes a revisit without body. Keys are blotted out
     wherever they stand: APIs echo them in headers and bodies.
@@ -53,7 +53,7 @@ def exchange_of(response: Response, task: Task, source: Source, now: float) -> E
     body = redact_bytes(response.body)
     url = asked_url(response.url, source)
     verdict = verdict_of(response, source)
-    unchanged = response.status == 304 or (
+    is_unchanged = response.status == 304 or (
         task.known.body_sha256 is not None and hashlib.sha256(body).hexdigest() == task.known.body_sha256
     )
     captured = Captured(
@@ -63,13 +63,13 @@ def exchange_of(response: Response, task: Task, source: Source, now: float) -> E
         url=url,
         status=response.status,
         headers=headers,
-        body=b"" if unchanged else body,
+        body=b"" if is_unchanged else body,
         retrieved_at=datetime.fromtimestamp(now, UTC),
         track_id=task.track_id,
         consent=verdict.decision,
         consent_evidence=tuple(map(redact, verdict.evidence)),
-        form="revisit" if unchanged else "response",
-        body_sha256=task.known.body_sha256 if unchanged else None,
+        form="revisit" if is_unchanged else "response",
+        body_sha256=task.known.body_sha256 if is_unchanged else None,
     )
     return Exchange(captured, response_headers, request_headers)
 
@@ -83,7 +83,7 @@ def asked_url(url: str, source: Source) -> str:
 
 
 def verdict_of(response: Response, source: Source) -> ConsentVerdict:
-    """What the response, whatever its status, and its site say of our use."""
+    """Consent verdict on a response of any status and its site."""
     lines = _folded(_pairs(response.headers), "\n")
     return decide(
         lines,
@@ -105,7 +105,7 @@ def withdrawal(response: Response, task: Task, source: Source) -> str:
 
 
 def tombstone(task: Task, signal: str, now: float) -> Captured:
-    """The no that a page fetched earlier gets now, before it was asked again."""
+    """Capture of a refusal for a page fetched earlier."""
     return Captured(
         source=task.source,
         kind=task.kind,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sourcing import __version__
 from sourcing.crawling.documents.rebuild import rebuild_documents
@@ -19,7 +19,7 @@ from sourcing.crawling.policy.site_signals import NOT_KNOWN_AGAIN_S
 from sourcing.crawling.source import Source, TaskSpec
 from sourcing.crawling.sources.schemaorg import PAGE_KIND, PAGE_SOURCE
 from sourcing.crawling.spider.lease_budget import capped
-from sourcing.crawling.spider.recorder import Scribe, bury_dead
+from sourcing.crawling.spider.recorder import Recorder, bury_dead
 from sourcing.crawling.spider.seeding import Feed, Seeding, catalogue_feeds, list_feed, plain_feed
 from sourcing.crawling.warc.mending import ask_for_lost
 from sourcing.crawling.warc.writer import CaptureWriter
@@ -29,14 +29,44 @@ from sourcing.store import Workspace
 from sourcing.store.interrupts import interrupts
 from sourcing.store.shard import Shard
 
-__all__ = ["LEDGER_FILE", "PAGE_SOURCE", "CrawlResult", "run_crawl"]
+if TYPE_CHECKING:
+    from sourcing.crawling.spider.scrapy_settings import Options
+
+__all__ = ["LEDGER_FILE", "PAGE_SOURCE", "CrawlRequest", "CrawlResult", "Pace", "run_crawl"]
 
 _LOCK_WAIT_S = 3600.0  # another process is reading what a dead one left, or writing the documents table
 
 
 @dataclass(frozen=True)
+class CrawlRequest:
+    """Request to a crawl: pages beside those of the settings, a part of them, what to ask again, and how much.
+
+    `catalogue` is a tracks table, `lists` are files of addresses. Pages fetched more than `again_after_s` ago are asked
+    again, by conditional requests where the site offers them; tasks lost for a reason in `retry` ("failed" and
+    "denied" are all of theirs) as if for the first time. `limit` counts requests of this run.
+    """
+
+    catalogue: Path | None = None
+    urls: Sequence[TaskSpec] = ()
+    lists: Sequence[Path] = ()
+    shard: Shard | None = None
+    again_after_s: float | None = None
+    retry: Collection[str] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The clock (Unix seconds), the pause before a second try, and the longest wait (None: that of the settings)."""
+
+    now: Callable[[], float] = time.time
+    backoff_s: float = 1.0
+    patience_s: float | None = None
+
+
+@dataclass(frozen=True)
 class CrawlResult:
-    """What the ledger and the tables hold after a run; `asked` counts this run's own outcomes."""
+    """Totals of ledger and tables after a run; `asked` counts this run's own outcomes."""
 
     fetched: int
     failed: int
@@ -56,27 +86,17 @@ def run_crawl(
     workspace: Workspace,
     settings: Settings,
     sources: Mapping[str, Source],
-    catalogue: Path | None = None,
+    request: CrawlRequest = CrawlRequest(),
     *,
     readers: Mapping[str, Source] | None = None,
-    urls: Iterable[TaskSpec] = (),
-    lists: Iterable[Path] = (),
-    shard: Shard | None = None,
-    again_after_s: float | None = None,
-    retry: Collection[str] = (),
-    limit: int | None = None,
+    pace: Pace = Pace(),
     on_progress: Callable[[str], None] = lambda _outcome: None,
-    now: Callable[[], float] = time.time,
-    backoff_s: float = 1.0,
-    patience_s: float | None = None,
 ) -> CrawlResult:
-    """Ask what is pending, seeds of the tracks table at `catalogue`, of `urls` and of `lists` among it; write tables.
+    """Ask what is pending, the seeds of `request` among it, and write tables; `on_progress` hears of every outcome.
 
     `sources` are asked; `readers` (default: the same) are all that read what lies in the WARC files, so that asking
-    one source only takes no other's documents away. Both have their settings applied. With `again_after_s`, pages
-    fetched longer ago are asked again, by conditional requests where the site offers them; tasks lost for one of the
-    reasons in `retry` ("failed" and "denied" are all of theirs) are asked as if for the first time. Several processes
-    may run this on one workspace.
+    one source only takes no other's documents away. Both have their settings applied. Several processes may run
+    this on one workspace.
 
     UsageError without a contact; UpstreamError when hosts were asked and not one page came back; StoppedShort at
     `limit` with work left, on an interrupt, on a full disk, or where the ledger stays locked; what kept a catalogue or
@@ -93,68 +113,69 @@ def run_crawl(
         timeout_s=crawl.timeout_s,
         max_attempts=crawl.max_attempts,
         lease_s=crawl.lease_s,
-        backoff_s=backoff_s,
-        patience_s=crawl.patience_s if patience_s is None else patience_s,
-        limit=limit,
+        backoff_s=pace.backoff_s,
+        patience_s=crawl.patience_s if pace.patience_s is None else pace.patience_s,
+        limit=request.limit,
     )
-    started = time.monotonic()
-    feeds = _feeds(settings, sources, catalogue, urls, lists, shard)
+    start_s, now = time.monotonic(), pace.now
+    feeds = _feeds(settings, sources, request)
     path = workspace.crawl_dir / LEDGER_FILE
     with _in_words(path), closing(Ledger(path)) as ledger:
-        seeding = Seeding(ledger, feeds, shard)
+        seeding = Seeding(ledger, feeds, request.shard)
         with ledger.run.entered(now()):
             with workspace.lock("crawl-start", wait_s=_LOCK_WAIT_S):
                 bury_dead(ledger, workspace.crawl_dir, readers, now())
-                lost = ask_for_lost(ledger, workspace.crawl_dir, live=ledger.run.others())
+                lost_count = ask_for_lost(ledger, workspace.crawl_dir, live=ledger.run.others())
             ledger.reopen(now() + NOT_KNOWN_AGAIN_S, reasons=("private_host",) if crawl.allow_private_hosts else ())
-            if again_after_s is not None:
-                ledger.ask_again(now() - again_after_s, sources)
-            retried = ledger.retry(retry, sources) if retry else 0
-            done, notes, unreachable, interrupted = _crawl(
-                workspace, ledger, options, sources, readers, seeding, now, on_progress
-            )
+            if request.again_after_s is not None:
+                ledger.ask_again(now() - request.again_after_s, sources)
+            retry_count = ledger.retry(request.retry, sources) if request.retry else 0
+            writer = CaptureWriter(workspace.crawl_dir, f"crossmusim/{__version__}", label=ledger.run.owner)
+            recorder = Recorder(ledger, writer, readers, now)
+            crawl_end = _crawl(options, sources, recorder, seeding, now, on_progress)
         totals = ledger.census.totals(sources)
         waiting = totals["pending"]
-        if interrupted:
+        if crawl_end.interrupt:
             raise StoppedShort(
                 "crawl",
                 f"interrupted with {waiting} tasks pending",
                 "the same command takes it up; `crossmusim crawl replay` reads what is there",
             )
         with workspace.lock("documents", wait_s=_LOCK_WAIT_S):
-            documents, rejected = rebuild_documents(workspace, readers, ledger=ledger, live=ledger.run.others())
+            documents, rejected_rows = rebuild_documents(workspace, readers, ledger=ledger, live=ledger.run.others())
     if seeding.failures:
         raise _named(seeding.failures[0])
-    asked = sum(done.values())
-    if unreachable and not done.get("fetched"):
+    outcome_count = sum(crawl_end.outcomes.values())
+    if crawl_end.unreachable and not crawl_end.outcomes.get("fetched"):
         raise UpstreamError(
-            unreachable[0],
+            crawl_end.unreachable[0],
             f"no page could be fetched and {waiting} tasks wait",
             "check the network, the key, or base_url under [sources.<name>]; then run again",
         )
-    if limit is not None and waiting and asked >= limit:
-        raise StoppedShort("crawl", f"--limit {limit} reached with {waiting} tasks pending", "run again for the rest")
+    if request.limit is not None and waiting and outcome_count >= request.limit:
+        finding = f"--limit {request.limit} reached with {waiting} tasks pending"
+        raise StoppedShort("crawl", finding, "run again for the rest")
     return CrawlResult(
         fetched=totals["fetched"],
         failed=totals["failed"],
         denied=totals["denied"],
         pending=waiting,
         documents=documents,
-        rejected=rejected,
-        seconds=time.monotonic() - started,
-        asked=asked,
+        rejected=rejected_rows,
+        seconds=time.monotonic() - start_s,
+        asked=outcome_count,
         notes=(
-            *_spoilt(lost),
-            *_told(retry, retried),
-            *notes,
-            *(f"{why}; its tasks stay pending" for why in unreachable),
+            *_spoilt(lost_count),
+            *_retry_notes(request.retry, retry_count),
+            *crawl_end.notes,
+            *(f"{why}; its tasks stay pending" for why in crawl_end.unreachable),
         ),
     )
 
 
 @contextmanager
 def _in_words(path: Path) -> Iterator[None]:
-    """What SQLite refuses at the ledger, said in words, wherever it meets us."""
+    """Turn SQLite's refusals at the ledger into errors with a cure."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -176,26 +197,19 @@ def _named(error: Exception) -> CrossmusimError:
     return InputError("seeds of the crawl", f"they cannot be read to the end ({error})", "mend that file and run again")
 
 
-def _spoilt(lost: int) -> list[str]:
-    return [f"lost with spoilt records of WARC files and asked again: {lost} tasks"] if lost else []
+def _spoilt(lost_count: int) -> list[str]:
+    return [f"lost with spoilt records of WARC files and asked again: {lost_count} tasks"] if lost_count else []
 
 
-def _told(retry: Collection[str], retried: int) -> list[str]:
-    return [f"lost for {', '.join(retry)} and asked again: {retried} tasks"] if retry else []
+def _retry_notes(retry: Collection[str], retry_count: int) -> list[str]:
+    return [f"lost for {', '.join(retry)} and asked again: {retry_count} tasks"] if retry else []
 
 
-def _feeds(
-    settings: Settings,
-    sources: Mapping[str, Source],
-    catalogue: Path | None,
-    urls: Iterable[TaskSpec],
-    lists: Iterable[Path],
-    shard: Shard | None,
-) -> list[Feed]:
-    pages = [*_setting_pages(settings, sources), *urls]
+def _feeds(settings: Settings, sources: Mapping[str, Source], request: CrawlRequest) -> list[Feed]:
+    pages = [*_setting_pages(settings, sources), *request.urls]
     feeds = [plain_feed(pages)] if pages else []
-    feeds += [list_feed(path, shard) for path in lists]
-    return feeds + (catalogue_feeds(catalogue, sources, shard) if catalogue else [])
+    feeds += [list_feed(path, request.shard) for path in request.lists]
+    return feeds + (catalogue_feeds(request.catalogue, sources, request.shard) if request.catalogue else [])
 
 
 def _setting_pages(settings: Settings, sources: Mapping[str, Source]) -> list[TaskSpec]:
@@ -207,54 +221,59 @@ def _setting_pages(settings: Settings, sources: Mapping[str, Source]) -> list[Ta
     return [TaskSpec(PAGE_SOURCE, url, PAGE_KIND) for url in settings.crawl.page_urls]
 
 
+@dataclass(frozen=True)
+class _CrawlEnd:
+    """How the spider ended: its outcomes, notes, why hosts are unreachable, and whether it was interrupted."""
+
+    outcomes: Mapping[str, int]
+    notes: list[str]
+    unreachable: list[str]
+    interrupt: bool
+
+
 def _crawl(
-    workspace: Workspace,
-    ledger: Ledger,
-    options: Any,
+    options: Options,
     sources: Mapping[str, Source],
-    readers: Mapping[str, Source],
+    recorder: Recorder,
     seeding: Seeding,
     now: Callable[[], float],
     on_progress: Callable[[str], None],
-) -> tuple[Mapping[str, int], list[str], list[str], bool]:
-    """Run the spider until it ends; returns outcomes, notes, why hosts are unreachable, and whether interrupted."""
+) -> _CrawlEnd:
     from scrapy.crawler import AsyncCrawlerProcess
 
+    from sourcing.crawling.spider.host_registry import HostRegistry
     from sourcing.crawling.spider.scrapy_settings import scrapy_settings
     from sourcing.crawling.spider.spider import LedgerSpider
 
-    writer = CaptureWriter(workspace.crawl_dir, f"crossmusim/{__version__}", label=ledger.run.owner)
-    scribe = Scribe(ledger, writer, readers, now)
     process = AsyncCrawlerProcess(scrapy_settings(options, sources))
     for name in ("scrapy", "py.warnings", "asyncio", "trafilatura"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # outcomes are told by ledger and tables
     crawler = process.create_crawler(LedgerSpider)
-    running = process.crawl(
-        crawler, options=options, sources=sources, scribe=scribe, seeding=seeding, now=now, on_done=on_progress
-    )
+    registry = HostRegistry(crawler, options, sources, recorder, now)
+    running = process.crawl(crawler, registry=registry, seeding=seeding, on_progress=on_progress)
 
     def end_soon() -> None:
-        """The spider finishes what is in flight."""
+        """Let the spider finish what is in flight."""
         spider: Any = crawler.spider
         if spider is None or spider.loop is None:
             raise KeyboardInterrupt
-        spider.loop.call_soon_threadsafe(spider.stop)
+        spider.loop.call_soon_threadsafe(registry.stop)
 
     try:
-        with interrupts(end_soon) as received:
+        with interrupts(end_soon) as signals:
             process.start(install_signal_handlers=False)
     finally:
-        scribe.close()
-    if scribe.broken is not None:
-        if not isinstance(scribe.broken, OSError | sqlite3.Error):
-            raise scribe.broken
-        raise _worded(workspace.crawl_dir / LEDGER_FILE, scribe.broken) from scribe.broken
+        recorder.close()
+    if recorder.broken is not None:
+        if not isinstance(recorder.broken, OSError | sqlite3.Error):
+            raise recorder.broken
+        raise _worded(recorder.writer.folder / LEDGER_FILE, recorder.broken) from recorder.broken
     if not running.cancelled() and (error := running.exception()):
         raise error
     spider = crawler.spider
     assert isinstance(spider, LedgerSpider)
     if spider.failure is not None:
         raise spider.failure
-    unreachable = [*spider.barred.values(), *(host.down for host in spider.hosts.values() if host.down)]
-    notes = [*spider.notes, *capped(ledger, sources, now()).values()]
-    return spider.done, notes, unreachable, bool(received)
+    unreachable = [*spider.refusing.values(), *(host.down for host in registry.hosts.values() if host.down)]
+    notes = [*spider.notes, *capped(recorder.ledger, sources, now()).values()]
+    return _CrawlEnd(spider.outcomes, notes, unreachable, bool(signals))

@@ -1,4 +1,4 @@
-"""What a run may do, and every Scrapy setting that follows from it."""
+"""Options of a run, and all Scrapy settings derived from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_OUT = 1000  # tasks under way in one process; most of them wait for the turn
 
 @dataclass(frozen=True)
 class Options:
-    """What a run may do; times in seconds."""
+    """Options of a run; times in seconds."""
 
     user_agent: str
     allow_private_hosts: bool = False
@@ -31,11 +31,11 @@ class Options:
 
 
 def scrapy_settings(options: Options, sources: Mapping[str, Source]) -> dict[str, Any]:
-    """Every setting we rely on, spelled out: Scrapy's library defaults are neither polite nor private."""
-    kept = ("DownloadTimeout", "DefaultHeaders", "UserAgent", "HttpProxy")
+    """All Scrapy settings we rely on: Scrapy's library defaults are neither polite nor private."""
+    kept_names = ("DownloadTimeout", "DefaultHeaders", "UserAgent", "HttpProxy")
     middlewares: dict[str, int | None] = dict.fromkeys(default_settings.DOWNLOADER_MIDDLEWARES_BASE)
     for path, order in default_settings.DOWNLOADER_MIDDLEWARES_BASE.items():
-        if path.rpartition(".")[2].removesuffix("Middleware") in kept:
+        if path.rpartition(".")[2].removesuffix("Middleware") in kept_names:
             middlewares[path] = order
     middlewares["sourcing.crawling.spider.middleware.Redirects"] = 600
     middlewares["sourcing.crawling.spider.middleware.WholeBodies"] = 590

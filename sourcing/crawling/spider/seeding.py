@@ -65,11 +65,11 @@ class Seeding:
 
     @property
     def done(self) -> bool:
-        """Whether every feed has come to its end."""
+        """True when all feeds are exhausted."""
         return not self._open
 
     def feed(self) -> None:
-        """A chunk of every feed whose source has little to ask."""
+        """Read a chunk of each feed with few tasks left."""
         for feed, chunks in list(self._open):
             if self._ledger.census.ready(feed.source, _ENOUGH) >= _ENOUGH:
                 continue
@@ -118,26 +118,26 @@ def list_feed(path: Path, shard: Shard | None = None) -> Feed:
 
     def chunks(position: int) -> Iterator[Chunk]:
         specs: list[TaskSpec] = []
-        refused: list[tuple[TaskSpec, str, str]] = []
+        refusals: list[tuple[TaskSpec, str, str]] = []
         number = 0
         for number, line in _lines(path):
             spec = _listed(line) if number > position else None
             if spec is None:
                 continue
             if why := _unusable(spec, line):
-                refused.append((spec, "url_unusable", f"{path} line {number}: {why}"))
+                refusals.append((spec, "url_unusable", f"{path} line {number}: {why}"))
             else:
                 specs.append(spec)
-            if len(specs) + len(refused) >= _CHUNK:
-                yield Chunk(specs, number, refused)
-                specs, refused = [], []
-        yield Chunk(specs, number, refused)
+            if len(specs) + len(refusals) >= _CHUNK:
+                yield Chunk(specs, number, refusals)
+                specs, refusals = [], []
+        yield Chunk(specs, number, refusals)
 
     return Feed(_name("list", path, shard), PAGE_SOURCE, chunks)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; of an endless one the beginning. Bytes that are no UTF-8 come as lone surrogates."""
+    """Numbered lines of a list; of an endless one the beginning. Bytes that are no UTF-8 come as lone surrogates."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
         number = 0
         while line := stream.readline(_LONGEST_LINE):
@@ -164,20 +164,20 @@ def _unusable(spec: TaskSpec, line: str) -> str:
 
 
 def catalogue_feeds(path: Path, sources: Mapping[str, Source], shard: Shard | None = None) -> list[Feed]:
-    """One feed per source over the tracks table at `path`, read as it is needed."""
+    """One lazy feed per source over the tracks table at `path`."""
 
     def feed(source: Source) -> Feed:
         def chunks(position: int) -> Iterator[Chunk]:
             for start, rows in _track_rows(path, position):
                 specs: list[TaskSpec] = []
-                refused: list[tuple[TaskSpec, str, str]] = []
+                refusals: list[tuple[TaskSpec, str, str]] = []
                 for row in rows:
                     try:
                         specs += source.tasks(row, source)
                     except Exception as error:  # of one track: the others are asked about
                         spec = TaskSpec(source.name, f"track {row.get('track_id')}", "seed")
-                        refused.append((spec, "seed_unreadable", f"{type(error).__name__}: {str(error)[:200]}"))
-                yield Chunk(specs, start + len(rows), refused)
+                        refusals.append((spec, "seed_unreadable", f"{type(error).__name__}: {str(error)[:200]}"))
+                yield Chunk(specs, start + len(rows), refusals)
 
         own = (source.name, source.base_url, *source.languages)
         return Feed(_name("catalogue", path, shard, *own), source.name, chunks)
@@ -210,7 +210,7 @@ def _track_rows(path: Path, position: int) -> Iterator[tuple[int, list[dict[str,
 
 
 def _name(what: str, path: Path, shard: Shard | None, *more: str) -> str:
-    """Another file, another state of it, or another part of it is another feed."""
+    """Name of a feed: differs by file, its content, and the part read."""
     stat = path.stat()
     parts = (__version__, str(path.resolve()), str(stat.st_size), str(stat.st_mtime_ns), repr(shard), *more)
     return f"{what}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}"

@@ -1,11 +1,11 @@
-"""Files in which a site speaks for all its pages, asked for once and kept: robots.txt, tdmrep.json, ai.txt."""
+"""Site-wide files, requested once per origin: robots.txt, tdmrep.json, ai.txt."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from scrapy import Request
 from scrapy.exceptions import IgnoreRequest
@@ -20,14 +20,13 @@ from sourcing.crawling.policy.site_signals import (
     file_of,
     read_site_signals,
 )
+from sourcing.crawling.spider.host_registry import HostRegistry, registry_of
 from sourcing.crawling.spider.hosts import Host
 from sourcing.crawling.spider.refusals import Postponed, Refused, Unreachable, failure_told
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-
-    from sourcing.crawling.spider.spider import LedgerSpider
 
 __all__ = ["Site", "SiteFiles"]
 
@@ -37,14 +36,14 @@ _TURNS_FOR_SITE_FILES = 5  # of a host so slow that its files are a day old befo
 
 @dataclass(frozen=True)
 class Site:
-    """What one origin says for all its pages."""
+    """Site-wide rules and signals of one origin."""
 
     robots: RobotsVerdict
     signals: SiteSignals
 
 
 class SiteFiles:
-    """What each origin of this run says, asked for when its first page is."""
+    """Site-wide files of the run's origins, requested with the first page."""
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
@@ -52,14 +51,14 @@ class SiteFiles:
         self._asking: dict[str, asyncio.Future[Site]] = {}
 
     @property
-    def spider(self) -> LedgerSpider:
-        return cast("LedgerSpider", self.crawler.spider)
+    def registry(self) -> HostRegistry:
+        return registry_of(self.crawler)
 
     async def of(self, origin: str, host: Host, source: str) -> Site:
-        known = self._sites.get(origin)
-        if known is not None and self._is_fresh(known.robots.fetched_at, known.robots.delay_s, known.signals):
+        site = self._sites.get(origin)
+        if site is not None and self._is_fresh(site.robots.fetched_at, site.robots.delay_s, site.signals):
             self._sites.move_to_end(origin)
-            return known
+            return site
         asking = self._asking.get(origin)
         if asking is None:
             asking = self._asking[origin] = asyncio.ensure_future(self._ask(origin, host, source))
@@ -69,48 +68,52 @@ class SiteFiles:
     def _is_fresh(self, fetched_at: float, delay_s: float, signals: SiteSignals | None = None) -> bool:
         """Whether a site's file may be gone by: a day, and longer where asking anew would take a slow host's turns."""
         age_s = NOT_KNOWN_AGAIN_S if signals is not None and signals.unknown else ROBOTS_MAX_AGE_S
-        return self.spider.now() - fetched_at < max(age_s, _TURNS_FOR_SITE_FILES * delay_s)
+        return self.registry.now() - fetched_at < max(age_s, _TURNS_FOR_SITE_FILES * delay_s)
 
     async def _ask(self, origin: str, host: Host, source: str) -> Site:
         try:
             robots, body = await self._ask_robots(origin, host, source)
             host.slow_down_to(robots.delay_s, theirs=True)
-            self.spider.note_sent(host)
-            found: dict[str, bytes | NotKnown | None] = dict.fromkeys(WELL_KNOWN)
-            if not granted_by(self.spider.sources[source], origin):
+            self.registry.note_sent(host)
+            bodies: dict[str, bytes | NotKnown | None] = dict.fromkeys(WELL_KNOWN)
+            if not granted_by(self.registry.sources[source], origin):
                 for path in WELL_KNOWN:
-                    if robots.allowed(origin + path) and not self.spider.stopping:
-                        found[path] = await self._ask_well_known(origin + path, host, source)
-        except Postponed as postponed:
-            if postponed.until:
-                self.spider.pause(host, postponed.until)  # without these files nothing of it can be asked
+                    if robots.allowed(origin + path) and not self.registry.stopping:
+                        bodies[path] = await self._ask_well_known(origin + path, host, source)
+        except Postponed as postponement:
+            if postponement.until:
+                self.registry.pause(host, postponement.until)  # without these files nothing of it can be asked
             raise
-        site = Site(robots, read_site_signals(body, *(found[path] for path in WELL_KNOWN)))
+        site = Site(robots, read_site_signals(body, *(bodies[path] for path in WELL_KNOWN)))
         self._sites[origin] = site
         if len(self._sites) > _KNOWN_ORIGINS:
             self._sites.popitem(last=False)
         return site
 
     async def _ask_robots(self, origin: str, host: Host, source: str) -> tuple[RobotsVerdict, bytes | None]:
-        spider = self.spider
+        registry = self.registry
         try:
             status, body, at = await self._site_file(f"{origin}/robots.txt", host, source)
         except (Refused, Postponed):
             raise
         except Unreachable as error:
             why = f"{origin}/robots.txt leads to a host that fails ({error})"
-            host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
+            host.unreachable(
+                why, registry.now(), backoff_s=registry.options.backoff_s, limit=registry.options.max_attempts
+            )
             raise Unreachable(why) from error
         except IgnoreRequest:
-            return read_robots(404, b"", spider.now()), None  # more redirects than RFC 9309 makes us follow
+            return read_robots(404, b"", registry.now()), None  # more redirects than RFC 9309 makes us follow
         except Exception as error:
             why = f"{origin} cannot be reached ({failure_told(error) or type(error).__name__})"
-            host.unreachable(why, spider.now(), backoff_s=spider.options.backoff_s, limit=spider.options.max_attempts)
+            host.unreachable(
+                why, registry.now(), backoff_s=registry.options.backoff_s, limit=registry.options.max_attempts
+            )
             raise Unreachable(why) from error
         robots = read_robots(status, body, at)
-        if robots.unavailable and host.paused_until > spider.now():
+        if robots.unavailable and host.paused_until > registry.now():
             host.refusals += 1
-            if host.refusals < spider.options.max_attempts:  # it says when to ask again: that is no verdict
+            if host.refusals < registry.options.max_attempts:  # it says when to ask again: that is no verdict
                 raise Postponed(host.paused_until, "robots.txt_unavailable")
         return robots, body if 200 <= status < 300 else None
 
@@ -128,19 +131,19 @@ class SiteFiles:
 
     async def _site_file(self, url: str, host: Host, source: str) -> tuple[int, bytes, float]:
         """Status, body and time of a site's own file; at a slow host, that of an earlier turn."""
-        spider = self.spider
-        kept = await spider.scribe.call(spider.scribe.ledger.site_file, url)
-        if kept is not None and self._is_fresh(kept[2], self._delay_s(url, kept, host)):
-            return kept
-        borrowed: list[str] = []
-        meta = {"is_site_file": True, "source": source, "asked_host": host.netloc, "borrowed": borrowed}
+        registry = self.registry
+        stored_file = await registry.recorder.call(registry.ledger.site_file, url)
+        if stored_file is not None and self._is_fresh(stored_file[2], self._delay_s(url, stored_file, host)):
+            return stored_file
+        netlocs: list[str] = []
+        meta = {"is_site_file": True, "source": source, "asked_host": host.netloc, "borrowed": netlocs}
         try:
             response: Response = await self.crawler.engine.download_async(Request(url, meta=meta))
         finally:
-            await spider.give_back(borrowed)
-        file = (response.status, response.body, spider.now())
-        if self._delay_s(url, file, host) > spider.options.patience_s and file[0] < 500 and file[0] != 429:
-            await spider.scribe.call(spider.scribe.ledger.keep_site_file, url, *file)
+            await registry.give_back(netlocs)
+        file = (response.status, response.body, registry.now())
+        if self._delay_s(url, file, host) > registry.options.patience_s and file[0] < 500 and file[0] != 429:
+            await registry.recorder.call(registry.ledger.keep_site_file, url, *file)
         return file
 
     @staticmethod

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crawl_runs import run_crawl
 from crawls import pages_asked, song
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.source import TaskSpec
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.spider.run import CrawlResult, run_crawl
+from sourcing.crawling.spider.run import CrawlResult
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Workspace
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawl_runs import run_crawl
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.ledger import Ledger
@@ -21,7 +22,7 @@ from sourcing.crawling.policy.politeness import host_of, origin_of, unusable_url
 from sourcing.crawling.policy.site_signals import WELL_KNOWN
 from sourcing.crawling.source import Page, TaskSpec
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.spider.run import CrawlResult, run_crawl
+from sourcing.crawling.spider.run import CrawlResult
 from sourcing.errors import InputError, StoppedShort, UsageError
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Document, Workspace

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawl_runs import run_crawl
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.documents.rebuild import ReplayOptions, rebuild_documents
@@ -18,7 +19,7 @@ from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.policy.site_signals import WELL_KNOWN
 from sourcing.crawling.source import ErrorRules, Source, TaskSpec
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.spider.run import CrawlResult, run_crawl
+from sourcing.crawling.spider.run import CrawlResult
 from sourcing.crawling.warc.reader import read_captured
 from sourcing.errors import UpstreamError
 from sourcing.settings import CrawlSettings, Settings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from crawl_runs import run_crawl
 from crawls import SITE_FILES, song
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from sourcing.crawling.policy.consent import decide, markup_of
 from sourcing.crawling.policy.politeness import read_robots
 from sourcing.crawling.policy.site_signals import NotKnown, file_of, read_site_signals
 from sourcing.crawling.sources import SOURCES, TaskSpec
-from sourcing.crawling.spider.run import CrawlResult, run_crawl
+from sourcing.crawling.spider.run import CrawlResult
 from sourcing.settings import CrawlSettings, Settings
 from sourcing.store import Document, Workspace
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from crawl_runs import run_crawl
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.documents.rebuild import rebuild_documents
@@ -20,7 +21,7 @@ from sourcing.crawling.ledger import Ledger
 from sourcing.crawling.policy.site_signals import WELL_KNOWN
 from sourcing.crawling.source import Key, Lead, Page, PageError, TaskSpec
 from sourcing.crawling.sources import SOURCES
-from sourcing.crawling.spider.run import CrawlResult, run_crawl
+from sourcing.crawling.spider.run import CrawlResult
 from sourcing.crawling.spider.seeding import list_feed
 from sourcing.errors import StoppedShort, UpstreamError, UsageError
 from sourcing.settings import CrawlSettings, Settings

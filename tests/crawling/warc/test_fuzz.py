@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from crawl_runs import run_crawl
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scrapy import Request
@@ -27,7 +28,6 @@ from sourcing.crawling.source import TaskSpec
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.spider.middleware import Redirects
 from sourcing.crawling.spider.responses import error_of, exchange_of
-from sourcing.crawling.spider.run import run_crawl
 from sourcing.crawling.spider.seeding import Seeding, list_feed
 from sourcing.crawling.warc.writer import CaptureWriter
 from sourcing.errors import UsageError
@@ -56,8 +56,8 @@ def corpus_answers() -> list[tuple[int, list[bytes]]]:
 
 def middleware() -> Redirects:
     redirects = Redirects(ScrapySettings({"REDIRECT_ENABLED": True, "REDIRECT_MAX_TIMES": 5}))
-    spider = SimpleNamespace(now=lambda: 0.0, sources=SOURCES)
-    redirects.crawler = SimpleNamespace(spider=spider)  # type: ignore[assignment]
+    registry = SimpleNamespace(now=lambda: 0.0, sources=SOURCES)
+    redirects.crawler = SimpleNamespace(host_registry=registry)  # type: ignore[assignment]
     return redirects
 
 

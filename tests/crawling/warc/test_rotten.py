@@ -16,13 +16,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from crawl_runs import run_crawl
 from crawls import song
 from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.documents.rebuild import rebuild_documents
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
 from sourcing.crawling.sources import SOURCES, Captured, TaskSpec
-from sourcing.crawling.spider.run import CrawlResult, run_crawl
+from sourcing.crawling.spider.run import CrawlResult
 from sourcing.crawling.warc.mending import ask_for_lost
 from sourcing.crawling.warc.reader import read_sealed, warc_files
 from sourcing.crawling.warc.record_parser import Record
