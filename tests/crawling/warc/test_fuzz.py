@@ -57,7 +57,7 @@ def corpus_answers() -> list[tuple[int, list[bytes]]]:
 def middleware() -> Redirects:
     redirects = Redirects(ScrapySettings({"REDIRECT_ENABLED": True, "REDIRECT_MAX_TIMES": 5}))
     registry = SimpleNamespace(now=lambda: 0.0, sources=SOURCES)
-    redirects.crawler = SimpleNamespace(host_registry=registry)  # type: ignore[assignment]
+    redirects.crawler = SimpleNamespace(host_registry=registry, spider=SimpleNamespace())  # type: ignore[assignment]
     return redirects
 
 
