@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sourcing.crawling.source import Captured, Source
+from sourcing.crawling.source import Capture, Source
 from sourcing.store.text import without_surrogates
 
 __all__ = ["ErrorAnswer", "error_answer", "error_in"]
@@ -47,11 +47,11 @@ class ErrorAnswer:
     wait_s: float = 0.0
 
 
-def error_answer(captured: Captured, source: Source) -> ErrorAnswer | None:
+def error_answer(capture: Capture, source: Source) -> ErrorAnswer | None:
     """The error that a captured answer is; None for every other."""
-    if captured.form != "response":
+    if capture.form != "response":
         return None
-    return error_in(captured.body, source, wiki_code=captured.header(_WIKI_HEADER))
+    return error_in(capture.body, source, wiki_code=capture.header(_WIKI_HEADER))
 
 
 def error_in(body: bytes, source: Source, *, wiki_code: str = "") -> ErrorAnswer | None:

@@ -21,7 +21,7 @@ from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
     "SHIP_CLASSES",
-    "Captured",
+    "Capture",
     "DumpRecord",
     "ErrorRules",
     "Key",
@@ -61,7 +61,7 @@ class Lead:
 
 
 @dataclass(frozen=True)
-class Captured:
+class Capture:
     """One answer from the WARC files, with the crawl's facts about its request.
 
     `form` says what kind: a "response"; a "revisit", which found the page as it was (304, or the same body again)
@@ -119,8 +119,8 @@ class Page:
 
     kind: ClassVar[str]
 
-    def __init__(self, captured: Captured, source: Source) -> None:
-        self.captured, self.source = captured, source
+    def __init__(self, capture: Capture, source: Source) -> None:
+        self.capture, self.source = capture, source
         self.refused: list[PageError] = []  # parts that could not be read, beside others that could
 
     def documents(self) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ class CssPage(Page):
     kind = "page"
 
     def documents(self) -> list[dict[str, Any]]:
-        page = Selector(text=self.captured.body.decode())
+        page = Selector(text=self.capture.body.decode())
         return [
             {
                 "granularity": "recording",

@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def _write(folder: Path, exchanges: int) -> None:
-    from sourcing.crawling.sources import Captured
+    from sourcing.crawling.sources import Capture
     from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 
     writer, start = CaptureWriter(folder, "benchmark"), datetime(2026, 11, 1, tzinfo=UTC)
     for n in range(exchanges):
         url, at = f"https://music.example/{n}", start + timedelta(seconds=n)
-        captured = Captured("schemaorg", "page", f"{n:064x}", url, 200, {}, b'{"name": "Song"}', at, f"t{n}")
-        writer.write(Exchange(captured, [("Content-Type", "application/json")], [("User-Agent", "crossmusim")]))
+        capture = Capture("schemaorg", "page", f"{n:064x}", url, 200, {}, b'{"name": "Song"}', at, f"t{n}")
+        writer.write(Exchange(capture, [("Content-Type", "application/json")], [("User-Agent", "crossmusim")]))
     writer.close()

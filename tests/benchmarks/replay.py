@@ -62,10 +62,10 @@ def _print_extractors() -> None:
 
 def _extract_ms(source: str, kind: str, body: Callable[[int], str]) -> float:
     from sourcing.crawling.documents.page_readings import read_captures
-    from sourcing.crawling.sources import SOURCES, Captured
+    from sourcing.crawling.sources import SOURCES, Capture
 
     captures = [
-        Captured(source, kind, f"{n:064x}", f"https://music.example/{n}", 200, {}, body(n).encode(), _START)
+        Capture(source, kind, f"{n:064x}", f"https://music.example/{n}", 200, {}, body(n).encode(), _START)
         for n in range(_SAMPLE + 10)
     ]
     list(read_captures(captures[:10], SOURCES))  # imports and compiled patterns
@@ -78,13 +78,13 @@ def _extract_ms(source: str, kind: str, body: Callable[[int], str]) -> float:
 
 def _write(folder: Path, pages: int) -> float:
     """A workspace with these pages in its WARC files; returns CPU milliseconds a page, synced in groups of 16."""
-    from sourcing.crawling.sources import Captured
+    from sourcing.crawling.sources import Capture
     from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 
     writer = CaptureWriter(folder / "crawl", "benchmark")
     spent_s = 0.0
     for n in range(pages):
-        captured = Captured(
+        capture = Capture(
             source="schemaorg",
             kind="page",
             task_key=f"{n:064x}",
@@ -97,7 +97,7 @@ def _write(folder: Path, pages: int) -> float:
             consent_evidence=("robots.txt: allowed",),
         )
         headers = [("Content-Type", "text/html; charset=utf-8"), ("Server", "nginx"), ("ETag", f'"{n:x}"')]
-        exchange = Exchange(captured, headers, [("User-Agent", "crossmusim"), ("Accept", "text/html")])
+        exchange = Exchange(capture, headers, [("User-Agent", "crossmusim"), ("Accept", "text/html")])
         before = time.process_time()
         writer.write(exchange)
         if n % 16 == 15:

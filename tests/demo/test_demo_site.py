@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from sourcing.crawling.source import Captured, PageError
+from sourcing.crawling.source import Capture, PageError
 from sourcing.crawling.sources import musicbrainz, resolved, schemaorg, wikipedia
 from sourcing.demo.site import DemoSite, answer
 from sourcing.demo.web import Web, build_web, review_urls
@@ -31,11 +31,11 @@ def read(module, web: Web, task, base: str):
     """Documents and further tasks of a task, by the source's own page object."""
     parts = urlsplit(task.url)
     status, kind, text = answer(web, f"{parts.path}?{parts.query}" if parts.query else parts.path)
-    captured = Captured(
+    capture = Capture(
         module.NAME, task.kind, "key", task.url, status, {"content-type": kind}, text.encode(), datetime.now(UTC)
     )
     source = replace(module.SOURCE, base_url=base)
-    page = source.page_for(task.kind)(captured, source)
+    page = source.page_for(task.kind)(capture, source)
     return page.documents(), list(resolved(page.follow(), {module.NAME: source}))
 
 

@@ -82,7 +82,7 @@ class Crawl:
         for path in warc_files(self.folder / "crawl"):
             if path not in self._read:
                 self._read.add(path)
-                kept = [sealed.captured.url.removeprefix(self.site.url) for sealed in read_sealed(path)]
+                kept = [sealed.capture.url.removeprefix(self.site.url) for sealed in read_sealed(path)]
                 assert len(kept) == len(set(kept))
                 assert self.durable.isdisjoint(kept)
                 self.durable.update(kept)

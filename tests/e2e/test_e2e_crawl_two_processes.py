@@ -74,7 +74,7 @@ def brought(workspace: Path) -> dict[int, list[str]]:
     """Process id → the addresses it brought whole, by the WARC files, each of which one process wrote."""
     found: dict[int, list[str]] = {}
     for path in warc_files(workspace / "crawl"):
-        urls = [sealed.captured.url for sealed in read_sealed(path)]
+        urls = [sealed.capture.url for sealed in read_sealed(path)]
         found.setdefault(int(path.name.split("-")[2]), []).extend(urls)
     return found
 

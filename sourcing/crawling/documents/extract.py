@@ -20,7 +20,7 @@ from sourcing.crawling.documents.page_readings import (
 )
 from sourcing.crawling.ledger import Refusal
 from sourcing.crawling.parsing.values import clean
-from sourcing.crawling.source import Captured, Source
+from sourcing.crawling.source import Capture, Source
 from sourcing.store.schemas import Document, Rejected
 from sourcing.store.workspace import rejected_frame
 
@@ -34,7 +34,7 @@ _ROW = ("part", "n")  # which table of readings, and which row of it
 
 
 def extract_documents(
-    captured: Iterable[Captured], sources: Mapping[str, Source]
+    captures: Iterable[Capture], sources: Mapping[str, Source]
 ) -> tuple[dy.DataFrame[Document], dy.DataFrame[Rejected]]:
     """Documents sorted by doc_id, and a rejected row per address that failed to give one.
 
@@ -43,7 +43,7 @@ def extract_documents(
     where a later revisit found another body than that one, from the capture of that body. One doc_id from several
     addresses: the newest stays. `sources` are the effective declarations; bodies are read one at a time and not kept.
     """
-    frame = pl.concat([empty_readings(), *read_captures(captured, sources)])
+    frame = pl.concat([empty_readings(), *read_captures(captures, sources)])
     return settle_readings([frame.select])
 
 
@@ -62,7 +62,7 @@ def settle_readings(
             for number, part in enumerate(parts)
         ]
     )
-    newest = _newest(_with_moves(light, captured=pl.col("part") < len(parts) - 1))
+    newest = _newest(_with_moves(light, is_capture=pl.col("part") < len(parts) - 1))
     light = light.filter(pl.col("part") < len(parts) - 1)
     allowed_addresses = newest.filter(~pl.col("denies")).select(*_ADDRESS, "form")
     readings_to_use = _chosen(light).join(allowed_addresses, on=_ADDRESS, how="semi")
@@ -114,15 +114,15 @@ def _refusal_readings(refusals: Iterable[Refusal]) -> pl.DataFrame:
     return pl.concat([empty_readings(), pl.DataFrame(rows, schema=empty_readings().schema, orient="row")])
 
 
-def _with_moves(light: pl.DataFrame, *, captured: pl.Expr) -> pl.DataFrame:
+def _with_moves(light: pl.DataFrame, *, is_capture: pl.Expr) -> pl.DataFrame:
     """The captures, and each task's last no for every address the task was captured at: a page may move and say no."""
     has_task = pl.col("task") != ""
     noes = _newest(light.filter(has_task), by=("source", "task")).filter("denies")
     if noes.is_empty():
-        return light.filter(captured)
-    addresses = light.filter(captured & has_task).select("source", "task", "url").unique()
+        return light.filter(is_capture)
+    addresses = light.filter(is_capture & has_task).select("source", "task", "url").unique()
     moved_noes = noes.drop("url").join(addresses, on=["source", "task"]).select(light.columns)
-    return pl.concat([light.filter(captured), moved_noes])
+    return pl.concat([light.filter(is_capture), moved_noes])
 
 
 def _newest(captures: pl.DataFrame, *, by: Sequence[str] = _ADDRESS) -> pl.DataFrame:

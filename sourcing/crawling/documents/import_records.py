@@ -16,7 +16,7 @@ import polars as pl
 from sourcing import __version__
 from sourcing.crawling.documents.page_readings import TOO_DEEP
 from sourcing.crawling.ledger import task_key
-from sourcing.crawling.source import Captured, DumpRecord, PageError, Source
+from sourcing.crawling.source import Capture, DumpRecord, PageError, Source
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 from sourcing.errors import InputError, UsageError
 from sourcing.store.workspace import Workspace, rejected_frame, write_json
@@ -96,10 +96,10 @@ def import_records(
     records = source.read_dump(path)
     try:
         for record in records:
-            captured = import_.take(record)
-            if captured is not None:
-                writer.write(Exchange(captured))
-            on_progress(captured is not None)
+            capture = import_.take(record)
+            if capture is not None:
+                writer.write(Exchange(capture))
+            on_progress(capture is not None)
             if stop() or result.read == limit:
                 result.stopped = True
                 break
@@ -125,13 +125,13 @@ class _Import:
         self.result = ImportResult()
         self._address_digests: set[int] = set()
 
-    def take(self, record: DumpRecord) -> Captured | None:
+    def take(self, record: DumpRecord) -> Capture | None:
         """Capture of a record; None when it is unreadable, unwanted or already imported."""
         result = self.result
         result.read += 1
-        captured = self._captured(record)
+        capture = self._captured(record)
         try:
-            rows = self.source.page_for(record.kind)(captured, self.source).documents()
+            rows = self.source.page_for(record.kind)(capture, self.source).documents()
             is_unwanted = self.wants is not None and not any(map(self.wants, rows))
         except PageError as error:
             self._reject(record, error.reason, error.finding)
@@ -149,10 +149,10 @@ class _Import:
             result.repeated += 1
             return None
         result.kept += 1
-        return replace(captured, task_key=task_key(self.source.name, record.url))
+        return replace(capture, task_key=task_key(self.source.name, record.url))
 
-    def _captured(self, record: DumpRecord) -> Captured:
-        return Captured(
+    def _captured(self, record: DumpRecord) -> Capture:
+        return Capture(
             source=self.source.name,
             kind=record.kind,
             task_key="",  # made for what is kept: it costs a tenth of reading a record

@@ -12,7 +12,7 @@ import polars as pl
 from sourcing.crawling.error_answers import error_answer
 from sourcing.crawling.parsing.credits import names_nobody
 from sourcing.crawling.parsing.values import clean
-from sourcing.crawling.source import Captured, PageError, Source
+from sourcing.crawling.source import Capture, PageError, Source
 from sourcing.store.licences import UNKNOWN, spdx_of
 from sourcing.store.schemas import Document
 
@@ -72,9 +72,9 @@ _SCHEMA = {**LIGHT, **_SAID}
 _DOCUMENTS = pl.List(pl.Struct(DOCUMENT))
 
 
-def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
+def read_captures(captures: Iterable[Capture], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
     """Readings of captures in order, in frames of some hundred rows; bodies are read one at a time, not kept."""
-    stream = iter(captured)
+    stream = iter(captures)
     while chunk := [_reading(capture, sources) for capture in islice(stream, _CHUNK)]:
         documents, refusals = _document_frame([(n, row) for n, (_, rows) in enumerate(chunk) for row in rows])
         for n, reason in refusals:
@@ -88,12 +88,12 @@ def read_captures(captured: Iterable[Captured], sources: Mapping[str, Source]) -
         )
 
 
-def read_answers(captured: Iterable[Captured], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
+def read_answers(captures: Iterable[Capture], sources: Mapping[str, Source]) -> Iterator[pl.DataFrame]:
     """Readings of the captures that are no errors: those say nothing of a record, and the ledger counts them."""
-    return read_captures((capture for capture in captured if not _is_error(capture, sources)), sources)
+    return read_captures((capture for capture in captures if not _is_error(capture, sources)), sources)
 
 
-def _is_error(capture: Captured, sources: Mapping[str, Source]) -> bool:
+def _is_error(capture: Capture, sources: Mapping[str, Source]) -> bool:
     source = sources.get(capture.source)
     return source is not None and capture.consent != "deny" and error_answer(capture, source) is not None
 
@@ -107,7 +107,7 @@ def document_id(source: str, record_id: str) -> str:
     return f"{source}:{hashlib.sha256(record_id.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
-def _reading(capture: Captured, sources: Mapping[str, Source]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _reading(capture: Capture, sources: Mapping[str, Source]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A capture's row, and its documents."""
     has_body = capture.form in ("response", "resource")
     digest = hashlib.sha256(capture.body).hexdigest() if has_body else capture.body_sha256 or ""
@@ -163,7 +163,7 @@ def _document_frame(
 
 
 def _documents(
-    capture: Captured, digest: str, sources: Mapping[str, Source]
+    capture: Capture, digest: str, sources: Mapping[str, Source]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     source = sources.get(capture.source)
     if source is None:
@@ -173,7 +173,7 @@ def _documents(
     return rows, [_refusal(capture, error.reason, error.finding) for error in page.refused]
 
 
-def _filled(row: Mapping[str, Any], capture: Captured, digest: str, source: Source) -> dict[str, Any]:
+def _filled(row: Mapping[str, Any], capture: Capture, digest: str, source: Source) -> dict[str, Any]:
     """A complete document row from the columns of a page."""
     row = {**row, **{key: clean(row.get(key)) for key in ("title", "title_raw", "artist", "album", "lead", "text")}}
     row["text"] = _shortened(row["text"])
@@ -220,7 +220,7 @@ def _shortened(text: str | None) -> str | None:
     return text[:_MAX_TEXT_CHARS].rpartition("\n\n")[0] or text[:_MAX_TEXT_CHARS]
 
 
-def _refusal(capture: Captured, reason: str, finding: str) -> dict[str, Any]:
+def _refusal(capture: Capture, reason: str, finding: str) -> dict[str, Any]:
     excerpt = clean(capture.body[: 4 * EXCERPT_CHARS].decode("utf-8", "replace"))
     return {
         "reason": reason,

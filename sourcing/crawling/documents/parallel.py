@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from sourcing.crawling.documents.page_readings import empty_readings, read_answers
-from sourcing.crawling.source import Captured, Source
+from sourcing.crawling.source import Capture, Source
 from sourcing.crawling.sources import SOURCES
 from sourcing.crawling.warc.foreign import attributed
 from sourcing.crawling.warc.reader import Span, Tear, read_span, split_file
@@ -214,10 +214,10 @@ class _Crew:
         self.dismiss()
 
 
-def _counted(span: Span, sources: Mapping[str, Source], on_pages: _OnPages, foreign: str) -> Iterator[Captured]:
-    for captured in read_span(span):
+def _counted(span: Span, sources: Mapping[str, Source], on_pages: _OnPages, foreign: str) -> Iterator[Capture]:
+    for capture in read_span(span):
         on_pages(1, 0)
-        yield captured if captured.source else attributed(captured, sources, foreign)
+        yield capture if capture.source else attributed(capture, sources, foreign)
     on_pages(0, span.end - span.start)
 
 

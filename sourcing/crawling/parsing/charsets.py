@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from sourcing.crawling.source import Captured, PageError
+from sourcing.crawling.source import Capture, PageError
 
 __all__ = ["decode"]
 
@@ -35,20 +35,20 @@ _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 _HIGH_RUN = re.compile(rb"[\x80-\xff]{3,}")
 
 
-def decode(captured: Captured) -> str:
+def decode(capture: Capture) -> str:
     """The body as text: by its byte order mark, as UTF-8 if it is that, else as declared, else as Windows-1252.
 
     UTF-8 is tried before the declared charset because text that decodes as UTF-8 by accident is rare, and
     pages that declare ISO-8859-1 while sending UTF-8 are not. PageError `body_binary` for what is no text,
     `charset_unknown` where nothing that is said of it fits: Chinese read as Windows-1252 would be words too.
     """
-    body = captured.body
+    body = capture.body
     if body.startswith(_BINARY_STARTS):
         raise PageError("body_binary", f"a body that starts with {body[:8]!r}")
     if utf_16 := _utf_16(body):
         return body.decode(utf_16, errors="replace")
     head = body[:2048].decode("ascii", errors="ignore")
-    places = (captured.header("content-type")[:500], head)
+    places = (capture.header("content-type")[:500], head)
     declarations = [match[1] for text in places for match in _CHARSET.finditer(text)]
     known_charsets = [charset for name in declarations if (charset := _known_charset(name))]
     charsets = sorted(["utf-8-sig", *known_charsets], key=lambda charset: charset not in _SEVEN_BIT)

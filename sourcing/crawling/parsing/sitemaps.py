@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 from sourcing.crawling.parsing.charsets import decode
-from sourcing.crawling.source import Captured, PageError
+from sourcing.crawling.source import Capture, PageError
 
 __all__ = ["MAX_BYTES", "MAX_ENTRIES", "Sitemap", "read_sitemap"]
 
@@ -60,11 +60,11 @@ class Sitemap:
         ]
 
 
-def read_sitemap(captured: Captured) -> Sitemap:
+def read_sitemap(capture: Capture) -> Sitemap:
     """The sitemap in a response; PageError where it is none, or one that may not be read."""
-    if captured.status != 200:
-        raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
-    text = decode(_unzipped(captured)).lstrip("\ufeff \t\r\n")
+    if capture.status != 200:
+        raise PageError(f"status_{capture.status}", f"the answer's HTTP status is {capture.status}")
+    text = decode(_unzipped(capture)).lstrip("\ufeff \t\r\n")
     if not text:
         raise PageError("body_empty", "the sitemap is empty")
     if not text.startswith("<"):
@@ -77,17 +77,17 @@ def read_sitemap(captured: Captured) -> Sitemap:
     return _xml(text)
 
 
-def _unzipped(captured: Captured) -> Captured:
-    if not captured.body.startswith(_GZIP):
-        return captured
+def _unzipped(capture: Capture) -> Capture:
+    if not capture.body.startswith(_GZIP):
+        return capture
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(captured.body)) as stream:
+        with gzip.GzipFile(fileobj=io.BytesIO(capture.body)) as stream:
             body = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise PageError("gzip_broken", f"{type(error).__name__}: {error}") from None
     if len(body) > MAX_BYTES:
         raise PageError("sitemap_too_large", f"more than {MAX_BYTES} bytes when unpacked")
-    return replace(captured, body=body)
+    return replace(capture, body=body)
 
 
 def _plain(text: str) -> Sitemap:

@@ -104,7 +104,7 @@ class RowPage(Page):
     kind = "row"
 
     def row(self) -> Row:
-        row = read_json(self.captured)
+        row = read_json(self.capture)
         if _UNREADABLE in row:
             line = f"line {row['line']}: " if "line" in row else ""
             raise PageError("row_unreadable", f"{line}{row[_UNREADABLE]}")

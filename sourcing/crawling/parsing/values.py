@@ -12,7 +12,7 @@ from typing import Any
 from sourcing.crawling.parsing.charsets import decode
 from sourcing.crawling.parsing.fragments import strip_html
 from sourcing.crawling.parsing.sentences import first_sentences
-from sourcing.crawling.source import Captured, PageError
+from sourcing.crawling.source import Capture, PageError
 from sourcing.store.licences import UNKNOWN, spdx_of
 
 __all__ = [
@@ -60,19 +60,19 @@ _MAX_LICENCES = 5  # of a list
 _MAX_NAMES, _MAX_NAME_CHARS = 40, 300
 
 
-def read_json(captured: Captured) -> dict[str, Any]:
+def read_json(capture: Capture) -> dict[str, Any]:
     """The body as one JSON object; PageError `status_<n>`, `body_empty`, `body_not_json` otherwise."""
-    value = read_json_value(captured)
+    value = read_json_value(capture)
     if not isinstance(value, dict):
         raise PageError("body_not_an_object", f"a JSON {type(value).__name__} where an object was expected")
     return value
 
 
-def read_json_value(captured: Captured, *, mend: Callable[[str], str] = str) -> Any:
+def read_json_value(capture: Capture, *, mend: Callable[[str], str] = str) -> Any:
     """JSON value of the body, after `mend` has turned its text into JSON; PageError as for `read_json`."""
-    if captured.status != 200:
-        raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
-    text = decode(captured)
+    if capture.status != 200:
+        raise PageError(f"status_{capture.status}", f"the answer's HTTP status is {capture.status}")
+    text = decode(capture)
     if not text.strip():
         raise PageError("body_empty", "the answer has no body")
     try:
@@ -206,9 +206,9 @@ def duration_s(value: Any) -> float | None:
     return total if 0 < total < 1e6 else None
 
 
-def year_by(captured: Captured, year: int | None) -> int | None:
+def year_by(capture: Capture, year: int | None) -> int | None:
     """The year, unless it lies far ahead: pages announce records by a year or two, and write 9999 for never."""
-    return year if year is not None and year <= captured.retrieved_at.year + 2 else None
+    return year if year is not None and year <= capture.retrieved_at.year + 2 else None
 
 
 def seconds_of_ms(value: Any) -> float | None:

@@ -22,7 +22,7 @@ from sourcing.crawling.policy.robots_rules import best, path_of, read_groups, ru
 from sourcing.crawling.policy.signals import SignalFinding
 from sourcing.crawling.policy.site_signals import WELL_KNOWN, NotKnown, SiteSignals, file_of, read_site_signals
 from sourcing.crawling.redaction import strip_secrets
-from sourcing.crawling.source import Captured, Source
+from sourcing.crawling.source import Capture, Source
 from sourcing.crawling.sources.schemaorg import PAGE_KIND, PAGE_SOURCE
 from sourcing.settings import CrawlSettings
 
@@ -226,7 +226,7 @@ def _licences(source: Source, url: str, answer: ProbeAnswer) -> dict[str, str]:
     """Licence of each field a document of this page would carry: what the page states goes before what is declared."""
     statements: Mapping[str, str] = {}
     if source.name == PAGE_SOURCE and 200 <= answer.status < 300:
-        page = Captured(
+        page = Capture(
             source=source.name,
             kind=PAGE_KIND,
             task_key="",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sourcing.crawling.source import (
-    Captured,
+    Capture,
     DumpRecord,
     ErrorRules,
     Key,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SOURCES",
-    "Captured",
+    "Capture",
     "DumpRecord",
     "ErrorRules",
     "Key",

@@ -24,7 +24,7 @@ from sourcing.crawling.parsing.values import (
     year_by,
     year_of,
 )
-from sourcing.crawling.source import Captured, Page, PageError, Source, nothing_to_ask
+from sourcing.crawling.source import Capture, Page, PageError, Source, nothing_to_ask
 
 __all__ = ["SOURCE", "MusicPage"]
 
@@ -71,15 +71,15 @@ class MusicPage(Page):
     kind = "page"
 
     def documents(self) -> list[dict[str, Any]]:
-        captured = self.captured
-        if captured.status != 200:
-            raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
-        html = read_html(decode(captured), captured.url)
+        capture = self.capture
+        if capture.status != 200:
+            raise PageError(f"status_{capture.status}", f"the answer's HTTP status is {capture.status}")
+        html = read_html(decode(capture), capture.url)
         for node in graph(html.nodes):
             granularity = next((_GRANULARITY[name] for name in _types(node) if name in _GRANULARITY), None)
             title = name_of(node.get("name"), html)
             if granularity and title:
-                return [_document(node, granularity, title, html, captured)]
+                return [_document(node, granularity, title, html, capture)]
         if html.broken:
             raise PageError("json_ld_broken", "; ".join(html.broken[:3]))
         raise PageError("not_a_music_page", "no JSON-LD of a track or an album")
@@ -89,7 +89,7 @@ def _types(node: Mapping[str, Any]) -> list[str]:
     return [name for name in as_list(node.get("@type")) if isinstance(name, str)]
 
 
-def _document(node: Mapping[str, Any], granularity: str, title: str, html: Html, captured: Captured) -> dict[str, Any]:
+def _document(node: Mapping[str, Any], granularity: str, title: str, html: Html, capture: Capture) -> dict[str, Any]:
     address = urlunsplit(urlsplit(html.url)._replace(query="", fragment=""))
     text = _text(node)
     artist, plain_title = _credit(node, granularity, title, html)
@@ -103,7 +103,7 @@ def _document(node: Mapping[str, Any], granularity: str, title: str, html: Html,
         "title_raw": title,
         "artist": artist,
         "album": without_catalogue_number(album) if album else None,
-        "year": year_by(captured, _year(node.get("datePublished"))),
+        "year": year_by(capture, _year(node.get("datePublished"))),
         "duration_s": duration_s(node.get("duration")),
         "tags": _tags(node, html),
         "lead": first_sentences(text),

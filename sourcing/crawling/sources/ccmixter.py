@@ -73,12 +73,12 @@ class SearchPage(UploadPage):
 
     def _uploads(self) -> list[dict[str, Any]]:
         names_with_hits = [(f"{hit.get('upload_name')} {_uploader(hit)}", hit) for hit in _read_list(self)]
-        return plausible(asked_in(self.captured.url, "search"), names_with_hits, limit=MAX_HITS)
+        return plausible(asked_in(self.capture.url, "search"), names_with_hits, limit=MAX_HITS)
 
 
 def _read_list(page: Page) -> list[dict[str, Any]]:
     """The answer's uploads; its JSON begins with a byte order mark and may have numbers like 092 (bpm)."""
-    value = read_json_value(page.captured, mend=_without_leading_zeros)
+    value = read_json_value(page.capture, mend=_without_leading_zeros)
     if not isinstance(value, list):
         raise PageError("uploads_missing", f"a JSON {type(value).__name__} where a list of uploads was expected")
     return [upload for upload in value if isinstance(upload, dict)]

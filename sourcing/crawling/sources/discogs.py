@@ -56,7 +56,7 @@ class ReleasePage(Page):
     kind = "release"
 
     def documents(self) -> list[dict[str, Any]]:
-        answer = read_json(self.captured)
+        answer = read_json(self.capture)
         record_id, title = as_int(answer.get("id")), clean(answer.get("title"))
         if record_id is None or title is None:
             if message := clean(answer.get("message")):
@@ -79,7 +79,7 @@ class ReleasePage(Page):
             "tracks": list(_tracks(answer.get("tracklist"), artist)),
         }
         # The dumps are CC0 as a whole, notes included; the API mixes CC0 data with data that is not.
-        return [{**row, "licences": {"*": "CC0-1.0"}} if self.captured.form == "resource" else row]
+        return [{**row, "licences": {"*": "CC0-1.0"}} if self.capture.form == "resource" else row]
 
 
 class MasterPage(ReleasePage):
@@ -99,7 +99,7 @@ class SearchPage(Page):
 
     def follow(self) -> Iterable[Lead]:
         """Masters rather than editions, by the artist that was asked for; else the first hit by a single artist."""
-        artist_asked = parse_qs(urlsplit(self.captured.url).query).get("artist", [""])[0]
+        artist_asked = parse_qs(urlsplit(self.capture.url).query).get("artist", [""])[0]
         hits = [(_plain(artist), lead) for artist, lead in _hits(self) if not names_nobody(artist, "recording")]
         equal = [lead for artist, lead in hits if artist == _plain(artist_asked)]
         yield from list(dict.fromkeys(equal))[:MAX_HITS] or [lead for _, lead in hits[:1]]
@@ -107,7 +107,7 @@ class SearchPage(Page):
 
 def _hits(page: Page) -> list[tuple[str, Lead]]:
     """(artist, lead) of every hit that can be looked up, best first; titles read "Artist - Release"."""
-    results = read_json(page.captured).get("results")
+    results = read_json(page.capture).get("results")
     if not isinstance(results, list):
         raise PageError("results_missing", "a search answer without a list of results")
     hits = []

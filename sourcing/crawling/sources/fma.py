@@ -78,7 +78,7 @@ class TrackPage(RowPage):
         return [
             {
                 "record_id": track_id,
-                "permalink": self.captured.url,
+                "permalink": self.capture.url,
                 "granularity": "recording",
                 "title": title,
                 "title_raw": title,

@@ -49,7 +49,7 @@ class SearchPage(Page):
             for song in self._songs()
             if (song_id := as_int(song.get("id"))) is not None
         ]
-        for song_id in plausible(asked_in(self.captured.url, "q"), names_with_hits, limit=MAX_HITS):
+        for song_id in plausible(asked_in(self.capture.url, "q"), names_with_hits, limit=MAX_HITS):
             yield Lead(NAME, SongPage.kind, str(song_id))
 
     def _songs(self) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class SongPage(Page):
 
 
 def _response(page: Page) -> dict[str, Any]:
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     response = answer.get("response")
     if not isinstance(response, dict):
         message = as_object(answer.get("meta")).get("message")

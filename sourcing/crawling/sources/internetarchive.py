@@ -81,7 +81,7 @@ class SearchPage(Page):
             and licence_of(hit.get("licenseurl"))
             and _IDENTIFIER.fullmatch(str(hit.get("identifier")))
         ]
-        phrases = " ".join(_PHRASE.findall(asked_in(self.captured.url, "q")))
+        phrases = " ".join(_PHRASE.findall(asked_in(self.capture.url, "q")))
         # The query has already held the creator against the artist: an album's name may share no word with its track's.
         for identifier in plausible(phrases, licensed_items, limit=MAX_HITS, least_share=0.0):
             yield Lead(NAME, ItemPage.kind, identifier)
@@ -124,7 +124,7 @@ class ItemPage(Page):
 
 
 def _answer(page: Page) -> dict[str, Any]:
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     if isinstance(answer.get("error"), str):
         raise PageError("api_error", answer["error"][:200])
     return answer

@@ -79,12 +79,12 @@ class SearchPage(TrackPage):
         names_with_records = [
             (f"{record.get('name')} {record.get('artist_name')}", record) for record in _results(self)
         ]
-        return plausible(asked_in(self.captured.url, "namesearch", "artist_name"), names_with_records, limit=MAX_HITS)
+        return plausible(asked_in(self.capture.url, "namesearch", "artist_name"), names_with_records, limit=MAX_HITS)
 
 
 def _results(page: Page) -> list[dict[str, Any]]:
     """The answer's tracks; a refusal too comes with HTTP 200 and tells of itself in `headers`."""
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     headers = answer.get("headers")
     if not isinstance(headers, dict):
         raise PageError("headers_missing", f"an answer with only {sorted(answer)[:6]}")

@@ -134,7 +134,7 @@ class TopTagsPage(Page):
 
 
 def _answer(page: Page) -> dict[str, Any]:
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     if "error" in answer:
         code = as_int(answer["error"]) or 0
         raise PageError(_ERRORS.get(code, "api_error"), f"error {code}: {str(answer.get('message'))[:200]}")

@@ -45,7 +45,7 @@ class RecordingPage(Page):
     kind = "recording"
 
     def documents(self) -> list[dict[str, Any]]:
-        answer = read_json(self.captured)
+        answer = read_json(self.capture)
         if isinstance(answer.get("error"), str):
             raise PageError("api_error", answer["error"])
         records = {mbid: record for mbid, record in answer.items() if MBID.fullmatch(mbid) and isinstance(record, dict)}

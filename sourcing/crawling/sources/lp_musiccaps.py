@@ -64,7 +64,7 @@ class CaptionsPage(RowPage):
             raise PageError("captions_missing", f"row {name} has no caption")  # 4,000 rows of MTT are so
         document: dict[str, Any] = {
             "record_id": name,
-            "permalink": self.captured.url,
+            "permalink": self.capture.url,
             "granularity": "recording",
             "title": clean(row.get("title")),
             "title_raw": clean(row.get("title")),

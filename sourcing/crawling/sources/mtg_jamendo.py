@@ -107,7 +107,7 @@ class TrackPage(RowPage):
         return [
             {
                 "record_id": track_id,
-                "permalink": self.captured.url,
+                "permalink": self.capture.url,
                 "granularity": "recording",
                 **named_columns(row),
                 "duration_s": positive(row.get("DURATION")),

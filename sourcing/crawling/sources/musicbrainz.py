@@ -168,7 +168,7 @@ def _lead_of(url: str) -> Lead | None:
 
 
 def _answer(page: Page) -> dict[str, Any]:
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     if isinstance(answer.get("error"), str):
         raise PageError("api_error", answer["error"])
     return answer

@@ -51,7 +51,7 @@ class ClipPage(RowPage):
         return [
             {
                 "record_id": _name(row),
-                "permalink": self.captured.url,
+                "permalink": self.capture.url,
                 "granularity": "recording",
                 "language": "en",
                 "tags": tags_of(phrases(row.get("aspect_list"))),

@@ -54,7 +54,7 @@ class PostPage(RowPage):
         return [
             {
                 "record_id": _name(row),
-                "permalink": self.captured.url,
+                "permalink": self.capture.url,
                 "granularity": "recording",
                 "title": song,
                 "title_raw": song,

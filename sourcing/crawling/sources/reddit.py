@@ -63,7 +63,7 @@ class SearchPage(Page):
     kind = "search"
 
     def documents(self) -> list[dict[str, Any]]:
-        phrases = re.findall(r'"([^"]*)"', asked_in(self.captured.url, "q"))
+        phrases = re.findall(r'"([^"]*)"', asked_in(self.capture.url, "q"))
         names_with_posts = (
             post
             for post in _posts(self)
@@ -74,7 +74,7 @@ class SearchPage(Page):
 
 
 def _posts(page: Page) -> list[dict[str, Any]]:
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     if "error" in answer:
         raise PageError("api_error", f"{answer['error']}: {str(answer.get('message'))[:200]}")
     data = answer.get("data")

@@ -12,7 +12,7 @@ from sourcing.crawling.parsing.interface_text import reading_matter, too_little,
 from sourcing.crawling.parsing.music_items import MusicItem, item_of_page, items_about_music, name_of
 from sourcing.crawling.parsing.sitemaps import read_sitemap
 from sourcing.crawling.parsing.values import as_list, decode, duration_s, first_sentences, licence_of, year_by, year_of
-from sourcing.crawling.source import Captured, Page, PageError, Source, TaskSpec, nothing_to_ask
+from sourcing.crawling.source import Capture, Page, PageError, Source, TaskSpec, nothing_to_ask
 from sourcing.store.language_id import language_of
 from sourcing.store.language_tags import language_tag
 
@@ -34,15 +34,15 @@ class MusicPage(Page):
     kind = "page"
 
     def documents(self) -> list[dict[str, Any]]:
-        captured = self.captured
-        content_type = captured.header("content-type").casefold()
-        if captured.status != 200:
-            raise PageError(f"status_{captured.status}", f"the answer's HTTP status is {captured.status}")
+        capture = self.capture
+        content_type = capture.header("content-type").casefold()
+        if capture.status != 200:
+            raise PageError(f"status_{capture.status}", f"the answer's HTTP status is {capture.status}")
         if content_type and not re.search("html|xml|text/plain", content_type):
             raise PageError("not_html", f"a body of type {content_type[:60]!r}")
-        if not captured.body.strip():
+        if not capture.body.strip():
             raise PageError("body_empty", "the page has no body")
-        html = read_html(decode(captured), captured.url)
+        html = read_html(decode(capture), capture.url)
         items = items_about_music(html)
         recordings = [item for item in items if item.granularity == "recording"]
         items_to_read = [item for item in items if item.granularity == "recording" or item.stated] or items[:1]
@@ -52,14 +52,14 @@ class MusicPage(Page):
         alone = len(items_to_read) == 1 and len(recordings) <= 1 and items_to_read[0].album not in albums
         main = items_to_read[0] if alone else item_of_page(items, html)  # of a track and its album both may be meant
         if main is None:  # prose of a page about several things is about none of them
-            return [_document(item, html, captured) for item in items_to_read]
+            return [_document(item, html, capture) for item in items_to_read]
         prose = reading_matter(html.prose())
-        others = [_document(item, html, captured) for item in items_to_read if item is not main]
-        return [_document(main, html, captured, prose=prose, record_id=html.canonical), *others]
+        others = [_document(item, html, capture) for item in items_to_read if item is not main]
+        return [_document(main, html, capture, prose=prose, record_id=html.canonical), *others]
 
 
 def _document(
-    item: MusicItem, html: Html, captured: Captured, *, prose: str | None = None, record_id: str | None = None
+    item: MusicItem, html: Html, capture: Capture, *, prose: str | None = None, record_id: str | None = None
 ) -> dict[str, Any]:
     facts, wording = item.facts, without_interface(item.stated)
     if prose and prose.casefold() == facts["name"].casefold():
@@ -78,7 +78,7 @@ def _document(
         "title_raw": facts["name"],
         "artist": item.artist,
         "album": item.album,
-        "year": year_by(captured, _year(facts)),
+        "year": year_by(capture, _year(facts)),
         "duration_s": duration_s(facts.get("duration")),
         "isrcs": _isrcs(facts),
         "mbid": _mbid(facts),
@@ -170,10 +170,10 @@ class SitemapPage(Page):
 
     def documents(self) -> list[dict[str, Any]]:
         """None; entries that are not followed are counted by reason."""
-        sitemap = read_sitemap(self.captured)
+        sitemap = read_sitemap(self.capture)
         if sitemap.is_index and not self.below:
             raise PageError("sitemaps_too_deep", "an index of sitemaps in an index in an index")
-        address_count = sum(1 for _ in sitemap.addresses(self.captured.url))
+        address_count = sum(1 for _ in sitemap.addresses(self.capture.url))
         self.refused = sitemap.refused()
         if not address_count and self.refused:
             raise self.refused.pop(0)
@@ -181,11 +181,11 @@ class SitemapPage(Page):
 
     def follow(self) -> Iterator[TaskSpec]:
         """A task for each address, yielded as the list is read."""
-        sitemap = read_sitemap(self.captured)
+        sitemap = read_sitemap(self.capture)
         kind = self.below if sitemap.is_index else MusicPage.kind
         if not kind:
             return
-        for url in sitemap.addresses(self.captured.url):
+        for url in sitemap.addresses(self.capture.url):
             yield TaskSpec(NAME, url, kind)
 
 

@@ -51,7 +51,7 @@ class CaptionPage(RowPage):
         return [
             {
                 "record_id": caption_id,
-                "permalink": self.captured.url,
+                "permalink": self.capture.url,
                 "granularity": "recording",
                 **named_columns(row),
                 "duration_s": positive(row.get("duration")),

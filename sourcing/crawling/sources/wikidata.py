@@ -149,7 +149,7 @@ class EntityPage(Page):
             yield from _links(entity, self.source)
 
     def _entity(self) -> Entity:
-        return _first(_entities(read_json(self.captured)))
+        return _first(_entities(read_json(self.capture)))
 
 
 class LabelsPage(Page):
@@ -159,7 +159,7 @@ class LabelsPage(Page):
 
     def documents(self) -> list[dict[str, Any]]:
         entities = _entities({"entities": api_answer(self, "entities")})
-        first_id = parse_qs(urlsplit(self.captured.url).query).get("ids", [""])[0].split("|")[0]
+        first_id = parse_qs(urlsplit(self.capture.url).query).get("ids", [""])[0].split("|")[0]
         return _documents(entities.get(first_id) or _first(entities), entities, self.source)
 
 

@@ -95,15 +95,15 @@ class _WikipediaPage(Page):
         pattern = (
             rf"{re.escape(before)}([a-z-]+){re.escape(after)}/" if language else r"https?://([a-z-]+)\.wikipedia\.org/"
         )
-        match = re.match(pattern, self.captured.url)
+        match = re.match(pattern, self.capture.url)
         return match[1] if match else edition_of(self.source.languages[0] if self.source.languages else "en")
 
     @property
     def asked(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.captured.url).query).items()}
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.capture.url).query).items()}
 
     def permalink(self, title: str, revision: Any) -> str:
-        site, api, _ = self.captured.url.partition("/w/api.php")
+        site, api, _ = self.capture.url.partition("/w/api.php")
         address = f"{site if api else self.source.url_of(self.edition)}/w/index.php"
         address += f"?title={quote(title.replace(' ', '_'), safe='')}"
         return f"{address}&oldid={revision}" if isinstance(revision, int) else address

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from sourcing.crawling.error_answers import ErrorAnswer, error_answer
 from sourcing.crawling.ledger import Ledger, Validators
-from sourcing.crawling.source import Captured, PageError, Source, TaskSpec
+from sourcing.crawling.source import Capture, PageError, Source, TaskSpec
 from sourcing.crawling.sources import resolved
 from sourcing.crawling.warc.reader import read_sealed, warc_files
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
@@ -63,7 +63,7 @@ class DeniedTask:
     source: str
     signal: str
     again_at: float = 0.0
-    tombstone: Captured | None = None
+    tombstone: Capture | None = None
 
 
 @dataclass(frozen=True)
@@ -156,15 +156,15 @@ class Recorder:
         places: list[Place] = []
         for entry in entries:
             if isinstance(entry, Answered):
-                digests[entry.exchange.captured.task_key] = self.writer.write(entry.exchange)
-                places.append(place_of(self.writer.file, self.writer.offset, entry.exchange.captured))
+                digests[entry.exchange.capture.task_key] = self.writer.write(entry.exchange)
+                places.append(place_of(self.writer.file, self.writer.offset, entry.exchange.capture))
             elif isinstance(entry, DeniedTask) and entry.tombstone is not None:
                 self.writer.write(Exchange(entry.tombstone, (), ()))
                 places.append(place_of(self.writer.file, self.writer.offset, entry.tombstone))
         offset = self.writer.flush()
         now = self.now()
         pages_read = [
-            read_page(entry.exchange.captured, self.readers) if isinstance(entry, Answered) else None
+            read_page(entry.exchange.capture, self.readers) if isinstance(entry, Answered) else None
             for entry in entries
         ]
         tally: Counter[tuple[str, str]] = Counter()
@@ -172,10 +172,10 @@ class Recorder:
         with self.ledger.group():
             for entry, page in zip(entries, pages_read, strict=True):
                 if isinstance(entry, Answered):
-                    captured = entry.exchange.captured
-                    digest, again_at = digests[captured.task_key], entry.again_at
-                    outcome = settle(self.ledger, captured, page, now, body_sha256=digest, again_at=again_at)
-                    size[entry.source] += len(captured.body)
+                    capture = entry.exchange.capture
+                    digest, again_at = digests[capture.task_key], entry.again_at
+                    outcome = settle(self.ledger, capture, page, now, body_sha256=digest, again_at=again_at)
+                    size[entry.source] += len(capture.body)
                     tally[entry.source, outcome] += 1
                     if page is not None and page.error is not None and page.error.meaning == "later":
                         tally[entry.source, "throttled"] += 1
@@ -217,15 +217,15 @@ class Recorder:
             if cap is None or not isinstance(entry, Answered):
                 checked_entries.append(entry)
                 continue
-            captured = entry.exchange.captured
+            capture = entry.exchange.capture
             if entry.source not in bytes_left:
                 bytes_left[entry.source] = cap * 1e6 - self.ledger.tallies.stored_bytes(entry.source)
-            bytes_left[entry.source] -= len(captured.body)
+            bytes_left[entry.source] -= len(capture.body)
             if bytes_left[entry.source] >= 0:
                 checked_entries.append(entry)
             else:
                 finding = f"{entry.source} may keep {cap:g} MB, and this answer would pass that"
-                checked_entries.append(FailedTask(captured.task_key, entry.source, "storage_cap", finding))
+                checked_entries.append(FailedTask(capture.task_key, entry.source, "storage_cap", finding))
         return checked_entries
 
     def close(self) -> None:
@@ -247,19 +247,19 @@ class PageRead:
     error: ErrorAnswer | None = None
 
 
-def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
+def read_page(capture: Capture, readers: Mapping[str, Source]) -> PageRead:
     """Tasks a captured page leads to; none where consent is denied, the page is as it was, or it was imported."""
-    if captured.consent == "deny" or captured.form != "response":
+    if capture.consent == "deny" or capture.form != "response":
         return PageRead([])
-    source = readers.get(captured.source)
-    if source is not None and (error := error_answer(captured, source)):
+    source = readers.get(capture.source)
+    if source is not None and (error := error_answer(capture, source)):
         return PageRead([], error.reason, error.finding, error)
     refusals: list[str] = []
     try:
-        page = readers[captured.source].page_for(captured.kind)(captured, readers[captured.source])
+        page = readers[capture.source].page_for(capture.kind)(capture, readers[capture.source])
         leads = resolved(page.follow(), readers, lambda lead, why: refusals.append(f"{lead.source} {lead.ref}: {why}"))
         follow = [
-            replace(spec, parent_key=captured.task_key, track_id=spec.track_id or captured.track_id) for spec in leads
+            replace(spec, parent_key=capture.task_key, track_id=spec.track_id or capture.track_id) for spec in leads
         ]
     except PageError as error:
         return PageRead([], error.reason, str(error))  # extract rejects the page with the same reason
@@ -273,7 +273,7 @@ def read_page(captured: Captured, readers: Mapping[str, Source]) -> PageRead:
 
 def settle(
     ledger: Ledger,
-    captured: Captured,
+    capture: Capture,
     page_read: PageRead | None,
     now: float,
     *,
@@ -281,38 +281,38 @@ def settle(
     again_at: float | None = None,
 ) -> str:
     """Enter a durable capture into the ledger, with the tasks it leads to; returns the outcome's name."""
-    if captured.consent == "deny":
-        signal = next(iter(captured.consent_evidence[-1:]), "consent: denied")
-        ledger.denied(captured.task_key, signal, http_status=captured.status)
-        ledger.archive.refuse(captured.task_key, captured.retrieved_at.timestamp(), signal)
+    if capture.consent == "deny":
+        signal = next(iter(capture.consent_evidence[-1:]), "consent: denied")
+        ledger.denied(capture.task_key, signal, http_status=capture.status)
+        ledger.archive.refuse(capture.task_key, capture.retrieved_at.timestamp(), signal)
         return "denied"
-    if captured.form == "resource":
+    if capture.form == "resource":
         return "imported"  # a dump's record was never a task
     if page_read is not None and page_read.error is not None:
-        return _settle_error(ledger, captured, page_read.error, now, again_at)
+        return _settle_error(ledger, capture, page_read.error, now, again_at)
     validators = Validators(
-        captured.header("etag") or None,
-        captured.header("last-modified") or None,
-        body_sha256 or captured.body_sha256 or hashlib.sha256(captured.body).hexdigest(),
-        captured.url,
+        capture.header("etag") or None,
+        capture.header("last-modified") or None,
+        body_sha256 or capture.body_sha256 or hashlib.sha256(capture.body).hexdigest(),
+        capture.url,
     )
     reason, finding = (page_read.reason, page_read.finding) if page_read else (None, None)
     ledger.fetched(
-        captured.task_key, now=now, http_status=captured.status, reason=reason, finding=finding, known=validators
+        capture.task_key, now=now, http_status=capture.status, reason=reason, finding=finding, known=validators
     )
-    ledger.archive.allow(captured.task_key)
+    ledger.archive.allow(capture.task_key)
     ledger.add(page_read.follow if page_read else ())
-    return "unchanged" if captured.form == "revisit" else "fetched"
+    return "unchanged" if capture.form == "revisit" else "fetched"
 
 
-def _settle_error(ledger: Ledger, captured: Captured, error: ErrorAnswer, now: float, again_at: float | None) -> str:
-    key = captured.task_key
+def _settle_error(ledger: Ledger, capture: Capture, error: ErrorAnswer, now: float, again_at: float | None) -> str:
+    key = capture.task_key
     if error.meaning == "no":
         ledger.postpone(key, now + BARRED_S, error.reason)  # the source's fault, or the key's: no attempt of the task
         return "retried"
     asked_again = error.meaning == "later" and again_at is not None
     again_at = max(again_at or 0.0, now + error.wait_s) if asked_again else None
-    ledger.failed(key, error.reason, again_at, finding=error.finding, http_status=captured.status)
+    ledger.failed(key, error.reason, again_at, finding=error.finding, http_status=capture.status)
     return "failed" if again_at is None else "retried"
 
 
@@ -342,16 +342,16 @@ def _reconcile(
         with ledger.group():
             end = start
             for exchange in read_sealed(path, start=start):
-                if not _TASK_KEY.fullmatch(exchange.captured.task_key):
+                if not _TASK_KEY.fullmatch(exchange.capture.task_key):
                     continue  # another crawler's, or nobody's
-                settle(ledger, exchange.captured, read_page(exchange.captured, readers), now, again_at=now)
-                places.append(place_of(path.name, exchange.start, exchange.captured))
+                settle(ledger, exchange.capture, read_page(exchange.capture, readers), now, again_at=now)
+                places.append(place_of(path.name, exchange.start, exchange.capture))
                 end, count = exchange.end, count + 1
             ledger.archive.enter(places)
             ledger.mark_warc(path.name, end)
     return count
 
 
-def place_of(file: str, offset: int, captured: Captured) -> Place:
+def place_of(file: str, offset: int, capture: Capture) -> Place:
     """Place of a capture, with its task and form: a revisit that allows has no body."""
-    return file, offset, captured.task_key, captured.form != "revisit" or captured.consent == "deny"
+    return file, offset, capture.task_key, capture.form != "revisit" or capture.consent == "deny"

@@ -14,7 +14,7 @@ from sourcing.crawling.error_answers import ErrorAnswer, error_in
 from sourcing.crawling.ledger import Task, Validators
 from sourcing.crawling.policy.consent import ConsentVerdict, decide, granted_by, markup_of
 from sourcing.crawling.redaction import strip_secrets
-from sourcing.crawling.source import Captured, Source
+from sourcing.crawling.source import Capture, Source
 from sourcing.crawling.warc.writer import Exchange
 from sourcing.redactor import redact, redact_bytes
 
@@ -56,7 +56,7 @@ def exchange_of(response: Response, task: Task, source: Source, now: float) -> E
     is_unchanged = response.status == 304 or (
         task.known.body_sha256 is not None and hashlib.sha256(body).hexdigest() == task.known.body_sha256
     )
-    captured = Captured(
+    capture = Capture(
         source=task.source,
         kind=task.kind,
         task_key=task.key,
@@ -71,7 +71,7 @@ def exchange_of(response: Response, task: Task, source: Source, now: float) -> E
         form="revisit" if is_unchanged else "response",
         body_sha256=task.known.body_sha256 if is_unchanged else None,
     )
-    return Exchange(captured, response_headers, request_headers)
+    return Exchange(capture, response_headers, request_headers)
 
 
 def asked_url(url: str, source: Source) -> str:
@@ -104,9 +104,9 @@ def withdrawal(response: Response, task: Task, source: Source) -> str:
     return ""
 
 
-def tombstone(task: Task, signal: str, now: float) -> Captured:
+def tombstone(task: Task, signal: str, now: float) -> Capture:
     """Capture of a refusal for a page fetched earlier."""
-    return Captured(
+    return Capture(
         source=task.source,
         kind=task.kind,
         task_key=task.key,

@@ -17,7 +17,7 @@ from sourcing.crawling.ledger import task_key
 from sourcing.crawling.policy.consent import decide, granted_by, markup_of
 from sourcing.crawling.policy.politeness import unusable_url
 from sourcing.crawling.redaction import strip_secrets
-from sourcing.crawling.source import Captured, Source
+from sourcing.crawling.source import Capture, Source
 from sourcing.crawling.sources.schemaorg import PAGE_SOURCE
 from sourcing.crawling.warc.record_parser import dechunked, header_lines
 
@@ -29,7 +29,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")  # some servers, and so their captures, e
 _EVIDENCE = "robots.txt: not known (captured by others)"
 
 
-def foreign_capture(headers: Mapping[str, str], block: memoryview) -> Captured | None:
+def foreign_capture(headers: Mapping[str, str], block: memoryview) -> Capture | None:
     """The capture, without source and kind; None for one that holds no page. ValueError says why it cannot be read."""
     url = headers.get("warc-target-uri", "").strip().strip("<>")
     if why := unusable_url(url):
@@ -48,7 +48,7 @@ def foreign_capture(headers: Mapping[str, str], block: memoryview) -> Captured |
     if headers.get("warc-type") != "revisit" and not 200 <= status < 300:
         return None
     moment = datetime.fromisoformat(headers.get("warc-date", "").strip())
-    return Captured(
+    return Capture(
         source="",
         kind="",
         task_key="",
@@ -63,23 +63,23 @@ def foreign_capture(headers: Mapping[str, str], block: memoryview) -> Captured |
     )
 
 
-def attributed(captured: Captured, sources: Mapping[str, Source], name: str = "") -> Captured:
+def attributed(capture: Capture, sources: Mapping[str, Source], name: str = "") -> Capture:
     """The capture with source, kind, task and consent: of the source called `name`, or else of its host's."""
-    netloc = urlsplit(captured.url).netloc
+    netloc = urlsplit(capture.url).netloc
     owner = name or next((each.name for each in sources.values() if each.owns(netloc)), PAGE_SOURCE)
     source = sources.get(owner)
     verdict = decide(
-        captured.headers,
-        markup_of(captured.header("content-type"), captured.body),
+        capture.headers,
+        markup_of(capture.header("content-type"), capture.body),
         _EVIDENCE,
-        url=captured.url,
-        grant=granted_by(source, captured.url) if source else None,
+        url=capture.url,
+        grant=granted_by(source, capture.url) if source else None,
     )
     return replace(
-        captured,
+        capture,
         source=owner,
-        kind=_kind_of(captured.url, source) if source else "",
-        task_key=task_key(owner, captured.url),
+        kind=_kind_of(capture.url, source) if source else "",
+        task_key=task_key(owner, capture.url),
         consent=verdict.decision,
         consent_evidence=verdict.evidence,
     )

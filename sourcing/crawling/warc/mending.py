@@ -27,7 +27,7 @@ def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), ag
         if path.name not in again and ledger.archive.looked_through(path.name) == (stat.st_size, stat.st_mtime_ns):
             continue
         tears: list[Tear] = []
-        sound = {(each.start, each.captured.task_key) for each in read_sealed(path, on_tear=tears.append)}
+        sound = {(each.start, each.capture.task_key) for each in read_sealed(path, on_tear=tears.append)}
         with ledger.group():
             lost_count += _ask_again(ledger, path, tears, sound)
             ledger.archive.note_looked_through(path.name, stat.st_size, stat.st_mtime_ns)
@@ -37,7 +37,7 @@ def ask_for_lost(ledger: Ledger, folder: Path, *, live: Collection[str] = (), ag
 def _ask_for_missing(ledger: Ledger, missing: Collection[str], files: Collection[Path]) -> int:
     if not missing:
         return 0
-    bodies = (each.captured for path in files for each in read_sealed(path))
+    bodies = (each.capture for path in files for each in read_sealed(path))
     elsewhere = {each.task_key for each in bodies if each.form != "revisit" or each.consent == "deny"}
     lost_count = 0
     for name in sorted(missing):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sourcing.crawling.source import Captured
+from sourcing.crawling.source import Capture
 from sourcing.crawling.warc.foreign import foreign_capture
 from sourcing.crawling.warc.gzip_members import next_record
 from sourcing.crawling.warc.record_parser import Record, Spoilt, header_lines
@@ -49,7 +49,7 @@ class Tear:
 class Sealed:
     """A complete exchange with its start and end offset in the file."""
 
-    captured: Captured
+    capture: Capture
     end: int
     start: int = 0
 
@@ -74,14 +74,14 @@ def warc_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.warc*") if path.name.endswith(_SUFFIXES) and path.is_file())
 
 
-def read_captured(folder: Path, on_tear: Callable[[Tear], None] | None = None) -> Iterator[Captured]:
+def read_captured(folder: Path, on_tear: Callable[[Tear], None] | None = None) -> Iterator[Capture]:
     """Every complete exchange of every WARC file, in the order of writing; holds one in memory at a time.
 
     What cannot be read is handed to `on_tear`; what lies behind it is read as well.
     """
     for path in warc_files(folder):
         for exchange in read_sealed(path, on_tear=on_tear):
-            yield exchange.captured
+            yield exchange.capture
 
 
 def read_sealed(path: Path, *, start: int = 0, on_tear: Callable[[Tear], None] | None = None) -> Iterator[Sealed]:
@@ -93,10 +93,10 @@ def read_sealed(path: Path, *, start: int = 0, on_tear: Callable[[Tear], None] |
             on_tear(tear)
 
 
-def read_span(span: Span) -> Iterator[Captured]:
+def read_span(span: Span) -> Iterator[Capture]:
     """Complete exchanges that begin inside the span; sets its `reached` and `tears` once all are read."""
     for exchange in _exchanges(span):
-        yield exchange.captured
+        yield exchange.capture
 
 
 def split_file(path: Path, length: int, size: int) -> list[Span]:
@@ -154,7 +154,7 @@ def _exchanges(span: Span) -> Iterator[Sealed]:
             try:
                 if len(record.block) > _MAX_NOTE_BYTES:
                     raise ValueError(f"holds a note of {len(record.block)} bytes")
-                captured = _captured(main if beside else None, json.loads(bytes(record.block)))
+                capture = _captured(main if beside else None, json.loads(bytes(record.block)))
             except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
                 what = f"record at byte {record.offset} cannot be read ({type(error).__name__}: {str(error)[:200]})"
                 exchange.spoilt.append(
@@ -165,9 +165,9 @@ def _exchanges(span: Span) -> Iterator[Sealed]:
                 start = main.offset if beside and main is not None else record.offset
                 if beside is None:
                     close()
-                close(captured.url)
+                close(capture.url)
                 if seals:
-                    yield Sealed(captured, record.end, start)
+                    yield Sealed(capture, record.end, start)
         end = record.end
     main = exchange.main
     close()
@@ -186,16 +186,16 @@ def _is_ours(path: Path) -> bool:
 
 def _foreign(span: Span, main: Record, end: int) -> Iterator[Sealed]:
     try:
-        captured = foreign_capture(main.headers, main.block)
+        capture = foreign_capture(main.headers, main.block)
     except (ValueError, LookupError, OverflowError) as error:
         what = f"record at byte {main.offset} cannot be read ({str(error)[:200]})"
         span.tears.append(Tear(span.path, main.offset, what, main.headers.get("warc-target-uri", ""), last=False))
         return
-    if captured is not None:
-        yield Sealed(captured, end, main.offset)
+    if capture is not None:
+        yield Sealed(capture, end, main.offset)
 
 
-def _captured(main: Record | None, note: dict[str, Any]) -> Captured:
+def _captured(main: Record | None, note: dict[str, Any]) -> Capture:
     """The capture a sealed exchange holds; raises for a note that is not as the crawl writes it."""
     form = _text(note.get("form", "response"))
     if form not in _FORMS:
@@ -216,7 +216,7 @@ def _captured(main: Record | None, note: dict[str, Any]) -> Captured:
     evidence = note["consent_evidence"]
     if not isinstance(evidence, list):
         raise ValueError("consent_evidence is no list")
-    return Captured(
+    return Capture(
         source=_text(note["source"]),
         kind=_text(note["kind"]),
         task_key=_text(note["task_key"]),

@@ -33,7 +33,7 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from sourcing.crawling.redaction import strip_header_secrets, strip_secrets
-from sourcing.crawling.source import Captured
+from sourcing.crawling.source import Capture
 from sourcing.store.workspace import fsync_folder
 
 __all__ = ["METADATA_TYPE", "CaptureWriter", "Exchange"]
@@ -57,7 +57,7 @@ class Exchange:
     A revisit may say which capture it found unchanged; by default one of its own address, at a time unknown.
     """
 
-    captured: Captured
+    capture: Capture
     response_headers: _Headers = ()
     request_headers: _Headers = ()
     refers_to_url: str | None = None
@@ -133,25 +133,25 @@ class CaptureWriter:
 
 def _exchange_members(exchange: Exchange) -> tuple[bytes, str]:
     """The gzip members of one exchange and the digest of its body."""
-    captured = exchange.captured
-    url = strip_secrets(captured.url)
-    about = [("WARC-Target-URI", url), ("WARC-Date", _warc_date(captured.retrieved_at))]
-    note, main_id = _note(captured, url), _record_id()
-    if captured.form == "denial":
+    capture = exchange.capture
+    url = strip_secrets(capture.url)
+    about = [("WARC-Target-URI", url), ("WARC-Date", _warc_date(capture.retrieved_at))]
+    note, main_id = _note(capture, url), _record_id()
+    if capture.form == "denial":
         return _member("metadata", main_id, about, METADATA_TYPE, note), ""
     beside = [*about, ("WARC-Concurrent-To", main_id)]
-    digest = captured.body_sha256 if captured.form == "revisit" else sha256(captured.body).hexdigest()
+    digest = capture.body_sha256 if capture.form == "revisit" else sha256(capture.body).hexdigest()
     if digest is None:
         raise ValueError(f"revisit of {url}: body_sha256 is not set; name the digest of the body found unchanged")
     payload = ("WARC-Payload-Digest", f"sha256:{digest}")
-    if captured.form == "resource":
-        content_type = captured.header("content-type") or "application/octet-stream"
-        members = _member("resource", main_id, [*about, payload], content_type, captured.body)
+    if capture.form == "resource":
+        content_type = capture.header("content-type") or "application/octet-stream"
+        members = _member("resource", main_id, [*about, payload], content_type, capture.body)
     else:
-        body = b"" if captured.form == "revisit" else captured.body
-        block = _response_head(captured, exchange.response_headers) + body
-        fields = [*about, payload, *(_revisit_fields(exchange) if captured.form == "revisit" else ())]
-        members = _member(captured.form, main_id, fields, "application/http; msgtype=response", block)
+        body = b"" if capture.form == "revisit" else capture.body
+        block = _response_head(capture, exchange.response_headers) + body
+        fields = [*about, payload, *(_revisit_fields(exchange) if capture.form == "revisit" else ())]
+        members = _member(capture.form, main_id, fields, "application/http; msgtype=response", block)
         head = _request_head(url, exchange.request_headers)
         members += _member("request", _record_id(), beside, "application/http; msgtype=request", head)
     return members + _member("metadata", _record_id(), beside, METADATA_TYPE, note), digest
@@ -183,13 +183,13 @@ def _lines(first: str, fields: _Headers) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace")
 
 
-def _response_head(captured: Captured, headers: _Headers) -> bytes:
+def _response_head(capture: Capture, headers: _Headers) -> bytes:
     headers_to_write = [
         (name, value) for name, value in strip_header_secrets(headers) if name.lower() not in _HOP_BY_HOP
     ]
-    if captured.form == "response":
-        headers_to_write.append(("Content-Length", str(len(captured.body))))
-    return _lines(f"HTTP/1.1 {captured.status} {_PHRASES.get(captured.status, '')}".rstrip(), headers_to_write)
+    if capture.form == "response":
+        headers_to_write.append(("Content-Length", str(len(capture.body))))
+    return _lines(f"HTTP/1.1 {capture.status} {_PHRASES.get(capture.status, '')}".rstrip(), headers_to_write)
 
 
 def _request_head(url: str, headers: _Headers) -> bytes:
@@ -200,9 +200,9 @@ def _request_head(url: str, headers: _Headers) -> bytes:
 
 
 def _revisit_fields(exchange: Exchange) -> list[tuple[str, str]]:
-    is_not_modified = exchange.captured.status == HTTPStatus.NOT_MODIFIED
+    is_not_modified = exchange.capture.status == HTTPStatus.NOT_MODIFIED
     fields = [("WARC-Profile", _PROFILE + ("server-not-modified" if is_not_modified else "identical-payload-digest"))]
-    fields.append(("WARC-Refers-To-Target-URI", strip_secrets(exchange.refers_to_url or exchange.captured.url)))
+    fields.append(("WARC-Refers-To-Target-URI", strip_secrets(exchange.refers_to_url or exchange.capture.url)))
     if exchange.refers_to_date:
         fields.append(("WARC-Refers-To-Date", _warc_date(exchange.refers_to_date)))
     return fields
@@ -216,17 +216,17 @@ def _warc_date(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _note(captured: Captured, url: str) -> bytes:
+def _note(capture: Capture, url: str) -> bytes:
     note: Mapping[str, object] = {
-        "source": captured.source,
-        "kind": captured.kind,
-        "form": captured.form,
-        "task_key": captured.task_key,
-        "track_id": captured.track_id,
+        "source": capture.source,
+        "kind": capture.kind,
+        "form": capture.form,
+        "task_key": capture.task_key,
+        "track_id": capture.track_id,
         "url": url,
-        "body_sha256": captured.body_sha256 if captured.form == "revisit" else None,
-        "consent": captured.consent,
-        "consent_evidence": list(captured.consent_evidence),
-        "retrieved_at": captured.retrieved_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "body_sha256": capture.body_sha256 if capture.form == "revisit" else None,
+        "consent": capture.consent,
+        "consent_evidence": list(capture.consent_evidence),
+        "retrieved_at": capture.retrieved_at.astimezone(UTC).isoformat(timespec="microseconds"),
     }
     return json.dumps(note, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")

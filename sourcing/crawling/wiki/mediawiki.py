@@ -56,7 +56,7 @@ def edition_of(language: str) -> str:
 
 def api_answer(page: Page, part: str) -> dict[str, Any]:
     """The object under `part` ("query", "parse"); PageError `maxlag`, `api_error` or `<part>_missing` otherwise."""
-    answer = read_json(page.captured)
+    answer = read_json(page.capture)
     error = answer.get("error")
     if error is not None:
         code = error.get("code") if isinstance(error, dict) else None

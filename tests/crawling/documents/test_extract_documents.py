@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sourcing.crawling.documents.extract import document_id, extract_documents
 from sourcing.crawling.parsing.values import clean
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 SAMPLES = Path(__file__).parents[3].parent / "shared" / "samples"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the captured sa
 
 def recording(**changes):
     body = {"id": MBID, "title": "Low Tide", "artist-credit": [{"name": "Harbour & Kite"}], **changes}
-    return Captured(
+    return Capture(
         source="musicbrainz",
         kind="recording",
         task_key="k",

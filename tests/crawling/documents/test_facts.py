@@ -9,27 +9,27 @@ from itertools import permutations
 import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 OPENING = '"Low Tide" is a 1981 song by Harbour.'
 SONG, TOUR, ODD = "Q7366", "Q1573906", "Q123"
 
 
-def captured(source, kind, url, body, **changes):
+def capture(source, kind, url, body, **changes):
     fields = {"status": 200, "headers": {}, "body": json.dumps(body).encode(), "retrieved_at": NOON, "task_key": "k"}
-    return Captured(source=source, kind=kind, url=url, **{**fields, **changes})
+    return Capture(source=source, kind=kind, url=url, **{**fields, **changes})
 
 
 def article(extract=OPENING, language="en", **changes):
     page = {"pageid": 7, "title": "Low Tide", "extract": extract, "pageprops": {"wikibase_item": "Q9"}, **changes}
     url = f"https://{language}.wikipedia.org/w/api.php?titles=x"
-    return captured("wikipedia", "page", url, {"query": {"pages": [page]}})
+    return capture("wikipedia", "page", url, {"query": {"pages": [page]}})
 
 
 def infobox(wikitext="{{Infobox song|artist=Kite|released=1982}}", language="en"):
     url = f"https://{language}.wikipedia.org/w/api.php?action=parse&page=x"
-    return captured("wikipedia", "wikitext", url, {"parse": {"title": "Low Tide", "pageid": 7, "wikitext": wikitext}})
+    return capture("wikipedia", "wikitext", url, {"parse": {"title": "Low Tide", "pageid": 7, "wikitext": wikitext}})
 
 
 def item(kind=SONG, performer="Q5", published="+1980-01-01T00:00:00Z", **changes):
@@ -46,7 +46,7 @@ def item(kind=SONG, performer="Q5", published="+1980-01-01T00:00:00Z", **changes
     }
     entities["Q9"]["claims"] = claims
     url = "https://www.wikidata.org/w/api.php?action=wbgetentities&ids=Q9%7CQ5"
-    return captured("wikidata", "labels", url, {"entities": entities}, **changes)
+    return capture("wikidata", "labels", url, {"entities": entities}, **changes)
 
 
 def article_of(*captures):

@@ -20,7 +20,7 @@ from sourcing.crawling.documents import parallel
 from sourcing.crawling.documents.page_readings import read_captures
 from sourcing.crawling.documents.parallel import _Crew, _read_together, overrides_of
 from sourcing.crawling.documents.rebuild import EXTRACTED_FOLDER, ReplayOptions, rebuild_documents
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 from sourcing.crawling.warc.reader import read_sealed, split_file, warc_files
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 from sourcing.store import Document, Workspace
@@ -28,7 +28,7 @@ from sourcing.store import Document, Workspace
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
-def captures(count: int, *, seed: int = 0) -> Iterator[Captured]:
+def captures(count: int, *, seed: int = 0) -> Iterator[Capture]:
     """Recordings at a few addresses, fetched again, found unchanged, broken or forbidden now and then."""
     chance = random.Random(seed)
     for n in range(count):
@@ -36,7 +36,7 @@ def captures(count: int, *, seed: int = 0) -> Iterator[Captured]:
         version = chance.randrange(2)
         body = {"id": f"{number:08x}-1a2b-4c3d-8e4f-5a6b7c8d9e0f", "title": f"Song {number} {version}"}
         encoded = json.dumps({**body, "artist-credit": [{"name": f"Artist {number % 7}"}]}).encode()
-        capture = Captured(
+        capture = Capture(
             source="musicbrainz",
             kind="recording",
             task_key=f"{number:064x}",
@@ -58,12 +58,12 @@ def captures(count: int, *, seed: int = 0) -> Iterator[Captured]:
         yield capture
 
 
-def write(folder: Path, *chunks: Iterator[Captured]) -> list[Path]:
+def write(folder: Path, *chunks: Iterator[Capture]) -> list[Path]:
     """A WARC file per chunk."""
     for chunk in chunks:
         writer = CaptureWriter(folder, "crossmusim/test")
-        for captured in chunk:
-            writer.write(Exchange(captured, [("Content-Type", "application/json")], [("User-Agent", "crossmusim")]))
+        for capture in chunk:
+            writer.write(Exchange(capture, [("Content-Type", "application/json")], [("User-Agent", "crossmusim")]))
         writer.close()
     return warc_files(folder)
 
@@ -238,7 +238,7 @@ def test_an_archive_inside_a_page_is_not_taken_for_records(tmp_path: Path) -> No
     ends = {0, *(sealed.end for sealed in read_sealed(outer))}
     guesses = {span.start for span in split_file(outer, outer.stat().st_size, 3000)}
     assert len(guesses - ends) > 3, "some lie inside the page"
-    honest = [sealed.captured for sealed in read_sealed(outer)]
+    honest = [sealed.capture for sealed in read_sealed(outer)]
     expected = pl.concat(list(read_captures(honest, SOURCES)))["documents"].explode().struct.field("title").to_list()
     for span_bytes in (1000, 3000):
         assert alone(span_bytes, outer) == [(expected, "")]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from sourcing.crawling.sources import SOURCES, Captured, DumpRecord, PageError
+from sourcing.crawling.sources import SOURCES, Capture, DumpRecord, PageError
 from sourcing.errors import InputError
 
 MUSICBRAINZ, DISCOGS = SOURCES["musicbrainz"], SOURCES["discogs"]
@@ -66,7 +66,7 @@ def documents(records: Iterable[DumpRecord], source: Any) -> list[dict[str, Any]
 
 
 def read(record: DumpRecord, source: Any) -> list[dict[str, Any]]:
-    captured = Captured(
+    capture = Capture(
         source.name,
         record.kind,
         "key",
@@ -77,7 +77,7 @@ def read(record: DumpRecord, source: Any) -> list[dict[str, Any]]:
         datetime(2026, 11, 1, tzinfo=UTC),
         form="resource",
     )
-    return source.page_for(record.kind)(captured, source).documents()
+    return source.page_for(record.kind)(capture, source).documents()
 
 
 def until_error(records: Iterator[DumpRecord]) -> tuple[list[DumpRecord], str]:

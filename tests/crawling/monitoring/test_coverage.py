@@ -22,7 +22,7 @@ from sourcing.crawling.monitoring import alarms as alarms_module
 from sourcing.crawling.monitoring.alarms import alarms, pages_of
 from sourcing.crawling.monitoring.coverage import FIELDS, PAGES, Alarm, coverage, drifts, seen_documents
 from sourcing.crawling.monitoring.drift import BATCH, RowBatch, find_drop
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 from sourcing.errors import InputError
 from sourcing.store import Document, Workspace
@@ -279,7 +279,7 @@ def monday(row: dict[str, Any]) -> Any:
 # --- a workspace ---
 
 
-def recordings(count: int, *, start: int = 0, broken: bool = False, **left_out: bool) -> Iterator[Captured]:
+def recordings(count: int, *, start: int = 0, broken: bool = False, **left_out: bool) -> Iterator[Capture]:
     for n in range(start, start + count):
         record: dict[str, Any] = {
             "id": f"{n:08x}-1a2b-4c3d-8e4f-5a6b7c8d9e0f",
@@ -288,7 +288,7 @@ def recordings(count: int, *, start: int = 0, broken: bool = False, **left_out: 
             "artist-credit": [{"name": "Harbour & Kite"}],
         }
         body = json.dumps({key: value for key, value in record.items() if key not in left_out}).encode()
-        yield Captured(
+        yield Capture(
             source="musicbrainz",
             kind="recording",
             task_key=f"{n:032x}",
@@ -300,12 +300,12 @@ def recordings(count: int, *, start: int = 0, broken: bool = False, **left_out: 
         )
 
 
-def crawled(folder: Path, *chunks: Iterator[Captured], **options: Any) -> Workspace:
+def crawled(folder: Path, *chunks: Iterator[Capture], **options: Any) -> Workspace:
     workspace = Workspace(folder)
     writer = CaptureWriter(workspace.crawl_dir, "crossmusim/test")
     for chunk in chunks:
-        for captured in chunk:
-            writer.write(Exchange(captured))
+        for capture in chunk:
+            writer.write(Exchange(capture))
     writer.close()
     rebuild_documents(workspace, SOURCES, ReplayOptions(**options))
     return workspace

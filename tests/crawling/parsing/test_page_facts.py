@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 from sourcing.crawling.wiki.lead_sentences import name_in_title, split_title
 from sourcing.store.licences import UNKNOWN, spdx_of
 
@@ -29,7 +29,7 @@ def examples(name: str) -> list[dict[str, Any]]:
 
 def read(source: str, kind: str, url: str, body: str) -> dict[str, Any] | None:
     """The document of one answer, with its tags' names and the licence of its facts."""
-    captured = Captured(
+    capture = Capture(
         source=source,
         kind=kind,
         task_key="k",
@@ -39,7 +39,7 @@ def read(source: str, kind: str, url: str, body: str) -> dict[str, Any] | None:
         body=body.encode("utf-8", "replace"),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents = extract_documents([captured], SOURCES)[0].to_dicts()
+    documents = extract_documents([capture], SOURCES)[0].to_dicts()
     if not documents:
         return None
     licences = {entry["field"]: entry["licence"] for entry in documents[0]["licences"]}
@@ -187,7 +187,7 @@ def test_tapers_marks_of_songs_that_run_on_are_no_part_of_a_title():
         for n, title in enumerate(("Low Tide >", "Ebb ->", "Kite*", "F**k It"), 1)
     ]
     metadata = {"identifier": "x", "title": "Live", "creator": "Harbour", "mediatype": "etree", "licenseurl": "CC0-1.0"}
-    captured = Captured(
+    capture = Capture(
         source="internetarchive",
         kind="item",
         task_key="k",
@@ -197,7 +197,7 @@ def test_tapers_marks_of_songs_that_run_on_are_no_part_of_a_title():
         body=json.dumps({"metadata": metadata, "files": files}).encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents = extract_documents([captured], SOURCES)[0]
+    documents = extract_documents([capture], SOURCES)[0]
     titles = set(documents.filter(documents["granularity"] == "recording")["title"])
     assert titles == {"Low Tide", "Ebb", "Kite", "F**k It"}
 

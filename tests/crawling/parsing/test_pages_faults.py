@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 FOLDER = Path(__file__).parents[3].parent / "shared" / "faults" / "pages"
 PAGES = sorted(FOLDER.glob("[0-9]*.json"))
@@ -23,7 +23,7 @@ LICENCES = FOLDER / "licences.json"
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_that_was_read_wrongly_gives_its_right_value(path):
     fault = json.loads(path.read_text("utf-8"))
-    captured = Captured(
+    capture = Capture(
         source=fault["source"],
         kind=fault["kind"],
         task_key="k",
@@ -33,7 +33,7 @@ def test_a_page_that_was_read_wrongly_gives_its_right_value(path):
         body=fault["body"].encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents, rejected = extract_documents([captured], SOURCES)
+    documents, rejected = extract_documents([capture], SOURCES)
     assert documents.height == 1, rejected.to_dicts()
     (document,) = documents.to_dicts()
     reads = {

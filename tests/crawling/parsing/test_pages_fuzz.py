@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sourcing.crawling.documents.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured, PageError, resolved
+from sourcing.crawling.sources import SOURCES, Capture, PageError, resolved
 from tests.support.mutated_json import ODD_BODIES, ODD_VALUES, mutated_json
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -28,9 +28,9 @@ def ids(case: Path) -> str:
     return f"{case.parent.parent.name}-{case.parent.name}"
 
 
-def captured(case: Path, body: bytes, n: int = 0) -> Captured:
+def capture_of(case: Path, body: bytes, n: int = 0) -> Capture:
     meta = json.loads((case.parent / "meta.json").read_text("utf-8"))
-    return Captured(
+    return Capture(
         source=case.parent.parent.name,
         kind=meta["kind"],
         task_key="k",
@@ -42,7 +42,7 @@ def captured(case: Path, body: bytes, n: int = 0) -> Captured:
     )
 
 
-def read_to_an_end(captures: list[Captured]) -> None:
+def read_to_an_end(captures: list[Capture]) -> None:
     documents, rejected = extract_documents(captures, SOURCES)
     odd = rejected.filter(rejected["reason"] == "page_object_failed")
     assert odd.is_empty(), odd.select("finding", "row").rows()
@@ -82,14 +82,14 @@ def test_an_answer_gone_wrong_is_read_to_an_end(case: Path, data: st.DataObject)
     else:
         bodies = mutated_json(json.loads(page.decode("utf-8-sig").replace(": 092", ": 92")))  # ccMixter's numbers
     read_to_an_end(
-        [captured(case, body, n) for n, body in enumerate(data.draw(st.lists(bodies, min_size=6, max_size=6)))]
+        [capture_of(case, body, n) for n, body in enumerate(data.draw(st.lists(bodies, min_size=6, max_size=6)))]
     )
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_body_that_is_no_answer_is_a_rejected_row(source: str) -> None:
     case = next(path for path in SOUND if path.parent.parent.name == source)
-    read_to_an_end([captured(case, body, n) for n, body in enumerate(ODD_BODIES)])
+    read_to_an_end([capture_of(case, body, n) for n, body in enumerate(ODD_BODIES)])
 
 
 @pytest.mark.parametrize("case", [path for path in SOUND if path.suffix == ".json"], ids=ids)
@@ -104,4 +104,4 @@ def test_each_field_of_a_record_may_be_anything(case: Path) -> None:
             kept, record[key] = record[key], odd
             bodies.append(json.dumps(answer).encode())
             record[key] = kept
-    read_to_an_end([captured(case, body, n) for n, body in enumerate(bodies)])
+    read_to_an_end([capture_of(case, body, n) for n, body in enumerate(bodies)])

@@ -23,7 +23,7 @@ from sourcing.crawling.parsing import values as reading_module
 from sourcing.crawling.parsing.html_page import read_html
 from sourcing.crawling.parsing.values import clean, strip_html
 from sourcing.crawling.policy.consent import SNIPPET_BYTES, decide
-from sourcing.crawling.sources import SOURCES, Captured, Lead, resolved
+from sourcing.crawling.sources import SOURCES, Capture, Lead, resolved
 
 SENTENCE = "A slow piece for piano and cello, recorded in a large hall in winter."
 PROSE = f"<title>Low Tide</title>{f'<p>{SENTENCE}</p>' * 9}"
@@ -48,7 +48,7 @@ def described(words):
 
 
 def extract(body, content_type="text/html", source="schemaorg", kind="page"):
-    captured = Captured(
+    capture = Capture(
         source=source,
         kind=kind,
         task_key="k",
@@ -58,7 +58,7 @@ def extract(body, content_type="text/html", source="schemaorg", kind="page"):
         body=body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass"),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents, rejected = extract_documents([captured], SOURCES)
+    documents, rejected = extract_documents([capture], SOURCES)
     return documents.to_dicts(), rejected.to_dicts()
 
 

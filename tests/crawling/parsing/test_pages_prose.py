@@ -8,7 +8,7 @@ import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.parsing.interface_text import with_whole_capitals, without_interface
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 INTERFACE = [
     "Tickets",
@@ -84,7 +84,7 @@ REVIEWS = [
 
 def page(prose, title="Low Tide, reviewed"):
     paragraphs = "".join(f"<p>{line}</p>" for line in prose.split("\n"))
-    captured = Captured(
+    capture = Capture(
         source="schemaorg",
         kind="page",
         task_key="k",
@@ -94,7 +94,7 @@ def page(prose, title="Low Tide, reviewed"):
         body=f"<html><head><title>{title}</title></head><body><article>{paragraphs}</article></body></html>".encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents, rejected = extract_documents([captured], SOURCES)
+    documents, rejected = extract_documents([capture], SOURCES)
     return documents.to_dicts(), rejected["reason"].to_list()
 
 

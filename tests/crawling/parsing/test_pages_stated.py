@@ -9,7 +9,7 @@ import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.parsing.html_page import read_html
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 from sourcing.store.language_id import language_of
 from sourcing.store.language_tags import language_tag
 
@@ -19,7 +19,7 @@ BY, BY_NC = "https://creativecommons.org/licenses/by/4.0/", "https://creativecom
 
 
 def read(html, url="https://music.example/low-tide"):
-    captured = Captured(
+    capture = Capture(
         source="schemaorg",
         kind="page",
         task_key="k",
@@ -29,7 +29,7 @@ def read(html, url="https://music.example/low-tide"):
         body=html.encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    return extract_documents([captured], SOURCES)[0].to_dicts()
+    return extract_documents([capture], SOURCES)[0].to_dicts()
 
 
 def licence(body="", head=""):

@@ -9,7 +9,7 @@ import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.parsing.values import duration_s
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 URL = "https://music.example/low-tide"
 SENTENCE = "A slow piece for piano and cello, recorded in a large hall in winter, by two people who hardly speak. "
@@ -23,7 +23,7 @@ def read(*nodes, head="", body=""):
         f'<script type="application/ld+json">{node if isinstance(node, str) else json.dumps(node)}</script>'
         for node in nodes
     )
-    captured = Captured(
+    capture = Capture(
         source="schemaorg",
         kind="page",
         task_key="k",
@@ -33,7 +33,7 @@ def read(*nodes, head="", body=""):
         body=f"<html lang='en'><head><title>A page</title>{head}{blocks}</head><body>{body}</body></html>".encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    return {row["title"]: row for row in extract_documents([captured], SOURCES)[0].to_dicts()}
+    return {row["title"]: row for row in extract_documents([capture], SOURCES)[0].to_dicts()}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.parsing import sitemaps as sitemaps_module
-from sourcing.crawling.sources import SOURCES, Captured, PageError
+from sourcing.crawling.sources import SOURCES, Capture, PageError
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -34,8 +34,8 @@ def index(*addresses):
     return listing(*addresses, root="sitemapindex", entry="sitemap")
 
 
-def captured(body, kind="sitemap", url=f"{HOME}/sitemap.xml", status=200):
-    return Captured(
+def capture_of(body, kind="sitemap", url=f"{HOME}/sitemap.xml", status=200):
+    return Capture(
         source="schemaorg",
         kind=kind,
         task_key="k",
@@ -48,12 +48,12 @@ def captured(body, kind="sitemap", url=f"{HOME}/sitemap.xml", status=200):
 
 
 def follow(body, **changes):
-    capture = captured(body, **changes)
+    capture = capture_of(body, **changes)
     return [(task.kind, task.url) for task in SOURCE.page_for(capture.kind)(capture, SOURCE).follow()]
 
 
 def rejected(body, **changes):
-    documents, rows = extract_documents([captured(body, **changes)], SOURCES)
+    documents, rows = extract_documents([capture_of(body, **changes)], SOURCES)
     assert documents.is_empty()
     return {row["reason"]: row["finding"] for row in rows.to_dicts()}
 
@@ -202,7 +202,7 @@ def test_entries_beyond_the_protocols_bound_are_left_out_and_said_so(monkeypatch
 
 def test_tasks_are_taken_one_by_one_as_the_list_is_read():
     body = listing(*(f"{HOME}/{number}" for number in range(20_000))).split("</urlset>")[0] + "<torn"
-    capture = captured(body)
+    capture = capture_of(body)
     page = SOURCE.page_for("sitemap")(capture, SOURCE)
     assert [task.url for task in islice(page.follow(), 2)] == [f"{HOME}/0", f"{HOME}/1"]
 
@@ -212,5 +212,5 @@ def test_a_sitemap_that_lists_nothing_is_no_mistake():
 
 
 def test_the_site_is_the_one_that_answered_not_one_the_list_names():
-    other = replace(captured(listing(f"{HOME}/a")), url="https://mirror.example/sitemap.xml")
+    other = replace(capture_of(listing(f"{HOME}/a")), url="https://mirror.example/sitemap.xml")
     assert list(SOURCE.page_for("sitemap")(other, SOURCE).follow()) == []

@@ -20,7 +20,7 @@ from sourcing.crawling.parsing.tables import Table, phrases, positive, read_rows
 from sourcing.crawling.parsing.values import tags_of
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.source import DumpRecord, PageError
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 from sourcing.errors import InputError
 
 IMPORTERS = ("fma", "lp_musiccaps", "mtg_jamendo", "musiccaps", "musicsem", "song_describer")
@@ -45,8 +45,8 @@ def imported(source: str, path: Path) -> list[DumpRecord]:
     return list(read(path))
 
 
-def captured(source: str, record: DumpRecord) -> Captured:
-    return Captured(
+def capture(source: str, record: DumpRecord) -> Capture:
+    return Capture(
         source=source,
         kind=record.kind,
         task_key="",
@@ -59,7 +59,7 @@ def captured(source: str, record: DumpRecord) -> Captured:
 
 
 def extracted(source: str, path: Path):
-    return extract_documents((captured(source, record) for record in imported(source, path)), SOURCES)
+    return extract_documents((capture(source, record) for record in imported(source, path)), SOURCES)
 
 
 # --- the table reader ---
@@ -201,7 +201,7 @@ def test_a_row_that_cannot_be_read_ends_as_a_rejected_row_and_the_rest_is_read(t
     ]
     records = imported("musiccaps", written(tmp_path / "clips.csv", b"".join(lines)))
     assert len({record.url for record in records}) == 7
-    documents, rejected = extract_documents((captured("musiccaps", record) for record in records), SOURCES)
+    documents, rejected = extract_documents((capture("musiccaps", record) for record in records), SOURCES)
     assert sorted(documents["text"]) == ["Fine too.", "Fine."]
     found = {row["key"].partition("?row=")[2]: row["reason"] for row in rejected.to_dicts()}
     assert found == {

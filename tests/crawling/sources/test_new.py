@@ -34,7 +34,7 @@ FILLED = {
     "        return [\n"
     "            {\n"
     '                "record_id": str(answer["id"]),\n'
-    '                "permalink": self.captured.url,\n'
+    '                "permalink": self.capture.url,\n'
     '                "granularity": "recording",\n'
     '                "title": answer["title"],\n'
     '                "title_raw": answer["title"],\n'

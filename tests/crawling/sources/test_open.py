@@ -16,7 +16,7 @@ from sourcing.crawling.parsing.values import duration_s
 from sourcing.crawling.redaction import strip_secrets
 from sourcing.crawling.sources import (
     SOURCES,
-    Captured,
+    Capture,
     PageError,
     ccmixter,
     effective,
@@ -42,7 +42,7 @@ TRACK = {"track_id": "t1", "title": "Low Tide", "artist": "Harbour & Kite", "alb
 
 def page(source: str, kind: str, body: object, url: str = "https://x.example/", status: int = 200):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    capture = Captured(source, kind, "key", url, status, {}, raw, datetime(2026, 11, 2, tzinfo=UTC))
+    capture = Capture(source, kind, "key", url, status, {}, raw, datetime(2026, 11, 2, tzinfo=UTC))
     return SOURCES[source].page_for(kind)(capture, SOURCES[source])
 
 

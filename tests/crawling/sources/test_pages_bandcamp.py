@@ -9,7 +9,7 @@ import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.parsing.credits import parted_title, without_catalogue_number
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 LABEL = {"@type": "MusicGroup", "name": "Odd Lot Records", "@id": "https://oddlot.bandcamp.com"}
 BAND = {"@type": "MusicGroup", "name": "Harbour & Kite"}
@@ -18,7 +18,7 @@ BAND = {"@type": "MusicGroup", "name": "Harbour & Kite"}
 def page(node, body="", url="https://oddlot.bandcamp.com/track/low-tide"):
     node = {"@type": "MusicRecording", "name": "Low Tide", **node}
     ld = f'<script type="application/ld+json">{json.dumps(node)}</script>'
-    captured = Captured(
+    capture = Capture(
         source="bandcamp",
         kind="page",
         task_key="k",
@@ -28,7 +28,7 @@ def page(node, body="", url="https://oddlot.bandcamp.com/track/low-tide"):
         body=f"<html><head>{ld}</head><body>{body}</body></html>".encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    (document,) = extract_documents([captured], SOURCES)[0].to_dicts()
+    (document,) = extract_documents([capture], SOURCES)[0].to_dicts()
     return document
 
 

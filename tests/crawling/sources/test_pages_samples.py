@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 SAMPLES = Path(__file__).parents[3].parent / "shared" / "samples"
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the captured samples are not beside this checkout")
@@ -193,7 +193,7 @@ def answer(name):
 
 def extract(name, source, kind):
     body, url = answer(name)
-    captured = Captured(
+    capture = Capture(
         source=source,
         kind=kind,
         task_key="k",
@@ -203,7 +203,7 @@ def extract(name, source, kind):
         body=body,
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents, rejected = extract_documents([captured], SOURCES)
+    documents, rejected = extract_documents([capture], SOURCES)
     return documents.to_dicts(), [row["reason"] for row in rejected.to_dicts()]
 
 

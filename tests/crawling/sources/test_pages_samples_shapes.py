@@ -13,14 +13,14 @@ from trafilatura import external
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.parsing import prose as prose_module
 from sourcing.crawling.parsing.html_page import read_html
-from sourcing.crawling.sources import SOURCES, Captured
+from sourcing.crawling.sources import SOURCES, Capture
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 LONG = "The record was made in a single week of November, with two microphones and no overdubs at all, in a boat shed. "
 
 
 def documents_of(body, url="https://music.example/low-tide"):
-    captured = Captured(
+    capture = Capture(
         source="schemaorg",
         kind="page",
         task_key="k",
@@ -30,7 +30,7 @@ def documents_of(body, url="https://music.example/low-tide"):
         body=body if isinstance(body, bytes) else body.encode(),
         retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
     )
-    documents, rejected = extract_documents([captured], SOURCES)
+    documents, rejected = extract_documents([capture], SOURCES)
     assert rejected.is_empty()
     return {row["title"]: row for row in documents.to_dicts()}
 

@@ -17,7 +17,7 @@ import pytest
 
 from sourcing.crawling.documents.extract import extract_documents
 from sourcing.crawling.source import SHIP_CLASSES
-from sourcing.crawling.sources import SOURCES, Captured, Key, PageError, Source, effective, enabled, resolved, why_off
+from sourcing.crawling.sources import SOURCES, Capture, Key, PageError, Source, effective, enabled, resolved, why_off
 from sourcing.settings import SourceSettings
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -26,10 +26,10 @@ IDS = [f"{case.parent.name}-{case.name}" for case in CASES]
 WORDS = ("title", "artist", "album", "tags", "lead", "text")
 
 
-def captured(case: Path) -> Captured:
+def capture_of(case: Path) -> Capture:
     meta = json.loads((case / "meta.json").read_text("utf-8"))
     (body,) = case.glob("input.*")
-    return Captured(
+    return Capture(
         source=case.parent.name,
         kind=meta["kind"],
         task_key=meta.get("task_key", "key"),
@@ -42,7 +42,7 @@ def captured(case: Path) -> Captured:
     )
 
 
-def reading(capture: Captured) -> dict[str, object]:
+def reading(capture: Capture) -> dict[str, object]:
     source = SOURCES[capture.source]
     try:
         page = source.page_for(capture.kind)(capture, source)
@@ -57,7 +57,7 @@ def reading(capture: Captured) -> dict[str, object]:
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_fixture_reads_as_expected(case):
-    found = json.loads(json.dumps(reading(captured(case))))
+    found = json.loads(json.dumps(reading(capture_of(case))))
     expected = case / "expected.json"
     if os.environ.get("CROSSMUSIM_RECORD_FIXTURES"):
         expected.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -66,13 +66,13 @@ def test_a_fixture_reads_as_expected(case):
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_every_fixture_becomes_valid_documents_or_a_reason(case):
-    documents, rejected = extract_documents([captured(case)], SOURCES)
-    found = reading(captured(case))
+    documents, rejected = extract_documents([capture_of(case)], SOURCES)
+    found = reading(capture_of(case))
     assert documents.height == len(found.get("documents", []))
     if case.name.startswith("malformed"):
         assert documents.is_empty()
         assert rejected["reason"].to_list() == [found["rejected"]]
-        assert rejected["key"].to_list() == [captured(case).url]
+        assert rejected["key"].to_list() == [capture_of(case).url]
     for row in documents.to_dicts():
         fields = {entry["field"] for entry in row["licences"]}
         assert fields == {column for column in WORDS if row[column]} | {"*"}
@@ -102,7 +102,7 @@ def test_a_source_ships_fixtures_good_and_malformed(name):
     cases = [case.name for case in CASES if case.parent.name == name]
     assert sum(not case.startswith("malformed") for case in cases) >= 3
     assert any(case.startswith("malformed") for case in cases)
-    assert {captured(case).kind for case in CASES if case.parent.name == name} == {
+    assert {capture_of(case).kind for case in CASES if case.parent.name == name} == {
         page.kind for page in SOURCES[name].pages
     }
 
@@ -115,7 +115,7 @@ def test_seeds_and_follow_ups_stay_on_the_sources_host(source: Source):
     follow = []
     for case in CASES:
         if case.parent.name == source.name and not case.name.startswith("malformed"):
-            capture = captured(case)
+            capture = capture_of(case)
             home = "127.0.0.1:9" if source.base_url else urlsplit(capture.url).netloc  # no host of its own: the page's
             tasks = resolved(moved.page_for(capture.kind)(capture, moved).follow(), {source.name: moved})
             follow += [(task, home) for task in tasks]

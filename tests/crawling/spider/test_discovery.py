@@ -14,7 +14,7 @@ import pytest
 
 from sourcing.crawling.sources import (
     SOURCES,
-    Captured,
+    Capture,
     Lead,
     Source,
     TaskSpec,
@@ -44,8 +44,8 @@ WEB = {
 
 
 def page_of(source: Source, kind: str, body: bytes, url: str = ""):
-    captured = Captured(source.name, kind, "key", url, 200, {}, body, datetime(2026, 11, 2, tzinfo=UTC), "t1")
-    return source.page_for(kind)(captured, source)
+    capture = Capture(source.name, kind, "key", url, 200, {}, body, datetime(2026, 11, 2, tzinfo=UTC), "t1")
+    return source.page_for(kind)(capture, source)
 
 
 def fixture(name: str) -> bytes:

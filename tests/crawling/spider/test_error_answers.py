@@ -147,7 +147,7 @@ def test_a_passing_error_is_asked_again_and_the_replay_knows_the_answer_alone(tm
         assert len(times(server)) == 2
     assert (result.fetched, result.documents, result.rejected, result.pending) == (1, 1, 0, 0)
     workspace = Workspace(tmp_path)
-    bodies = [captured.body for captured in read_captured(workspace.crawl_dir)]
+    bodies = [capture.body for capture in read_captured(workspace.crawl_dir)]
     assert len(bodies) == 2 and b"words of theirs" in bodies[0]  # what was answered is kept
     table = workspace.table_path(Document).read_bytes()
     assert rebuild_documents(workspace, {"lastfm": LASTFM}, ReplayOptions(fresh=True)) == (1, 0)

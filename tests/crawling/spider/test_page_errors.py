@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import run_command
 
-from sourcing.crawling.sources import Captured, musicbrainz
+from sourcing.crawling.sources import Capture, musicbrainz
 from sourcing.crawling.warc.writer import CaptureWriter, Exchange
 from sourcing.store.schemas import Document
 from sourcing.store.workspace import Workspace
@@ -19,7 +19,7 @@ def write(workspace: Workspace) -> None:
     writer = CaptureWriter(workspace.crawl_dir, "test")
     for n in range(3):
         body = {"id": f"0000000{n}-1a2b-4c3d-8e4f-5a6b7c8d9e0f", "title": f"Song {n}"}
-        captured = Captured(
+        capture = Capture(
             source="musicbrainz",
             kind="recording",
             task_key=f"k{n}",
@@ -29,7 +29,7 @@ def write(workspace: Workspace) -> None:
             body=json.dumps(body).encode(),
             retrieved_at=datetime(2026, 11, 2, tzinfo=UTC),
         )
-        writer.write(Exchange(captured))
+        writer.write(Exchange(capture))
     writer.close()
 
 
@@ -43,7 +43,7 @@ def test_a_replay_with_a_raising_page_object_reads_the_rest_and_ends_with_1(
     read = musicbrainz.RecordingPage.documents
 
     def raising(page: musicbrainz.RecordingPage) -> list[dict[str, object]]:
-        if b"Song 1" in page.captured.body:
+        if b"Song 1" in page.capture.body:
             raise LookupError("what nobody thought of")
         return read(page)
 

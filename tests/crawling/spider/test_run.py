@@ -120,9 +120,9 @@ class _Leading(Page):
     kind = "page"
 
     def follow(self) -> list[TaskSpec]:
-        if b"broken" in self.captured.body:
+        if b"broken" in self.capture.body:
             raise ValueError("a page object with a bug")
-        number = int(self.captured.url.rpartition("p")[2])
+        number = int(self.capture.url.rpartition("p")[2])
         return [TaskSpec("schemaorg", f"{self.source.base_url}/p{number + 1}", "page")] if number < 5 else []
 
 
@@ -452,7 +452,7 @@ class _Misled(Page):
     kind = "page"
 
     def follow(self) -> list[TaskSpec | Lead]:
-        if self.captured.url.endswith("p2"):
+        if self.capture.url.endswith("p2"):
             return []
         return [Lead("schemaorg", "record", "???"), TaskSpec("schemaorg", f"{self.source.base_url}/p2", "page")]
 

@@ -18,7 +18,7 @@ from warcio.checker import Checker
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from sourcing.crawling.source import Captured
+from sourcing.crawling.source import Capture
 from sourcing.crawling.warc.reader import Tear, read_captured, read_sealed, warc_files
 from sourcing.crawling.warc.writer import METADATA_TYPE, CaptureWriter, Exchange
 
@@ -30,7 +30,7 @@ DIGEST = sha256(BODY).hexdigest()
 def _exchange(n: int, body: bytes = BODY, url: str = "", **changes: object) -> Exchange:
     url = url or f"http://a.test/{n}?q=1"
     headers = [("Content-Type", "text/html"), ("Vary", "Accept"), ("Vary", "Origin")]
-    captured = Captured(
+    capture = Capture(
         source="site",
         kind="page",
         task_key=f"{n:064x}",
@@ -44,7 +44,7 @@ def _exchange(n: int, body: bytes = BODY, url: str = "", **changes: object) -> E
     )
     secret = [("Set-Cookie", "sid=SECRET"), ("Content-Encoding", "gzip"), ("Link", "<http://a.test/?api_key=SECRET>")]
     request = [("User-Agent", "crossmusim"), ("Authorization", "Bearer SECRET"), ("Cookie", "sid=SECRET")]
-    return Exchange(replace(captured, **changes), [*headers, *secret], request)  # type: ignore[arg-type]
+    return Exchange(replace(capture, **changes), [*headers, *secret], request)  # type: ignore[arg-type]
 
 
 RESPONSE = _exchange(1)
@@ -53,10 +53,10 @@ UNCHANGED_BY_BODY = replace(
     _exchange(3, form="revisit", body_sha256=DIGEST), refers_to_url="http://a.test/1", refers_to_date=WHEN
 )
 RESOURCE = Exchange(
-    replace(_exchange(4, b'{"id": 4}').captured, form="resource", headers={"content-type": "application/json"})
+    replace(_exchange(4, b'{"id": 4}').capture, form="resource", headers={"content-type": "application/json"})
 )
 DENIAL = Exchange(
-    replace(_exchange(5, b"").captured, form="denial", status=0, consent="deny", consent_evidence=("robots.txt: no",))
+    replace(_exchange(5, b"").capture, form="denial", status=0, consent="deny", consent_evidence=("robots.txt: no",))
 )
 FORMS = (RESPONSE, UNCHANGED_BY_STATUS, UNCHANGED_BY_BODY, RESOURCE, DENIAL)
 
@@ -117,9 +117,9 @@ def test_secrets_never_reach_the_file(tmp_path: Path) -> None:
 def test_no_header_can_begin_a_line_of_its_own(tmp_path: Path) -> None:
     exchange = replace(_exchange(1), response_headers=[("X-Odd", "a\r\n\r\nbody\x00"), ("X-\nName", "\ud83d")])
     path = _write(tmp_path, exchange)
-    (captured,) = read_captured(tmp_path)
-    assert captured.body == BODY
-    assert captured.header("x-odd") == "a    body"
+    (capture,) = read_captured(tmp_path)
+    assert capture.body == BODY
+    assert capture.header("x-odd") == "a    body"
     with path.open("rb") as stream:
         assert len(list(ArchiveIterator(stream, check_digests="raise"))) == 4
 
@@ -182,8 +182,8 @@ def test_files_put_together_by_the_standard_library_are_read_as_ours(tmp_path: P
         )
         writer.write_record(response)
         writer.write_record(metadata)
-    (captured,) = read_captured(tmp_path)
-    assert (captured.body, captured.form, captured.track_id) == (BODY, "response", None)
+    (capture,) = read_captured(tmp_path)
+    assert (capture.body, capture.form, capture.track_id) == (BODY, "response", None)
 
 
 def test_a_revisit_must_name_the_body_it_found_again(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_file_after_a_torn_one_is_read(tmp_path: Path) -> None:
     second = _write(tmp_path, _exchange(2))
     assert warc_files(tmp_path) == [first, second], "a new run never appends to an older file"
     tears: list[Tear] = []
-    assert [captured.track_id for captured in read_captured(tmp_path, tears.append)] == ["t2"]
+    assert [capture.track_id for capture in read_captured(tmp_path, tears.append)] == ["t2"]
     assert [tear.path for tear in tears] == [first]
 
 
@@ -232,8 +232,8 @@ def test_reading_goes_on_from_where_it_ended(tmp_path: Path) -> None:
     path = _write(tmp_path, *FORMS)
     sealed = list(read_sealed(path))
     for n, one in enumerate(sealed):
-        assert [later.captured for later in read_sealed(path, start=one.end)] == [
-            later.captured for later in sealed[n + 1 :]
+        assert [later.capture for later in read_sealed(path, start=one.end)] == [
+            later.capture for later in sealed[n + 1 :]
         ]
 
 
@@ -247,4 +247,4 @@ def test_files_rotate_by_size_and_say_whose_they_are(tmp_path: Path) -> None:
     assert dict(lengths) == {path.name: path.stat().st_size for path in warc_files(tmp_path)}
     assert len(dict(lengths)) > 1
     assert all("-one-" in path.name for path in warc_files(tmp_path))
-    assert [captured.track_id for captured in read_captured(tmp_path)] == ["t0", "t1", "t2", "t3"]
+    assert [capture.track_id for capture in read_captured(tmp_path)] == ["t0", "t1", "t2", "t3"]

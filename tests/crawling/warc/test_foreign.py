@@ -191,7 +191,7 @@ def test_bytes_that_changed_before_they_were_packed_anew_show_by_their_digest(
     path = tmp_path / "x.warc.gz"
     path.write_bytes(pack(SEALED[0], spoilt, SEALED[1]))
     tears: list[Tear] = []
-    assert [each.captured.url for each in read_sealed(path, on_tear=tears.append)] == [
+    assert [each.capture.url for each in read_sealed(path, on_tear=tears.append)] == [
         "https://a.test/0",
         "https://a.test/1",
     ]

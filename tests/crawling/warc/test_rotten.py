@@ -22,7 +22,7 @@ from loopback import Asked, Loopback, Reply
 
 from sourcing.crawling.documents.rebuild import rebuild_documents
 from sourcing.crawling.ledger import LEDGER_FILE, Ledger
-from sourcing.crawling.sources import SOURCES, Captured, TaskSpec
+from sourcing.crawling.sources import SOURCES, Capture, TaskSpec
 from sourcing.crawling.spider.run import CrawlResult
 from sourcing.crawling.warc.mending import ask_for_lost
 from sourcing.crawling.warc.reader import read_sealed, warc_files
@@ -201,7 +201,7 @@ def test_what_was_lost_is_asked_once_more_by_the_next_run_and_nothing_else(
     server, _, folder, path = flippable
     whole = path.read_bytes()
     start, end = [(each.start, each.end) for each in read_sealed(path)][2]
-    lost = [each.captured.url for each in read_sealed(path)][2].rpartition("/")[2]
+    lost = [each.capture.url for each in read_sealed(path)][2].rpartition("/")[2]
     inner = [at for at in range(start, end) if whole[at : at + 3] == b"\x1f\x8b\x08"][part]
     since = len(server.log)
     flip(path, 8 * (inner + 60))
@@ -217,7 +217,7 @@ def test_a_page_that_changed_its_mind_in_between_stays_out(flippable: tuple[Loop
     opinions.says_no.add("c")
     assert crawl(folder, server, again_after_s=0.0).documents == 5
     denial = warc_files(folder / "crawl")[-1]
-    refusal = next(each for each in read_sealed(denial) if each.captured.consent == "deny")
+    refusal = next(each for each in read_sealed(denial) if each.capture.consent == "deny")
     flip(denial, 8 * (refusal.start + 40))
     assert rebuild_documents(Workspace(folder), {"schemaorg": FAST})[0] == 5
     assert "consent_denied" in Workspace(folder).read_rejected()["reason"].to_list()
@@ -294,7 +294,7 @@ def test_a_ledger_from_before_places_were_noted_finds_the_page_by_its_address(
 
 def test_an_archive_inside_a_spoilt_page_is_not_taken_for_records(tmp_path: Path) -> None:
     """A page may hold, stored as they are, records of answers that nobody gave."""
-    captured = Captured("schemaorg", "page", "00" * 16, "https://a.test/1", 200, {}, b"true", NOON)
+    capture = Capture("schemaorg", "page", "00" * 16, "https://a.test/1", 200, {}, b"true", NOON)
     for folder, bodies in (("inner", [b"forged"]), ("outer", [b"one", b"", b"two"])):
         writer = CaptureWriter(tmp_path / folder, "crossmusim/test")
         if folder == "outer":
@@ -302,9 +302,9 @@ def test_an_archive_inside_a_spoilt_page_is_not_taken_for_records(tmp_path: Path
             (inner,) = warc_files(tmp_path / "inner")
             bodies[1] = noise + inner.read_bytes() + noise
         for n, body in enumerate(bodies):
-            writer.write(Exchange(replace(captured, body=body, url=f"https://{folder}.test/{n}"), [], []))
+            writer.write(Exchange(replace(capture, body=body, url=f"https://{folder}.test/{n}"), [], []))
         writer.close()
     (path,) = warc_files(tmp_path / "outer")
     starts = [each.start for each in read_sealed(path)]
     flip(path, 8 * (starts[1] + 60_000))
-    assert [each.captured.url for each in read_sealed(path)] == ["https://outer.test/0", "https://outer.test/2"]
+    assert [each.capture.url for each in read_sealed(path)] == ["https://outer.test/0", "https://outer.test/2"]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sourcing.crawling.documents.extract import extract_documents
-from sourcing.crawling.sources import SOURCES, Captured, PageError, resolved
+from sourcing.crawling.sources import SOURCES, Capture, PageError, resolved
 from tests.support.mutated_json import ODD_BODIES, mutated_json
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -19,9 +19,9 @@ NAMES = ("discogs", "internetarchive", "musicbrainz", "wikidata", "wikipedia")
 CASES = sorted(path for name in NAMES for path in FIXTURES.glob(f"{name}/*/input.json") if "malformed" not in str(path))
 
 
-def answer_of(case: Path, body: bytes) -> Captured:
+def answer_of(case: Path, body: bytes) -> Capture:
     meta = json.loads((case.parent / "meta.json").read_text("utf-8"))
-    return Captured(
+    return Capture(
         source=case.parent.parent.name,
         kind=meta["kind"],
         task_key="k",
@@ -33,15 +33,15 @@ def answer_of(case: Path, body: bytes) -> Captured:
     )
 
 
-def reads_to_an_end(captured: Captured) -> None:
-    documents, rejected = extract_documents([captured], SOURCES)
+def reads_to_an_end(capture: Capture) -> None:
+    documents, rejected = extract_documents([capture], SOURCES)
     reasons = set(rejected["reason"])
     assert "page_object_failed" not in reasons, rejected["finding"].to_list()
     assert "document_invalid" not in reasons, rejected["finding"].to_list()
     json.dumps(
         [documents.drop("retrieved_at", "consent_at").to_dicts(), rejected.to_dicts()], ensure_ascii=False
     ).encode()
-    page = SOURCES[captured.source].page_for(captured.kind)(captured, SOURCES[captured.source])
+    page = SOURCES[capture.source].page_for(capture.kind)(capture, SOURCES[capture.source])
     try:
         for task in resolved(page.follow(), SOURCES):
             task.url.encode("utf-8")
