@@ -87,7 +87,7 @@ def read_tables(workspace: Workspace) -> WorkspaceTables:
     present = [schema for schema in (Track, Document, Description) if workspace.has(schema)]
     inputs = {path.name: file_sha256(path) for path in map(workspace.table_path, present)}
     with Journal.read(workspace.generation_dir) as journal:
-        spend = journal.spend()
+        spend = journal.reader.spend()
     diagnosis = workspace.generation_dir / DOCTOR_FILE
     doctor = json.loads(diagnosis.read_text(encoding="utf-8")) if diagnosis.exists() else None
     return WorkspaceTables(tracks, descriptions, documents, workspace.read_rejected(), inputs, spend, doctor)

@@ -23,6 +23,7 @@ import polars as pl
 from sourcing.generation.calls import CallEnd
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.plan_writer import register
 from sourcing.generation.planning.plan import Scope
 from sourcing.generation.run.job import Job
 from sourcing.generation.run.options import RunOptions
@@ -157,9 +158,9 @@ def _fill(journal: Journal, job: Job) -> None:
         position = chunk[-1].position
         with journal.transaction():
             calls = [call for step in chunk for call in step.calls]
-            for call in journal.register(run.run_id, calls, position=position, done=False, at=now):
+            for call in register(journal, run.run_id, calls, position=position, done=False, at=now):
                 journal.sending(call.call_id, now)
                 journal.settle(call.call_id, CallEnd("replied", "replied", 200, raw=reply), at=now)
                 journal.charge(call.call_id, input_tokens=900, output_tokens=400, cost_nusd=0)
     with journal.transaction():
-        journal.register(run.run_id, [], position=position, done=True, at=now)
+        register(journal, run.run_id, [], position=position, done=True, at=now)

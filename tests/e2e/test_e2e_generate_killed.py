@@ -78,12 +78,12 @@ def test_killed_again_and_again_no_reply_is_lost_and_none_paid_twice(tmp_path: P
         answered = Counter(asked.body for asked in server.log if asked.answered)
         asked = Counter(asked.body for asked in server.log)
         with world.journal() as journal:
-            payloads = {call.request_key: unstreamed(call.payload) for call in world.calls}
-            states = journal.states(payloads)
-            lost = {row.request_key for row in journal.calls_in(("unknown",))}
+            payloads = {call.request_key: unstreamed(call.body) for call in world.calls}
+            states = journal.reader.states(payloads)
+            lost = {row.request_key for row in journal.reader.calls_in(("unknown",))}
             for key, state in states.items():
                 if state == "replied":
-                    said = json.loads(json.loads(journal.raw_reply(key))["choices"][0]["message"]["content"])
+                    said = json.loads(json.loads(journal.reader.raw_reply(key))["choices"][0]["message"]["content"])
                     assert said["caption"] == json.loads(payloads[key])["messages"][-1]["content"]
         replied = {key for key, state in states.items() if state == "replied"}
         assert replied | lost == set(payloads), (seed, Counter(states.values()))

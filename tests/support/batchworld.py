@@ -74,7 +74,7 @@ class Batches(World):
 
     def counts(self) -> dict[str, int]:
         with self.journal() as journal:
-            return journal.counts().get("recall@1.0.0", {})
+            return journal.reader.counts().get("recall@1.0.0", {})
 
     def totals(self) -> Any:
         with self.journal() as journal:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sourcing.errors import CrossmusimError
     from sourcing.generation.batch.api import BatchSeen
     from sourcing.generation.batch.desk import Collected
-    from sourcing.generation.batch.shards import Shard
+    from sourcing.generation.journal.batch_shards import BatchShard
     from sourcing.generation.run.job import Job
 
 __all__ = ["cancel", "collect", "export", "import_", "status", "submit"]
@@ -184,7 +184,7 @@ def export(invocation: Invocation, /, out: Path, **call_options: Any) -> None:
     """
     from sourcing.errors import UsageError
     from sourcing.generation.batch.export import export_calls
-    from sourcing.generation.batch.shards import Shards
+    from sourcing.generation.journal.batch_shards import BatchShards
     from sourcing.generation.journal.journal import enter_journal
     from sourcing.generation.run.forecast import how_many
 
@@ -202,7 +202,7 @@ def export(invocation: Invocation, /, out: Path, **call_options: Any) -> None:
     ):
         run = job.enter(journal, datetime.now(UTC))
         done = export_calls(
-            Shards(journal), run, job.steps, job.options, out, lock=batch_lock(invocation), on_progress=advance
+            BatchShards(journal), run, job.steps, job.options, out, lock=batch_lock(invocation), on_progress=advance
         )
     lines = [f"{done.calls} calls, {done.bytes:,} bytes in {out}" if done.calls else "nothing is left to export"]
     _raise(invocation, done.stopped, lines)
@@ -263,7 +263,7 @@ def _progress(invocation: Invocation, what: str, total: int | None) -> Iterator[
         yield {"on_answers": lambda n: advance(n), "on_look": look}
 
 
-def _tell(invocation: Invocation) -> Callable[[Shard], None]:
+def _tell(invocation: Invocation) -> Callable[[BatchShard], None]:
     return lambda shard: invocation.note(f"{shard.batch}: {shard.lines} calls, {shard.bytes:,} bytes ({shard.name})")
 
 

@@ -87,7 +87,7 @@ class Finder:
         from sourcing.generation.packs.pack_files import load_pack, pack_folders
         from sourcing.generation.run.reply_checker import ReplyChecker
 
-        target = self._journal.run_target(run_id)
+        target = self._journal.reader.run_target(run_id)
         folder = pack_folders(prompt_roots(self._invocation)).get(target.prompt_id)
         pack = None if folder is None else load_pack(folder)
         if pack is None or pack.prompt_hash != target.prompt_hash:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sourcing.generation.batch.api import BatchSeen
     from sourcing.generation.batch.desk import Collected
-    from sourcing.generation.batch.shards import Shard
     from sourcing.generation.batch.submit import Submitted
+    from sourcing.generation.journal.batch_shards import BatchShard
 
 __all__ = ["collected_lines", "collected_numbers", "odd_lines", "progress_of", "sent_lines", "shard_row"]
 
@@ -23,7 +23,7 @@ def collected_numbers(total: Collected) -> dict[str, Any]:
     }
 
 
-def shard_row(shard: Shard, view: BatchSeen | None = None) -> dict[str, Any]:
+def shard_row(shard: BatchShard, view: BatchSeen | None = None) -> dict[str, Any]:
     counts = view.counts if view is not None else None
     return {
         "name": shard.name,

@@ -39,8 +39,11 @@ def status(invocation: Invocation) -> None:
     from sourcing.generation.journal.journal import STATES, Journal
 
     with Journal.read(invocation.workspace.generation_dir) as journal:
-        counts, spent = journal.counts(), journal.spend()
-        unknown_calls, failed_calls = journal.calls_in(("unknown", "sending")), journal.calls_in(("failed",))
+        counts, spent = journal.reader.counts(), journal.reader.spend()
+        unknown_calls, failed_calls = (
+            journal.reader.calls_in(("unknown", "sending")),
+            journal.reader.calls_in(("failed",)),
+        )
     unknown_calls = _lost_with_their_process(invocation, unknown_calls, counts)
     reasons = _rejected_by_reason(invocation)
     result = {
@@ -167,7 +170,7 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
         digest = inputs_digest(workspace, journal, roots, minimum)
         if not anew and (table_counts := summary_of_fresh_tables(workspace, digest)) is not None:
             return table_counts
-        replies = sum(states.get("replied", 0) for states in journal.counts().values())
+        replies = sum(states.get("replied", 0) for states in journal.reader.counts().values())
         with invocation.progress("replies described", replies) as advance:
             table_counts = rebuild_descriptions(
                 workspace, journal, roots, min_agreement=minimum, helpers=cores(), on_reply=advance

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sourcing.generation.batch.jsonl import UNREADABLE, AnswerLine, read_answer
-from sourcing.generation.batch.shards import Shard, Shards, Terms
 from sourcing.generation.calls import CallEnd
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.cost.prices import UNKNOWN, actual_cost, read_usage
-from sourcing.generation.journal.journal import OpenCall, Reserved
-from sourcing.generation.journal.schema import decompress
+from sourcing.generation.journal.batch_shards import BatchShard, BatchShards, ShardTerms
+from sourcing.generation.journal.journal import Reserved
+from sourcing.generation.journal.plan_writer import add_follow_up
+from sourcing.generation.journal.reader import BatchCall
 from sourcing.generation.replies.failures import RawReply, failure_of
 from sourcing.generation.replies.parsed_reply import ParsedReply, name_of
 from sourcing.generation.run.reply_checker import Checked, ReplyChecker
@@ -23,10 +24,6 @@ __all__ = ["Answers", "Lines", "Tally"]
 
 _LINES = 256  # journalled together
 _NAMED = 20
-_CALL = (
-    "SELECT c.call_id, c.request_key, body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
-    " FROM calls c JOIN bodies USING (call_id) JOIN runs r USING (run_id) WHERE c.request_key = ?"
-)
 
 
 @dataclass
@@ -89,13 +86,13 @@ class Answers:
 
     def __init__(
         self,
-        shards: Shards,
+        shards: BatchShards,
         checker_of: Callable[[int], ReplyChecker | None],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._shards, self._checker_of, self._clock = shards, checker_of, clock
-        self._journal, self._execute = shards.journal, shards.journal.connection.execute
+        self._journal = shards.journal
 
     def take(
         self,
@@ -103,12 +100,12 @@ class Answers:
         line_log: Lines,
         tally: Tally,
         on_answers: Callable[[int], object],
-        shard: Shard | None = None,
+        shard: BatchShard | None = None,
     ) -> Lines:
         """Settle the calls that these lines answer, in whatever order they come, however often they are handed over.
 
-        `found` is added to and returned; `on_answers` hears how many calls each transaction settled; `shard` is the one
-        that the lines came back for, where that is known.
+        `line_log` is added to and returned; `on_answers` hears how many calls each transaction settled; `shard` is the
+        one that the lines came back for, where that is known.
         """
         stream = iter(lines)
         while group := list(itertools.islice(stream, _LINES)):
@@ -119,38 +116,36 @@ class Answers:
             on_answers(tally.settled - before)
         return line_log
 
-    def take_filtered(self, line_log: Lines, tally: Tally, shard: Shard | None = None) -> None:
+    def take_filtered(self, line_log: Lines, tally: Tally, shard: BatchShard | None = None) -> None:
         """Make the words of filters the answers to calls that no line answered."""
         with self._journal.transaction():
             for custom_id, answer in line_log.filtered.items():
                 if custom_id in line_log.missed:
                     self._take(replace(answer, outcome="replied"), b"", line_log, tally, shard)
 
-    def _take_one(self, line: bytes, line_log: Lines, tally: Tally, shard: Shard | None) -> None:
+    def _take_one(self, line: bytes, line_log: Lines, tally: Tally, shard: BatchShard | None) -> None:
         """No line ends a collection: one that raises what nobody foresaw leaves its call unknown, and its bytes here.
 
         What the disk raises is no fault of a line's.
         """
         answer = read_answer(line)
-        self._execute("SAVEPOINT line")
         try:
-            self._take(answer, line, line_log, tally, shard)
+            with self._journal.savepoint():
+                self._take(answer, line, line_log, tally, shard)
         except (sqlite3.OperationalError, OSError):
             raise
         except Exception as error:
-            self._execute("ROLLBACK TO line")
             line_log.row_errors.append(name_of(error))
             odd = replace(answer, outcome=UNREADABLE, message=name_of(error))
             self._take(odd, line, line_log, tally, shard)
-        self._execute("RELEASE line")
 
-    def finish(self, shard: Shard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
+    def finish(self, shard: BatchShard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
         """Settle what no line told of, as `planned` again or `unknown`, and close the shard."""
         terms, headers = self._shards.terms(shard), _headers(shard, "")
         with self._journal.transaction():
             for call_id in self._shards.left(shard):
                 if state == "planned":
-                    self._never_begun(call_id, outcome, terms, headers)
+                    self._journal.never_begun(call_id, outcome, headers=headers, at=self._clock(), scope=terms.account)
                     tally.again += 1
                 else:
                     end = CallEnd("unknown", "unknown", headers=headers, error=error)
@@ -158,7 +153,7 @@ class Answers:
                     tally.unknown += 1
             self._shards.move(shard, "collected", error=error or None)
 
-    def _take(self, answer: AnswerLine, line: bytes, line_log: Lines, tally: Tally, shard: Shard | None) -> None:
+    def _take(self, answer: AnswerLine, line: bytes, line_log: Lines, tally: Tally, shard: BatchShard | None) -> None:
         custom_id, is_reply = answer.custom_id, answer.outcome == "replied"
         if not custom_id:
             line_log.broken += 1
@@ -167,26 +162,26 @@ class Answers:
         if custom_id in line_log.answered or (custom_id in line_log.missed and not is_reply):
             line_log.duplicates += 1
             return
-        call = self._execute(_CALL, (custom_id,)).fetchone()
+        call = self._journal.reader.batch_call(custom_id)
         if call is None:
             self._journal.keep_odd_line(line, "batch_line_unknown_call", f"no call is named {custom_id[:80]}")
             line_log.strangers += 1
             if len(line_log.named) < _NAMED:
                 line_log.named.append(custom_id[:80])
             return
-        if call["batch"] is not None:
-            shard = self._shards.get(call["batch"])
+        if call.batch is not None:
+            shard = self._shards.get(call.batch)
             became = self._settle(call, answer, self._shards.terms(shard), shard, line_log, tally)
-        elif is_reply and call["state"] in ("planned", "failed", "unknown"):
+        elif is_reply and call.state in ("planned", "failed", "unknown"):
             # It was given up, it stands beside a word that it failed, or the power went after its file was written.
             terms = self._terms(call, shard)
-            if call["state"] != "unknown":
-                reserve = Reserved(*worst_case(decompress(call["body"]), terms.price))
-                self._journal.sending(call["call_id"], self._clock(), scope=terms.account, reserve=reserve)
+            if call.state != "unknown":
+                reserve = Reserved(*worst_case(call.body, terms.price))
+                self._journal.sending(call.call_id, self._clock(), scope=terms.account, reserve=reserve)
             became = self._settle(call, answer, terms, shard, line_log, tally)
         else:
             line_log.already += 1
-            if is_reply or call["state"] == "replied":
+            if is_reply or call.state == "replied":
                 line_log.answered.add(custom_id)
             return
         if tally_name := line_log.missed.pop(custom_id, ""):
@@ -199,20 +194,27 @@ class Answers:
                 line_log.filtered[custom_id] = answer
         setattr(tally, became, getattr(tally, became) + 1)
 
-    def _terms(self, call: sqlite3.Row, shard: Shard | None) -> Terms:
+    def _terms(self, call: BatchCall, shard: BatchShard | None) -> ShardTerms:
         """Of the shard it came back for, or of the last one of its run."""
         if shard is None:
-            (last,) = self._execute("SELECT MAX(shard_id) FROM shards WHERE run_id = ?", (call["run_id"],)).fetchone()
-            shard = None if last is None else self._shards.get(last)
-        return Terms(call["prompt_hash"], UNKNOWN) if shard is None else self._shards.terms(shard)
+            shard = self._shards.last(call.run_id)
+        return ShardTerms(call.prompt_hash, UNKNOWN) if shard is None else self._shards.terms(shard)
 
     def _settle(
-        self, row: sqlite3.Row, answer: AnswerLine, terms: Terms, shard: Shard | None, line_log: Lines, tally: Tally
+        self,
+        call: BatchCall,
+        answer: AnswerLine,
+        terms: ShardTerms,
+        shard: BatchShard | None,
+        line_log: Lines,
+        tally: Tally,
     ) -> str:
         """Returns what became of the call, as the tally counts it."""
         headers = _headers(shard, answer.request_id)
         if answer.never_begun:
-            self._never_begun(int(row["call_id"]), answer.outcome, terms, headers)
+            self._journal.never_begun(
+                call.call_id, answer.outcome, headers=headers, at=self._clock(), scope=terms.account
+            )
             return "again"
         reply = ParsedReply.read(answer.raw or b"") if answer.outcome == "replied" else None
         state, passing, outcome, message = "failed", answer.passing, answer.outcome, answer.message or None
@@ -226,18 +228,18 @@ class Answers:
                 state, passing = ("unknown" if failure.maybe_answered else "failed"), failure.retry
                 outcome, message = failure.outcome, str(failure)
         end = CallEnd(state, outcome, answer.status, headers, answer.raw, message)
-        self._journal.settle(row["call_id"], end, at=self._clock(), scope=terms.account)
+        self._journal.settle(call.call_id, end, at=self._clock(), scope=terms.account)
         if reply is not None and state == "replied":
-            self._check(row, reply, terms, line_log, tally)
+            self._check(call, reply, terms, line_log, tally)
         elif state == "failed" and passing:
-            self._execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (row["call_id"],))
+            self._journal.plan_again(call.call_id)
             return "again"
         return state
 
-    def _check(self, row: sqlite3.Row, reply: ParsedReply, terms: Terms, line_log: Lines, tally: Tally) -> None:
-        call = OpenCall(row["call_id"], row["request_key"], decompress(row["body"]), row["kind"], row["parent"])
-        checker = self._checker_of(int(row["run_id"]))
-        reply_check = Checked(usage=reply.usage) if checker is None else checker.check(call, reply)
+    def _check(self, call: BatchCall, reply: ParsedReply, terms: ShardTerms, line_log: Lines, tally: Tally) -> None:
+        open_call = call.open_call
+        checker = self._checker_of(call.run_id)
+        reply_check = Checked(usage=reply.usage) if checker is None else checker.check(open_call, reply)
         used = read_usage(reply_check.usage)
         self._journal.charge(
             call.call_id,
@@ -249,19 +251,12 @@ class Answers:
         )
         if reply_check.row_error:
             line_log.row_errors.append(reply_check.row_error)
-        if (follow := reply_check.follow) is not None and self._journal.follow(
-            call, follow.kind, follow.request_key, follow.body, self._clock()
+        if (follow := reply_check.follow) is not None and add_follow_up(
+            self._journal, open_call, follow.kind, follow.request_key, follow.body, self._clock()
         ):
             tally.followed += 1
 
-    def _never_begun(self, call_id: int, outcome: str, terms: Terms, headers: Mapping[str, str]) -> None:
-        """The attempt is written down, and what it reserved is given back: no model ever saw the call."""
-        end = CallEnd("unknown", outcome, headers=headers)  # keeps what is reserved, which `release` gives back
-        self._journal.settle(call_id, end, at=self._clock(), scope=terms.account)
-        self._journal.release(call_id, self._clock(), scope=terms.account)
-        self._execute("UPDATE calls SET attempts = attempts + 1 WHERE call_id = ?", (call_id,))
 
-
-def _headers(shard: Shard | None, request_id: str) -> dict[str, str]:
+def _headers(shard: BatchShard | None, request_id: str) -> dict[str, str]:
     headers = {"x-batch-id": (shard.batch or "") if shard is not None else "", "x-request-id": request_id}
     return {name: value for name, value in headers.items() if value}

@@ -20,9 +20,9 @@ from sourcing.errors import CrossmusimError, StoppedShort, UpstreamError, UsageE
 from sourcing.generation.batch.api import BatchSeen, BatchWire, NotThere
 from sourcing.generation.batch.collect import Answers, Lines, Tally
 from sourcing.generation.batch.select import register_plan
-from sourcing.generation.batch.shards import Shard, Shards
 from sourcing.generation.batch.submit import NO_ROOM, WAIT, BatchOptions, Sender, Submitted, Wires
 from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.batch_shards import BatchShard, BatchShards
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.reader import RunState
 from sourcing.generation.journal.schema import OPEN_SHARD_STATES
@@ -45,8 +45,8 @@ class Collected:
     """
 
     tally: Tally = field(default_factory=Tally)
-    open: list[tuple[Shard, BatchSeen]] = field(default_factory=list)
-    ended: list[tuple[Shard, str]] = field(default_factory=list)
+    open: list[tuple[BatchShard, BatchSeen]] = field(default_factory=list)
+    ended: list[tuple[BatchShard, str]] = field(default_factory=list)
     oddities: dict[str, int] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     row_errors: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class BatchDesk:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.journal, self.options, self.shards = journal, options, Shards(journal, clock)
+        self.journal, self.options, self.shards = journal, options, BatchShards(journal, clock)
         self._answers = Answers(self.shards, checker_of, clock=clock)
         self._lock, self._clock, self._sleep = lock, clock, sleep
         self._wires = Wires(options, endpoint_of, sleep)
@@ -94,7 +94,7 @@ class BatchDesk:
         steps: Callable[[int], Iterator[Step]],
         run_options: RunOptions,
         *,
-        on_shard: Callable[[Shard], object] = lambda shard: None,
+        on_shard: Callable[[BatchShard], object] = lambda shard: None,
     ) -> Submitted:
         """Hand over every planned call of the run that the queue has room for; first what was left half sent.
 
@@ -114,7 +114,7 @@ class BatchDesk:
         run_options: RunOptions,
         *,
         total: Collected | None = None,
-        on_shard: Callable[[Shard], object] = lambda shard: None,
+        on_shard: Callable[[BatchShard], object] = lambda shard: None,
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> tuple[Submitted, Collected]:
@@ -135,7 +135,7 @@ class BatchDesk:
                 return everything, total
             reply_count, no_room = total.tally.replied, total.no_room
             self.collect(wait=True, total=total, on_answers=on_answers, on_look=on_look)
-            everything.waiting = self.shards.waiting(run.run_id)
+            everything.waiting = self.journal.reader.waiting(run.run_id)
             if total.stopped or everything.waiting <= everything.too_large:
                 everything.stopped = None
                 return everything, total
@@ -191,7 +191,7 @@ class BatchDesk:
 
     def _take(
         self,
-        shard: Shard,
+        shard: BatchShard,
         batch_state: BatchSeen,
         wire: BatchWire,
         total: Collected,
@@ -240,7 +240,7 @@ class BatchDesk:
         line_log: Lines,
         total: Collected,
         on_answers: Callable[[int], object],
-        shard: Shard,
+        shard: BatchShard,
     ) -> Lines:
         """What has been found once this file is read too; each try at reading it begins from what was found before."""
 
@@ -249,7 +249,7 @@ class BatchDesk:
 
         return wire.read(file_id, take)
 
-    def _note_failure(self, shard: Shard, batch_state: BatchSeen, total: Collected) -> None:
+    def _note_failure(self, shard: BatchShard, batch_state: BatchSeen, total: Collected) -> None:
         thing, finding = f"batch {batch_state.batch}", batch_state.error or "it failed, and the server does not say why"
         if NO_ROOM not in finding:
             total.stopped = total.stopped or UpstreamError(thing, finding, "mend that, then submit again")
@@ -260,7 +260,7 @@ class BatchDesk:
 
     # --- giving up ---
 
-    def cancel(self, names: Sequence[str] = ()) -> list[tuple[Shard, str]]:
+    def cancel(self, names: Sequence[str] = ()) -> list[tuple[BatchShard, str]]:
         """Ask for the end of these shards, or of all; returns each with what became of it.
 
         What a server has finished is still to be collected. Calls of a batch it no longer knows become `unknown`;
@@ -275,7 +275,7 @@ class BatchDesk:
             self.shards.drop_unfinished_exports()
             return [(shard, self._cancel(shard)) for shard in shards if not names or shard.name in names]
 
-    def _cancel(self, shard: Shard) -> str:
+    def _cancel(self, shard: BatchShard) -> str:
         if shard.state == "creating":
             batch_state = self._wires.of(shard).find(shard.name)
             shard = shard if batch_state is None else self.shards.move(shard, "created", batch=batch_state.batch)
@@ -288,7 +288,7 @@ class BatchDesk:
             self._answers.finish(shard, state="unknown", outcome="unknown", error=str(error), tally=Tally())
             return "given up"
 
-    def look(self) -> list[tuple[Shard, BatchSeen]]:
+    def look(self) -> list[tuple[BatchShard, BatchSeen]]:
         """What the server says of every batch that was made and not collected; changes nothing."""
         shards = self.shards.in_states(("created",))
         return [(shard, self._wires.of(shard).look(shard.batch or "")) for shard in shards]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sourcing.errors import InputError, StoppedShort, UsageError
 from sourcing.generation.batch.collect import Answers, Lines, Tally
-from sourcing.generation.batch.jsonl import json_lines, writing_whole
+from sourcing.generation.batch.jsonl import json_lines, request_line, writing_whole
 from sourcing.generation.batch.select import pick_calls, register_plan
-from sourcing.generation.batch.shards import Shards, Terms
+from sourcing.generation.journal.batch_shards import BatchShards, ShardTerms
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.reader import RunState
 from sourcing.generation.planning.plan import Step
@@ -34,7 +34,7 @@ class Exported:
 
 
 def export_calls(
-    shards: Shards,
+    shards: BatchShards,
     run: RunState,
     steps: Callable[[int], Iterator[Step]],
     run_options: RunOptions,
@@ -56,7 +56,7 @@ def export_calls(
     with lock():
         shards.drop_unfinished_exports()
         register_plan(journal, run, steps, clock=shards.clock)
-        terms = Terms(run_options.account, run_options.price)
+        terms = ShardTerms(run_options.account, run_options.price)
         with writing_whole(path) as stream:
             while not export.stopped:
                 picks = pick_calls(journal, run.run_id, run_options.price, max_lines=_LINES, max_bytes=_NO_END)
@@ -71,8 +71,8 @@ def export_calls(
                         "generate batch", refusal, "raise it and export the rest into another file"
                     )
                 if shard is not None:
-                    for line in shards.lines(shard):
-                        export.bytes += stream.write(line)
+                    for key, body in shards.bodies(shard):
+                        export.bytes += stream.write(request_line(key, body))
                     export.calls += shard.lines
                     on_progress(shard.lines)
         for shard in shards.in_states(("exporting",)):
@@ -95,7 +95,7 @@ def import_answers(
 
     Calls without a line stay exported: a file may hold a part of the answers. InputError for a file without any.
     """
-    shards, tally, line_log = Shards(journal, clock), Tally(), Lines()
+    shards, tally, line_log = BatchShards(journal, clock), Tally(), Lines()
     answers = Answers(shards, checker_of, clock=clock)
     with lock():
         for path in paths:

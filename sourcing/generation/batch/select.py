@@ -10,25 +10,16 @@ from datetime import UTC, datetime
 from sourcing.generation.batch.jsonl import request_line
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.cost.prices import Price
+from sourcing.generation.journal.batch_shards import Pick
 from sourcing.generation.journal.journal import Journal, Reserved
+from sourcing.generation.journal.plan_writer import register
 from sourcing.generation.journal.reader import RunState
-from sourcing.generation.journal.schema import decompress
 from sourcing.generation.planning.plan import Step
 
-__all__ = ["Pick", "Picks", "pick_calls", "register_plan"]
+__all__ = ["Picks", "pick_calls", "register_plan"]
 
 _STEPS = 256  # targets rendered and written down together
 _BYTES_PER_TOKEN = 3  # careful: English prose has four or more
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A call chosen for a shard: what it may use, the size of its line, and the tokens that will lie in the queue."""
-
-    call_id: int
-    reserve: Reserved
-    size: int
-    tokens: int
 
 
 @dataclass
@@ -54,7 +45,8 @@ def register_plan(
         is_complete = len(steps_read) < _STEPS
         position = steps_read[-1].position if steps_read else position
         with journal.transaction():
-            journal.register(
+            register(
+                journal,
                 run.run_id,
                 [call for step in steps_read for call in step.calls],
                 rejected=[step.rejected for step in steps_read if step.rejected is not None],
@@ -79,7 +71,7 @@ def pick_calls(
     `room` is in tokens of the queue; with `one_at_least` the first call goes however little there is.
     """
     picks, size, tokens = Picks(), 0, 0
-    for call_id, key, body in _planned(journal, run_id):
+    for call_id, key, body in journal.reader.planned_bodies(run_id):
         line = len(request_line(key, b"")) + len(body)
         token_count = len(body) // _BYTES_PER_TOKEN
         if line > max_bytes:
@@ -93,14 +85,3 @@ def pick_calls(
         size, tokens = size + line, tokens + token_count
         picks.calls.append(Pick(call_id, Reserved(*worst_case(body, price)), line, token_count))
     return picks
-
-
-def _planned(journal: Journal, run_id: int) -> Iterator[tuple[int, str, bytes]]:
-    """Id, key and body of each, one body in memory at a time."""
-    execute = journal.connection.execute
-    ids = execute("SELECT call_id FROM calls WHERE run_id = ? AND state = 'planned' ORDER BY call_id", (run_id,))
-    for (call_id,) in ids:
-        key, body = execute(
-            "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE call_id = ?", (call_id,)
-        ).fetchone()
-        yield int(call_id), str(key), decompress(body)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from sourcing.errors import CrossmusimError, StoppedShort, UsageError
 from sourcing.generation.batch.api import BatchRefused, BatchWire
+from sourcing.generation.batch.jsonl import request_line
 from sourcing.generation.batch.select import pick_calls
-from sourcing.generation.batch.shards import Shard, Shards, Terms
 from sourcing.generation.endpoint.endpoint import Endpoint
+from sourcing.generation.journal.batch_shards import BatchShard, BatchShards, ShardTerms
 from sourcing.generation.journal.schema import HALF_SENT_SHARD_STATES
 from sourcing.generation.run.options import RunOptions
 
@@ -39,7 +40,7 @@ class BatchOptions:
 class Submitted:
     """What was handed over. `waiting`: calls still planned, for want of room in the queue or under a ceiling."""
 
-    shards: list[Shard] = field(default_factory=list)
+    shards: list[BatchShard] = field(default_factory=list)
     waiting: int = 0
     too_large: int = 0  # of these, calls that fit into no shard
     stopped: CrossmusimError | None = None
@@ -67,7 +68,7 @@ class Wires:
         self._known: dict[str, BatchWire] = {}
         self._open = contextlib.ExitStack()
 
-    def of(self, shard: Shard) -> BatchWire:
+    def of(self, shard: BatchShard) -> BatchWire:
         if shard.identity not in self._known:
             options = self._options
             wire = BatchWire(
@@ -85,26 +86,26 @@ class Wires:
 class Sender:
     """Hands shards over. Whoever uses it holds the lock of batch mode."""
 
-    def __init__(self, shards: Shards, options: BatchOptions, wires: Wires) -> None:
+    def __init__(self, shards: BatchShards, options: BatchOptions, wires: Wires) -> None:
         self.shards, self.options, self._wires = shards, options, wires
 
     def adopt(self, run_id: int) -> None:
         """Go on with shards at the run's endpoint whose process ended while it was sending them."""
-        identity = self.shards.identity(run_id)
+        identity = self.shards.journal.reader.run_target(run_id).identity
         for shard in self.shards.in_states(HALF_SENT_SHARD_STATES):
             if shard.identity == identity:
                 self.send(shard, adopted=True)
 
-    def submit(self, run_id: int, run_options: RunOptions, on_shard: Callable[[Shard], object]) -> Submitted:
+    def submit(self, run_id: int, run_options: RunOptions, on_shard: Callable[[BatchShard], object]) -> Submitted:
         """Shard after shard, until nothing is planned, the queue is full or a ceiling is reached."""
         submission = Submitted()
         while self._submit_one(run_id, run_options, submission, on_shard):
             pass
-        submission.waiting = self.shards.waiting(run_id)
+        submission.waiting = self.shards.journal.reader.waiting(run_id)
         return submission
 
     def _submit_one(
-        self, run_id: int, run_options: RunOptions, submission: Submitted, on_shard: Callable[[Shard], object]
+        self, run_id: int, run_options: RunOptions, submission: Submitted, on_shard: Callable[[BatchShard], object]
     ) -> bool:
         """Whether there may be more to hand over."""
         tokens_in_queue = self.shards.enqueued_tokens(run_id)
@@ -121,7 +122,7 @@ class Sender:
         submission.too_large = picks.too_large
         if not picks.calls:
             return False
-        terms = Terms(run_options.account, run_options.price)
+        terms = ShardTerms(run_options.account, run_options.price)
         with self.shards.journal.transaction():
             shard, refusal = self.shards.write(run_id, picks.calls, terms, ceilings=run_options.ceilings)
         if refusal:
@@ -144,14 +145,14 @@ class Sender:
         limits = (self.options.enqueued_tokens, self.shards.learnt_limit(run_id))
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def send(self, shard: Shard, *, adopted: bool = False) -> Shard:
+    def send(self, shard: BatchShard, *, adopted: bool = False) -> BatchShard:
         """Upload and create, each step noted before the next; a refusal drops the shard, for then there is no batch."""
         wire = self._wires.of(shard)
         try:
             if shard.state == "written":
                 with tempfile.TemporaryFile() as stream:
-                    for line in self.shards.lines(shard, wire.chat_url):
-                        stream.write(line)
+                    for key, body in self.shards.bodies(shard):
+                        stream.write(request_line(key, body, wire.chat_url))
                     file_id = wire.upload(f"{shard.name}.jsonl", stream.tell(), stream, maybe_there=adopted)
                 shard = self.shards.move(shard, "uploaded", input_file=file_id)
             maybe_there = shard.state == "creating"

@@ -32,7 +32,7 @@ def inputs_digest(workspace: Workspace, journal: Journal, prompt_roots: Sequence
     packs = [folder / "prompt.j2" for folder in pack_folders(prompt_roots).values()]
     made_of = {
         "tables": [_stamp(workspace.table_path(table)) for table in (Track, Document, Match)],
-        "journal": journal.stamp(),
+        "journal": journal.reader.stamp(),
         "packs": sorted((str(path), file_sha256(path)) for path in packs),
         "min_agreement": min_agreement,
         "code": code_and_libraries(sorted(code), _LIBRARIES),

@@ -61,13 +61,15 @@ def rebuild_descriptions(
             "reason": f"call_{call.state}",
             "finding": f"{call.track_id}: {call.error}",
         }
-        for call in journal.calls_in(("failed", "unknown"))
+        for call in journal.reader.calls_in(("failed", "unknown"))
     ]
     raising_rows = [
-        {"stage": "generate", "key": key, "reason": ROW_ERROR, "finding": error} for key, error in journal.row_errors()
+        {"stage": "generate", "key": key, "reason": ROW_ERROR, "finding": error}
+        for key, error in journal.reader.row_errors()
     ]
     workspace.write_rejected(
-        "generate", rejected_frame([*journal.refused(), *journal.odd_lines(), *missing_replies, *raising_rows])
+        "generate",
+        rejected_frame([*journal.reader.refused(), *journal.reader.odd_lines(), *missing_replies, *raising_rows]),
     )
     by_origin = dict(sorted(descriptions.group_by("origin").len().iter_rows()))
     numbers = {"descriptions": by_origin, "rejected": len(left_out), "disagreements": len(disagreements)}
@@ -98,7 +100,7 @@ def make_unjudged(
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     targets, verdicts = TargetReplies(), list[Reply]()
-    replies = targets.noting(_without_verdicts(_counted(journal.replies(), on_reply), verdicts))
+    replies = targets.noting(_without_verdicts(_counted(journal.reader.replies(), on_reply), verdicts))
     packs = _packs(journal, prompt_roots)
     descriptions, rejected_rows = describe(
         workspace.read(Track),
@@ -131,5 +133,5 @@ def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterat
 
 def _packs(journal: Journal, prompt_roots: Sequence[Path]) -> list[Pack]:
     """Packs that were asked and are still there: what they say themselves is not the model's."""
-    pack_ids = {name.partition("@")[0] for name in journal.counts()}
+    pack_ids = {name.partition("@")[0] for name in journal.reader.counts()}
     return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in pack_ids]

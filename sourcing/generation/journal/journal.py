@@ -12,18 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from sourcing.generation.calls import CallEnd, OpenCall
-from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
-from sourcing.generation.journal.plan_writer import JournalIntake, as_text
-from sourcing.generation.journal.reader import STATES, CallRow, RunState
-from sourcing.generation.journal.schema import JOURNAL_FILE, ODD_LINES, connect, empty
+from sourcing.generation.cost.budget import NO_CEILINGS, Budget, Ceilings
+from sourcing.generation.journal.reader import STATES, CallRow, JournalReader, RunState
+from sourcing.generation.journal.schema import JOURNAL_FILE, ODD_LINES, as_text, compressor, connect, empty
 from sourcing.redactor import redact, redact_bytes
 from sourcing.store.presence import Presence
 from sourcing.store.turn import Turn
@@ -57,11 +56,19 @@ NOTHING = Reserved()
 _HOLD_NOTHING = "UPDATE calls SET reserved_calls = 0, reserved_tokens = 0, reserved_nusd = 0"
 
 
-class Journal(JournalIntake):
+class Journal:
     """The journal of one workspace; each statement commits by itself unless it stands in a `transaction()`.
 
     `owner` names this process in what it writes; `Presence` tells whether the process of an owner is alive.
     """
+
+    def __init__(self, connection: sqlite3.Connection, owner: str = "", turn: Turn | None = None) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.reader = JournalReader(connection)
+        self.budget = Budget(connection)
+        self.compress = compressor()
+        self._turn = turn
 
     @classmethod
     def open(cls, folder: Path, owner: str = "") -> Journal:
@@ -82,13 +89,35 @@ class Journal(JournalIntake):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self.connection.close()
         if self._turn is not None:
             self._turn.close()
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        return self._connection
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements inside become durable together, or not at all."""
+        with self._turn.taken() if self._turn is not None else nullcontext():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self.connection.execute("ROLLBACK")
+                raise
+            self.connection.execute("COMMIT")
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written inside is undone when the block raises, and the transaction around it goes on."""
+        self.connection.execute("SAVEPOINT inner")
+        try:
+            yield
+        except sqlite3.OperationalError:  # of the disk: the whole transaction is lost
+            raise
+        except BaseException:
+            self.connection.execute("ROLLBACK TO inner")
+            self.connection.execute("RELEASE inner")
+            raise
+        self.connection.execute("RELEASE inner")
 
     def sending(
         self,
@@ -104,7 +133,7 @@ class Journal(JournalIntake):
 
         Returns "" when it may be sent, TAKEN when another process was first, or which ceiling it would pass.
         """
-        row = self._connection.execute("SELECT state FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        row = self.connection.execute("SELECT state FROM calls WHERE call_id = ?", (call_id,)).fetchone()
         state = row["state"]
         if state not in ("planned", "failed") and not (resend and state == "unknown"):
             return TAKEN
@@ -114,7 +143,7 @@ class Journal(JournalIntake):
             return refusal
         if state == "unknown":
             self._give_up(call_id, scope)
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE calls SET state = 'sending', attempts = attempts + 1, owner = ?, error = NULL, updated_at = ?,"
             " reserved_calls = 1, reserved_tokens = ?, reserved_nusd = ? WHERE call_id = ?",
             (self.owner, as_text(at), reserve.tokens, reserve.nusd, call_id),
@@ -124,11 +153,24 @@ class Journal(JournalIntake):
     def release(self, call_id: int, at: datetime, *, scope: str = "") -> None:
         """A call that was taken and then not sent after all is planned again, as if it had never been taken."""
         self.give_back(call_id, scope)
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, batch = NULL, updated_at = ?"
             " WHERE call_id = ?",
             (as_text(at), call_id),
         )
+
+    def never_begun(
+        self, call_id: int, outcome: str, *, headers: Mapping[str, str], at: datetime, scope: str = ""
+    ) -> None:
+        """Note the attempt and give back what it reserved: no model saw the call, which is planned again."""
+        end = CallEnd("unknown", outcome, headers=headers)  # keeps what is reserved, which `release` gives back
+        self.settle(call_id, end, at=at, scope=scope)
+        self.release(call_id, at, scope=scope)
+        self.connection.execute("UPDATE calls SET attempts = attempts + 1 WHERE call_id = ?", (call_id,))
+
+    def plan_again(self, call_id: int) -> None:
+        """A call that failed for a while only is planned again."""
+        self.connection.execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (call_id,))
 
     def settle(self, call_id: int, end: CallEnd, *, at: datetime, scope: str = "") -> None:
         """End the call's current attempt.
@@ -136,20 +178,20 @@ class Journal(JournalIntake):
         A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
         `unknown` one as long as it is unknown.
         """
-        attempt = self._connection.execute(
+        attempt = self.connection.execute(
             "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers)"
             " SELECT call_id, attempts, coalesce(owner, ''), updated_at, ?, ?, ?, ? FROM calls WHERE call_id = ?",
             (as_text(at), end.outcome, end.status, json.dumps(dict(end.headers or {}), sort_keys=True), call_id),
         )
         if end.raw is not None:
-            self._connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self._compress(end.raw)))
+            self.connection.execute("INSERT INTO replies VALUES (?, ?)", (attempt.lastrowid, self.compress(end.raw)))
         self._end(call_id, end.state, scope=scope, error=end.error, at=at)
 
     def _end(self, call_id: int, state: str, *, scope: str, error: str | None, at: datetime) -> None:
         if state == "failed":
             self._spend(self._reserved(call_id), scope, tokens=0, cost_nusd=0)
             self._hold_nothing(call_id)
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE calls SET state = ?, error = ?, updated_at = ?, owner = NULL, batch = NULL WHERE call_id = ?",
             (state, redact(error) if error else error, as_text(at), call_id),
         )
@@ -159,7 +201,7 @@ class Journal(JournalIntake):
 
         Its bytes stay with its attempt.
         """
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE attempts SET outcome = ? WHERE attempt_id ="
             " (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
             (outcome, call_id),
@@ -186,7 +228,7 @@ class Journal(JournalIntake):
         they are about to charge: whoever comes second changes nothing.
         """
         reserved = self._reserved(call_id) if reserved is None else reserved
-        if not self._connection.execute(
+        if not self.connection.execute(
             f"{_HOLD_NOTHING}, checked = 1, error = ? WHERE call_id = ? AND checked = 0", (row_error, call_id)
         ).rowcount:
             return
@@ -194,7 +236,7 @@ class Journal(JournalIntake):
         tokens = (input_tokens or 0) + (output_tokens or 0) if is_known else reserved.tokens
         cost = reserved.nusd if cost_nusd is None or not is_known else cost_nusd
         self._spend(reserved, scope, tokens=tokens, cost_nusd=cost)
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE attempts SET input_tokens = ?, output_tokens = ?, cost_nusd = ?, counted_tokens = ?"
             " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
             (input_tokens, output_tokens, cost, tokens, call_id),
@@ -210,7 +252,7 @@ class Journal(JournalIntake):
         """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
         reservation = self._reserved(call_id)
         self._spend(reservation, scope, tokens=reservation.tokens, cost_nusd=reservation.nusd)
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE attempts SET cost_nusd = ?, counted_tokens = ?"
             " WHERE attempt_id = (SELECT MAX(attempt_id) FROM attempts WHERE call_id = ?)",
             (reservation.nusd, reservation.tokens, call_id),
@@ -229,10 +271,10 @@ class Journal(JournalIntake):
         )
 
     def _hold_nothing(self, call_id: int) -> None:
-        self._connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
+        self.connection.execute(f"{_HOLD_NOTHING} WHERE call_id = ?", (call_id,))
 
     def _reserved(self, call_id: int) -> Reserved:
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT reserved_tokens, reserved_nusd, reserved_calls FROM calls WHERE call_id = ?", (call_id,)
         ).fetchone()
         return Reserved(*row)
@@ -240,24 +282,24 @@ class Journal(JournalIntake):
     def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
         """Keep the beginning of what came back in a batch and belongs to no call; the same line is kept once."""
         line = redact_bytes(line)[:_KEPT_BYTES]
-        self._connection.execute(ODD_LINES)
-        self._connection.execute(
+        self.connection.execute(ODD_LINES)
+        self.connection.execute(
             "INSERT OR IGNORE INTO odd_lines VALUES (?, ?, ?, ?)",
-            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self._compress(line)),
+            (hashlib.sha256(line).hexdigest(), reason, redact(finding), self.compress(line)),
         )
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
         """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""
         owners = [
             str(row[0])
-            for row in self._connection.execute(
+            for row in self.connection.execute(
                 "SELECT DISTINCT coalesce(owner, '') FROM calls WHERE state = 'sending' AND batch IS NULL"
             )
         ]
         lost_count = 0
         for owner in filter(is_dead, owners):
             with self.transaction():
-                ids = self._connection.execute(
+                ids = self.connection.execute(
                     "SELECT call_id FROM calls WHERE state = 'sending' AND batch IS NULL AND coalesce(owner, '') = ?",
                     (owner,),
                 ).fetchall()

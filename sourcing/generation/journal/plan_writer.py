@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from sourcing.generation.calls import KnownCall, OpenCall, PlannedCall, WantedCall
-from sourcing.generation.journal.reader import JournalReader, RunState
-from sourcing.generation.journal.schema import compressor, decompress
+from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.reader import RunState
+from sourcing.generation.journal.schema import as_text, decompress
 from sourcing.store.shard import Shard
-from sourcing.store.turn import Turn
 
-__all__ = ["JournalIntake", "as_text", "compress_calls", "open_calls"]
+__all__ = [
+    "add_follow_up",
+    "compress_calls",
+    "enter_run",
+    "has_open",
+    "open_calls",
+    "register",
+    "unanswered_calls",
+    "unchecked",
+    "want",
+]
 _OPEN = "SELECT call_id, request_key, body, kind, parent, state FROM calls JOIN bodies USING (call_id)"
 
 
@@ -34,8 +43,8 @@ def compress_calls(calls: Sequence[PlannedCall], compress: Callable[[bytes], byt
     ]
 
 
-def open_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -> list[OpenCall]:
-    """Those of the calls that have no reply, one per key; `known` is what `JournalIntake.want` said of them."""
+def unanswered_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -> list[OpenCall]:
+    """Those of the calls that have no reply, one per key; `known` is what `want` said of them."""
     waiting = {
         known_call.call_id: OpenCall(
             known_call.call_id, call.request_key, call.body, known_call.kind, known_call.parent, known_call.state
@@ -46,166 +55,153 @@ def open_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -
     return list(waiting.values())
 
 
-class JournalIntake(JournalReader):
-    """The part of `Journal` that calls come in by."""
+def enter_run(
+    journal: Journal, *, pack: tuple[str, str, str], endpoint: str, model: str, plan: str, shard: str = "", at: datetime
+) -> RunState:
+    """The run of this plan to take up, or a new one; `pack` is its id, version and prompt hash.
 
-    def __init__(self, connection: sqlite3.Connection, owner: str = "", turn: Turn | None = None) -> None:
-        super().__init__(connection)
-        self.owner = owner
-        self._turn = turn
-        self._compress = compressor()
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All statements inside become durable together, or not at all."""
-        with self._turn.taken() if self._turn is not None else contextlib.nullcontext():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def enter_run(
-        self, *, pack: tuple[str, str, str], endpoint: str, model: str, plan: str, shard: str = "", at: datetime
-    ) -> RunState:
-        """The run of this plan to take up, or a new one; `pack` is its id, version and prompt hash.
-
-        A run is taken up only while nothing that may share calls with it was begun after it, for its pack and endpoint:
-        another plan, or another part of the tracks that overlaps with its own. A call belongs to the run that wanted
-        it last.
-        """
-        with self.transaction():
-            self._connection.execute(
-                "INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", (endpoint, model)
-            )
-            (endpoint_id,) = self._connection.execute(
-                "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", (endpoint, model)
-            ).fetchone()
-            row = self._connection.execute(
-                "SELECT run_id, position, planned FROM runs WHERE plan = ? AND shard = ? AND prompt_id = ?"
-                " AND endpoint_id = ? ORDER BY run_id DESC LIMIT 1",
-                (plan, shard, pack[0], endpoint_id),
-            ).fetchone()
-            newer = self._connection.execute(
-                "SELECT DISTINCT plan, shard FROM runs WHERE prompt_id = ? AND endpoint_id = ? AND run_id > ?",
-                (pack[0], endpoint_id, row[0] if row is not None else 0),
-            )
-            if row is not None and any(began != plan or _overlap(part, shard) for began, part in newer.fetchall()):
-                row = None
-            if row is not None:
-                return RunState(int(row[0]), int(row[1]), bool(row[2]))
-            cursor = self._connection.execute(
-                "INSERT INTO runs (started_at, prompt_id, prompt_version, prompt_hash, endpoint_id, plan, shard)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (as_text(at), *pack, endpoint_id, plan, shard),
-            )
-            return RunState(int(cursor.lastrowid or 0), 0, False)
-
-    def register(
-        self,
-        run_id: int,
-        calls: Sequence[PlannedCall],
-        *,
-        position: int,
-        at: datetime,
-        done: bool = False,
-        rejected: Sequence[Mapping[str, str]] = (),
-    ) -> list[OpenCall]:
-        """Write down calls that a run wants and how far its plan has come; returns those without a reply, one per key.
-
-        Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
-        """
-        known_calls = self.want(
-            run_id, compress_calls(calls, self._compress), position=position, at=at, done=done, rejected=rejected
+    A run is taken up only while nothing that may share calls with it was begun after it, for its pack and endpoint:
+    another plan, or another part of the tracks that overlaps with its own. A call belongs to the run that wanted
+    it last.
+    """
+    with journal.transaction():
+        journal.connection.execute("INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", (endpoint, model))
+        (endpoint_id,) = journal.connection.execute(
+            "SELECT endpoint_id FROM endpoints WHERE identity = ? AND model = ?", (endpoint, model)
+        ).fetchone()
+        row = journal.connection.execute(
+            "SELECT run_id, position, planned FROM runs WHERE plan = ? AND shard = ? AND prompt_id = ?"
+            " AND endpoint_id = ? ORDER BY run_id DESC LIMIT 1",
+            (plan, shard, pack[0], endpoint_id),
+        ).fetchone()
+        newer = journal.connection.execute(
+            "SELECT DISTINCT plan, shard FROM runs WHERE prompt_id = ? AND endpoint_id = ? AND run_id > ?",
+            (pack[0], endpoint_id, row[0] if row is not None else 0),
         )
-        return open_calls(calls, known_calls)
+        if row is not None and any(began != plan or _overlap(part, shard) for began, part in newer.fetchall()):
+            row = None
+        if row is not None:
+            return RunState(int(row[0]), int(row[1]), bool(row[2]))
+        cursor = journal.connection.execute(
+            "INSERT INTO runs (started_at, prompt_id, prompt_version, prompt_hash, endpoint_id, plan, shard)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (as_text(at), *pack, endpoint_id, plan, shard),
+        )
+        return RunState(int(cursor.lastrowid or 0), 0, False)
 
-    def want(
-        self,
-        run_id: int,
-        calls: Sequence[WantedCall],
-        *,
-        position: int,
-        at: datetime,
-        done: bool = False,
-        rejected: Sequence[Mapping[str, str]] = (),
-    ) -> list[KnownCall]:
-        """The same for calls with packed bodies; returns what the journal knows of each, in their order."""
-        now = as_text(at)
-        execute = self._connection.execute
-        (endpoint_id,) = execute("SELECT endpoint_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        known_calls: list[KnownCall] = []
-        for call in calls:
-            call_id, state, kind, parent = execute(
-                "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes)"
-                " VALUES (?, ?, ?, ?, 'planned', ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET"
-                " run_id = max(run_id, excluded.run_id) RETURNING call_id, state, kind, parent",
-                (call.request_key, endpoint_id, run_id, call.sample_idx, now, now, call.size),
-            ).fetchone()
-            if state != "replied":  # what was answered is kept as it was asked
-                execute("INSERT OR REPLACE INTO bodies VALUES (?, ?)", (call_id, call.body))
-            execute(
-                "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(call.prompt_id, call.track_id, call.doc_id, call.sample_idx, call.language),
-                    *(endpoint_id, call_id, run_id),
-                ),
-            )
-            known_calls.append(KnownCall(call_id, state, kind, parent))
-        for row in rejected:
-            execute("INSERT INTO refused VALUES (?, ?, ?, ?)", (run_id, row["key"], row["reason"], row["finding"]))
-        # Another process may plan the same run, and be further.
+
+def register(
+    journal: Journal,
+    run_id: int,
+    calls: Sequence[PlannedCall],
+    *,
+    position: int,
+    at: datetime,
+    done: bool = False,
+    rejected: Sequence[Mapping[str, str]] = (),
+) -> list[OpenCall]:
+    """Write down calls that a run wants and how far its plan has come; returns those without a reply, one per key.
+
+    Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
+    """
+    known_calls = want(
+        journal, run_id, compress_calls(calls, journal.compress), position=position, at=at, done=done, rejected=rejected
+    )
+    return unanswered_calls(calls, known_calls)
+
+
+def want(
+    journal: Journal,
+    run_id: int,
+    calls: Sequence[WantedCall],
+    *,
+    position: int,
+    at: datetime,
+    done: bool = False,
+    rejected: Sequence[Mapping[str, str]] = (),
+) -> list[KnownCall]:
+    """The same for calls with packed bodies; returns what the journal knows of each, in their order."""
+    now = as_text(at)
+    execute = journal.connection.execute
+    (endpoint_id,) = execute("SELECT endpoint_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    known_calls: list[KnownCall] = []
+    for call in calls:
+        call_id, state, kind, parent = execute(
+            "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, state, planned_at, updated_at, bytes)"
+            " VALUES (?, ?, ?, ?, 'planned', ?, ?, ?) ON CONFLICT (request_key) DO UPDATE SET"
+            " run_id = max(run_id, excluded.run_id) RETURNING call_id, state, kind, parent",
+            (call.request_key, endpoint_id, run_id, call.sample_idx, now, now, call.size),
+        ).fetchone()
+        if state != "replied":  # what was answered is kept as it was asked
+            execute("INSERT OR REPLACE INTO bodies VALUES (?, ?)", (call_id, call.body))
         execute(
-            "UPDATE runs SET position = max(position, ?), planned = max(planned, ?) WHERE run_id = ?",
-            (position, done, run_id),
+            "INSERT OR REPLACE INTO wanted VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(call.prompt_id, call.track_id, call.doc_id, call.sample_idx, call.language),
+                *(endpoint_id, call_id, run_id),
+            ),
         )
-        return known_calls
+        known_calls.append(KnownCall(call_id, state, kind, parent))
+    for row in rejected:
+        execute("INSERT INTO refused VALUES (?, ?, ?, ?)", (run_id, row["key"], row["reason"], row["finding"]))
+    # Another process may plan the same run, and be further.
+    execute(
+        "UPDATE runs SET position = max(position, ?), planned = max(planned, ?) WHERE run_id = ?",
+        (position, done, run_id),
+    )
+    return known_calls
 
-    def follow(self, parent: OpenCall, kind: str, request_key: str, body: bytes, at: datetime) -> OpenCall | None:
-        """Write down a call that follows a reply (`larger`, `repair`); None when its key is known already."""
-        now, root = as_text(at), parent.parent or parent.call_id
-        row = self._connection.execute(
-            "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, kind, parent, state, planned_at,"
-            " updated_at, bytes) SELECT ?, endpoint_id, run_id, sample_idx, ?, ?, 'planned', ?, ?, ?"
-            " FROM calls WHERE call_id = ? ON CONFLICT (request_key) DO NOTHING RETURNING call_id",
-            (request_key, kind, root, now, now, len(body), root),
-        ).fetchone()
-        if row is None:
-            return None
-        self._connection.execute("INSERT INTO bodies VALUES (?, ?)", (row[0], self._compress(body)))
-        return OpenCall(int(row[0]), request_key, body, kind, root)
 
-    def open_calls(self, run_id: int, state: str, *, before: datetime, after: int = 0, n: int = 256) -> list[OpenCall]:
-        """Up to `n` calls of a run that have been in `state` since `before`, by call_id from the one behind `after`.
+def add_follow_up(
+    journal: Journal, parent: OpenCall, kind: str, request_key: str, body: bytes, at: datetime
+) -> OpenCall | None:
+    """Write down a call that follows a reply (`larger`, `repair`); None when its key is known already."""
+    now, root = as_text(at), parent.parent or parent.call_id
+    row = journal.connection.execute(
+        "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, kind, parent, state, planned_at,"
+        " updated_at, bytes) SELECT ?, endpoint_id, run_id, sample_idx, ?, ?, 'planned', ?, ?, ?"
+        " FROM calls WHERE call_id = ? ON CONFLICT (request_key) DO NOTHING RETURNING call_id",
+        (request_key, kind, root, now, now, len(body), root),
+    ).fetchone()
+    if row is None:
+        return None
+    journal.connection.execute("INSERT INTO bodies VALUES (?, ?)", (row[0], journal.compress(body)))
+    return OpenCall(int(row[0]), request_key, body, kind, root)
 
-        Calls that lie in a batch are not among them.
-        """
-        rows = self._connection.execute(
-            f"{_OPEN} WHERE run_id = ? AND state = ? AND call_id > ? AND updated_at < ? AND batch IS NULL"
-            " ORDER BY call_id LIMIT ?",
-            (run_id, state, after, as_text(before), n),
-        )
-        return [_open(row) for row in rows]
 
-    def has_open(self, run_id: int, *, resend: bool) -> bool:
-        """Whether anything of a run is to be sent, or to be looked at."""
-        states = ("planned", "failed", "unknown") if resend else ("planned", "failed")
-        marks = ", ".join("?" * len(states))
-        row = self._connection.execute(
-            f"SELECT EXISTS (SELECT 1 FROM calls WHERE run_id = ? AND state IN ({marks}))"
-            " OR EXISTS (SELECT 1 FROM calls WHERE run_id = ? AND state = 'replied' AND checked = 0)",
-            (run_id, *states, run_id),
-        ).fetchone()
-        return bool(row[0])
+def open_calls(
+    journal: Journal, run_id: int, state: str, *, before: datetime, after: int = 0, n: int = 256
+) -> list[OpenCall]:
+    """Up to `n` calls of a run that have been in `state` since `before`, by call_id from the one behind `after`.
 
-    def unchecked(self, run_id: int) -> list[tuple[OpenCall, bytes]]:
-        """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
-        ids = self._connection.execute(
-            f"{_OPEN} WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id", (run_id,)
-        ).fetchall()
-        return [(_open(row), self.raw_reply(row["request_key"])) for row in ids]
+    Calls that lie in a batch are not among them.
+    """
+    rows = journal.connection.execute(
+        f"{_OPEN} WHERE run_id = ? AND state = ? AND call_id > ? AND updated_at < ? AND batch IS NULL"
+        " ORDER BY call_id LIMIT ?",
+        (run_id, state, after, as_text(before), n),
+    )
+    return [_open(row) for row in rows]
+
+
+def has_open(journal: Journal, run_id: int, *, resend: bool) -> bool:
+    """Whether anything of a run is to be sent, or to be looked at."""
+    states = ("planned", "failed", "unknown") if resend else ("planned", "failed")
+    marks = ", ".join("?" * len(states))
+    row = journal.connection.execute(
+        f"SELECT EXISTS (SELECT 1 FROM calls WHERE run_id = ? AND state IN ({marks}))"
+        " OR EXISTS (SELECT 1 FROM calls WHERE run_id = ? AND state = 'replied' AND checked = 0)",
+        (run_id, *states, run_id),
+    ).fetchone()
+    return bool(row[0])
+
+
+def unchecked(journal: Journal, run_id: int) -> list[tuple[OpenCall, bytes]]:
+    """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
+    ids = journal.connection.execute(
+        f"{_OPEN} WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id", (run_id,)
+    ).fetchall()
+    return [(_open(row), journal.reader.raw_reply(row["request_key"])) for row in ids]
 
 
 def _open(row: sqlite3.Row) -> OpenCall:
@@ -217,8 +213,3 @@ def _overlap(one: str, other: str) -> bool:
     """Whether two parts of the tracks, "" for all of them, may have a track in common."""
     first, second = (Shard.parse(text or "1/1") for text in (one, other))
     return (first.index - second.index) % math.gcd(first.count, second.count) == 0
-
-
-def as_text(at: datetime) -> str:
-    """A time as the journal keeps it; such texts sort like the times."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sourcing.generation.calls import Reply
+from sourcing.generation.calls import OpenCall, Reply
 from sourcing.generation.cost.budget import Budget
 from sourcing.generation.cost.estimate import Sample
 from sourcing.generation.journal.schema import decompress
 from sourcing.generation.replies.bounded_json import line_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 
-__all__ = ["STATES", "CallRow", "JournalReader", "RunState"]
+__all__ = ["STATES", "BatchCall", "CallRow", "JournalReader", "RunState"]
 
 STATES = ("planned", "sending", "replied", "failed", "unknown")
 
@@ -63,6 +63,28 @@ class RunState:
     planned: bool
 
 
+class BatchCall(NamedTuple):
+    """A call that a line of a batch answers; `batch` is the shard it lies in, if any."""
+
+    call_id: int
+    request_key: str
+    packed_body: bytes
+    kind: str
+    parent: int | None
+    state: str
+    batch: int | None
+    run_id: int
+    prompt_hash: str
+
+    @property
+    def body(self) -> bytes:
+        return decompress(self.packed_body)
+
+    @property
+    def open_call(self) -> OpenCall:
+        return OpenCall(self.call_id, self.request_key, self.body, self.kind, self.parent)
+
+
 class RunTarget(NamedTuple):
     """What a run asks; `identity` is the endpoint's."""
 
@@ -73,7 +95,7 @@ class RunTarget(NamedTuple):
 
 
 class JournalReader:
-    """The reading half of `Journal`."""
+    """What one journal holds; `Journal` writes it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -231,6 +253,42 @@ class JournalReader:
         if row is None:
             raise KeyError(key)
         return decompress(row["body"])
+
+    def batch_call(self, key: str) -> BatchCall | None:
+        """The call of this key, for a line that answers it; None when no call has it."""
+        row = self._connection.execute(
+            "SELECT c.call_id, c.request_key, body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
+            " FROM calls c JOIN bodies USING (call_id) JOIN runs r USING (run_id) WHERE c.request_key = ?",
+            (key,),
+        ).fetchone()
+        return None if row is None else BatchCall(*row)
+
+    def waiting(self, run_id: int) -> int:
+        """Calls of a run that lie in no shard and wait to be sent."""
+        row = self._connection.execute(
+            "SELECT COUNT(*) FROM calls WHERE run_id = ? AND state = 'planned'", (run_id,)
+        ).fetchone()
+        return int(row[0])
+
+    def planned_bodies(self, run_id: int) -> Iterator[tuple[int, str, bytes]]:
+        """Id, key and body of each planned call of a run, in planned order, one body in memory at a time."""
+        execute = self._connection.execute
+        ids = execute("SELECT call_id FROM calls WHERE run_id = ? AND state = 'planned' ORDER BY call_id", (run_id,))
+        for (call_id,) in ids:
+            key, body = execute(
+                "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE call_id = ?", (call_id,)
+            ).fetchone()
+            yield int(call_id), str(key), decompress(body)
+
+    def unknown_calls(self, identity: str, model: str, run_id: int | None = None) -> list[tuple[int, str, str]]:
+        """Id, key and prompt hash of each unknown call to a model at an endpoint, of one run or of all."""
+        rows = self._connection.execute(
+            "SELECT c.call_id, c.request_key, r.prompt_hash FROM calls c JOIN endpoints e USING (endpoint_id)"
+            " JOIN runs r USING (run_id) WHERE c.state = 'unknown' AND e.identity = ?1 AND e.model = ?2"
+            " AND (?3 IS NULL OR c.run_id = ?3) ORDER BY c.call_id",
+            (identity, model, run_id),
+        )
+        return [(int(call_id), str(key), str(prompt_hash)) for call_id, key, prompt_hash in rows]
 
     def attempts(self, key: str) -> list[dict[str, Any]]:
         """Every ended attempt at a call, oldest first, without the reply bodies."""

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from backports import zstd
@@ -21,6 +22,7 @@ __all__ = [
     "ODD_LINES",
     "OPEN_SHARD_STATES",
     "Compressed",
+    "as_text",
     "compressor",
     "connect",
     "decompress",
@@ -244,3 +246,8 @@ def decompress(blob: bytes) -> bytes:
 HALF_SENT_SHARD_STATES = ("written", "uploaded", "creating")
 #: States of a shard that a server has, or may have.
 OPEN_SHARD_STATES = (*HALF_SENT_SHARD_STATES, "created")
+
+
+def as_text(at: datetime) -> str:
+    """A time as the journal keeps it; such texts sort like the times."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sourcing.errors import PromptError
 from sourcing.generation.journal.group_commit import Durable
-from sourcing.generation.journal.journal import Journal, OpenCall
-from sourcing.generation.journal.plan_writer import compress_calls, open_calls
+from sourcing.generation.journal.journal import OpenCall
+from sourcing.generation.journal.plan_writer import compress_calls, open_calls, unanswered_calls, want
 from sourcing.generation.journal.reader import RunState
 from sourcing.generation.journal.schema import compressor
 from sourcing.generation.planning.plan import Step
@@ -54,7 +54,7 @@ class CallFeed:
 
     async def _left_open(self, durable: Durable, state: str, before: datetime) -> AsyncIterator[list[OpenCall]]:
         run_id, after = self._run.run_id, 0
-        while calls := await durable(Journal.open_calls, run_id, state, before=before, after=after, n=_CALLS):
+        while calls := await durable(open_calls, run_id, state, before=before, after=after, n=_CALLS):
             after = calls[-1].call_id
             yield calls
 
@@ -71,7 +71,7 @@ class CallFeed:
             position = steps_read[-1].position if steps_read else position
             calls = [call for step in steps_read for call in step.calls]
             known_calls = await durable(
-                Journal.want,
+                want,
                 self._run.run_id,
                 compress_calls(calls, self._compress),
                 rejected=[step.rejected for step in steps_read if step.rejected is not None],
@@ -79,5 +79,5 @@ class CallFeed:
                 done=is_complete,
                 at=self._clock(),
             )
-            waiting = open_calls(calls, known_calls)
+            waiting = unanswered_calls(calls, known_calls)
             yield [call for call in waiting if call.state == "planned"]

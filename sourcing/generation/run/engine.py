@@ -22,6 +22,7 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
 from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import TAKEN, Journal, OpenCall, Reserved
+from sourcing.generation.journal.plan_writer import add_follow_up, unchecked
 from sourcing.generation.journal.schema import compressor
 from sourcing.generation.limits.limiter import Limiter, Permit
 from sourcing.generation.packs.pack import Pack
@@ -110,7 +111,7 @@ class Engine:
 
     async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
         """First what follows from replies that an ended process had no time to look at."""
-        for call, raw in await self.durable(Journal.unchecked, run_id):
+        for call, raw in await self.durable(unchecked, run_id):
             reply = ParsedReply.read(raw)
             if (failure := failure_of(reply, RawReply(raw, 200, {}))) is not None:
                 await self.durable(Journal.retract, call.call_id, **self._fate(failure))
@@ -373,7 +374,7 @@ def _charge_and_follow(
 ) -> OpenCall | None:
     """Together: a reply once charged is never looked at again, so a call that follows from it would be lost between."""
     journal.charge(call.call_id, **charge_fields)
-    return journal.follow(call, follow.kind, follow.request_key, follow.body, at)
+    return add_follow_up(journal, call, follow.kind, follow.request_key, follow.body, at)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

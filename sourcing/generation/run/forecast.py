@@ -71,7 +71,7 @@ def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda:
                 load.add(call.body)
     estimate_text = estimate(
         load,
-        samples=journal.samples(pack.id, job.endpoint.model),
+        samples=journal.reader.samples(pack.id, job.endpoint.model),
         speed=EMBEDDED if job.endpoint.is_local else HOSTED,
         in_flight=1 if job.endpoint.is_local else options.concurrency,
         requests_per_minute=job.requests_per_minute,
@@ -81,4 +81,4 @@ def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda:
 
 
 def _state(journal: Journal, call: PlannedCall) -> str:
-    return journal.states([call.request_key]).get(call.request_key, "planned")
+    return journal.reader.states([call.request_key]).get(call.request_key, "planned")

@@ -17,6 +17,7 @@ from sourcing.generation.descriptions.rebuild import make_unjudged
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.journal.group_commit import Durable
 from sourcing.generation.journal.journal import Journal, RunState, enter_journal
+from sourcing.generation.journal.plan_writer import enter_run
 from sourcing.generation.limits.quota import QUOTA_FILE, Quota
 from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.pack import Pack
@@ -88,7 +89,8 @@ class Job:
 
     def enter(self, journal: Journal, at: datetime) -> RunState:
         """Its run in this journal, new or taken up."""
-        return journal.enter_run(
+        return enter_run(
+            journal,
             pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
             endpoint=self.endpoint.identity,
             model=self.endpoint.model,

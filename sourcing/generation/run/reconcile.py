@@ -66,7 +66,7 @@ def reconcile_unknown(
     UsageError where the endpoint keeps no completions. `account` is what the budget counts the calls under; each run's
     prompt hash where it is not named. `on_progress` hears after each call how many there are in all.
     """
-    waiting = _unknown(journal, endpoint, run_id)
+    waiting = journal.reader.unknown_calls(endpoint.identity, endpoint.model, run_id)
     if not waiting:
         return {"found": 0, "missing": 0}
     if endpoint.base_url is None:
@@ -98,16 +98,6 @@ def reconcile_unknown(
         return answer
 
     return asyncio.run(look_all())
-
-
-def _unknown(journal: Journal, endpoint: Endpoint, run_id: int | None) -> list[tuple[int, str, str]]:
-    rows = journal.connection.execute(
-        "SELECT c.call_id, c.request_key, r.prompt_hash FROM calls c JOIN endpoints e USING (endpoint_id)"
-        " JOIN runs r USING (run_id) WHERE c.state = 'unknown' AND e.identity = ? AND e.model = ?"
-        " AND (?3 IS NULL OR c.run_id = ?3) ORDER BY c.call_id",
-        (endpoint.identity, endpoint.model, run_id),
-    )
-    return [(int(call_id), str(key), str(prompt_hash)) for call_id, key, prompt_hash in rows]
 
 
 async def _stored(

@@ -12,6 +12,7 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.endpoint.local import LocalEndpoint
 from sourcing.generation.journal.group_commit import GroupCommit
 from sourcing.generation.journal.journal import Journal
+from sourcing.generation.journal.plan_writer import has_open
 from sourcing.generation.journal.reader import RunState
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.planning.plan import Step
@@ -40,7 +41,7 @@ def run_calls(
     resend = options.resend_unknown or endpoint.resend_is_free
     feed = CallFeed(run, steps, resend=resend, clock=tools.clock)
     result = RunResult()
-    if not run.planned or journal.has_open(run.run_id, resend=resend):
+    if not run.planned or has_open(journal, run.run_id, resend=resend):
         with _serving(endpoint) as (live, server):
             # Replies of the embedded model are the same bytes every time only while calls are made one by one.
             options = replace(options, concurrency=1) if endpoint.is_local else options
@@ -48,7 +49,7 @@ def run_calls(
             with frozen_heap():
                 asyncio.run(engine.send_all(run.run_id, feed))
                 result.stopped = result.stopped or feed.error
-    after = journal.run_counts(run.run_id)
+    after = journal.reader.run_counts(run.run_id)
     result.planned, result.cached = sum(after.values()), after["replied"] - result.replied
     result.held, result.elsewhere = after["unknown"] - result.unknown, after["sending"]
     return result

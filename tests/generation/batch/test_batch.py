@@ -17,10 +17,11 @@ from genworld import AT, SECRET
 
 from sourcing.errors import InputError, StoppedShort, UpstreamError, UsageError
 from sourcing.generation.batch.export import export_calls, import_answers
-from sourcing.generation.batch.shards import Shards
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.estimate import worst_case
 from sourcing.generation.endpoint.dialect import DIALECTS
+from sourcing.generation.journal.batch_shards import BatchShards
+from sourcing.generation.journal.plan_writer import has_open
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.run.reply_checker import ReplyChecker
 
@@ -46,13 +47,13 @@ def test_calls_are_handed_over_as_they_would_be_sent_and_come_back_as_replies(tm
             for call in world.calls:
                 line = next(line for line in handed if line["custom_id"] == call.request_key)
                 said = json.dumps(answered(line)["response"]["body"], separators=(",", ":"))
-                assert journal.raw_reply(call.request_key) == said.encode()
-                (attempt,) = journal.attempts(call.request_key)
+                assert journal.reader.raw_reply(call.request_key) == said.encode()
+                (attempt,) = journal.reader.attempts(call.request_key)
                 assert (attempt["outcome"], attempt["status"]) == ("replied", 200)
                 assert attempt["headers"] == {
                     "x-batch-id": batch["id"], "x-request-id": f"req-{call.request_key[:8]}",
                 }  # fmt: skip
-            assert len(list(journal.replies())) == 4
+            assert len(list(journal.reader.replies())) == 4
         assert world.run().cached == 4
         assert server.online == []
 
@@ -141,7 +142,7 @@ def test_a_process_that_dies_at_any_point_is_taken_up_and_nothing_is_submitted_t
         assert len(server.asked("POST", "/v1/files")) == 1
         assert set(server.bills.values()) == {1}
         with world.journal() as journal:
-            spent = sum(a["cost_nusd"] for call in world.calls for a in journal.attempts(call.request_key))
+            spent = sum(a["cost_nusd"] for call in world.calls for a in journal.reader.attempts(call.request_key))
         totals = world.totals()
         assert (totals.spent_calls, totals.spent_nusd, totals.reserved_calls) == (5, spent, 0)
         assert totals.reserved_nusd == 0
@@ -225,7 +226,7 @@ def test_an_expired_batch_keeps_its_finished_part_and_the_rest_is_planned_again(
         totals = world.totals()
         assert (totals.spent_calls, totals.reserved_calls, totals.reserved_nusd) == (2, 0, 0)
         with world.journal() as journal:
-            outcomes = [[a["outcome"] for a in journal.attempts(call.request_key)] for call in world.calls]
+            outcomes = [[a["outcome"] for a in journal.reader.attempts(call.request_key)] for call in world.calls]
             assert outcomes == [["replied"], ["replied"], ["expired"], ["expired"], ["expired"]]
         online = world.run()  # leftovers may finish online
         assert (online.cached, online.replied) == (2, 3)
@@ -254,8 +255,8 @@ def test_output_and_errors_of_every_ending_are_taken(tmp_path: Path, status: str
             "batch batch_1: broken: it broke; mend that, then submit again" if status == "failed" else None
         )
         with world.journal() as journal:
-            outcomes = [journal.attempts(call.request_key)[-1]["outcome"] for call in world.calls]
-            (failed,) = journal.calls_in(("failed",))
+            outcomes = [journal.reader.attempts(call.request_key)[-1]["outcome"] for call in world.calls]
+            (failed,) = journal.reader.calls_in(("failed",))
         last = "cancelled" if status == "cancelled" else "expired"
         assert outcomes == ["replied", "http_400", "http_500", last]
         assert failed.error == "prompt too long"
@@ -291,12 +292,12 @@ def test_a_replied_call_is_charged_at_the_price_its_shard_was_written_down_under
         world.submit()
         world.collect()
         with world.journal() as journal:
-            (attempt,) = journal.attempts(world.calls[0].request_key)
+            (attempt,) = journal.reader.attempts(world.calls[0].request_key)
         assert (attempt["input_tokens"], attempt["output_tokens"]) == (100, 50)
         assert attempt["cost_nusd"] == 100 * 1000 + 50 * 2000
         assert world.totals().spent_nusd == 4 * attempt["cost_nusd"]
         with world.journal() as journal:  # nothing is left to look at, so nothing is charged again
-            assert journal.has_open(1, resend=False) is False
+            assert has_open(journal, 1, resend=False) is False
 
 
 def test_lines_without_sense_are_reported_and_hurt_nobody(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_replies_that_were_cut_or_do_not_fit_are_followed_in_the_next_batch(tmp_
         assert larger["body"]["max_tokens"] == 400
         assert len(repair["body"]["messages"]) > len(world.calls[1].request["messages"])
         with world.journal() as journal:
-            said = [json.loads(reply.content or "") for reply in journal.replies()]
+            said = [json.loads(reply.content or "") for reply in journal.reader.replies()]
         assert all("caption" in reply for reply in said)
 
 
@@ -416,7 +417,7 @@ def test_a_full_queue_splits_what_it_refused_into_smaller_shards(tmp_path: Path)
         assert sizes[:3] == [8, 4, 2]
         assert set(server.bills.values()) == {1}
         with world.journal() as journal:  # a call that never left the queue was no attempt
-            assert {len(journal.attempts(call.request_key)) for call in world.calls} == {1}
+            assert {len(journal.reader.attempts(call.request_key)) for call in world.calls} == {1}
 
 
 def test_a_refusal_that_names_the_limit_is_taken_at_its_word(tmp_path: Path) -> None:
@@ -570,7 +571,7 @@ class Files(Batches):
             job = self.job(ceilings=ceilings, price=PRICE)
             run, steps = job.enter(journal, AT), job.steps
             return export_calls(
-                Shards(journal), run, steps, job.options, path, lock=lambda: self.workspace.lock("batch")
+                BatchShards(journal), run, steps, job.options, path, lock=lambda: self.workspace.lock("batch")
             )
 
     def take(self, *paths: Path) -> Any:
@@ -599,7 +600,7 @@ def test_what_is_exported_for_vllm_comes_back_as_replies(tmp_path: Path) -> None
     assert (tally.replied, tally.failed, found.already) == (3, 1, 0)
     assert (world.counts(), world.shard_states()) == ({"failed": 1, "replied": 3}, ["collected"])
     with world.journal() as journal:
-        (failed,) = journal.calls_in(("failed",))
+        (failed,) = journal.reader.calls_in(("failed",))
         assert failed.error == "too long"
     tally, found = world.take(replies)
     assert (tally.settled, found.already) == (0, 4)
@@ -673,7 +674,7 @@ def test_the_key_is_sent_and_stands_in_no_file(tmp_path: Path) -> None:
         server.faults = [Fault("GET", "/v1/batches/.*", 400, body=json.dumps({"error": {"message": SECRET}}))]
         world.drive()
     with world.journal() as journal:
-        kept = [journal.raw_reply(call.request_key) for call in world.calls[:1]]
+        kept = [journal.reader.raw_reply(call.request_key) for call in world.calls[:1]]
         assert b"[key]" in kept[0]
         dump = "\n".join(journal.connection.iterdump())
     assert SECRET not in dump

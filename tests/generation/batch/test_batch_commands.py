@@ -143,7 +143,7 @@ def test_exported_calls_come_back_through_import(tmp_path: Path) -> None:
     done = told(tmp_path, "export", *asked("http://127.0.0.1:9/v1", "--out", str(calls)))
     assert (done["exported"], done["bytes"]) == (4, calls.stat().st_size)
     with Journal.read(workspace.generation_dir) as journal:
-        assert [set(states) for states in journal.counts().values()] == [{"sending"}]
+        assert [set(states) for states in journal.reader.counts().values()] == [{"sending"}]
     lines = [answered(json.loads(line), MINED) for line in calls.read_text(encoding="utf-8").splitlines()]
     replies.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     got = told(tmp_path, "import_", str(replies))

@@ -76,13 +76,13 @@ def test_one_of_each_poison_among_two_hundred_lines_costs_nobody_else_anything(t
         counts = world.counts()
         assert (counts["replied"], counts["unknown"]) == (replied, kinds["unknown"])
         with world.journal() as journal:
-            odd = journal.odd_lines()
+            odd = journal.reader.odd_lines()
             assert Counter(row["reason"] for row in odd) == {
                 "batch_line_unreadable": kinds["broken"], "batch_line_unknown_call": kinds["stranger"],
             }  # fmt: skip
             kept = {poison(row, ID)[:40] for row in spoilt if row["becomes"] == "unknown"}
             assert kept
-            assert all(row.error for row in journal.calls_in(("unknown", "failed")))
+            assert all(row.error for row in journal.reader.calls_in(("unknown", "failed")))
         assert world.collect().tally.settled == 0, "no line is met twice"
         world.submit(ceilings)
         again = server.lines(server.batches["batch_2"]["input_file_id"])
@@ -105,7 +105,7 @@ def test_the_bytes_of_a_line_that_cannot_be_read_stay_with_its_call(tmp_path: Pa
         assert world.collect().tally.unknown == 1
         with world.journal() as journal:
             (row,) = journal.connection.execute("SELECT reply FROM replies").fetchall()
-            (call,) = journal.calls_in(("unknown",))
+            (call,) = journal.reader.calls_in(("unknown",))
         from sourcing.generation.journal.schema import decompress
 
         assert decompress(row["reply"]) == broken
@@ -144,7 +144,7 @@ def test_what_a_filter_says_is_the_answer_and_stands_for_no_lost_line(tmp_path: 
         assert world.counts() == {"replied": 2, "unknown": 1}
         assert world.submit().calls == 0
         with world.journal() as journal:
-            assert {reply.reason for reply in journal.replies()} == {"", "reply_filtered"}
+            assert {reply.reason for reply in journal.reader.replies()} == {"", "reply_filtered"}
 
 
 @pytest.mark.parametrize("errors_first", [True, False])
@@ -186,7 +186,7 @@ def test_an_answer_behind_an_error_counts_also_when_the_first_collection_broke_o
         assert world.collect().tally.replied == 2
         assert world.counts() == {"replied": 2}
         with world.journal() as journal:
-            attempts = journal.attempts(world.calls[0].request_key)
+            attempts = journal.reader.attempts(world.calls[0].request_key)
         assert [attempt["outcome"] for attempt in attempts] == ["http_400", "replied"]
         assert attempts[-1]["cost_nusd"] > 0, "at the price of its shard"
 
@@ -219,10 +219,10 @@ def test_a_line_whose_settling_raises_leaves_its_call_unknown_and_the_others_set
 
     real = Answers._check
 
-    def trip(self: Any, row: Any, *others: Any) -> None:
-        if row["request_key"] == world.calls[1].request_key:
+    def trip(self: Any, call: Any, *others: Any) -> None:
+        if call.request_key == world.calls[1].request_key:
             raise KeyError("odd")
-        real(self, row, *others)
+        real(self, call, *others)
 
     monkeypatch.setattr(Answers, "_check", trip)
     with BatchServer() as server:

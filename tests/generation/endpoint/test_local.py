@@ -265,5 +265,5 @@ def test_an_embedded_server_killed_in_mid_run_comes_back_and_the_run_ends_as_if_
         assert (result.replied, result.failed, result.unknown, result.stopped) == (3, 0, 0, None)
         assert started[-1].restarts == int(kill)
         with Journal.read(world.folder) as journal:
-            contents[kill] = [(reply.request_key, reply.content) for reply in journal.replies()]
+            contents[kill] = [(reply.request_key, reply.content) for reply in journal.reader.replies()]
     assert contents[False] == contents[True]

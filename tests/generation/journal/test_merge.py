@@ -30,12 +30,12 @@ def echo(body: dict[str, Any], asked: Asked) -> Reply:
 
 def told(journal: Journal, world: World) -> dict[str, Any]:
     """What a journal knows, without numbers of its own."""
-    replies = [(reply.request_key, reply.track_id, reply.content) for reply in journal.replies()]
+    replies = [(reply.request_key, reply.track_id, reply.content) for reply in journal.reader.replies()]
     return {
         "replies": replies,
-        "counts": journal.counts(),
+        "counts": journal.reader.counts(),
         "totals": journal.budget.totals(world.account),
-        "attempts": {key: journal.attempts(key) for key, _, _ in replies},
+        "attempts": {key: journal.reader.attempts(key) for key, _, _ in replies},
     }
 
 
@@ -50,7 +50,7 @@ def test_the_shards_of_two_machines_make_the_whole_and_merging_again_changes_not
         here, there = (world(tmp_path / name, server.url, shard) for name, shard in (("a", "1/2"), ("b", "2/2")))
         whole = world(tmp_path / "whole", server.url, "1/1")
         with here.journal() as journal, there.journal() as other:
-            mine, theirs = len(list(journal.replies())), len(list(other.replies()))
+            mine, theirs = len(list(journal.reader.replies())), len(list(other.reader.replies()))
             counts = merge_journal(journal, there.folder)
             assert counts == {"calls": theirs, "new": theirs, "answered": theirs, "both": 0, "attempts": theirs}
             once = told(journal, here)
@@ -77,9 +77,9 @@ def test_an_answer_found_elsewhere_settles_what_was_unknown_here(tmp_path: Path)
     with chat_server(cut) as server:
         here = world(tmp_path / "a", server.url, "1/1", concurrency=1)
     with here.journal() as journal:
-        assert set(journal.counts()["recall@1.0.0"]) == {"unknown", "planned"}
+        assert set(journal.reader.counts()["recall@1.0.0"]) == {"unknown", "planned"}
         assert told(journal, here)["totals"].reserved_nusd > 0
-        unknown = [row.request_key for row in journal.calls_in(("unknown",))]
+        unknown = [row.request_key for row in journal.reader.calls_in(("unknown",))]
     with chat_server(echo) as server:
         there = World(tmp_path / "b", server.url, count=40)
         object.__setattr__(there.endpoint, "identity", here.endpoint.identity)
@@ -88,11 +88,11 @@ def test_an_answer_found_elsewhere_settles_what_was_unknown_here(tmp_path: Path)
         theirs = told(other, there)["totals"]
         counts = merge_journal(journal, there.folder)
         assert counts["answered"] == 40
-        assert set(journal.states(unknown).values()) == {"replied"}
+        assert set(journal.reader.states(unknown).values()) == {"replied"}
         totals = told(journal, here)["totals"]
         assert (totals.reserved_nusd, totals.spent_nusd) == (0, theirs.spent_nusd)
         assert merge_journal(other, here.folder)["attempts"] == len(unknown), "what was tried there is known here too"
-        assert set(other.states(unknown).values()) == {"replied"}, "what is known never becomes less"
+        assert set(other.reader.states(unknown).values()) == {"replied"}, "what is known never becomes less"
 
 
 def usd_and_calls(totals: Any) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ def test_unknown_calls_that_were_resent_count_after_a_merge_as_they_counted_befo
     with chat_server(lambda body, asked: cut if len(server.log) % 3 == 1 else echo(body, asked)) as server:
         there = world(tmp_path / "b", server.url, "1/1", concurrency=1)
         with there.journal() as other:
-            assert other.counts()["recall@1.0.0"]["unknown"] > 1
+            assert other.reader.counts()["recall@1.0.0"]["unknown"] > 1
             assert merged_totals(tmp_path / "before", there) == usd_and_calls(other.budget.totals(there.account))
         there.run(price=PRICE, concurrency=1, resend_unknown=True)
         with there.journal() as other:
@@ -145,7 +145,7 @@ def test_refusals_and_time_outs_count_after_a_merge_as_they_counted_before(tmp_p
     with chat_server(trouble) as server:
         there = world(tmp_path / "b", server.url, "1/1", concurrency=1)
     with there.journal() as other:
-        assert other.counts()["recall@1.0.0"]["unknown"] > 1
+        assert other.reader.counts()["recall@1.0.0"]["unknown"] > 1
         totals = usd_and_calls(other.budget.totals(there.account))
     assert merged_totals(tmp_path, there) == totals
 

@@ -131,4 +131,4 @@ def test_a_pause_asked_of_one_process_is_heard_by_the_other(tmp_path: Path) -> N
         assert len(early) <= 3, "what was on its way when the refusal came, and nothing else"
         assert json.loads(ANSWER)
         with world.journal() as journal:
-            assert journal.counts()["recall@1.0.0"] == {"replied": 60}
+            assert journal.reader.counts()["recall@1.0.0"] == {"replied": 60}

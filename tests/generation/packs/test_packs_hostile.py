@@ -240,7 +240,7 @@ def test_a_track_with_megabytes_of_tags_is_a_rejected_row(tmp_path: Path) -> Non
         result = world.run()
         assert (result.planned, len(server.log)) == (1, 1)
         with world.journal() as journal:
-            assert [row["reason"] for row in journal.refused()] == ["input_too_long"]
+            assert [row["reason"] for row in journal.reader.refused()] == ["input_too_long"]
 
 
 @pytest.mark.parametrize(

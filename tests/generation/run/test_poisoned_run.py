@@ -87,7 +87,7 @@ def test_one_of_each_poison_among_two_hundred_calls(tmp_path: Path, capsys: pyte
         assert twice == {name for name in POISONS if EXPECTED[name]["fate"] in ("throttled", "retried")}
         billed = poisoned.billed_usd
         with Journal.read(made.generation_dir) as journal:
-            (spent,) = journal.spend().values()
+            (spent,) = journal.reader.spend().values()
         assert spent["usd"] + spent["reserved_usd"] >= billed, "what the server may bill is counted or set aside"
 
         code, again = run_json(capsys, arguments(tmp_path, server, "--max-usd", "1000"))

@@ -17,6 +17,7 @@ from loopback import Asked, Loopback, Reply
 from sourcing.errors import UpstreamError, UsageError
 from sourcing.generation.calls import CallEnd
 from sourcing.generation.journal.journal import Reserved
+from sourcing.generation.journal.plan_writer import enter_run, register
 from sourcing.generation.run.reconcile import METADATA_KEY, Patience, reconcile_unknown
 
 MINUTE = timedelta(minutes=1)
@@ -53,7 +54,8 @@ def lose(world: World, n: int) -> list[str]:
     """Make the first n calls of the world's plan unknown, with something reserved for each; returns their keys."""
     calls = world.calls
     with world.journal() as journal:
-        run = journal.enter_run(
+        run = enter_run(
+            journal,
             pack=("recall", "1.0.0", world.account),
             endpoint=world.endpoint.identity,
             model="m",
@@ -61,7 +63,7 @@ def lose(world: World, n: int) -> list[str]:
             at=AT,
         )
         with journal.transaction():
-            waiting = journal.register(run.run_id, calls, position=len(calls), at=AT, done=True)
+            waiting = register(journal, run.run_id, calls, position=len(calls), at=AT, done=True)
             for call in waiting[:n]:
                 journal.sending(call.call_id, AT, scope=world.account, reserve=Reserved(100, 7000))
                 journal.settle(
@@ -89,18 +91,18 @@ def test_what_was_answered_while_we_were_gone_is_fetched_and_never_paid_again(tm
         assert look(world, on_progress=heard.append) == {"found": 1, "missing": 1}
         assert heard == [2, 2]  # of two in all
         with world.journal() as journal:
-            assert journal.states([first, second]) == {first: "replied", second: "unknown"}
-            assert journal.raw_reply(first) == json.dumps(store.kept["chatcmpl-1"], indent=1).encode()
-            assert [a["outcome"] for a in journal.attempts(first)] == ["unknown", "reconciled"]
+            assert journal.reader.states([first, second]) == {first: "replied", second: "unknown"}
+            assert journal.reader.raw_reply(first) == json.dumps(store.kept["chatcmpl-1"], indent=1).encode()
+            assert [a["outcome"] for a in journal.reader.attempts(first)] == ["unknown", "reconciled"]
             assert journal.budget.totals(world.account).reserved_nusd == 14000  # until it is looked at
         result = world.run()
         assert (result.cached, result.replied, result.held) == (1, 2, 1)
         asked = [json.loads(a.body)["messages"][-1]["content"] for a in server.log if a.method == "POST"]
         assert sorted(asked) == ["Song 2", "Song 3"]
         with world.journal() as journal:
-            assert journal.attempts(first)[-1]["input_tokens"] == 10
+            assert journal.reader.attempts(first)[-1]["input_tokens"] == 10
             assert journal.budget.totals(world.account).reserved_nusd == 7000
-            assert {reply.request_key for reply in journal.replies()} >= {first}
+            assert {reply.request_key for reply in journal.reader.replies()} >= {first}
         assert look(world) == {"found": 0, "missing": 1}
 
 
@@ -113,7 +115,7 @@ def test_a_server_that_does_not_heed_the_filter_finds_nothing_by_mistake(tmp_pat
         store.keep(second)
         assert look(world) == {"found": 1, "missing": 1}
         with world.journal() as journal:
-            assert journal.states([first, second]) == {first: "unknown", second: "replied"}
+            assert journal.reader.states([first, second]) == {first: "unknown", second: "replied"}
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
@@ -124,7 +126,7 @@ def test_a_server_that_keeps_no_completions_is_refused_with_the_cures(tmp_path: 
         with pytest.raises(UsageError, match=r"--on-unknown hold .* --on-unknown resend"):
             look(world)
         with world.journal() as journal:
-            assert journal.states([key]) == {key: "unknown"}
+            assert journal.reader.states([key]) == {key: "unknown"}
 
 
 def test_a_page_in_place_of_a_list_is_no_list(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_the_key_is_sent_and_stands_nowhere_in_the_journal(tmp_path: Path) -> No
         assert look(world)["found"] == 1
         assert {a.headers["authorization"] for a in server.log} == {f"Bearer {SECRET}"}
         with world.journal() as journal:
-            assert b"[key]" in journal.raw_reply(key)
+            assert b"[key]" in journal.reader.raw_reply(key)
             assert SECRET not in "\n".join(journal.connection.iterdump())
 
 
@@ -241,7 +243,7 @@ def test_what_is_kept_but_is_no_completion_leaves_the_call_unknown(tmp_path: Pat
         store.keep(key)
         assert look(world) == {"found": 0, "missing": 1}
         with world.journal() as journal:
-            assert journal.states([key]) == {key: "unknown"}
+            assert journal.reader.states([key]) == {key: "unknown"}
 
 
 def test_entries_of_any_shape_are_passed_over(tmp_path: Path) -> None:

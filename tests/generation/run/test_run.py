@@ -21,6 +21,7 @@ from sourcing.errors import StoppedShort, UpstreamError
 from sourcing.generation.cost.budget import Ceilings
 from sourcing.generation.cost.prices import named_price
 from sourcing.generation.journal.journal import JOURNAL_FILE, Journal
+from sourcing.generation.journal.plan_writer import unchecked
 from sourcing.generation.journal.schema import compressor, decompress
 from sourcing.generation.run.options import RunResult
 from sourcing.generation.wire import request_key
@@ -48,7 +49,7 @@ def test_every_call_is_sent_once_as_planned_and_its_reply_kept_byte_for_byte(tmp
         assert {asked.path for asked in server.log} == {"/v1/chat/completions"}
         with world.journal() as journal:
             for call in world.calls:
-                assert journal.raw_reply(call.request_key) == completion(said(call.request)).encode()
+                assert journal.reader.raw_reply(call.request_key) == completion(said(call.request)).encode()
         again = world.run()
         assert (again.cached, again.replied, len(server.log)) == (4, 0, 4)
 
@@ -58,7 +59,7 @@ def test_a_call_is_durably_sending_before_the_server_hears_of_it(tmp_path: Path)
 
     def look(body: dict[str, Any], asked: Asked) -> Reply:
         with Journal.read(world.folder) as journal:
-            seen.append(journal.counts()["recall@1.0.0"])
+            seen.append(journal.reader.counts()["recall@1.0.0"])
         return echo(body, asked)
 
     with chat_server(look) as server:
@@ -82,7 +83,7 @@ def test_a_passing_trouble_is_tried_again_and_every_attempt_written_down(tmp_pat
         world = World(tmp_path, server.url, count=2)
         assert world.run().replied == 2
         with world.journal() as journal:
-            attempts = journal.attempts(world.calls[0].request_key)
+            attempts = journal.reader.attempts(world.calls[0].request_key)
     assert [attempt["outcome"] for attempt in attempts] == [f"http_{status}", "replied"]
     assert attempts[0]["headers"]["retry-after"] == "0"
 
@@ -98,7 +99,7 @@ def test_a_call_refused_for_itself_fails_alone_and_is_tried_by_the_next_run(tmp_
         result = world.run()
         assert (result.replied, result.failed, result.stopped) == (3, 1, None)
         with world.journal() as journal:
-            (row,) = journal.calls_in(("failed",))
+            (row,) = journal.reader.calls_in(("failed",))
         assert row.error == "HTTP 400: prompt too long"
         assert world.run().replied == 1
     assert len(server.log) == 5
@@ -139,7 +140,7 @@ def test_a_server_that_only_fails_is_given_up_and_the_rest_stays_planned(tmp_pat
     assert isinstance(result.stopped, StoppedShort)
     assert "HTTP 500" in str(result.stopped)
     with world.journal() as journal:
-        counts = journal.counts()["recall@1.0.0"]
+        counts = journal.reader.counts()["recall@1.0.0"]
     assert counts["failed"] == result.failed + (len(server.log) % 2)
     assert counts["failed"] + counts["planned"] == 20
 
@@ -197,7 +198,7 @@ def test_a_reply_that_broke_off_was_billed_and_is_not_paid_again_unasked(tmp_pat
         assert (world.run(timeout_s=5).unknown, world.run().held, len(server.log)) == (1, 1, 1)
         assert world.run(resend_unknown=True).replied == 1
         with world.journal() as journal:
-            outcomes = [attempt["outcome"] for attempt in journal.attempts(world.calls[0].request_key)]
+            outcomes = [attempt["outcome"] for attempt in journal.reader.attempts(world.calls[0].request_key)]
     assert outcomes == ["reply_cut", "replied"]
 
 
@@ -210,7 +211,7 @@ def test_what_cannot_be_read_may_have_been_billed_and_is_never_asked_again_by_it
         with world.journal() as journal:
             (kept,) = journal.connection.execute("SELECT reply FROM replies").fetchone()
             assert decompress(kept) == raw.encode()
-            assert [attempt["outcome"] for attempt in journal.attempts(world.calls[0].request_key)] == [
+            assert [attempt["outcome"] for attempt in journal.reader.attempts(world.calls[0].request_key)] == [
                 "reply_unreadable"
             ]
         assert (world.run().held, len(server.log)) == (1, 1)
@@ -223,8 +224,8 @@ def test_a_reply_is_journalled_before_it_is_parsed(tmp_path: Path, raw: str) -> 
         result = world.run()
         assert (result.replied, len(server.log)) == (1, 1)
         with world.journal() as journal:
-            assert journal.raw_reply(world.calls[0].request_key) == raw.encode()
-            (reply,) = journal.replies()
+            assert journal.reader.raw_reply(world.calls[0].request_key) == raw.encode()
+            (reply,) = journal.reader.replies()
             assert reply.content is None
         assert world.run().cached == 1
 
@@ -250,7 +251,7 @@ def test_a_cut_reply_gets_one_larger_try_and_a_misfit_one_repair_each_paid_once(
         with world.journal() as journal:
             captions = [
                 json.loads(reply.content or "{}").get("caption")
-                for reply in journal.replies()
+                for reply in journal.reader.replies()
                 if reply.content != "never JSON"
             ]
             assert captions == ["Song 0 True True", "Song 1 False True", "Song 3 False False"]
@@ -382,7 +383,7 @@ def test_an_interrupt_lets_calls_in_flight_end_and_begins_no_other(tmp_path: Pat
         assert result.replied == len(server.log) < 12
         assert signal.getsignal(number) == before
         with world.journal() as journal:
-            assert set(journal.counts()["recall@1.0.0"]) == {"planned", "replied"}
+            assert set(journal.reader.counts()["recall@1.0.0"]) == {"planned", "replied"}
         assert world.run().stopped is None
         assert len(server.log) == 12
 
@@ -466,9 +467,9 @@ def test_a_poison_that_a_killed_run_left_unread_is_looked_at_once(
             result = world.run()
             assert (result.stopped, result.row_errors) == (None, [])
             with world.journal() as journal:
-                assert journal.states([key]) == {key: after}
+                assert journal.reader.states([key]) == {key: after}
                 run_id = journal.connection.execute("SELECT MAX(run_id) FROM runs").fetchone()[0]
-                assert journal.unchecked(run_id) == [], "it is not handed out again and again"
+                assert unchecked(journal, run_id) == [], "it is not handed out again and again"
                 totals = journal.budget.totals(world.account)
         assert totals.reserved_tokens == (9 if after == "unknown" else 0)
         assert len(server.log) == 1 + asked
@@ -482,4 +483,4 @@ def test_the_wish_for_one_piece_is_no_part_of_the_key_and_old_replies_stay_valid
         assert json.loads(server.log[0].body) == {**call.request, "stream": False}
         assert call.request_key == request_key(call.request, world.endpoint.identity, 0)
         with world.journal() as journal:
-            assert b'"stream"' not in journal.body(call.request_key)
+            assert b'"stream"' not in journal.reader.body(call.request_key)

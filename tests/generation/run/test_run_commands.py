@@ -24,6 +24,7 @@ from sourcing.cli import main
 from sourcing.generation.cost.budget import NO_CEILINGS
 from sourcing.generation.descriptions import rebuild
 from sourcing.generation.journal.journal import Journal, Reserved
+from sourcing.generation.journal.plan_writer import open_calls
 from sourcing.store import Description, Document
 from sourcing.store.presence import Presence
 
@@ -233,7 +234,7 @@ def test_a_call_whose_process_was_killed_is_unknown_at_once(tmp_path: Path, caps
     presence = Presence(workspace.generation_dir)  # that of a process at work, and then of one that is gone
     with Journal.open(presence.folder, presence.owner) as journal:
         run_id = journal.connection.execute("SELECT run_id FROM calls").fetchone()[0]
-        opened = journal.open_calls(run_id, "planned", before=datetime.now(UTC))[0]
+        opened = open_calls(journal, run_id, "planned", before=datetime.now(UTC))[0]
         sent = {"scope": "s", "reserve": Reserved(10, 10), "ceilings": NO_CEILINGS}
         assert journal.sending(opened.call_id, datetime.now(UTC), **sent) == ""
     asking = ["--workspace", str(tmp_path), "--json", "generate", "status"]
@@ -440,7 +441,7 @@ def test_an_interrupt_of_all_processes_at_once_loses_no_reply_that_workers_wait_
         code, out, err = finish(started[0])
         assert (code, json.loads(out)["error"]["found"]) == (5, "interrupted"), err
         with Journal.read(workspace.generation_dir) as journal:
-            states = next(iter(journal.counts().values()))
+            states = next(iter(journal.reader.counts().values()))
     answered = len(server.log)
     assert 4 <= answered < 24
     assert states == {"planned": 24 - answered, "replied": answered}, err

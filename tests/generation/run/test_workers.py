@@ -82,7 +82,7 @@ def test_a_worker_that_dies_takes_nothing_with_it_but_what_it_had_in_flight(tmp_
         assert isinstance(result.stopped, StoppedShort)
         assert result.stopped.found == "1 of 2 worker processes died (exit code -9)"
         with world.journal() as journal:
-            answered = journal.counts()["recall@1.0.0"]["replied"]
+            answered = journal.reader.counts()["recall@1.0.0"]["replied"]
         asked_before = [asked.body for asked in server.log]
         assert len(asked_before) - 4 <= answered <= len(asked_before)
         rest = run_in_workers(world.job(concurrency=8), 2)

@@ -1,4 +1,4 @@
-"""Shards: the calls handed to a batch endpoint at once, in the journal from before they are sent until all is settled.
+"""Batch shards: the calls handed to a batch endpoint at once, noted before they are sent and until all are settled.
 
     written → uploaded → creating → created → collected        what a server works on
     exporting → exported → collected                           what lies in a file for `vllm run-batch`
@@ -16,15 +16,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from sourcing.generation.batch.jsonl import CHAT_URL, request_line
-from sourcing.generation.batch.select import Pick
 from sourcing.generation.cost.budget import NO_CEILINGS, Ceilings
 from sourcing.generation.cost.prices import Price, Rates
-from sourcing.generation.journal.journal import TAKEN, Journal
-from sourcing.generation.journal.schema import OPEN_SHARD_STATES, decompress
+from sourcing.generation.journal.journal import TAKEN, Journal, Reserved
+from sourcing.generation.journal.schema import OPEN_SHARD_STATES, as_text, decompress
 from sourcing.redactor import redact
 
-__all__ = ["Shard", "Shards", "Terms"]
+__all__ = ["BatchShard", "BatchShards", "Pick", "ShardTerms"]
+
 _LIMIT_SAID = re.compile(r"Limit: ([\d,]+) enqueued tokens")
 _COLUMNS = (
     "s.shard_id, s.name, s.run_id, e.identity, e.model, s.state, s.lines, s.bytes, s.tokens, s.input_file, s.batch,"
@@ -32,8 +31,18 @@ _COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A call chosen for a shard: what it may use, the size of its line, and the tokens that will lie in the queue."""
+
+    call_id: int
+    reserve: Reserved
+    size: int
+    tokens: int
+
+
 @dataclass(frozen=True)
-class Terms:
+class ShardTerms:
     """What a shard was written down under: where its cost is counted, and at which price."""
 
     account: str
@@ -41,7 +50,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Shard:
+class BatchShard:
     """One shard as the journal knows it; `batch` is the server's name for it."""
 
     shard_id: int
@@ -59,53 +68,53 @@ class Shard:
     written_at: str
 
 
-class Shards:
+class BatchShards:
     """The shards of one journal."""
 
     def __init__(self, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.journal, self.clock = journal, clock
         self._execute = journal.connection.execute
 
-    def all(self) -> list[Shard]:
+    def all(self) -> list[BatchShard]:
         """Oldest first."""
         rows = self._execute(
             f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) ORDER BY s.shard_id"
         )
-        return [Shard(*row) for row in rows]
+        return [BatchShard(*row) for row in rows]
 
-    def in_states(self, states: Collection[str]) -> list[Shard]:
+    def in_states(self, states: Collection[str]) -> list[BatchShard]:
         """Oldest first."""
         return [shard for shard in self.all() if shard.state in states]
 
-    def get(self, shard_id: int) -> Shard:
+    def get(self, shard_id: int) -> BatchShard:
         row = self._execute(
             f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) WHERE s.shard_id = ?", (shard_id,)
         ).fetchone()
-        return Shard(*row)
+        return BatchShard(*row)
 
-    def terms(self, shard: Shard) -> Terms:
+    def terms(self, shard: BatchShard) -> ShardTerms:
         (text,) = self._execute("SELECT value FROM meta WHERE name = ?", (_terms_name(shard.name),)).fetchone()
         values = json.loads(text)
         price = values["price"]
         rates = tuple(Rates(**each) for each in price.pop("rates"))
-        return Terms(values["account"], Price(rates=rates, **price))
+        return ShardTerms(values["account"], Price(rates=rates, **price))
 
     def write(
         self,
         run_id: int,
         picks: Iterable[Pick],
-        terms: Terms,
+        terms: ShardTerms,
         *,
         ceilings: Ceilings = NO_CEILINGS,
         state: str = "written",
-    ) -> tuple[Shard | None, str]:
+    ) -> tuple[BatchShard | None, str]:
         """Take the calls and reserve what they may use; must be durable before anything is sent.
 
         Returns the shard, None when no call could be taken, and the ceiling that held further calls back, or "".
         Call it inside a transaction.
         """
         at, name = self.clock(), f"crossmusim-{secrets.token_hex(12)}"
-        now, refusal, lines, size, tokens = _text(at), "", 0, 0, 0
+        now, refusal, lines, size, tokens = as_text(at), "", 0, 0, 0
         row = self._execute(
             "INSERT INTO shards (name, run_id, endpoint_id, state, lines, bytes, tokens, written_at, updated_at)"
             " SELECT ?, run_id, endpoint_id, ?, 0, 0, 0, ?, ? FROM runs WHERE run_id = ?",
@@ -133,25 +142,25 @@ class Shards:
         self._execute("INSERT INTO meta VALUES (?, ?)", (_terms_name(name), terms_text))
         return self.get(shard_id), refusal
 
-    def lines(self, shard: Shard, url: str = CHAT_URL) -> Iterator[bytes]:
-        """The shard as it is sent, the same bytes every time."""
+    def bodies(self, shard: BatchShard) -> Iterator[tuple[str, bytes]]:
+        """Request key and body of each call of the shard, the same bytes in the same order every time."""
         rows = self._execute(
             "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE batch = ? ORDER BY call_id",
             (shard.shard_id,),
         )
         for key, body in rows:
-            yield request_line(key, decompress(body), url)
+            yield str(key), decompress(body)
 
-    def move(self, shard: Shard, state: str, **columns: str | None) -> Shard:
+    def move(self, shard: BatchShard, state: str, **columns: str | None) -> BatchShard:
         """Note how far a shard has come: `input_file`, `batch`, `output_file`, `error_file`, `error`."""
         assignments = "".join(f", {name} = ?" for name in columns)
         self._execute(
             f"UPDATE shards SET state = ?, updated_at = ?{assignments} WHERE shard_id = ?",
-            (state, _text(self.clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
+            (state, as_text(self.clock()), *(text and redact(text) for text in columns.values()), shard.shard_id),
         )
         return self.get(shard.shard_id)
 
-    def drop(self, shard: Shard, error: str) -> int:
+    def drop(self, shard: BatchShard, error: str) -> int:
         """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
         account, at = self.terms(shard).account, self.clock()
         with self.journal.transaction():
@@ -171,22 +180,15 @@ class Shards:
         self._execute(
             "UPDATE shards SET state = 'collected', updated_at = ? WHERE state = 'exported'"
             " AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.batch = shards.shard_id)",
-            (_text(self.clock()),),
+            (as_text(self.clock()),),
         )
 
-    def waiting(self, run_id: int) -> int:
-        """Calls of a run that lie in no shard and wait to be sent."""
-        row = self._execute("SELECT COUNT(*) FROM calls WHERE run_id = ? AND state = 'planned'", (run_id,)).fetchone()
-        return int(row[0])
+    def last(self, run_id: int) -> BatchShard | None:
+        """The newest shard of a run."""
+        (shard_id,) = self._execute("SELECT MAX(shard_id) FROM shards WHERE run_id = ?", (run_id,)).fetchone()
+        return None if shard_id is None else self.get(shard_id)
 
-    def identity(self, run_id: int) -> str:
-        """Of the endpoint that a run asks."""
-        row = self._execute(
-            "SELECT e.identity FROM runs r JOIN endpoints e USING (endpoint_id) WHERE r.run_id = ?", (run_id,)
-        ).fetchone()
-        return str(row[0])
-
-    def left(self, shard: Shard) -> list[int]:
+    def left(self, shard: BatchShard) -> list[int]:
         """Calls of the shard that nothing is known of yet."""
         rows = self._execute("SELECT call_id FROM calls WHERE batch = ? ORDER BY call_id", (shard.shard_id,))
         return [int(row[0]) for row in rows]
@@ -226,7 +228,3 @@ class Shards:
 
 def _terms_name(name: str) -> str:
     return f"shard {name}"
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
