@@ -211,7 +211,7 @@ def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
             texts = [aspect.get("text"), aspect.get("quote")] if isinstance(aspect, dict) else [aspect]
             for text in texts:
                 if isinstance(text, str):
-                    aspects += [text, *split_phrase(tidy_phrase(text))]
+                    aspects += [text, *(part.text for part in split_phrase(tidy_phrase(text)))]
     return aspects
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sourcing.generation.grounding.captions import VettedCaption, vet_caption
 from sourcing.generation.grounding.context import NO_CONTEXT, ReplyContext
 from sourcing.generation.grounding.finding import Finding
 from sourcing.generation.grounding.leaks import aspect_leak, hide_lyrics, wrong_language
-from sourcing.generation.grounding.names import Names, names_somebody
+from sourcing.generation.grounding.names import Names, names_somebody, without_names
 from sourcing.generation.grounding.quotes import EXACT, Place, QuotedDocument, find_places, read_document
 from sourcing.generation.text.folding import fold, fold_text, locate, occurrences, stands_alone, tidy_phrase, wording
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk, is_name, says_nothing, too_long
@@ -56,8 +56,7 @@ def ground(
     reply = VettedReply()
     keys: AspectKeys = set()
     for aspect in payload["aspects"]:
-        own_facet = None if isinstance(aspect, str) else _facet_or_none(aspect.get("facet"))
-        for text, quote in _pieces(aspect):
+        for text, quote, own_facet in _pieces(aspect, context):
             result = vet_aspect(text, names, keys) or _support(text, quote, document)
             if not isinstance(result, Finding) and fold_text(result.text) != fold_text(text):
                 result = vet_aspect(result.text, names, keys) or result
@@ -138,24 +137,32 @@ def vet_aspect(text: str, names: Names, keys: AspectKeys) -> Finding | None:
     return aspect_leak(text)
 
 
-def _pieces(aspect: str | Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The (text, quote) pairs of an aspect of a reply.
+class _Piece(NamedTuple):
+    """A phrase, the quote that bears it out, and its facet if the reply or its neighbours tell."""
+
+    text: str
+    quote: str
+    facet: str | None
+
+
+def _pieces(aspect: str | Mapping[str, Any], context: ReplyContext) -> list[_Piece]:
+    """The phrases of an aspect of a reply.
 
     A bare string is its own quote and is parted: "slow piano, soft drums and a cello" is three aspects, each with its
     own evidence. An object's `text` is the model's wording and stays whole, unless it is too long.
     """
     if isinstance(aspect, str):
-        text = quote = tidy_phrase(aspect)
+        text, quote, facet = (tidied := tidy_phrase(aspect)), tidied, None
     else:
         quote = tidy_phrase(aspect["quote"])
-        text = tidy_phrase(aspect.get("text") or quote)
+        text, facet = tidy_phrase(aspect.get("text") or quote), _facet_or_none(aspect.get("facet"))
         if text != quote and not too_long(text):
-            return [(text, quote)]
-    parts = split_phrase(text)
-    if parts == [text]:
-        return [(text, quote)]
+            return [_Piece(text, quote, facet)]
+    parts = split_phrase(without_names(text, context.names), context.language)
+    if [part.text for part in parts] == [text]:
+        return [_Piece(text, quote, facet)]
     whole = fold(quote)
-    return [(part, part if locate(part, whole) else quote) for part in parts]
+    return [_Piece(part.text, part.text if locate(part.text, whole) else quote, facet or part.facet) for part in parts]
 
 
 @dataclass(frozen=True)

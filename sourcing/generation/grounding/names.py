@@ -10,7 +10,7 @@ from functools import lru_cache
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.generation.text.words import content_stems, is_written_without_spaces, words
 
-__all__ = ["NO_NAMES", "TITLE_MARKS", "Names", "is_named", "names_of", "names_somebody"]
+__all__ = ["NO_NAMES", "TITLE_MARKS", "Names", "is_named", "names_of", "names_somebody", "without_names"]
 
 _TITLE_TAIL = re.compile(r"\s*[(\[（【].*$|\s+[-–—]\s+.*$|\s*/\s.*$")
 _CREDIT_PARTS = re.compile(
@@ -18,6 +18,8 @@ _CREDIT_PARTS = re.compile(
 )
 _SUBJECT_VERB = re.compile(r"\s*(?:,|\(|is\b|was\b|by\b|ist\b|est\b|es\b|'s\b|是|由)", re.IGNORECASE)
 TITLE_MARKS = "\"“”„«»‘’'《》〈〉「」『』"
+_QUOTED = re.compile(r"(\b\w+\s+)?(?<!\w)[\"“„«*_]\s?([^\"“”„«»*_]{2,200}?)\s?[\"”“»*_](?!\w)")
+_NAMING = frozenset("as called calls dubbed termed als namens comme appelé como llamado".split())  # before a quoted trait
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -49,6 +51,23 @@ def names_of(
         whole=tuple(filter(None, (*artists, *titles, *albums))),
         entries=tuple((kind, name) for kind, name in entries if any(map(str.isalnum, name))),
     )
+
+
+def without_names(text: str, names: Names) -> str:
+    """The text with a bar for each name of several words and each quoted title: their words say nothing of the sound."""
+    for name in names.whole:
+        if len(name.split()) > 1:
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " | ", text)
+    return _QUOTED.sub(_without_title, text)
+
+
+def _without_title(match: re.Match[str]) -> str:
+    """A bar for a quoted title, or for words that somebody says or sings; what a track is called stays."""
+    before, quoted = match.group(1) or "", match.group(2)
+    own = _WORD.findall(quoted)
+    title = all(word[0].isupper() for word in own if len(word) > 3)
+    spoken = len(own) > 3 and before.strip().casefold() not in _NAMING
+    return f"{before} | " if own and (title or spoken) else match.group()
 
 
 def names_somebody(text: str, names: Names) -> str | None:

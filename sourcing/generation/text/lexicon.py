@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 
 from sourcing.generation.text.folding import fold_text
@@ -11,6 +12,7 @@ from sourcing.generation.text.words import (
     compact,
     content_stems,
     data_lines,
+    data_sections,
     is_written_without_spaces,
     stem,
     weight,
@@ -31,15 +33,20 @@ __all__ = [
 MAX_ASPECT_WORDS = 6
 MAX_ASPECT_CHARACTERS = 60
 _MAX_SPACELESS_WORDS = 10  # of two characters or less, fifteen characters: such scripts write articles and cases, too
+_LEXICONS = ("facets", "facets_more", "facets_zh", "facets_ja", "facets_de", "facets_fr", "facets_es")
+_INFLECTED = ("de", "fr", "es")
+_ENDING = re.compile(r"(?:en|er|es|em|e|s|n|x|a|o|as|os|r)$")
+_Terms = tuple[dict[tuple[str, ...], str], int]  # term → facet, and the length of the longest term
 _TAIL = re.compile(r"\s(?:with|of|in|over|under|for|from|that|on|by|like)\s")
 
 
-def facet_of(phrase: str, suggestion: str | None = None) -> str:
+def facet_of(phrase: str, suggestion: str | None = None, *, language: str = "und") -> str:
     """The facet of a phrase by its head: the last known term before any "with ..." or "of ..."; longer terms win.
 
-    Where the lexicon knows no term, `suggested` (a model's own word, already a facet) or "other".
+    Where the lexicon knows no term, `suggestion` (a model's own word, already a facet) or "other". In German, French
+    and Spanish, whose adjectives are inflected, endings and the first parts of compounds are looked past.
     """
-    return _known_facet(phrase) or suggestion or "other"
+    return _known_facet(phrase) or _inflected_facet(phrase, language[:2]) or suggestion or "other"
 
 
 @lru_cache(maxsize=16384)
@@ -105,9 +112,34 @@ def _known_facet(phrase: str) -> str | None:
     return _last_term(words(head)) or _last_term(words(folded_phrase))
 
 
-def _last_term(own: list[str]) -> str | None:
-    terms, longest = _terms()
-    stems = tuple(stem(word) for word in own)
+@lru_cache(maxsize=16384)
+def _inflected_facet(phrase: str, language: str) -> str | None:
+    if language not in _INFLECTED:
+        return None
+    own = [without_ending(word) for word in words(phrase)]
+    if language != "de":  # the head comes first, its adjectives behind it
+        return _last_term(own[:1], _inflected_terms(language)) or _last_term(own, _inflected_terms(language))
+    facet = _last_term(own, _inflected_terms(language))
+    if facet is None and own:
+        heads = _inflected_terms(language)[0]
+        facet = next((heads[(own[-1][at:],)] for at in range(3, len(own[-1]) - 3) if (own[-1][at:],) in heads), None)
+    return facet
+
+
+def without_ending(word: str) -> str:
+    """A word of German, French or Spanish without accents and without up to two endings of three letters or less."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+    for _ in range(2):
+        ending = _ENDING.search(bare)
+        if ending is None or ending.start() < 3:
+            break
+        bare = bare[: ending.start()]
+    return bare
+
+
+def _last_term(own: list[str], lexicon: _Terms | None = None) -> str | None:
+    terms, longest = lexicon or _terms()
+    stems = tuple(own if lexicon else map(stem, own))
     for end in range(len(stems), 0, -1):
         for size in range(min(longest, end), 0, -1):
             facet = terms.get(stems[end - size : end])
@@ -122,19 +154,29 @@ def _contains(own: list[str], parts: list[str]) -> bool:
 
 
 @cache
-def _terms() -> tuple[dict[tuple[str, ...], str], int]:
+def _terms() -> _Terms:
     """Stemmed term → facet, and the length of the longest term; the first facet to claim a term keeps it."""
     terms: dict[tuple[str, ...], str] = {}
-    facet = "other"
-    for line in data_lines("facets"):
-        if line.startswith("["):
-            facet = line.strip("[]")
-            continue
-        for term in line.split(","):
-            stems = tuple(stem(word) for word in words(term))
-            if stems:
-                terms.setdefault(stems, facet)
+    for name in _LEXICONS:
+        for term, facet in _entries(name):
+            terms.setdefault(tuple(map(stem, term)), facet)
     return terms, max(map(len, terms))
+
+
+@cache
+def _inflected_terms(language: str) -> _Terms:
+    terms: dict[tuple[str, ...], str] = {}
+    for term, facet in _entries(f"facets_{language}"):
+        terms.setdefault(tuple(map(without_ending, term)), facet)
+    return terms, max(map(len, terms), default=0)
+
+
+def _entries(name: str) -> Iterator[tuple[list[str], str]]:
+    """The words and the facet of each term of a lexicon file."""
+    for facet, lines in data_sections(name).items():
+        for term in ",".join(lines).split(","):
+            if own := words(term):
+                yield own, facet
 
 
 @cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
-from sourcing.generation.text.lexicon import (
-    facet_of,
-    is_term,
-)
+from sourcing.generation.text.folding import fold_text
+from sourcing.generation.text.lexicon import facet_of, is_term
+from sourcing.generation.text.noun_phrases import Phrase, noun_phrases
+from sourcing.generation.text.tagging import has_tagger
 from sourcing.generation.text.words import (
     compact,
     content_stems,
@@ -16,7 +18,7 @@ from sourcing.generation.text.words import (
     is_written_without_spaces,
 )
 
-__all__ = ["aspect_key", "sentences", "split_phrase"]
+__all__ = ["Part", "aspect_key", "sentences", "split_phrase"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
 _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
@@ -27,18 +29,68 @@ def sentences(text: str) -> list[str]:
     return [piece.strip() for piece in _SENTENCE_END.split(text) if piece and piece.strip()]
 
 
-def split_phrase(text: str) -> list[str]:
+class Part(NamedTuple):
+    """A phrase of a text, and its facet."""
+
+    text: str
+    facet: str
+
+
+def split_phrase(text: str, language: str = "und") -> list[Part]:
     """The phrases of an enumeration, a clause or several, bare of articles and verbs.
 
     Those of no known facet are left out, and those that name somebody. A text with nothing to part, or with no phrase
     the lexicon knows, comes back whole; a term of the lexicon ("drum and bass") is never parted.
     """
     if is_term(text):
-        return [text]
+        return [Part(text, facet_of(text))]
+    if has_tagger(language):
+        return _tagged_parts(text, language)
+    return [Part(part, facet_of(part)) for part in _joint_parts(text)]
+
+
+def _joint_parts(text: str) -> list[str]:
     parts = [bare for sentence in sentences(text) for part in _pieces_of(sentence) if (bare := _bare(part))]
     if parts == [text]:
         return [text]
     return [part for part in parts if facet_of(part) != "other" and not _names_somebody(part)] or [text]
+
+
+def _tagged_parts(text: str, language: str) -> list[Part]:
+    parts: list[Part] = []
+    for sentence in sentences(text):
+        phrases = noun_phrases(sentence, language)
+        for phrase, facet in zip(phrases, _facets(sentence, phrases, language), strict=True):
+            part = sentence[phrase.start : phrase.end]
+            if facet != "other" and not _is_idle(part) and not _names_somebody(part):
+                parts.append(Part(part, facet))
+    return parts
+
+
+def _facets(sentence: str, phrases: Sequence[Phrase], language: str) -> list[str]:
+    """The facets of phrases: their own, that of the noun they are said of, or, in a list, the facet of those around it."""
+    facets = []
+    for phrase in phrases:
+        said_of = phrase.about and facet_of(phrase.about, language=language)
+        facets.append(facet_of(sentence[phrase.start : phrase.end], said_of, language=language))
+    for at in (*range(1, len(phrases)), *range(len(phrases) - 1, 0, -1)):
+        if phrases[at].listed:
+            for unknown, known in ((at, at - 1), (at - 1, at)):
+                own = sentence[phrases[unknown].start : phrases[unknown].end]
+                if facets[unknown] == "other" and facets[known] in ("instrument", "vocal") and own.islower():
+                    facets[unknown] = facets[known]
+    return facets
+
+
+def _is_idle(part: str) -> bool:
+    """True for people, things sold and places, and for a word like "voice" while it stands alone."""
+    own = fold_text(part).split()
+    return own[-1] in _heads("people") or (len(own) == 1 and own[0] in _heads("bare"))
+
+
+@cache
+def _heads(section: str) -> frozenset[str]:
+    return frozenset(fold_text(" ".join(data_sections("heads")[section])).split())
 
 
 def _pieces_of(sentence: str) -> list[str]:
@@ -69,7 +121,10 @@ def _bare(part: str) -> str:
 
 def _names_somebody(part: str) -> bool:
     """True when a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
-    return any(word[:1].isupper() and facet_of(word) == "other" for word in part.split()[1:])
+    own = part.split()
+    if any(word[:1].isupper() and facet_of(word) == "other" for word in own[1:]):
+        return True
+    return len(own) > 1 and all(word[:1].isupper() for word in own) and any(facet_of(word) == "other" for word in own)
 
 
 @cache

@@ -1,0 +1,106 @@
+"""Noun and adjective phrases of a sentence, which are what an aspect can be: no verb, no determiner, nothing cut off.
+
+A phrase is the longest run of adjectives, participles and nouns that ends in a noun, with what an "of" adds to it, or an
+adjective that something is said to be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_term
+from sourcing.generation.text.tagging import Token, tag
+
+__all__ = ["Phrase", "noun_phrases"]
+
+_ADJECTIVE = "R?[AEG]"
+_ADJECTIVES = rf"{_ADJECTIVE}(?:(?:,|C|,C)?{_ADJECTIVE})*"
+_NOUNS = r"[NPTAEG]*N(?:RN)*"
+_NOUN_PHRASE = re.compile(rf"M?(?:{_ADJECTIVES})?{_NOUNS}(?:O(?:{_ADJECTIVES})?{_NOUNS})?")
+_SAID_OF_NOUN = re.compile(r"R?[AEB]")
+_MUSICAL = ("genre", "instrument", "vocal", "tempo_rhythm", "harmony", "production")
+
+
+class Phrase(NamedTuple):
+    """A phrase by its place in the text, [start, end), and the noun of which an adjective phrase is said."""
+
+    start: int
+    end: int
+    about: str | None = None
+    listed: bool = False  # in an enumeration with the phrase before it
+
+
+def noun_phrases(sentence: str, language: str) -> list[Phrase]:
+    """The phrases of one sentence in order; `language` is one that `has_tagger`."""
+    tokens = tag(sentence, language)
+    letters = _letters(tokens, sentence)
+    phrases: list[Phrase] = []
+    at = 0
+    while at < len(letters):
+        match = _NOUN_PHRASE.match(letters, at)
+        if match:
+            phrase = _within_length(tokens[at : match.end()], letters[at : match.end()])
+            phrases.append(phrase._replace(listed=_is_listed(phrases, letters, tokens, at)))
+        elif match := _SAID_OF_NOUN.match(letters, at):
+            phrases.append(Phrase(tokens[at].start, tokens[match.end() - 1].end, _noun_before(tokens, letters, at)))
+        elif letters[at] == "M" and facet_of(tokens[at].word) != "other":  # "7/8"
+            phrases.append(Phrase(tokens[at].start, tokens[at].end))
+        at = match.end() if match else at + 1
+    return phrases
+
+
+def _letters(tokens: Sequence[Token], sentence: str) -> str:
+    """Parts of speech by their place in the sentence: what is no modifier there becomes a verb or another word."""
+    parts = [token.word if token.word == "," else token.part for token in tokens]
+    for at, token in enumerate(tokens):
+        before = parts[at - 1] if at else ""
+        earlier = "".join(parts[:at]).rstrip("R")[-1:]  # before any adverbs
+        after = tokens[at + 1].part if at + 1 < len(tokens) else ""
+        if parts[at] == "V" and before in "DAEG" and before and facet_of(token.word) in _MUSICAL:
+            parts[at] = "N"  # "a soft hum"
+        elif parts[at] in "GE" and (earlier in ("N", "P", "X") or after in ("D", "I", "O", "X")):
+            parts[at] = "E" if before == "R" and after == "I" else "V"  # "drums driving the beat", "who once played bass"
+        elif parts[at] == "A" and "-" in token.word and after in ("C", "."):
+            parts[at] = "N" if facet_of(token.word.rpartition("-")[2]) in ("instrument", "vocal", "genre") else "A"
+        elif parts[at] == "P" and facet_of(token.word) in _MUSICAL:
+            parts[at] = "N"
+        elif parts[at] == "P" and (after not in ("N", "A") or before == "P"):
+            parts[at] = "X"  # a person's name
+        elif parts[at] == "C" and at and at + 1 < len(tokens):
+            if is_term(sentence[tokens[at - 1].start : tokens[at + 1].end]):
+                parts[at] = "N"  # "drum and bass"
+    return "".join(part if len(part) == 1 else "." for part in parts)
+
+
+def _within_length(tokens: Sequence[Token], letters: str) -> Phrase:
+    """The phrase of these tokens, without its "of" and then without its first adjectives where it is too long."""
+    if len(tokens) > MAX_ASPECT_WORDS and "O" in letters:
+        tokens, letters = tokens[: letters.index("O")], letters[: letters.index("O")]
+    first = max(0, len(tokens) - MAX_ASPECT_WORDS)
+    while first and letters[first] in ",CR":
+        first += 1
+    return Phrase(tokens[first].start, tokens[-1].end)
+
+
+def _is_listed(phrases: Sequence[Phrase], letters: str, tokens: Sequence[Token], at: int) -> bool:
+    """True when only commas, "and" and determiners stand between the phrase before and the one at this token."""
+    if not phrases:
+        return False
+    first = at
+    while first and tokens[first - 1].start >= phrases[-1].end:
+        first -= 1
+    return first < at and set(letters[first:at]) <= set(",CDX.") and set(letters[first:at]) & set(",C") != set()
+
+
+def _noun_before(tokens: Sequence[Token], letters: str, at: int) -> str | None:
+    """The noun before a verb before the adjective at this place: what the adjective is said of."""
+    verbs = 0
+    for place in range(at - 1, -1, -1):
+        if letters[place] == "N" and verbs:
+            return tokens[place].word
+        verbs += letters[place] == "V"
+        if letters[place] not in "RABEC,VX":
+            return None
+    return None

@@ -1,0 +1,1 @@
+"""Workbench: prompt packs and rules measured against gold documents, compared, and shown."""
