@@ -30,7 +30,9 @@ _UNSET: dict[str, Any] = {
 @click.argument("pack_ids", metavar="[PACK]...", nargs=-1)
 @click.option("--language", "languages", multiple=True, metavar="TAG", help="Only gold documents in it; repeatable.")
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind, as `review`; repeatable.")
-@click.option("--gold", "folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Another gold set.")
+@click.option(
+    "--gold", "folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Another gold set."
+)
 @click.option("--details", is_flag=True, help="Show each document: what was taken, what is wrong, what was missed.")
 @click.option("--endpoint", type=click.Choice(["local"]), help="`local`: the embedded model, offline.")
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, e.g. http://host:8000/v1.")

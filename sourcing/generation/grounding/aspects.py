@@ -8,7 +8,7 @@ sentences is made of the document's words. The rest comes back with reasons.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from sourcing.generation.grounding.captions import VettedCaption, vet_caption
@@ -22,6 +22,7 @@ from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_junk
 from sourcing.generation.text.lyrics import NO_RUNS, Runs, takes_lyrics
 from sourcing.generation.text.negation import is_denied, negations
 from sourcing.generation.text.phrases import aspect_key, split_phrase
+from sourcing.generation.text.tagging import has_tagger
 from sourcing.generation.text.words import compact, content_stems, stems_at, words
 from sourcing.store.schemas import FACETS
 
@@ -56,9 +57,10 @@ def ground(
     reply = VettedReply()
     keys: AspectKeys = set()
     for aspect in payload["aspects"]:
-        for text, quote, own_facet in _pieces(aspect, context):
+        for text, quote, part_facet in _pieces(aspect, context):
             result = vet_aspect(text, names, keys) or _support(text, quote, document)
             if not isinstance(result, Finding) and fold_text(result.text) != fold_text(text):
+                result = _as_phrase(result, context)
                 result = vet_aspect(result.text, names, keys) or result
             if isinstance(result, Finding):
                 if result.reason in _UNBORNE and fold_text(text) in context.rules.examples:
@@ -67,13 +69,11 @@ def ground(
                     )
                 reply.findings.append(result)
                 continue
-            facet = facet_of(text, own_facet)
-            if facet == "other":
-                facet = facet_of(result.text)
-            if isinstance(aspect, str) and facet == "other" and language.startswith("en"):
-                unknown = f"{text!r} holds no word of the facet lexicon, so it may not be about the sound"
+            if part_facet is None or (isinstance(aspect, str) and part_facet == "other" and language.startswith("en")):
+                unknown = f"{text!r} holds no phrase of a known facet, so it may not be about the sound"
                 reply.findings.append(Finding("facet_unknown", unknown, aspect))
                 continue
+            facet = facet_of(result.text, part_facet)
             keys.add(aspect_key(result.text))
             evidence = [{"doc_id": doc_id, "start": result.start, "end": result.end}]
             reply.aspects.append({"text": result.text, "facet": facet, "evidence": evidence})
@@ -93,16 +93,20 @@ def accept(
     keys: AspectKeys = set()
     sung, traces = _lyrics_near(payload, documents)
     for aspect in payload["aspects"]:
-        text = tidy_phrase(wording(aspect if isinstance(aspect, str) else aspect["text"]))
-        own_facet = None if isinstance(aspect, str) else _facet_or_none(aspect.get("facet"))
-        finding = vet_aspect(text, context.names, keys)
-        if finding is None and sung and takes_lyrics(" ".join((*(a["text"] for a in reply.aspects), text)), sung):
-            finding = Finding("aspect_is_lyric", "with those before it, it takes more than eight words of the lyrics")
-        if finding is not None:
-            reply.findings.append(finding)
-            continue
-        keys.add(aspect_key(text))
-        reply.aspects.append({"text": text, "facet": own_facet or facet_of(text), "evidence": []})
+        for text, _, part_facet in _unnamed_pieces(aspect, context):
+            finding = vet_aspect(text, context.names, keys)
+            if finding is None and sung and takes_lyrics(" ".join((*(a["text"] for a in reply.aspects), text)), sung):
+                finding = Finding(
+                    "aspect_is_lyric", "with those before it, it takes more than eight words of the lyrics"
+                )
+            if finding is None and part_facet is None:
+                finding = Finding("facet_unknown", f"{text!r} holds no phrase of a known facet", aspect)
+            if finding is not None:
+                reply.findings.append(finding)
+                continue
+            keys.add(aspect_key(text))
+            own_facet = None if isinstance(aspect, str) else _facet_or_none(aspect.get("facet"))
+            reply.aspects.append({"text": text, "facet": own_facet or facet_of(text, part_facet), "evidence": []})
     _check_language(reply, context.language)
     caption = vet_caption(payload.get("caption") or "", None, context, sung=sung)
     return reply.add_caption(caption, traces)
@@ -138,7 +142,7 @@ def vet_aspect(text: str, names: Names, keys: AspectKeys) -> Finding | None:
 
 
 class _Piece(NamedTuple):
-    """A phrase, the quote that bears it out, and its facet if the reply or its neighbours tell."""
+    """A phrase of an aspect of a reply, the quote that bears it out, and its facet; None where it is no phrase."""
 
     text: str
     quote: str
@@ -149,20 +153,32 @@ def _pieces(aspect: str | Mapping[str, Any], context: ReplyContext) -> list[_Pie
     """The phrases of an aspect of a reply.
 
     A bare string is its own quote and is parted: "slow piano, soft drums and a cello" is three aspects, each with its
-    own evidence. An object's `text` is the model's wording and stays whole, unless it is too long.
+    own evidence. So is an object's `text`, the model's own wording, which its quote bears out.
     """
     if isinstance(aspect, str):
-        text, quote, facet = (tidied := tidy_phrase(aspect)), tidied, None
+        text = quote = tidy_phrase(wording(aspect))
+        own_facet = None
     else:
-        quote = tidy_phrase(aspect["quote"])
-        text, facet = tidy_phrase(aspect.get("text") or quote), _facet_or_none(aspect.get("facet"))
-        if text != quote and not too_long(text):
-            return [_Piece(text, quote, facet)]
-    parts = split_phrase(without_names(text, context.names), context.language)
-    if [part.text for part in parts] == [text]:
-        return [_Piece(text, quote, facet)]
-    whole = fold(quote)
-    return [_Piece(part.text, part.text if locate(part.text, whole) else quote, facet or part.facet) for part in parts]
+        quote = tidy_phrase(wording(aspect.get("quote") or ""))
+        text, own_facet = tidy_phrase(wording(aspect.get("text") or quote)), _facet_or_none(aspect.get("facet"))
+        if text != quote and not too_long(text) and not _is_parted(text, context):
+            return [_Piece(text, quote, own_facet or facet_of(text))]
+    parts = split_phrase(without_names(text, context.names), context.language, own_facet)
+    if not parts:
+        return [_Piece(text, quote, None)]
+    whole = fold(quote) if text == quote else fold("")
+    return [_Piece(part.text, part.text if locate(part.text, whole) else quote, part.facet) for part in parts]
+
+
+def _unnamed_pieces(aspect: str | Mapping[str, Any], context: ReplyContext) -> list[_Piece]:
+    """The phrases of an aspect that no document bears out; whole where it compares with somebody."""
+    text = tidy_phrase(wording(aspect if isinstance(aspect, str) else aspect["text"]))
+    return [_Piece(text, text, None)] if names_somebody(text, context.names) else _pieces(aspect, context)
+
+
+def _is_parted(text: str, context: ReplyContext) -> bool:
+    """True for a model's wording that may hold more than a phrase; not where it denies or names, which is said whole."""
+    return has_tagger(context.language) and not negations(fold_text(text)) and not names_somebody(text, context.names)
 
 
 @dataclass(frozen=True)
@@ -186,6 +202,12 @@ def _support(text: str, quote: str, document: QuotedDocument) -> _Support | Find
         "quote_not_found", f"the quote {quote!r} for {text!r} is not in the document", {"text": text, "quote": quote}
     )
     return problem or missing
+
+
+def _as_phrase(support: _Support, context: ReplyContext) -> _Support:
+    """The aspect without what stands around its phrase in the document's wording, as "Strings" of "Strings swell"."""
+    parts = split_phrase(support.text, context.language) if has_tagger(context.language) else []
+    return replace(support, text=parts[0].text) if parts else support
 
 
 def _support_at(place: Place, text: str, quote: str, document: QuotedDocument) -> _Support | Finding:

@@ -18,8 +18,10 @@ _CREDIT_PARTS = re.compile(
 )
 _SUBJECT_VERB = re.compile(r"\s*(?:,|\(|is\b|was\b|by\b|ist\b|est\b|es\b|'s\b|是|由)", re.IGNORECASE)
 TITLE_MARKS = "\"“”„«»‘’'《》〈〉「」『』"
-_QUOTED = re.compile(r"(\b\w+\s+)?(?<!\w)[\"“„«*_]\s?([^\"“”„«»*_]{2,200}?)\s?[\"”“»*_](?!\w)")
-_NAMING = frozenset("as called calls dubbed termed als namens comme appelé como llamado".split())  # before a quoted trait
+_QUOTED = re.compile(r"(\b\w+\s+)?(?<!\w)[\"“„«*_]\s?([^\"“”„«»*_]{2,200}?)\s?(?:[\"”“»*_](?!\w)|$)")
+_NAMING = frozenset(
+    "as called calls dubbed termed als namens comme appelé como llamado".split()
+)  # before a quoted trait
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -57,7 +59,7 @@ def without_names(text: str, names: Names) -> str:
     """The text with a bar for each name of several words and each quoted title: their words say nothing of the sound."""
     for name in names.whole:
         if len(name.split()) > 1:
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " | ", text)
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?:['’]s)?(?!\w)", " | ", text)
     return _QUOTED.sub(_without_title, text)
 
 

@@ -13,12 +13,14 @@ from sourcing.store.language_id import simplified
 
 __all__ = ["denied_spans", "is_denied", "negations"]
 
+_KINDS = ("", "after", "unlike", "another")  # headings of the word list
 _REACH = 4  # words after a negation that it may deny
 _REACH_CHARACTERS = 8  # the same in a script without spaces
 _REACH_BEFORE = 6  # words before "is absent"
 _SCOPE_CHARS = 160  # nothing further away is looked at
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|[。！？;；\n…]")
 _CLAUSE_END = re.compile(r"[,:()\[\]，：]|\s-\s")
+_ANOTHER_END = re.compile(r"[.!?;](?=\s|$)|[。！？；\n]|,\s+(?:this|here|now|it|she|he|is)\b|\bis all\b|\bit\b")
 _ALTERNATIVE = re.compile(r"\b(?:or|nor|oder|noch|ou|ni|o|né)\b|或|、")
 _TOKEN = re.compile(r"[^\W_]+(?:['/-][^\W_]+)*")
 _WIDE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-\ua4cf\uac00-\ud7a3\uf900-\ufaff]")
@@ -35,6 +37,8 @@ def denied_spans(folded_text: str) -> list[Span]:
     for kind, start, end in _negating_phrases(text):
         if kind == "after":
             spans.append((_scope_start(text, start), start))
+        elif kind == "another":
+            spans.append((end, _before(_until(), text, end, _before(_ANOTHER_END, text, end, len(text)))))
         elif kind == "":
             spans.append((end, _scope_end(text, end)))
     return merge_spans(spans)
@@ -49,7 +53,7 @@ def is_denied(at: int, spans: list[Span]) -> bool:
 def negations(folded_text: str) -> list[str]:
     """The negating phrases of a folded text, in order."""
     text = simplified(folded_text)
-    return [text[start:end] for kind, start, end in _negating_phrases(text) if kind != "unlike"]
+    return [text[start:end] for kind, start, end in _negating_phrases(text) if kind not in ("unlike", "another")]
 
 
 def _scope_end(text: str, start: int) -> int:
@@ -86,7 +90,7 @@ def _before(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
 
 
 def _negating_phrases(text: str) -> list[tuple[str, int, int]]:
-    """The (kind, start, end) of every negating phrase; kinds are the word list's headings: "", "after" and "unlike"."""
+    """The (kind, start, end) of every negating phrase; kinds are the word list's headings."""
     narrow, wide = _patterns()
     spans, next_at = [], 0
     for at in sorted({place for word in _first_words() & word_set(text) for place in _places(word, text)}):
@@ -117,7 +121,7 @@ def _first_words() -> frozenset[str]:
 def _kinds() -> dict[str, str]:
     """Phrase → the heading it stands under."""
     sections = data_sections("negations")
-    return {phrase: kind for kind in ("", "after", "unlike") for phrase in " ".join(sections[kind]).split()}
+    return {phrase: kind for kind in _KINDS for phrase in " ".join(sections[kind]).split()}
 
 
 @cache

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_term
 from sourcing.generation.text.tagging import Token, tag
+from sourcing.generation.text.words import data_sections
 
 __all__ = ["Phrase", "noun_phrases"]
 
@@ -20,6 +22,7 @@ _ADJECTIVES = rf"{_ADJECTIVE}(?:(?:,|C|,C)?{_ADJECTIVE})*"
 _NOUNS = r"[NPTAEG]*N(?:RN)*"
 _NOUN_PHRASE = re.compile(rf"M?(?:{_ADJECTIVES})?{_NOUNS}(?:O(?:{_ADJECTIVES})?{_NOUNS})?")
 _SAID_OF_NOUN = re.compile(r"R?[AEB]")
+_LISTING = (",", "C", ",C", ",D", "CD", ",CD")  # between the phrases of an enumeration
 _MUSICAL = ("genre", "instrument", "vocal", "tempo_rhythm", "harmony", "production")
 
 
@@ -58,24 +61,47 @@ def _letters(tokens: Sequence[Token], sentence: str) -> str:
         before = parts[at - 1] if at else ""
         earlier = "".join(parts[:at]).rstrip("R")[-1:]  # before any adverbs
         after = tokens[at + 1].part if at + 1 < len(tokens) else ""
-        if parts[at] == "V" and before in "DAEG" and before and facet_of(token.word) in _MUSICAL:
-            parts[at] = "N"  # "a soft hum"
+        if (
+            parts[at] in "VR"
+            and before
+            and before in "DAEG"
+            and facet_of(token.word) in ("instrument", "vocal", "genre")
+        ):
+            parts[at] = "N"  # "a soft hum", "amplified zither"
+        elif parts[at] == "V" and before == "A" and token.word.endswith("s"):
+            parts[at] = "N"  # "small sounds"
+        elif parts[at] == "A" and token.word.endswith("ed") and after == "I" and before != "R":
+            parts[at] = "V"  # "drenched in reverb"
+        elif parts[at] == "M" and token.word[0].isalpha():
+            parts[at] = "N"  # "Prophet-5"
         elif parts[at] in "GE" and (earlier in ("N", "P", "X") or after in ("D", "I", "O", "X")):
-            parts[at] = "E" if before == "R" and after == "I" else "V"  # "drums driving the beat", "who once played bass"
+            parts[at] = (
+                "E" if before == "R" and after == "I" else "V"
+            )  # "drums driving the beat", "who once played bass"
         elif parts[at] == "A" and "-" in token.word and after in ("C", "."):
             parts[at] = "N" if facet_of(token.word.rpartition("-")[2]) in ("instrument", "vocal", "genre") else "A"
         elif parts[at] == "P" and facet_of(token.word) in _MUSICAL:
             parts[at] = "N"
         elif parts[at] == "P" and (after not in ("N", "A") or before == "P"):
             parts[at] = "X"  # a person's name
-        elif parts[at] == "C" and at and at + 1 < len(tokens):
+        elif parts[at] in "CI" and at and at + 1 < len(tokens):
             if is_term(sentence[tokens[at - 1].start : tokens[at + 1].end]):
-                parts[at] = "N"  # "drum and bass"
+                parts[at] = "N"  # "drum and bass", "beats per minute"
+        elif parts[at] == "N" and before == "N" and after in ("I", "D", "R", "X"):
+            if _may_be_verb(token.word, tokens[at - 1].word):
+                parts[at] = "V"  # "guitars jab at", "the accordion rasps"
     return "".join(part if len(part) == 1 else "." for part in parts)
+
+
+def _may_be_verb(word: str, noun: str) -> bool:
+    """True when a word behind an instrument or a voice is no term of music, and would agree with that noun as its verb."""
+    return (word.endswith("s") != noun.endswith("s")) and facet_of(noun) in _MUSICAL and facet_of(word) == "other"
 
 
 def _within_length(tokens: Sequence[Token], letters: str) -> Phrase:
     """The phrase of these tokens, without its "of" and then without its first adjectives where it is too long."""
+    if "O" in letters and tokens[letters.index("O") - 1].word.lower() in _light_heads():
+        tokens, letters = tokens[letters.index("O") + 1 :], letters[letters.index("O") + 1 :]
     if len(tokens) > MAX_ASPECT_WORDS and "O" in letters:
         tokens, letters = tokens[: letters.index("O")], letters[: letters.index("O")]
     first = max(0, len(tokens) - MAX_ASPECT_WORDS)
@@ -91,7 +117,13 @@ def _is_listed(phrases: Sequence[Phrase], letters: str, tokens: Sequence[Token],
     first = at
     while first and tokens[first - 1].start >= phrases[-1].end:
         first -= 1
-    return first < at and set(letters[first:at]) <= set(",CDX.") and set(letters[first:at]) & set(",C") != set()
+    return letters[first:at] in _LISTING
+
+
+@cache
+def _light_heads() -> frozenset[str]:
+    """Nouns of measure: "a ridiculous amount of spring reverb" is spring reverb."""
+    return frozenset(" ".join(data_sections("heads")["light"]).split())
 
 
 def _noun_before(tokens: Sequence[Token], letters: str, at: int) -> str | None:

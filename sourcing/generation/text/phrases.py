@@ -36,17 +36,18 @@ class Part(NamedTuple):
     facet: str
 
 
-def split_phrase(text: str, language: str = "und") -> list[Part]:
-    """The phrases of an enumeration, a clause or several, bare of articles and verbs.
+def split_phrase(text: str, language: str = "und", facet: str | None = None) -> list[Part]:
+    """The phrases of an enumeration, a clause or several, bare of articles and verbs; none where it holds none.
 
-    Those of no known facet are left out, and those that name somebody. A text with nothing to part, or with no phrase
-    the lexicon knows, comes back whole; a term of the lexicon ("drum and bass") is never parted.
+    Those of no known facet are left out, unless `facet` names one, and those that name somebody. A term of the lexicon
+    ("drum and bass") is never parted. In languages without a tagger, a text with no phrase the lexicon knows comes back
+    whole.
     """
     if is_term(text):
-        return [Part(text, facet_of(text))]
-    if has_tagger(language):
-        return _tagged_parts(text, language)
-    return [Part(part, facet_of(part)) for part in _joint_parts(text)]
+        return [Part(text, facet_of(text, facet))]
+    if has_tagger(language) and not is_written_without_spaces(text):
+        return _tagged_parts(text, language, facet)
+    return [Part(part, facet_of(part, facet)) for part in _joint_parts(text)]
 
 
 def _joint_parts(text: str) -> list[str]:
@@ -56,12 +57,13 @@ def _joint_parts(text: str) -> list[str]:
     return [part for part in parts if facet_of(part) != "other" and not _names_somebody(part)] or [text]
 
 
-def _tagged_parts(text: str, language: str) -> list[Part]:
+def _tagged_parts(text: str, language: str, suggestion: str | None) -> list[Part]:
     parts: list[Part] = []
     for sentence in sentences(text):
         phrases = noun_phrases(sentence, language)
-        for phrase, facet in zip(phrases, _facets(sentence, phrases, language), strict=True):
+        for phrase, own_facet in zip(phrases, _facets(sentence, phrases, language), strict=True):
             part = sentence[phrase.start : phrase.end]
+            facet = suggestion if suggestion and own_facet == "other" and len(phrases) == 1 else own_facet
             if facet != "other" and not _is_idle(part) and not _names_somebody(part):
                 parts.append(Part(part, facet))
     return parts
@@ -85,7 +87,9 @@ def _facets(sentence: str, phrases: Sequence[Phrase], language: str) -> list[str
 def _is_idle(part: str) -> bool:
     """True for people, things sold and places, and for a word like "voice" while it stands alone."""
     own = fold_text(part).split()
-    return own[-1] in _heads("people") or (len(own) == 1 and own[0] in _heads("bare"))
+    return not {own[-1], own[-1].removesuffix("s")}.isdisjoint(_heads("people")) or (
+        len(own) == 1 and own[0] in _heads("bare")
+    )
 
 
 @cache
@@ -120,11 +124,13 @@ def _bare(part: str) -> str:
 
 
 def _names_somebody(part: str) -> bool:
-    """True when a word after the first is capitalised and no term of music, as in "drummer Kay Ruiz"."""
+    """True when a word after the first is capitalised and no term of music, or all are, as in "drummer Kay Ruiz"."""
     own = part.split()
-    if any(word[:1].isupper() and facet_of(word) == "other" for word in own[1:]):
-        return True
-    return len(own) > 1 and all(word[:1].isupper() for word in own) and any(facet_of(word) == "other" for word in own)
+    names = [word[:1].isupper() and len(word) > 2 and facet_of(word) == "other" for word in own]
+    for at in range(len(own) - 1):
+        if is_term(" ".join(own[at : at + 2])):
+            names[at] = names[at + 1] = False  # "Hardanger fiddle"
+    return any(names[1:]) or (len(own) > 1 and any(names) and all(word[:1].isupper() for word in own))
 
 
 @cache

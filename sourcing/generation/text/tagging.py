@@ -23,7 +23,9 @@ _MODELS = {"en": "morphmodel_en.pgz", "de": "morphmodel_ger.pgz"}
 _LISTED = ("fr", "es")
 _LISTED_TOKEN = re.compile(r"(?:aujourd|quelqu|presqu)['’]\w+|\b\w{1,4}['’](?=\w)|\w+(?:[-/.&]\w+)*|[^\w\s]")
 _TOKEN = re.compile(r"\w+(?:[-'’/.&]\w+)*|[^\w\s]")
-_CONTRACTION = re.compile(r"\w+['’](?:re|ve|ll|d|m)|\w+n['’]t|(?:it|he|she|who|that|what|there|here)['’]s", re.IGNORECASE)
+_CONTRACTION = re.compile(
+    r"\w+['’](?:re|ve|ll|d|m)|\w+n['’]t|(?:it|he|she|who|that|what|there|here)['’]s", re.IGNORECASE
+)
 _OWNER = re.compile(r"\w.*['’]s|\w.*s['’]")
 _KEY = re.compile(r"[A-H][♯♭#b]?(?:-(?:flat|sharp))?")
 #: CLAWS (English) and STTS (German) tags, by their beginnings → our letters; the longest beginning wins.
@@ -73,7 +75,8 @@ def tag(sentence: str, language: str) -> tuple[Token, ...]:
         words[0] = words[0].lower()  # a capital at the beginning says nothing, and reads as a name
     tags = _tagger(code).tag_sent(words, taglevel=0)
     return tuple(
-        Token(word, start, end, _letter(word, name, code)) for (word, start, end), name in zip(places, tags, strict=True)
+        Token(word, start, end, _letter(word, name, code))
+        for (word, start, end), name in zip(places, tags, strict=True)
     )
 
 

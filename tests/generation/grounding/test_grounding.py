@@ -123,7 +123,7 @@ def test_every_kept_aspect_carries_the_span_of_its_quote():
         (_aspect("Saltwater Hymn", "Saltwater Hymn"), "aspect_is_name"),
         (_aspect("1998", "1998"), "aspect_is_junk"),
         (_aspect("the song", "waltz"), "aspect_empty"),
-        (_aspect("one pump organ nobody ever hurries near midnight", "x"), "aspect_too_long"),
+        (_aspect("pump organ that nobody ever hurries near midnight", "x"), "quote_not_found"),
     ],
 )
 def test_what_the_document_does_not_bear_out_is_left_out_with_its_reason(aspect, reason):
@@ -144,7 +144,7 @@ def test_a_denied_aspect_may_be_said_as_denied():
 def test_repeats_are_folded_across_order_and_inflection():
     document = "Brushed drums and a soft drum, brushed."
     vetted_reply = _ground(
-        _aspect("brushed drums", "Brushed drums"), _aspect("drum brushed", "drum, brushed"), document=document
+        _aspect("brushed drums", "Brushed drums"), _aspect("brushed drum", "drum, brushed"), document=document
     )
     assert _aspect_texts(vetted_reply) == ["Brushed drums"]
     assert _reasons(vetted_reply) == ["aspect_repeated"]
@@ -168,11 +168,16 @@ def test_a_copied_sentence_about_something_else_is_left_out():
     assert _reasons(vetted_reply) == ["facet_unknown"]
 
 
+def _parts(text, language):
+    return [part.text for part in split_phrase(text, language)]
+
+
 def test_a_known_term_is_not_parted():
-    assert split_phrase("drum and bass") == ["drum and bass"]
-    assert split_phrase("Drummer Kay Ruiz plays a restless beat. Bells end it") == ["restless beat", "Bells"]
-    assert split_phrase("calm and intimate") == ["calm", "intimate"]
-    assert split_phrase("The bassline is thick, and drenched in reverb") == ["bassline", "thick", "reverb"]
+    for language in ("und", "en"):
+        assert _parts("drum and bass", language) == ["drum and bass"]
+        assert _parts("Drummer Kay Ruiz plays a restless beat. Bells end it", language) == ["restless beat", "Bells"]
+        assert _parts("calm and intimate", language) == ["calm", "intimate"]
+        assert _parts("The bassline is thick, and drenched in reverb", language) == ["bassline", "thick", "reverb"]
 
 
 def test_a_caption_made_of_the_documents_words_is_kept():

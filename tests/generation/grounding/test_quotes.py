@@ -79,7 +79,7 @@ def test_a_higher_threshold_forgives_less():
 
 
 def test_what_a_slip_is_forgiven_for_is_published_in_the_documents_wording():
-    aspect = {"text": "GLASSY vocals, femal", "quote": "glassy femal vocal sample is chopped", "facet": "vocal"}
+    aspect = {"text": "GLASSY femal vocals", "quote": "glassy femal vocal sample is chopped", "facet": "vocal"}
     (aspect_row,) = ground({"aspects": [aspect], "caption": ""}, DOCUMENT, doc_id="d", context=ENGLISH).aspects
     (place,) = aspect_row["evidence"]
     assert aspect_row["text"] == "glassy female vocal"

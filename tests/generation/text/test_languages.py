@@ -139,6 +139,7 @@ def test_a_copied_chinese_sentence_is_parted_into_phrases_with_facets_and_spans(
         ("风琴", "instrument"),
         ("小号", "instrument"),
         ("吉他粗糙", "production"),
+        ("空旷", "production"),
         ("女声轻柔", "vocal"),
     ]
     for aspect in vetted_reply.aspects:
@@ -215,4 +216,4 @@ def test_chinese_phrases_have_facets_and_a_length():
     ]  # fmt: skip
     assert not too_long("带有爵士色彩的缓慢钢琴")
     assert too_long("带有爵士色彩的缓慢钢琴和温暖而空灵的弦乐")
-    assert split_phrase("柔和的和声与和弦") == ["柔和的和声", "和弦"]
+    assert [part.text for part in split_phrase("柔和的和声与和弦")] == ["柔和的和声", "和弦"]
