@@ -45,6 +45,7 @@ _UNSET: dict[str, Any] = {
 @click.pass_obj
 def bench(
     invocation: Invocation,
+    /,
     pack_ids: tuple[str, ...],
     languages: tuple[str, ...],
     kinds: tuple[str, ...],
@@ -107,7 +108,8 @@ def _by_pack(
     from sourcing.generation.descriptions.rebuild import make_unjudged
     from sourcing.generation.journal.journal import Journal
     from sourcing.generation.run.job import run_job
-    from sourcing.workbench.bench import lay_out, score_all, words_of
+    from sourcing.workbench.bench import lay_out, words_of
+    from sourcing.workbench.scores import score
 
     roots = prompt_roots(invocation)
     own = OwnInvocation(invocation.workspace.root / "workbench" / "gold", flags=dict(invocation.flags))
@@ -126,7 +128,7 @@ def _by_pack(
         rows = descriptions.filter(pl.col("prompt_hash") == job.pack.prompt_hash, pl.col("model") == job.endpoint.model)
         words = words_of(documents, rows)
         name = f"{job.pack.name}, {job.endpoint.model}"
-        results[name] = score_all(documents, lambda document, words=words: words[document.id]), usd
+        results[name] = [score(document, words[document.id]) for document in documents], usd
     return results
 
 

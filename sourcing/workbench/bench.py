@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from sourcing.store.schemas import Description, Document, Match, Track
+from sourcing.store.schemas import Document, Match, Track
 from sourcing.store.workspace import Workspace
 from sourcing.workbench.gold import GOLD_FOLDER, GoldDocument
 from sourcing.workbench.rules import document_row, track_row
@@ -47,7 +47,7 @@ def words_of(documents: Iterable[GoldDocument], descriptions: pl.DataFrame) -> d
     for document in documents:
         row = rows.get(document.id)
         aspects = [(aspect["text"], aspect["facet"]) for aspect in row["aspects"]] if row else []
-        words[document.id] = Words(aspects, row and row["caption"])
+        words[document.id] = Words(aspects, row["caption"] if row else None)
     return words
 
 

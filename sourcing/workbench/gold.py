@@ -1,7 +1,7 @@
 """Gold documents: texts about invented tracks, with the aspects a careful musician would take from them.
 
-They lie in `prompts/gold/<language>.yaml`, a list per language. An aspect is verbatim in the text; `not` are phrases that
-a careless reader would take; `facts` are what a caption must mention, each as words of which one is enough.
+They lie in `prompts/gold/<language>.yaml`, a list per language. An aspect is verbatim in the text; `not` are phrases
+that a careless reader would take; `facts` are what a caption must mention, each as words of which one is enough.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _AT = datetime(2000, 1, 1, tzinfo=UTC)
 def by_rules(document: GoldDocument) -> Words:
     """Aspects and caption of a document as if a model had copied every sentence of it."""
     row, _ = describe_document(track_row(document), document_row(document))
-    caption = row and row["caption"]
+    caption = row["caption"] if row else None
     if document.kind == "tags":
         aspects = row["aspects"] if row else []
     else:

@@ -177,7 +177,7 @@ def _unnamed_pieces(aspect: str | Mapping[str, Any], context: ReplyContext) -> l
 
 
 def _is_parted(text: str, context: ReplyContext) -> bool:
-    """True for a model's wording that may hold more than a phrase; not where it denies or names, which is said whole."""
+    """True for a model's wording that may hold more than a phrase; False where it denies or names, and stays whole."""
     return has_tagger(context.language) and not negations(fold_text(text)) and not names_somebody(text, context.names)
 
 

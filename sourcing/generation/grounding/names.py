@@ -56,7 +56,7 @@ def names_of(
 
 
 def without_names(text: str, names: Names) -> str:
-    """The text with a bar for each name of several words and each quoted title: their words say nothing of the sound."""
+    """The text with a bar in place of each name of several words and each quoted title, whose words are no aspects."""
     for name in names.whole:
         if len(name.split()) > 1:
             text = re.sub(rf"(?<!\w){re.escape(name)}(?:['’]s)?(?!\w)", " | ", text)

@@ -1,7 +1,7 @@
 """Noun and adjective phrases of a sentence, which are what an aspect can be: no verb, no determiner, nothing cut off.
 
-A phrase is the longest run of adjectives, participles and nouns that ends in a noun, with what an "of" adds to it, or an
-adjective that something is said to be.
+A phrase is the longest run of adjectives, participles and nouns that ends in a noun, with its "of", or an adjective that
+is said of a noun.
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ def _letters(tokens: Sequence[Token], sentence: str) -> str:
         elif parts[at] in "CI" and at and at + 1 < len(tokens):
             if is_term(sentence[tokens[at - 1].start : tokens[at + 1].end]):
                 parts[at] = "N"  # "drum and bass", "beats per minute"
-        elif parts[at] == "N" and before == "N" and after in ("I", "D", "R", "X"):
-            if _may_be_verb(token.word, tokens[at - 1].word):
-                parts[at] = "V"  # "guitars jab at", "the accordion rasps"
+        elif parts[at] == before == "N" and after in ("I", "D", "R", "X") and _may_be_verb(token, tokens[at - 1]):
+            parts[at] = "V"  # "guitars jab at", "the accordion rasps"
     return "".join(part if len(part) == 1 else "." for part in parts)
 
 
-def _may_be_verb(word: str, noun: str) -> bool:
-    """True when a word behind an instrument or a voice is no term of music, and would agree with that noun as its verb."""
-    return (word.endswith("s") != noun.endswith("s")) and facet_of(noun) in _MUSICAL and facet_of(word) == "other"
+def _may_be_verb(token: Token, noun: Token) -> bool:
+    """True when a word behind an instrument or a voice is no term of music, and would agree with it as its verb."""
+    agrees = token.word.endswith("s") != noun.word.endswith("s")
+    return agrees and facet_of(noun.word) in _MUSICAL and facet_of(token.word) == "other"
 
 
 def _within_length(tokens: Sequence[Token], letters: str) -> Phrase:

@@ -70,7 +70,7 @@ def _tagged_parts(text: str, language: str, suggestion: str | None) -> list[Part
 
 
 def _facets(sentence: str, phrases: Sequence[Phrase], language: str) -> list[str]:
-    """The facets of phrases: their own, that of the noun they are said of, or, in a list, the facet of those around it."""
+    """The facets of phrases: their own, that of the noun they are said of, or, in a list, that of their neighbours."""
     facets = []
     for phrase in phrases:
         said_of = phrase.about and facet_of(phrase.about, language=language)

@@ -31,13 +31,14 @@ _KEY = re.compile(r"[A-H][♯♭#b]?(?:-(?:flat|sharp))?")
 #: CLAWS (English) and STTS (German) tags, by their beginnings → our letters; the longest beginning wins.
 _LETTERS = {
     "en": {
-        "AJ": "A", "AT": "D", "DPS": "D", "DT": "D", "AV": "R", "CJC": "C", "CJ": "X", "CRD": "M", "ORD": "A", "EX": "X",
-        "NN": "N", "NP": "P", "PN": "X", "POS": "X", "PRF": "O", "PRP": "I", "TO": "X", "V": "V", "VVG": "G", "VVN": "E",
-        "VVD": "E", "XX": "X", "ITJ": "X", "UNC": "N", "ZZ": "P", "PUN": ".",
+        "AJ": "A", "AT": "D", "DPS": "D", "DT": "D", "AV": "R", "CJC": "C", "CJ": "X", "CRD": "M", "ORD": "A",
+        "EX": "X", "NN": "N", "NP": "P", "PN": "X", "POS": "X", "PRF": "O", "PRP": "I", "TO": "X", "V": "V", "VVG": "G",
+        "VVN": "E", "VVD": "E", "XX": "X", "ITJ": "X", "UNC": "N", "ZZ": "P", "PUN": ".",
     },
     "de": {
-        "ART": "D", "PPOSAT": "D", "PDAT": "D", "PIAT": "D", "ADJ": "A", "ADJ(D)": "B", "ADV": "R", "CARD": "M", "NN": "N",
-        "NE": "P", "KON": "C", "AP": "I", "TRUNC": "T", "V": "V", "VV(PP)": "E", "FM": "P", "P": "X", "K": "X", "$": ".",
+        "ART": "D", "PPOSAT": "D", "PDAT": "D", "PIAT": "D", "ADJ": "A", "ADJ(D)": "B", "ADV": "R", "CARD": "M",
+        "NN": "N", "NE": "P", "KON": "C", "AP": "I", "TRUNC": "T", "V": "V", "VV(PP)": "E", "FM": "P", "P": "X", "K": "X",
+        "$": ".",
     },
 }  # fmt: skip
 
@@ -150,7 +151,8 @@ def _listed_part(word: str, written: str, lists: dict[str, frozenset[str]], *, f
 
 
 _LISTED_PARTS = {
-    "determiners": "D", "of": "O", "prepositions": "I", "and": "C", "copula": "V", "verbs": "V", "pronouns": "X", "adverbs": "R",
+    "determiners": "D", "of": "O", "prepositions": "I", "and": "C", "copula": "V", "verbs": "V", "pronouns": "X",
+    "adverbs": "R",
 }  # fmt: skip
 _VERB_ENDINGS = ("aient", "erent", "èrent", "aron", "ieron", "aban")
 
