@@ -71,7 +71,7 @@ def _verb(text: str, document: str, language: str) -> str | None:
 def _spaceless_fault(text: str) -> str | None:
     for place, found in (("first", text.startswith), ("last", text.endswith)):
         edge = next((word for word in _listed(f"spaceless {place}") if found(word)), None)
-        if edge and (len(text) < 3 or not is_term(text)):
+        if edge and not is_term(text):
             return f"{edge!r} at its edge"
     verb = next((word for word in _listed("spaceless verbs") if word in text), None)
     return verb and f"the verb {verb!r}"

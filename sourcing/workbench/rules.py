@@ -16,7 +16,7 @@ from sourcing.workbench.scores import Words
 
 __all__ = ["by_rules", "document_row", "track_row"]
 
-_TAG = re.compile(r"\s*[,;|·#\n]\s*")
+_TAG = re.compile(r"\s*[,;|·#\n、，；]\s*")
 _COUNT = re.compile(r"\s*[(\[]?[x×]?\s*(\d+)[)\]]?$")
 _AT = datetime(2000, 1, 1, tzinfo=UTC)
 

@@ -144,7 +144,7 @@ def _score_aspect(document: GoldDocument, text: str, facet: str, gold: Sequence[
         agreeing and agreeing[1],
         ragged(text, document.text, document.language, names),
         agreeing is None and any(_contains(phrase, text) for phrase in document.not_aspects),
-        all(stem in stems for stem in content_stems(text)),
+        fold_text(text) in fold_text(document.text) or all(stem in stems for stem in content_stems(text)),
     )
 
 

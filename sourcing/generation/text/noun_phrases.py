@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from sourcing.generation.text.lexicon import MAX_ASPECT_WORDS, facet_of, is_term
-from sourcing.generation.text.tagging import Token, tag
+from sourcing.generation.text.tagging import SPACELESS, Token, tag
 from sourcing.generation.text.words import data_sections
 
 __all__ = ["Phrase", "noun_phrases"]
@@ -22,6 +22,12 @@ _ADJECTIVES = rf"{_ADJECTIVE}(?:(?:,|C|,C)?{_ADJECTIVE})*"
 _NOUNS = r"[NPTAEG]*N(?:RN)*"
 _NOUN_PHRASE = re.compile(rf"M?(?:{_ADJECTIVES})?{_NOUNS}(?:O(?:{_ADJECTIVES})?{_NOUNS})?")
 _SAID_OF_NOUN = re.compile(r"R?[AEB]")
+#: Before a noun: adjectives or nouns with 的, の, な; in Japanese also a verb in its past form ("歪んだギター").
+_SPACELESS_PHRASE = {
+    "zh": re.compile(r"(?:R?[AN]+O)*[AN]*N|A+"),
+    "ja": re.compile(r"(?:(?:R?A+|N+)O|(?<![INO])VE|A)*A?N+|A+"),
+}
+MAX_SPACELESS_CHARACTERS = 12
 _LISTING = (",", "C", ",C", ",D", "CD", ",CD")  # between the phrases of an enumeration
 _MUSICAL = ("genre", "instrument", "vocal", "tempo_rhythm", "harmony", "production")
 
@@ -38,6 +44,8 @@ class Phrase(NamedTuple):
 def noun_phrases(sentence: str, language: str) -> list[Phrase]:
     """The phrases of one sentence in order; `language` is one that `has_tagger`."""
     tokens = tag(sentence, language)
+    if language[:2] in SPACELESS:
+        return _spaceless_phrases(tokens, language)
     letters = _letters(tokens, sentence)
     phrases: list[Phrase] = []
     at = 0
@@ -50,6 +58,23 @@ def noun_phrases(sentence: str, language: str) -> list[Phrase]:
             phrases.append(Phrase(tokens[at].start, tokens[match.end() - 1].end, _noun_before(tokens, letters, at)))
         elif letters[at] == "M" and facet_of(tokens[at].word) != "other":  # "7/8"
             phrases.append(Phrase(tokens[at].start, tokens[at].end))
+        at = match.end() if match else at + 1
+    return phrases
+
+
+def _spaceless_phrases(tokens: Sequence[Token], language: str) -> list[Phrase]:
+    """Phrases of a sentence in a script without spaces: nouns, with what 的, の or な adds before them, or adjectives."""
+    letters = "".join(token.part for token in tokens)
+    phrases: list[Phrase] = []
+    at = 0
+    while at < len(letters):
+        match = _SPACELESS_PHRASE[language[:2]].match(letters, at)
+        if match:
+            noun = tokens[at - 1].word if at and letters[at - 1] in "NR" and set(match.group()) <= set("RA") else None
+            first = at
+            if len("".join(token.word for token in tokens[at : match.end()])) > MAX_SPACELESS_CHARACTERS:
+                first = match.end() - len(match.group().rpartition("O")[2])  # without what is said of it
+            phrases.append(Phrase(tokens[first].start, tokens[match.end() - 1].end, noun))
         at = match.end() if match else at + 1
     return phrases
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sourcing.generation.text.folding import fold_text
 from sourcing.generation.text.lexicon import facet_of, is_term
 from sourcing.generation.text.noun_phrases import Phrase, noun_phrases
-from sourcing.generation.text.tagging import has_tagger
+from sourcing.generation.text.tagging import SPACELESS, has_tagger
 from sourcing.generation.text.words import (
     compact,
     content_stems,
@@ -45,7 +45,7 @@ def split_phrase(text: str, language: str = "und", facet: str | None = None) -> 
     """
     if is_term(text):
         return [Part(text, facet_of(text, facet))]
-    if has_tagger(language) and not is_written_without_spaces(text):
+    if has_tagger(language) and is_written_without_spaces(text) == (language[:2] in SPACELESS):
         return _tagged_parts(text, language, facet)
     return [Part(part, facet_of(part, facet)) for part in _joint_parts(text)]
 
