@@ -1,7 +1,7 @@
 """Noun and adjective phrases of a sentence, which are what an aspect can be: no verb, no determiner, nothing cut off.
 
-A phrase is the longest run of adjectives, participles and nouns that ends in a noun, with its "of", or an adjective that
-is said of a noun.
+A phrase is the longest run of adjectives, participles and nouns that ends in a noun, with its "of", or an adjective
+that is said of a noun.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def noun_phrases(sentence: str, language: str) -> list[Phrase]:
 
 
 def _spaceless_phrases(tokens: Sequence[Token], language: str) -> list[Phrase]:
-    """Phrases of a sentence in a script without spaces: nouns, with what 的, の or な adds before them, or adjectives."""
+    """Phrases of a sentence in a script without spaces: nouns with what 的, の or な adds, or adjectives."""
     letters = "".join(token.part for token in tokens)
     phrases: list[Phrase] = []
     at = 0

@@ -40,8 +40,8 @@ _LETTERS = {
     },
     "de": {
         "ART": "D", "PPOSAT": "D", "PDAT": "D", "PIAT": "D", "ADJ": "A", "ADJ(D)": "B", "ADV": "R", "CARD": "M",
-        "NN": "N", "NE": "P", "KON": "C", "AP": "I", "TRUNC": "T", "V": "V", "VV(PP)": "E", "FM": "P", "P": "X", "K": "X",
-        "$": ".",
+        "NN": "N", "NE": "P", "KON": "C", "AP": "I", "TRUNC": "T", "V": "V", "VV(PP)": "E", "FM": "P", "P": "X",
+        "K": "X", "$": ".",
     },
 }  # fmt: skip
 
@@ -50,8 +50,8 @@ class Token(NamedTuple):
     """A word or mark of a text, where it stands, [start, end), and one letter for its part of speech.
 
     N noun, P name, A adjective, B predicative adjective, E past participle, G -ing form, R adverb, M number, D
-    determiner, O "of" (的, の, and な behind an adjective), I preposition, C "and", T half of a compound, V verb, X other
-    word, "." mark.
+    determiner, O "of" (的, の, and な behind an adjective), I preposition, C "and", T half of a compound, V verb, X
+    another word, "." mark.
     """
 
     word: str
@@ -171,8 +171,8 @@ def _function_words(code: str) -> dict[str, frozenset[str]]:
 
 #: Beginnings of rjieba's tags → our letters; the longest beginning wins.
 _CHINESE = {
-    "n": "N", "a": "A", "z": "A", "b": "A", "d": "R", "zg": "R", "v": "V", "uj": "O", "u": "X", "c": "C", "p": "I", "r": "X",
-    "m": "M", "q": "M", "x": ".", "s": "N", "f": "X", "l": "N", "i": "A", "j": "N", "g": "N", "eng": "N", "vn": "N",
+    "n": "N", "a": "A", "z": "A", "b": "A", "d": "R", "zg": "R", "v": "V", "uj": "O", "u": "X", "c": "C", "p": "I",
+    "r": "X", "m": "M", "q": "M", "x": ".", "s": "N", "f": "X", "l": "N", "i": "A", "j": "N", "g": "N", "eng": "N", "vn": "N",
 }  # fmt: skip
 
 
