@@ -114,6 +114,15 @@ class GenerationSettings(_Section):
     price_output_usd_per_mtok: Decimal | None = Field(None, ge=0, description="price of a million tokens out, in USD")
     store_completions: bool = Field(False, description="let the endpoint keep completions, for --on-unknown reconcile")
     min_agreement: float = Field(0.0, ge=0, le=1, description="aspects that fewer samples or models say are left out")
+    decoy_share: float = Field(
+        0.02,
+        ge=0,
+        le=0.5,
+        description="invented recordings asked about, as a share of the tracks, 20 at least; 0: none",
+    )
+    max_invention_rate: float = Field(
+        0.1, ge=0, le=1, description="of invented recordings a model may claim to know; above, its words are held back"
+    )
     batch_max_lines: int = Field(50_000, ge=1, le=50_000, description="calls in one batch, at most")
     batch_max_mb: float = Field(190.0, gt=0, le=200, description="size of one batch, at most")
     batch_poll_s: float = Field(10.0, gt=0, description="first pause between looks at a batch; grows to a minute")

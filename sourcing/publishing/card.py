@@ -205,6 +205,11 @@ def _making(manifest: Mapping[str, Any]) -> str:
         f"- prompt `{prompt}`, hash `{digest}`" for prompt, hashes in manifest["prompts"].items() for digest in hashes
     ]
     lines += [f"- model as its endpoint named it: `{model}`" for model in manifest["models"]]
+    lines += [
+        f"- of {each['decoys']} recordings that do not exist, `{each['model']}` under `{each['prompt']}` claimed to"
+        f" know {each['claimed']} (invention rate {each['rate']:.0%}, 95 % {each['low']:.0%} to {each['high']:.0%})"
+        for each in manifest.get("invention", ())
+    ]
     lines += [f"- {tool} {version}" for tool, version in manifest["tools"].items()]
     lines.append(f"- logical hash of all rows: `{manifest['logical_hash']}`")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import polars as pl
 
 from sourcing import __version__
 from sourcing.errors import DatasetError, InputError
+from sourcing.generation.descriptions.invention import invention_rates
 from sourcing.generation.endpoint.diagnosis import DOCTOR_FILE
 from sourcing.generation.journal.journal import Journal
 from sourcing.publishing.card import render_card
@@ -42,7 +43,8 @@ _GUESTS_TOLD = 20  # of those heard in two splits
 class WorkspaceTables:
     """The tables a version is made of; `inputs` names each workspace file it came from with its sha256.
 
-    `spend` is what each prompt cost (id@version → calls, tokens, USD), `doctor` what the model server was found to be.
+    `spend` is what each prompt cost (id@version → calls, tokens, USD), `doctor` what the model server was found to be,
+    `invention` how many recordings that do not exist each prompt and model claimed to know.
     """
 
     tracks: pl.DataFrame
@@ -52,6 +54,7 @@ class WorkspaceTables:
     inputs: Mapping[str, str] = field(default_factory=dict)
     spend: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     doctor: Mapping[str, Any] | None = None
+    invention: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,13 @@ def read_tables(workspace: Workspace) -> WorkspaceTables:
     inputs = {path.name: file_sha256(path) for path in map(workspace.table_path, present)}
     with Journal.read(workspace.generation_dir) as journal:
         spend = journal.reader.spend()
+        invention = [
+            {"prompt": prompt, "model": model, **own.as_dict()}
+            for (prompt, model), own in invention_rates(journal).items()
+        ]
     diagnosis = workspace.generation_dir / DOCTOR_FILE
     doctor = json.loads(diagnosis.read_text(encoding="utf-8")) if diagnosis.exists() else None
-    return WorkspaceTables(tracks, descriptions, documents, workspace.read_rejected(), inputs, spend, doctor)
+    return WorkspaceTables(tracks, descriptions, documents, workspace.read_rejected(), inputs, spend, doctor, invention)
 
 
 def publish(
@@ -151,6 +158,7 @@ def publish(
             "created_at": now.astimezone(UTC).isoformat(timespec="seconds"),
             "inputs": dict(tables.inputs),
             "spend": {prompt: dict(tables.spend[prompt]) for prompt in facts["prompts"] if prompt in tables.spend},
+            "invention": [row for row in tables.invention if row["prompt"] in facts["prompts"]],
             "doctor": tables.doctor,
             "tools": {"crossmusim": __version__, "polars": pl.__version__, "python": platform.python_version()},
         }

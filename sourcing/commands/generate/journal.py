@@ -36,10 +36,11 @@ def status(invocation: Invocation) -> None:
       crossmusim generate status
     """
     from sourcing.commands.console import number_table
+    from sourcing.generation.descriptions.invention import invention_line, invention_rates
     from sourcing.generation.journal.journal import STATES, Journal
 
     with Journal.read(invocation.workspace.generation_dir) as journal:
-        counts, spent = journal.reader.counts(), journal.reader.spend()
+        counts, spent, rates = journal.reader.counts(), journal.reader.spend(), invention_rates(journal)
         unknown_calls, failed_calls = (
             journal.reader.calls_in(("unknown", "sending")),
             journal.reader.calls_in(("failed",)),
@@ -52,6 +53,7 @@ def status(invocation: Invocation) -> None:
         "unknown": [{**_identity(call), "since": call.updated_at} for call in unknown_calls],
         "failed": [{**_identity(call), "error": call.error} for call in failed_calls],
         "rejected": reasons,
+        "invention": [{"prompt": prompt, "model": model, **own.as_dict()} for (prompt, model), own in rates.items()],
     }
     if not counts:
         invocation.emit(result, ["no calls yet; `crossmusim generate plan PACK` shows what a run would make"])
@@ -72,6 +74,7 @@ def status(invocation: Invocation) -> None:
         for prompt, used in spent.items()
         if used["beyond_bound"]
     ]
+    lines += [invention_line(author, own) for author, own in rates.items()]
     if reasons:
         counted_reasons = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
         lines.append(f"rejected when last described: {counted_reasons}")
@@ -164,17 +167,19 @@ def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
     from sourcing.store.processes import cores
 
     workspace = invocation.workspace
-    minimum = invocation.settings.generation.min_agreement
+    settings = invocation.settings.generation
+    thresholds = settings.min_agreement, settings.max_invention_rate
     with workspace.lock("descriptions", wait_s=_TURN_S), Journal.read(workspace.generation_dir) as journal:
         roots = prompt_roots(invocation)
-        digest = inputs_digest(workspace, journal, roots, minimum)
+        digest = inputs_digest(workspace, journal, roots, thresholds)
         if not anew and (table_counts := summary_of_fresh_tables(workspace, digest)) is not None:
             return table_counts
         replies = sum(states.get("replied", 0) for states in journal.reader.counts().values())
         with invocation.progress("replies described", replies) as advance:
             table_counts = rebuild_descriptions(
-                workspace, journal, roots, min_agreement=minimum, helpers=cores(), on_reply=advance
-            )
+                workspace, journal, roots, min_agreement=settings.min_agreement,
+                max_invention_rate=settings.max_invention_rate, helpers=cores(), on_reply=advance,
+            )  # fmt: skip
         note_fresh_tables(workspace, digest, table_counts)
         return table_counts
 

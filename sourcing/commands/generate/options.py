@@ -108,6 +108,7 @@ def make_jobs(invocation: Invocation, call_options: dict[str, Any], *, batch: bo
             languages=_languages(settings.languages),
             limit=call_options["limit"],
             shard=Shard.parse(call_options["shard"]) if call_options["shard"] else None,
+            decoy_share=settings.decoy_share,
         )
         jobs.append(
             Job(

@@ -10,6 +10,7 @@ import click
 
 from sourcing.commands.generate.journal import end_on_row_errors, rebuild, table_lines
 from sourcing.commands.generate.options import make_jobs, with_call_options
+from sourcing.errors import StoppedShort
 
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
@@ -117,8 +118,12 @@ def run(invocation: Invocation, /, **call_options: Any) -> None:
     for job in jobs:
         if call_options["on_unknown"] == "reconcile":
             looked_up.update(_reconcile(invocation, job))
-        with invocation.progress(f"asking {job.endpoint.name}, {job.endpoint.model}", how_many(job)) as advance:
-            result += run_in_workers(job, 1 if job.endpoint.is_local else workers, on_reply=advance)
+        for part in _decoys_first(job):
+            with invocation.progress(_asking(part), how_many(part)) as advance:
+                result += run_in_workers(part, 1 if job.endpoint.is_local else workers, on_reply=advance)
+            result.stopped = result.stopped or (_invents(invocation, job) if part.scope.decoys_only else None)
+            if result.stopped:
+                break
         if result.stopped:
             break
     tables = rebuild(invocation, anew=False)
@@ -134,6 +139,37 @@ def run(invocation: Invocation, /, **call_options: Any) -> None:
         lines.insert(0, f"{looked_up['found']} of {looked_up.total()} unknown calls found at the endpoint")
     invocation.emit(answer, lines)
     end_on_row_errors(invocation, [*result.row_errors, *tables.get("row_errors", ())])
+
+
+def _asking(job: Job) -> str:
+    about = " about decoys" if job.scope.decoys_only else ""
+    return f"asking {job.endpoint.name}, {job.endpoint.model}{about}"
+
+
+def _decoys_first(job: Job) -> list[Job]:
+    """The job, behind one of its decoys alone: a model that invents is found out before the catalogue is paid for."""
+    from dataclasses import replace
+
+    from sourcing.generation.planning.decoys import asks_knowledge
+
+    if not asks_knowledge(job.pack) or not job.scope.decoy_share:
+        return [job]
+    return [replace(job, scope=replace(job.scope, decoys_only=True)), job]
+
+
+def _invents(invocation: Invocation, job: Job) -> StoppedShort | None:
+    """The error that ends a run whose model claims to know too many recordings that do not exist."""
+    from sourcing.generation.descriptions.invention import held_back, invention_rates
+    from sourcing.generation.journal.journal import Journal
+
+    with Journal.read(invocation.workspace.generation_dir) as journal:
+        rates = invention_rates(journal, job.endpoint.model)
+    inventors = held_back(rates, invocation.settings.generation.max_invention_rate)
+    finding = next((finding for (prompt, _), finding in inventors.items() if prompt == job.pack.name), None)
+    if finding is None:
+        return None
+    cure = "ask a model that knows more, or a pack that lets it say so; nothing it told is published"
+    return StoppedShort(f"{job.pack.name} on {job.endpoint.model}", finding, cure)
 
 
 def _run_lines(result: RunResult) -> list[str]:

@@ -22,11 +22,13 @@ from sourcing.store.workspace import Workspace, write_json
 __all__ = ["inputs_digest", "note_fresh_tables", "summary_of_fresh_tables"]
 
 _RECORD = "described.json"
-_LIBRARIES = ("crossmusim", "opencc", "polars", "py3langid", "rapidfuzz")
+_LIBRARIES = ("HanTa", "crossmusim", "janome", "opencc", "polars", "py3langid", "rapidfuzz", "rjieba")
 _GENERATION = Path(__file__).parents[1]
 
 
-def inputs_digest(workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path], min_agreement: float) -> str:
+def inputs_digest(
+    workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path], thresholds: Sequence[float]
+) -> str:
     """Of all that the tables depend on; files of the workspace by size and time, code and packs by content."""
     code = [*_GENERATION.rglob("*.py"), *_GENERATION.rglob("data/*.txt"), *_GENERATION.parent.glob("store/*.py")]
     packs = [folder / "prompt.j2" for folder in pack_folders(prompt_roots).values()]
@@ -34,7 +36,7 @@ def inputs_digest(workspace: Workspace, journal: Journal, prompt_roots: Sequence
         "tables": [_stamp(workspace.table_path(table)) for table in (Track, Document, Match)],
         "journal": journal.reader.stamp(),
         "packs": sorted((str(path), file_sha256(path)) for path in packs),
-        "min_agreement": min_agreement,
+        "thresholds": list(thresholds),
         "code": code_and_libraries(sorted(code), _LIBRARIES),
     }
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from sourcing.generation.calls import Reply
 from sourcing.generation.descriptions.agreement import TargetReplies, score_agreement
 from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.descriptions.disagreement import find_disagreements
+from sourcing.generation.descriptions.invention import Author, author_of, held_back, held_row, invention_rates
 from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.journal.journal import Journal
@@ -21,8 +22,9 @@ from sourcing.generation.packs.judges import is_verdict
 from sourcing.generation.packs.lint import plain_examples
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.pack_files import load_pack, pack_folders
+from sourcing.generation.planning.decoys import is_decoy
 from sourcing.generation.replies.parsed_reply import ROW_ERROR
-from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Track
+from sourcing.store.schemas import Description, Disagreement, Document, Match, Rejected, Row, Track
 from sourcing.store.workspace import Workspace, rejected_frame
 
 __all__ = ["Unjudged", "make_unjudged", "rebuild_descriptions"]
@@ -34,6 +36,7 @@ def rebuild_descriptions(
     prompt_roots: Sequence[Path],
     *,
     min_agreement: float = 0.0,
+    max_invention_rate: float = 1.0,
     helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
@@ -44,7 +47,9 @@ def rebuild_descriptions(
     Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
     Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
     """
-    unjudged = make_unjudged(workspace, journal, prompt_roots, helpers=helpers, on_reply=on_reply)
+    unjudged = make_unjudged(
+        workspace, journal, prompt_roots, max_invention_rate=max_invention_rate, helpers=helpers, on_reply=on_reply
+    )
     disagreements = find_disagreements(unjudged.descriptions, unjudged.documents)
     agreed, unagreed = score_agreement(
         unjudged.descriptions, unjudged.documents, unjudged.asked, min_agreement=min_agreement
@@ -93,6 +98,7 @@ def make_unjudged(
     journal: Journal,
     prompt_roots: Sequence[Path],
     *,
+    max_invention_rate: float = 1.0,
     helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> Unjudged:
@@ -100,7 +106,10 @@ def make_unjudged(
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     targets, verdicts = TargetReplies(), list[Reply]()
-    replies = targets.noting(_without_verdicts(_counted(journal.reader.replies(), on_reply), verdicts))
+    held_rows: list[Row] = []
+    inventors = held_back(invention_rates(journal), max_invention_rate)
+    honest_replies = _from_honest(_counted(journal.reader.replies(), on_reply), inventors, held_rows)
+    replies = targets.noting(_without_verdicts(honest_replies, verdicts))
     packs = _packs(journal, prompt_roots)
     descriptions, rejected_rows = describe(
         workspace.read(Track),
@@ -113,6 +122,8 @@ def make_unjudged(
         },
         helpers=helpers,
     )
+    if held_rows:
+        rejected_rows = Rejected.validate(pl.concat([rejected_rows, rejected_frame(held_rows)]))
     return Unjudged(descriptions, rejected_rows, documents, targets, verdicts)
 
 
@@ -120,6 +131,17 @@ def _counted(replies: Iterable[Reply], on_reply: Callable[[], object]) -> Iterat
     for reply in replies:
         yield reply
         on_reply()
+
+
+def _from_honest(replies: Iterable[Reply], inventors: Mapping[Author, str], held_rows: list[Row]) -> Iterator[Reply]:
+    """The replies about tracks of the catalogue, without those of models that invent: these become rejected rows."""
+    for reply in replies:
+        if is_decoy(reply.track_id):
+            continue
+        if (finding := inventors.get(author_of(reply))) and not reply.doc_id:
+            held_rows.append(held_row(reply, finding))
+        else:
+            yield reply
 
 
 def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterator[Reply]:

@@ -199,8 +199,11 @@ class JournalReader:
         )
         return [CallRow(**{**dict(row), "doc_id": row["doc_id"] or None}) for row in rows]
 
-    def replies(self, prompt_ids: Collection[str] | None = None) -> Iterator[Reply]:
-        """The reply to each target, sample and model, sorted by document, prompt, track and sample.
+    def replies(
+        self, prompt_ids: Collection[str] | None = None, *, track_prefix: str = "", model: str | None = None
+    ) -> Iterator[Reply]:
+        """The reply to each target, sample and model, sorted by document, prompt, track and sample. `model` is the name
+        it was asked by.
 
         Where a target was asked again under another key (changed template or document), the reply last wanted counts;
         where a reply was followed by a larger try or a repair that was answered, the last answer counts.
@@ -208,6 +211,8 @@ class JournalReader:
         following = self._following()
         for row in self._connection.execute(_REPLIES):
             if prompt_ids is not None and row["prompt_id"] not in prompt_ids:
+                continue
+            if not row["track_id"].startswith(track_prefix) or model not in (None, row["model"]):
                 continue
             call_id = following.get(row["call_id"], row["call_id"])
             request_key, blob, ended_at = self._connection.execute(_LAST_REPLY, (call_id,)).fetchone()

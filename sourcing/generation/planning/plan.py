@@ -16,6 +16,7 @@ from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.packs.judges import is_author, is_judge
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.render import render
+from sourcing.generation.planning.decoys import is_decoy
 from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.planning.targets import (
     CAPTION_LANGUAGE,
@@ -91,11 +92,12 @@ def plan_steps(
     maker = RequestMaker(pack, endpoint)
     calls_left = scope.limit
     for position, target in enumerate(find_targets(pack, tables, scope), start=1):
+        decoy = is_decoy(target.track["track_id"])
         if calls_left is not None and calls_left <= 0:
             return
         sample_slots = [(language, idx) for language in _languages(pack, target, scope) for idx in range(pack.samples)]
-        sample_slots, refusal = sample_slots[:calls_left], _refusal(pack, endpoint, target)
-        if calls_left is not None and refusal is None:
+        sample_slots, refusal = sample_slots[: None if decoy else calls_left], _refusal(pack, endpoint, target)
+        if calls_left is not None and refusal is None and not decoy:
             calls_left -= len(sample_slots)
         if position <= start:
             continue
@@ -109,8 +111,9 @@ def plan_steps(
 def count_calls(pack: Pack, tables: Tables, scope: Scope) -> int:
     """How many calls a plan will come to, at most; costs no rendering."""
     per_target = pack.samples * (len(scope.languages) if "language" in pack.inputs and not is_judge(pack) else 1)
-    most = count_targets(pack, tables, scope) * per_target
-    return most if scope.limit is None else min(most, scope.limit)
+    targets, decoys = count_targets(pack, tables, scope)
+    most = targets * per_target
+    return decoys * per_target + (most if scope.limit is None else min(most, scope.limit))
 
 
 def cut_document(text: str, budget: int = DOCUMENT_CHARS) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 from sourcing.errors import PromptError
 from sourcing.generation.packs.judges import JUDGED_ORIGINS, is_judge, judged_name
 from sourcing.generation.packs.pack import Pack
+from sourcing.generation.planning.decoys import DECOY_PREFIX, is_decoy
 from sourcing.generation.wire import sha256_hex
 from sourcing.store.schemas import Description, Document, Match, Track
 from sourcing.store.shard import Shard
@@ -52,6 +53,8 @@ class Scope:
     languages: Sequence[str] = (CAPTION_LANGUAGE,)
     limit: int | None = None
     shard: Shard | None = None
+    decoy_share: float = 0.0  # see `decoys`; every shard asks about all of them, and no limit counts them
+    decoys_only: bool = False
 
 
 class Target(NamedTuple):
@@ -93,9 +96,11 @@ def _rows(table: pl.DataFrame | None, part: pl.DataFrame, column: str) -> list[d
     return [None if number is None else next(rows) for number in numbers]
 
 
-def count_targets(pack: Pack, tables: Tables, scope: Scope) -> int:
-    """How many there are, whatever the limit."""
-    return _target_frame(pack, tables, scope).height
+def count_targets(pack: Pack, tables: Tables, scope: Scope) -> tuple[int, int]:
+    """Number of targets in the catalogue, whether or not a limit is set, and number of decoys."""
+    track_ids = _target_frame(pack, tables, scope)["track_id"]
+    decoys = int(track_ids.str.starts_with(DECOY_PREFIX).sum())
+    return len(track_ids) - decoys, decoys
 
 
 def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
@@ -104,14 +109,17 @@ def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
         targets = _with_descriptions(pack, tables, targets)
     elif "document" in pack.inputs:
         targets = _with_documents(pack, tables, targets)
+    decoys = pl.col("track_id").str.starts_with(DECOY_PREFIX)
+    if scope.decoys_only:
+        targets = targets.filter(decoys)
     if scope.track_ids is not None:
-        targets = targets.filter(pl.col("track_id").is_in(list(scope.track_ids)))
+        targets = targets.filter(decoys | pl.col("track_id").is_in(list(scope.track_ids)))
     if scope.shard is not None:
-        in_shard = [scope.shard.holds(track_id) for track_id in targets["track_id"]]
+        in_shard = [is_decoy(track_id) or scope.shard.holds(track_id) for track_id in targets["track_id"]]
         targets = targets.filter(pl.Series(in_shard, dtype=pl.Boolean))
     if scope.limit is None:
         return targets
-    return targets.sort([column for column in ("nth", "rank", "digest") if column in targets.columns])
+    return targets.sort([~decoys, *(column for column in ("nth", "rank", "digest") if column in targets.columns)])
 
 
 def _tracks(tracks: dy.DataFrame[Track], *, with_rank: bool) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dataframely as dy
+import polars as pl
 
 from sourcing.generation.descriptions.rebuild import make_unjudged
 from sourcing.generation.endpoint.endpoint import Endpoint
@@ -22,6 +23,7 @@ from sourcing.generation.limits.quota import QUOTA_FILE, Quota
 from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.pack_files import load_pack, pack_roots
+from sourcing.generation.planning.decoys import asks_knowledge, make_decoys
 from sourcing.generation.planning.plan import Scope, Step, Tables, plan_steps
 from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 from sourcing.generation.run.run import run_calls
@@ -65,15 +67,19 @@ class Job:
             "pack": [self.pack.name, self.pack.prompt_hash, self.pack.samples],
             "endpoint": [self.endpoint.identity, self.endpoint.model],
             "tracks": None if scope.track_ids is None else sorted(scope.track_ids),
-            "scope": [list(scope.languages), scope.limit],
+            "scope": [list(scope.languages), scope.limit, scope.decoy_share, scope.decoys_only],
             "tables": [_file_digest(workspace.table_path(table)) for table in tables],
             **({} if description_rows is None else {"descriptions": _rows_digest(description_rows)}),
         }
         return hashlib.sha256(json.dumps(plan_facts).encode()).hexdigest()
 
     def tables(self) -> Tables:
-        """What its plan reads, as it is now."""
-        return read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
+        """What its plan reads, as it is now; with decoys among the tracks where the pack asks what a model knows."""
+        tables = read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
+        if not asks_knowledge(self.pack):
+            return tables
+        decoys = make_decoys(tables.tracks, self.scope.decoy_share)
+        return replace(tables, tracks=Track.validate(pl.concat([tables.tracks, decoys])))
 
     def steps(self, start: int) -> Iterator[Step]:
         """The steps of its plan behind the first so many targets."""

@@ -172,7 +172,8 @@ def _function_words(code: str) -> dict[str, frozenset[str]]:
 #: Beginnings of rjieba's tags → our letters; the longest beginning wins.
 _CHINESE = {
     "n": "N", "a": "A", "z": "A", "b": "A", "d": "R", "zg": "R", "v": "V", "uj": "O", "u": "X", "c": "C", "p": "I",
-    "r": "X", "m": "M", "q": "M", "x": ".", "s": "N", "f": "X", "l": "N", "i": "A", "j": "N", "g": "N", "eng": "N", "vn": "N",
+    "r": "X", "m": "M", "q": "M", "x": ".", "s": "N", "f": "X", "l": "N", "i": "A", "j": "N", "g": "N", "eng": "N",
+    "vn": "N",
 }  # fmt: skip
 
 
