@@ -124,9 +124,10 @@ def _by_pack(
             raise result.stopped
         with Journal.read(own.workspace.generation_dir) as journal:
             descriptions = make_unjudged(own.workspace, journal, roots).descriptions
+            replies = journal.reader.replies([job.pack.id], model=job.endpoint.model)
+            request_keys = [reply.request_key for reply in replies if reply.prompt_hash == job.pack.prompt_hash]
             usd = journal.reader.spend().get(job.pack.name, {}).get("usd", 0.0)
-        rows = descriptions.filter(pl.col("prompt_hash") == job.pack.prompt_hash, pl.col("model") == job.endpoint.model)
-        words = words_of(documents, rows)
+        words = words_of(documents, descriptions.filter(pl.col("request_key").is_in(request_keys)))
         name = f"{job.pack.name}, {job.endpoint.model}"
         results[name] = [score(document, words[document.id]) for document in documents], usd
     return results

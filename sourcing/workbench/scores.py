@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -181,8 +181,8 @@ def estimates(scores: Sequence[DocumentScore], *, seed: int = 0) -> dict[str, Es
     }
 
 
-def _sum(rows: Iterable[Sequence[float]]) -> dict[str, float]:
-    return dict(zip(_COUNTS, map(sum, zip(*rows, strict=True)), strict=True)) or dict.fromkeys(_COUNTS, 0.0)
+def _sum(rows: Sequence[Sequence[float]]) -> dict[str, float]:
+    return {name: sum(row[place] for row in rows) for place, name in enumerate(_COUNTS)}
 
 
 def _shares(counts: Mapping[str, float]) -> dict[str, float | None]:

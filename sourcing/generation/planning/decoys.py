@@ -70,8 +70,8 @@ def is_decoy(track_id: str) -> bool:
 def make_decoys(tracks: dy.DataFrame[Track], share: float) -> dy.DataFrame[Track]:
     """Decoys for `share` of the tracks, 20 at least; none for a share of 0.
 
-    Equal catalogues give equal decoys, and a larger share the same ones and more. Year and tags come from tracks, so that
-    a decoy looks like one; no decoy has title and artist of a track.
+    Equal catalogues give equal decoys, and a larger share the same ones and more. Year and tags come from tracks, so
+    that a decoy looks like one; no decoy has title and artist of a track.
     """
     number = max(LEAST_DECOYS, math.ceil(share * tracks.height)) if share > 0 and tracks.height else 0
     if not number:

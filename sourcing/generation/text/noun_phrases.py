@@ -21,7 +21,7 @@ _ADJECTIVE = "R?[AEG]"
 _ADJECTIVES = rf"{_ADJECTIVE}(?:(?:,|C|,C)?{_ADJECTIVE})*"
 _NOUNS = r"[NPTAEG]*N(?:RN)*"
 _NOUN_PHRASE = re.compile(rf"M?(?:{_ADJECTIVES})?{_NOUNS}(?:O(?:{_ADJECTIVES})?{_NOUNS})?")
-_SAID_OF_NOUN = re.compile(r"R?[AEB]")
+_SAID_OF_NOUN = re.compile(r"(?:R|B(?=[BE]))?[AEB]")
 #: Before a noun: adjectives or nouns with 的, の, な; in Japanese also a verb in its past form ("歪んだギター").
 _SPACELESS_PHRASE = {
     "zh": re.compile(r"(?:R?[AN]+O)*[AN]*N|A+"),

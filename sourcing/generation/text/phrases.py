@@ -47,7 +47,7 @@ def split_phrase(text: str, language: str = "und", facet: str | None = None) -> 
         return [Part(text, facet_of(text, facet))]
     if has_tagger(language) and is_written_without_spaces(text) == (language[:2] in SPACELESS):
         return _tagged_parts(text, language, facet)
-    return [Part(part, facet_of(part, facet)) for part in _joint_parts(text)]
+    return [Part(part, facet_of(part, facet)) for part in _joint_parts(text) if part]
 
 
 def _joint_parts(text: str) -> list[str]:
