@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sourcing.commands.invocation import Invocation
     from sourcing.workbench.gold import GoldDocument
-    from sourcing.workbench.scores import DocumentScore
+    from sourcing.workbench.scores import DocumentScore, Estimate
 
 __all__ = ["bench"]
 
@@ -143,10 +143,14 @@ def _table(scores: Sequence[DocumentScore]) -> Table:
         return [name, str(len(own)), *(_share(figures[key].value) for key in _SHOWN)]
 
     whole = estimates(scores)
-    spans = [f"{_share(whole[key].low)}-{_share(whole[key].high)}" for key in _SHOWN]
+    spans = [_span(whole[key]) for key in _SHOWN]
     rows = [row("all", scores), ["95 %", "", *spans]]
     rows += [row(value, own) for values in grouped(scores).values() for value, own in values.items()]
     return number_table(["", "n", *(MEASURES[key].title for key in _SHOWN)], rows)
+
+
+def _span(figure: Estimate) -> str:
+    return "" if figure.low is None or figure.high is None else f"{100 * figure.low:.0f}-{100 * figure.high:.0f}"
 
 
 def _share(value: float | None) -> str:

@@ -85,7 +85,7 @@ MEASURES: dict[str, Measure] = {
     "precision": Measure("precision", _of("right", "aspects")),
     "recall": Measure("recall", _of("found", "gold")),
     "f1": Measure("F1", _f1("right", "found")),
-    "exact_f1": Measure("exact F1", _f1("exact", "exact")),
+    "exact_f1": Measure("exact", _f1("exact", "exact")),
     "facet": Measure("facet", _of("facet_right", "right")),
     "ragged": Measure("ragged", _of("ragged", "aspects")),
     "denied": Measure("denied", _of("denied", "aspects")),

@@ -45,7 +45,7 @@ def test_a_pack_is_asked_about_each_document_once(tmp_path: Path, capsys: pytest
         assert name == "mine@1.0.0, m"
         assert figures["documents"] == 19
         asked = len(server.log)  # once each, and again where a reply does not fit the schema
-        assert figures["measures"]["recall"][0] > 0.3
+        assert figures["measures"]["recall"][0] > 0.15
         assert figures["usd"] == 0
         code, again = run_json(capsys, bench(tmp_path, *own))
         assert (code, len(server.log)) == (0, asked), "nothing is paid twice"

@@ -237,8 +237,9 @@ def test_a_verdict_that_is_cut_or_broken_denies_nothing(
 
 
 def test_what_a_model_said_from_memory_is_judged_by_title_and_artist_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CROSSMUSIM_GENERATION__DECOY_SHARE", "0")  # this author claims to know everything
     recalled = {
         "known": True,
         "aspects": [{"text": "hushed vocals", "facet": "vocal"}, {"text": "blast beats", "facet": "instrument"}],
