@@ -96,7 +96,7 @@ def make_unjudged(
     helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> Unjudged:
-    """Describe catalogue, documents and replies without writing tables; a pure function of tables, journal and packs."""
+    """Describe catalogue, documents and replies without writing tables: a pure function of tables, journal, packs."""
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     targets, verdicts = TargetReplies(), list[Reply]()

@@ -36,7 +36,7 @@ _SLICE = 512
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables read by a plan; documents and matches only for packs that read a document, descriptions only for judges."""
+    """Tables read by a plan; documents and matches only for packs that read documents, descriptions only for judges."""
 
     tracks: dy.DataFrame[Track]
     documents: dy.DataFrame[Document] | None = None

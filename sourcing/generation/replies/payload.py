@@ -90,7 +90,7 @@ def _shown(content: str) -> str:
 
 
 def _without_thoughts(text: str) -> tuple[str, str, bool]:
-    """Text outside of thoughts, the removed thoughts, and True when every thought ended; else the last one is left in."""
+    """Text outside of thoughts, the thoughts, and True when every thought ended; else the last one is left in."""
     outside: list[str] = []
     at, inside, tags = 0, False, 0
     for tag in _THOUGHTS.finditer(text):

@@ -167,7 +167,7 @@ class Engine:
         return follow
 
     async def _retry(self, attempt: _Try, first: CallFailed) -> OpenCall | None:
-        """Retry as often as `first` and the later failures allow. Most calls never come here, and are spared its cost."""
+        """Retry as often as `first` and the later failures allow. Most calls never come here, which spares its cost."""
         before = [first]
 
         async def again(attempt: _Try) -> OpenCall | None:
