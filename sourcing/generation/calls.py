@@ -34,7 +34,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One call and what it is for. Two tracks whose requests are equal share one key, and so one payment."""
+    """One call with its purpose: track, document, sample and language. Two tracks whose requests are equal share one
+    key, and so one payment.
+    """
 
     request_key: str
     prompt_id: str
@@ -65,7 +67,7 @@ class OpenCall(NamedTuple):
 
 
 class WantedCall(NamedTuple):
-    """A planned call as it is written down: its body packed, and how long it was."""
+    """A planned call as stored in the journal: its body packed, and how long it was."""
 
     request_key: str
     prompt_id: str
@@ -89,7 +91,7 @@ class CallEnd(NamedTuple):
 
 
 class KnownCall(NamedTuple):
-    """What the journal knows of a call that is wanted."""
+    """State of a wanted call in the journal."""
 
     call_id: int
     state: str

@@ -1,4 +1,6 @@
-"""What goes over the wire, as pure values: canonical JSON, endpoint addresses, request bodies and keys."""
+"""Request bodies, canonical JSON and request keys, as pure values: canonical JSON, endpoint addresses, request bodies
+and keys.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,7 @@ def request_body(
 
 
 def request_key(body: Mapping[str, Any], endpoint_identity: str, sample_idx: int) -> str:
-    """sha256 of everything that can change the answer, and of nothing else."""
+    """sha256 of every part of a request that can change the answer, and no other part."""
     material = {
         "key_version": KEY_VERSION,
         "endpoint": endpoint_identity,

@@ -49,7 +49,7 @@ class _Odd(Exception):
 
 
 class _Unlisted(Exception):
-    """What may be there already could not be looked for: no refusal of anything."""
+    """Batches at the server could not be listed: no refusal of anything."""
 
     def __init__(self, error: openai.APIStatusError) -> None:
         super().__init__(str(error))
@@ -58,7 +58,7 @@ class _Unlisted(Exception):
 
 @dataclass(frozen=True)
 class BatchSeen:
-    """A batch as the server tells of it. `counts`: total, completed and failed lines, where it says so."""
+    """State of a batch at the server. `counts`: total, completed and failed lines, where it says so."""
 
     batch: str
     status: str
@@ -96,7 +96,7 @@ class BatchWire:
 
     @property
     def chat_url(self) -> str:
-        """What a line names as its `url`; Azure leaves the version out."""
+        """Address a line names as `url`; Azure leaves the version out."""
         return CHAT_URL.removeprefix("/v1") if self._endpoint.dialect.name.startswith("azure") else CHAT_URL
 
     def __enter__(self) -> BatchWire:
@@ -160,7 +160,7 @@ class BatchWire:
         return self._ask("tell of the batch", lambda _: self._retrieved(batch), batch)
 
     def cancel(self, batch: str) -> BatchSeen:
-        """Ask for its end; one that has ended in the meantime stays as it is."""
+        """Ask the server to end the batch; one that has ended in the meantime stays as it is."""
 
         def end(_: bool) -> BatchSeen:
             try:
@@ -174,7 +174,7 @@ class BatchWire:
         return self._ask("cancel the batch", end, batch)
 
     def read(self, file_id: str, take: Callable[[Iterator[bytes]], T]) -> T:
-        """What `take` makes of the file's lines, which come as they arrive; it is called anew when they break off."""
+        """Result of `take` over the lines of a file as they arrive; it is called anew when they break off."""
 
         known_ends: set[bytes] = set()
 
@@ -288,7 +288,9 @@ def _pause_asked_s(error: openai.APIStatusError) -> float | None:
 
 
 def _asked(question: Callable[[], T]) -> T:
-    """What the client makes of an answer; it trips over JSON that is none, nested too deep, or of other types."""
+    """Result of a client call, with errors translated; it trips over JSON that is none, nested too deep, or of other
+    types.
+    """
     try:
         return question()
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
@@ -349,7 +351,7 @@ def _seen(batch: Batch) -> BatchSeen:
 
 
 def _counts(values: list[Any]) -> tuple[int, int, int] | None:
-    """None where they are no counts: batches have a few ten thousand lines."""
+    """Request counts of a batch, or None for values of another type: batches have a few ten thousand lines."""
     counts = [0 if count is None else count for count in values]
     if values == [None] * 3 or not all(type(count) is int and 0 <= count <= 10**9 for count in counts):
         return None

@@ -28,7 +28,9 @@ _NAMED = 20
 
 @dataclass
 class Tally:
-    """What became of calls. `again`: planned again, for they were not worked on; `followed`: new calls that follow."""
+    """Counts of calls by outcome. `again`: planned again, for they were not worked on; `followed`: new calls that
+    follow.
+    """
 
     replied: int = 0
     failed: int = 0
@@ -46,7 +48,7 @@ class Tally:
 
 @dataclass
 class Lines:
-    """What lines there were. `already`: their calls were settled before; `strangers`: of no call known here.
+    """Counts of lines by kind. `already`: their calls were settled before; `strangers`: of no call known here.
 
     `answered` are the calls with a reply, `missed` those with a word that it failed; of both kinds of line for one call
     the reply counts, whichever comes first. `row_errors`: what looking at a line raised, though nothing should.
@@ -64,7 +66,7 @@ class Lines:
 
     @property
     def arrived(self) -> int:
-        """Calls that the server has done, whether or not we can read what it made of them."""
+        """Number of calls completed by the server, readable or not."""
         return len(self.answered) + list(self.missed.values()).count("unknown")
 
     @property
@@ -78,7 +80,7 @@ class Lines:
 
 
 class Answers:
-    """Settles calls by the lines that answer them. `checker_of` gives the checker of a run, or None without its pack.
+    """Settles calls by the answer lines of a batch. `checker_of` gives the checker of a run, or None without its pack.
 
     A line is journalled, charged at the price its shard was written down under, and followed by its larger try or
     repair in one transaction with its neighbours. A reply without a checker is charged and not followed.
@@ -102,7 +104,7 @@ class Answers:
         on_answers: Callable[[int], object],
         shard: BatchShard | None = None,
     ) -> Lines:
-        """Settle the calls that these lines answer, in whatever order they come, however often they are handed over.
+        """Settle the calls of these answer lines, in any order, duplicates allowed.
 
         `line_log` is added to and returned; `on_answers` hears how many calls each transaction settled; `shard` is the
         one that the lines came back for, where that is known.
@@ -140,7 +142,7 @@ class Answers:
             self._take(odd, line, line_log, tally, shard)
 
     def finish(self, shard: BatchShard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
-        """Settle what no line told of, as `planned` again or `unknown`, and close the shard."""
+        """Settle calls without an answer line as `planned` again or `unknown`, and close the shard."""
         terms, headers = self._shards.terms(shard), _headers(shard, "")
         with self._journal.transaction():
             for call_id in self._shards.left(shard):
@@ -195,7 +197,7 @@ class Answers:
         setattr(tally, became, getattr(tally, became) + 1)
 
     def _terms(self, call: BatchCall, shard: BatchShard | None) -> ShardTerms:
-        """Of the shard it came back for, or of the last one of its run."""
+        """Terms of the call's shard, or of the last shard of its run."""
         if shard is None:
             shard = self._shards.last(call.run_id)
         return ShardTerms(call.prompt_hash, UNKNOWN) if shard is None else self._shards.terms(shard)
@@ -209,7 +211,7 @@ class Answers:
         line_log: Lines,
         tally: Tally,
     ) -> str:
-        """Returns what became of the call, as the tally counts it."""
+        """Settle one call; returns the tally's name of the outcome."""
         headers = _headers(shard, answer.request_id)
         if answer.never_begun:
             self._journal.never_begun(

@@ -39,7 +39,7 @@ _PAUSE_GROWTH = 1.5
 
 @dataclass
 class Collected:
-    """What became of shards. `open`: those that have not ended, with what the server last said of them.
+    """Counts of collected shards and calls. `open`: those that have not ended, with what the server last said of them.
 
     `no_room`: shards the queue had no room for; their calls are planned again, and the next shards are smaller.
     """
@@ -118,7 +118,7 @@ class BatchDesk:
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> tuple[Submitted, Collected]:
-        """Submit, wait, collect, and so on while calls of the run are planned and any are answered.
+        """Submit, wait and collect while calls of the run are planned and batches bring answers.
 
         What is collected is added to `total`.
         """
@@ -153,7 +153,8 @@ class BatchDesk:
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> Collected:
-        """Take what has ended; with `wait`, until all has. The pause between two looks grows while nothing changes.
+        """Collect batches that have ended; with `wait`, until all has. The pause between two looks grows while nothing
+        changes.
 
         It is added to `total`, where that is given.
         """
@@ -172,7 +173,9 @@ class BatchDesk:
             self._sleep(pause_s)
 
     def _look_at_all(self, total: Collected, on_answers: Callable[[int], object]) -> CrossmusimError | None:
-        """Returns what kept a shard from being looked at; the others may well be there."""
+        """Look at all shards; returns the error of the first shard that could not be looked at; the others may well be
+        there.
+        """
         total.open, trouble = [], None
         for shard in self.shards.in_states(OPEN_SHARD_STATES):
             try:
@@ -242,7 +245,7 @@ class BatchDesk:
         on_answers: Callable[[int], object],
         shard: BatchShard,
     ) -> Lines:
-        """What has been found once this file is read too; each try at reading it begins from what was found before."""
+        """Tally after reading this file too; each try at reading it begins from what was found before."""
 
         def take(lines: Iterator[bytes]) -> Lines:
             return self._answers.take(lines, copy.deepcopy(line_log), total.tally, on_answers, shard)
@@ -261,7 +264,7 @@ class BatchDesk:
     # --- giving up ---
 
     def cancel(self, names: Sequence[str] = ()) -> list[tuple[BatchShard, str]]:
-        """Ask for the end of these shards, or of all; returns each with what became of it.
+        """Ask the server to end these shards, or all; returns each with what became of it.
 
         What a server has finished is still to be collected. Calls of a batch it no longer knows become `unknown`;
         those in exported files, and those never sent, are planned again.
@@ -289,7 +292,7 @@ class BatchDesk:
             return "given up"
 
     def look(self) -> list[tuple[BatchShard, BatchSeen]]:
-        """What the server says of every batch that was made and not collected; changes nothing."""
+        """State at the server of every batch not yet collected; changes nothing."""
         shards = self.shards.in_states(("created",))
         return [(shard, self._wires.of(shard).look(shard.batch or "")) for shard in shards]
 

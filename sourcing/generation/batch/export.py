@@ -91,7 +91,7 @@ def import_answers(
     on_answers: Callable[[int], object] = lambda n: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Tally, Lines]:
-    """Journal what these output files hold, also of calls that lie in no shard; the same file twice changes nothing.
+    """Journal the answers in these output files, including calls in no shard; the same file twice changes nothing.
 
     Calls without a line stay exported: a file may hold a part of the answers. InputError for a file without any.
     """

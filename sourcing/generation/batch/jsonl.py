@@ -45,7 +45,7 @@ class CutShort(Exception):
 
 
 class CutLine(bytes):
-    """The last line of a file that ends in the middle of it: whether it is an answer, the whole file will tell."""
+    """The last line of a file cut in the middle: whether it is an answer, the whole file will tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class AnswerLine:
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may be answered another time."""
+        """True when the same call may be answered at another time."""
         return self.status is not None and (self.status in (408, 409, 429) or self.status >= 500)
 
 
@@ -82,7 +82,7 @@ def request_line(request_key: str, body: bytes, url: str = CHAT_URL) -> bytes:
 def json_lines(
     chunks: Iterable[bytes], *, must_be_whole: bool = True, known_ends: set[bytes] | None = None
 ) -> Iterator[bytes]:
-    """The lines of a file that comes in pieces, without those that are blank; of an endless one the beginning.
+    """Non-blank lines of a file that arrives in pieces; of an endless one the beginning.
 
     A file that ends within a line and must be whole raises CutShort, unless it ended so before: `known_ends` are the
     ends of earlier tries. Its last line is a `CutLine` where it need not be whole.
@@ -115,7 +115,7 @@ def json_lines(
 
 
 def read_answer(line: bytes) -> AnswerLine:
-    """What a line says. Never raises: of one that is no answer it says what it is instead.
+    """Parsed answer of a line. Never raises: of one that is no answer it says what it is instead.
 
     A line that cannot be read and names a call is what became of that call, as far as anyone will ever know.
     """
@@ -162,7 +162,7 @@ def _answer(line: dict[str, Any]) -> AnswerLine:
 
 @contextlib.contextmanager
 def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is there whole, and on disk, when the block ends, or not at all."""
+    """Write a file atomically: complete and on disk when the block ends, or absent."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with partial.open("xb") as stream:
@@ -175,19 +175,19 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _status(value: Any) -> int | None:
-    """Of whatever type, as long as it is an HTTP status."""
+    """HTTP status of a line, of any JSON type."""
     text = str(value)[:4] if isinstance(value, int | str) else ""
     return int(text) if re.fullmatch(r"[1-5][0-9]{2}", text, re.ASCII) else None
 
 
 def _compact(value: Any) -> bytes:
-    """Some servers hand the body over as a string of JSON."""
+    """Body as an object, also from servers that send a string of JSON."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         return value.encode()
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _error(*errors: Any) -> ServerError:
-    """The first of these that has a message."""
+    """First error object with a message."""
     server_errors = (read_error({"error": error}) for error in errors if error)
     return next((error for error in server_errors if error is not None and error.message), ServerError(None, "", ""))

@@ -66,7 +66,7 @@ def pick_calls(
     room: int | None = None,
     one_at_least: bool = False,
 ) -> Picks:
-    """The planned calls of a run that fill one shard, in the order they were planned.
+    """Planned calls of a run that fill one shard, in the order of planning.
 
     `room` is in tokens of the queue; with `one_at_least` the first call goes however little there is.
     """

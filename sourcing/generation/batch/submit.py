@@ -38,7 +38,9 @@ class BatchOptions:
 
 @dataclass
 class Submitted:
-    """What was handed over. `waiting`: calls still planned, for want of room in the queue or under a ceiling."""
+    """Counts of submitted shards and calls. `waiting`: calls still planned, for want of room in the queue or under a
+    ceiling.
+    """
 
     shards: list[BatchShard] = field(default_factory=list)
     waiting: int = 0
@@ -90,14 +92,14 @@ class Sender:
         self.shards, self.options, self._wires = shards, options, wires
 
     def adopt(self, run_id: int) -> None:
-        """Go on with shards at the run's endpoint whose process ended while it was sending them."""
+        """Resume shards at the run's endpoint whose process ended while sending."""
         identity = self.shards.journal.reader.run_target(run_id).identity
         for shard in self.shards.in_states(HALF_SENT_SHARD_STATES):
             if shard.identity == identity:
                 self.send(shard, adopted=True)
 
     def submit(self, run_id: int, run_options: RunOptions, on_shard: Callable[[BatchShard], object]) -> Submitted:
-        """Shard after shard, until nothing is planned, the queue is full or a ceiling is reached."""
+        """Submit shard after shard, until no call is planned, the queue is full or a ceiling is reached."""
         submission = Submitted()
         while self._submit_one(run_id, run_options, submission, on_shard):
             pass
@@ -107,7 +109,7 @@ class Sender:
     def _submit_one(
         self, run_id: int, run_options: RunOptions, submission: Submitted, on_shard: Callable[[BatchShard], object]
     ) -> bool:
-        """Whether there may be more to hand over."""
+        """Submit one shard; True when more may follow."""
         tokens_in_queue = self.shards.enqueued_tokens(run_id)
         limit = self._limit(run_id)
         picks = pick_calls(

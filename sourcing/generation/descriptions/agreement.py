@@ -43,7 +43,7 @@ class TargetReplies:
             pass
 
     def noting(self, replies: Iterable[Reply]) -> Iterator[Reply]:
-        """The replies as they come, each noted as it passes."""
+        """Pass replies through, noting the target of each."""
         for reply in replies:
             target = (reply.track_id, reply.doc_id or "", reply.prompt_id, reply.prompt_hash, reply.language)
             models = self._samples.setdefault(target, {})
@@ -51,7 +51,7 @@ class TargetReplies:
             yield reply
 
     def samples(self, target: Target) -> Mapping[str, int]:
-        """Model → its answered samples, as bits."""
+        """Model → samples answered, as bits."""
         return self._samples.get(target, {})
 
 
@@ -62,7 +62,8 @@ def score_agreement(
     *,
     min_agreement: float = 0.0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
-    """The descriptions with `agreement` beside every aspect that somebody else could have said, and what was left out.
+    """Descriptions with an `agreement` beside every aspect that several voices could have said, and findings on aspects
+    left out.
 
     `samples`: of the answered samples of its model for the same prompt, document and language, the share that says it.
     `models`: of the models asked the same, the share of which at least one sample says it. `sources`: of the sources
@@ -92,7 +93,9 @@ def sources_of(description: Row, source_of: Mapping[str, str]) -> list[str]:
 
 
 class _Voice(NamedTuple):
-    """Who speaks in a description; without a model `target` is None, without a source `sources` is 0."""
+    """The voice of a description, by model and document; without a model `target` is None, without a source `sources`
+    is 0.
+    """
 
     language: str
     sources: int  # as bits
@@ -204,7 +207,7 @@ def _leave_out(descriptions: pl.DataFrame, flat: pl.DataFrame, min_agreement: fl
 
 
 def _unagreed(caption: str | None, aspects: list[Row]) -> tuple[list[tuple[str, Row]], bool]:
-    """Findings about one description, each with its piece, and whether its caption states what was lost."""
+    """Findings about one description with their pieces, and True when the caption states a lost aspect."""
     findings: list[tuple[str, Row]] = []
     low_aspects = [aspect for aspect in aspects if aspect["low"]]
     other_texts = [aspect["text"] for aspect in aspects if not aspect["low"]]
@@ -227,7 +230,7 @@ def _counts_told(aspect: Row) -> str:
 
 
 def _stated(caption: str, low_aspects: list[Row], other_texts: list[str]) -> Row | None:
-    """The first lost aspect whose words stand in one sentence of the caption, unless what is left holds them all."""
+    """First lost aspect whose words stand in one sentence of the caption, unless the kept aspects hold all of them."""
     other_stems = {stem for text in other_texts for stem in content_stems(text)}
     sentence_stems = [set(content_stems(sentence)) for sentence in sentences(caption)]
     for aspect in low_aspects:
@@ -238,7 +241,7 @@ def _stated(caption: str, low_aspects: list[Row], other_texts: list[str]) -> Row
 
 
 def _whole(descriptions: pl.DataFrame, flat: pl.DataFrame, mute: list[int]) -> pl.DataFrame:
-    """The descriptions with the aspects of `flat`, none where it has none for a row, and no caption in `mute` rows."""
+    """Descriptions with the aspects of `flat` (an empty list for rows not in it), and no caption in `mute` rows."""
     schema = Description.create_empty().schema
     fields = [field.name for field in schema["aspects"].inner.fields]  # type: ignore[attr-defined]
     together = flat.group_by("row", maintain_order=True).agg(pl.struct(fields).alias("aspects"))

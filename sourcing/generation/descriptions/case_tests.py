@@ -36,7 +36,7 @@ _AT = datetime(2000, 1, 1, tzinfo=UTC)  # nothing a case asserts depends on the 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What became of one case; no problems is a pass."""
+    """Aspects, caption and problems of one case; no problems is a pass."""
 
     name: str
     aspects: list[str]
@@ -46,7 +46,7 @@ class CaseResult:
 
 
 def run_case(pack: Pack, case: Case) -> CaseResult:
-    """Replay the case's recorded reply through grounding and description, or a judge's through its judging.
+    """Replay the case's recorded reply through grounding and description, or through judging for a judge's pack.
 
     PromptError when its messages do not render, the reply is missing, or there is nothing to judge.
     """
@@ -145,7 +145,9 @@ def _document(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _description(inputs: dict[str, Any]) -> dict[str, Any]:
-    """What a judge's case says was made of its document, or of nothing but a model's word, by the model _AUTHOR."""
+    """Description row that a judge's case is about: made from the case's document, or without one, by the model
+    _AUTHOR.
+    """
     reads_document = bool(inputs.get("document"))
     evidence = [{"doc_id": _KEY, "start": 0, "end": 1}] if reads_document else []
     aspects = [{"text": text, "facet": facet_of(text), "evidence": evidence} for text in inputs["aspects"]]

@@ -1,4 +1,4 @@
-"""Descriptions from everything we hold: the catalogue, matched documents, and the models' replies."""
+"""Descriptions from all inputs: the catalogue, matched documents, and the models' replies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def describe(
     rules: Mapping[str, PackRules] | None = None,
     helpers: int = 0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
-    """All descriptions, sorted by description_id, and what was left out of each, with reasons.
+    """All descriptions, sorted by description_id, and rejected rows with reasons.
 
     A pure function: rows depend neither on the order of replies nor on the clock. (Replies about one document are best
     together, as what is worked out about it serves them all.) `created_at` is the date of the newest input, and
@@ -86,7 +86,7 @@ def describe(
 
 
 class _Lot(NamedTuple):
-    """Some replies, and all that is known of what they are about."""
+    """Some replies with the tracks, documents and accepted pairs they refer to."""
 
     replies: list[Reply]
     tracks: pl.DataFrame
@@ -107,7 +107,7 @@ def _lots(
 
 
 def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Track id → ids of the documents about it."""
+    """Track id → ids of matched documents."""
     documents: dict[str, list[str]] = defaultdict(list)
     for track_id, doc_id in sorted(pairs):
         documents[track_id].append(doc_id)
@@ -146,7 +146,7 @@ def describe_reply(
     rules: PackRules = NO_RULES,
     about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
-    """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
+    """One reply as a description row without id and track, or None, and rejected rows for its lost pieces.
 
     A reply about a document is grounded in that document's text; one without stands on the model's word alone, and may
     not take the lyrics of the texts `about_track`.
@@ -197,8 +197,8 @@ def describe_reply(
 
 
 def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
-    """Aspects and quotes in the worked examples of a pack, those of its assistant messages that are JSON, parted as
-    replies are. An example of another shape has none.
+    """Aspects and quotes in the worked examples of a pack (assistant messages that are JSON), parted as replies are. An
+    example of another shape has none.
     """
     aspects: list[str] = []
     for role, content in messages:

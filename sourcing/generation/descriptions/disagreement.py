@@ -1,4 +1,4 @@
-"""Where descriptions of one track contradict each other: the opposites that were said, and who said which."""
+"""Contradictions between descriptions of one track: the opposites that were said, and who said which."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _of_track(descriptions: Iterable[Row], source_of: dict[str, str]) -> Iterato
 
 
 def _held_by(description: Row) -> dict[Opposites, list[tuple[Side, str]]]:
-    """Line → what a description holds of it, each aspect with its side."""
+    """Line → aspects of a description on that line, each with its side."""
     sides_of: defaultdict[Opposites, list[tuple[Side, str]]] = defaultdict(list)
     for text, facet in zip(description["aspect_list"], description["facets"], strict=True):
         for side in _sides(text, facet):

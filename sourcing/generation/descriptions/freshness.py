@@ -1,4 +1,4 @@
-"""Whether the tables that describing makes are still what it would make.
+"""Freshness of the description tables: a note of the inputs and code that made them, compared with the present ones.
 
 Describing a million replies takes a quarter of an hour. A command that answered nothing new need not wait for it, as
 long as catalogue, documents, matches, journal, packs, settings, code and libraries are those the tables were made of.
@@ -41,7 +41,7 @@ def inputs_digest(workspace: Workspace, journal: Journal, prompt_roots: Sequence
 
 
 def summary_of_fresh_tables(workspace: Workspace, digest: str) -> dict[str, Any] | None:
-    """What `rebuild_descriptions` told when it made the tables of these very inputs; None if it has to make them."""
+    """Result that `rebuild_descriptions` gave for the tables of exactly these inputs; None if it has to make them."""
     try:
         record = json.loads(_record(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -53,7 +53,7 @@ def summary_of_fresh_tables(workspace: Workspace, digest: str) -> dict[str, Any]
 
 
 def note_fresh_tables(workspace: Workspace, digest: str, summary: dict[str, Any]) -> None:
-    """Note of what inputs the tables were made that stand there now."""
+    """Write down from which inputs the present tables were made."""
     write_json(_record(workspace), {"digest": digest, "tables": _made(workspace), "told": summary})
 
 

@@ -32,7 +32,8 @@ _SHOWN_ASPECTS = 10  # of those a judge made up
 def apply_verdicts(
     descriptions: dy.DataFrame[Description], unjudged: dy.DataFrame[Description], verdicts: Iterable[Reply]
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
-    """The descriptions without what was denied, in their order, and what left them or did not count, with reasons.
+    """Descriptions without denied aspects and captions, in the same order, and rejected rows for these and for void
+    verdicts.
 
     `unjudged` are all descriptions the judges were asked about, of which `descriptions` may hold less. An aspect or a
     caption leaves when more verdicts deny it than bear it out, so where two judges or two samples contradict each other
@@ -65,7 +66,7 @@ def apply_verdicts(
 
 @dataclass
 class _Votes:
-    """Who bears a thing out and who denies it."""
+    """Judges who confirm a piece and judges who deny the piece."""
 
     borne: list[Reply] = field(default_factory=list)
     denied: list[Reply] = field(default_factory=list)
@@ -74,7 +75,7 @@ class _Votes:
         (self.borne if supported else self.denied).append(reply)
 
     def finding(self, reason: str, what: str, piece: Row) -> Finding | None:
-        """Why the thing goes, or that they are divided; None when nobody denies it."""
+        """Finding that judges deny the piece or are divided over the piece; None when nobody denies it."""
         if not self.denied:
             return None
         piece = {**piece, "verdicts": [reply.request_key for reply in self.denied]}
@@ -123,7 +124,7 @@ class _Tally:
 
 
 def _judge(row: Row, tally: _Tally) -> tuple[Row, list[Row]]:
-    """A description without what is denied of it, and the rejected rows."""
+    """A description without its denied pieces, and their rejected rows."""
     name = {"description_id": row["description_id"], "track_id": row["track_id"]}
     findings: list[Finding] = []
     aspects = []
@@ -147,7 +148,7 @@ def _judge(row: Row, tally: _Tally) -> tuple[Row, list[Row]]:
 
 
 def _standing(reply: Reply, description: Row | None) -> Finding | None:
-    """Why a verdict is none, whatever it says."""
+    """Reason why a verdict does not count, whatever its content."""
     if description is None:
         return Finding("description_unknown", f"description {_parts(reply)[0]} is no longer made of anything")
     if is_author(reply.model, description["model"]):
@@ -156,7 +157,7 @@ def _standing(reply: Reply, description: Row | None) -> Finding | None:
 
 
 def _newest(replies: Sequence[Reply], descriptions_by_id: Mapping[str, Row]) -> list[Reply]:
-    """Of each judge and sample the verdict on the caption as it is now, else the newest."""
+    """Of each judge and sample the verdict on the present caption, else the newest."""
 
     def rank(reply: Reply) -> tuple[bool, str, str]:
         description_id, digest = _parts(reply)
@@ -198,7 +199,7 @@ def _unknown(reply: Reply, texts: list[str]) -> list[Finding]:
 
 
 def _replaced(descriptions: dy.DataFrame[Description], changed_rows: Mapping[str, Row]) -> dy.DataFrame[Description]:
-    """The descriptions with these rows in place of their own, without those that are left with nothing."""
+    """Descriptions with these rows replaced, without rows left empty."""
     if not changed_rows:
         return descriptions
     rows = [row for row in changed_rows.values() if row["aspects"] or row["caption"]]
@@ -212,7 +213,7 @@ def _rows_of(descriptions: pl.DataFrame, description_ids: Iterable[str]) -> list
 
 
 def _parts(reply: Reply) -> tuple[str, str]:
-    """The description's id and the digest of its caption."""
+    """Id of the description and digest of the caption in a judged name."""
     description_id, _, digest = (reply.doc_id or "").partition("#")
     return description_id, digest
 

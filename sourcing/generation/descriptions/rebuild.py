@@ -79,7 +79,7 @@ def rebuild_descriptions(
 
 @dataclass(frozen=True)
 class Unjudged:
-    """Descriptions as describing makes them, what it left out, and the replies that pass verdict on them."""
+    """Descriptions before any verdict, rejected rows, and the replies of judges."""
 
     descriptions: dy.DataFrame[Description]
     rejected: dy.DataFrame[Rejected]
@@ -96,7 +96,7 @@ def make_unjudged(
     helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> Unjudged:
-    """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
+    """Describe catalogue, documents and replies without writing tables: a pure function of tables, journal, packs."""
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     targets, verdicts = TargetReplies(), list[Reply]()
@@ -123,7 +123,7 @@ def _counted(replies: Iterable[Reply], on_reply: Callable[[], object]) -> Iterat
 
 
 def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterator[Reply]:
-    """The replies that describe, as they come; those of judges are put aside."""
+    """Yield replies that describe; those of judges are put aside."""
     for reply in replies:
         if is_verdict(reply):
             verdicts.append(reply)
@@ -132,6 +132,6 @@ def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterat
 
 
 def _packs(journal: Journal, prompt_roots: Sequence[Path]) -> list[Pack]:
-    """Packs that were asked and are still there: what they say themselves is not the model's."""
+    """Packs in the journal's runs that are still on disk: what they say themselves is not the model's."""
     pack_ids = {name.partition("@")[0] for name in journal.reader.counts()}
     return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in pack_ids]

@@ -56,7 +56,7 @@ def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]
 
 
 def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
-    """A matched document's tags, most voted first, and its first two sentences.
+    """Description from a matched document's tags, most voted first, and from its first two sentences.
 
     The sentences are other people's words, so they are taken only where their licence is known; licences are those of
     the fields in use. None when nothing is left.
@@ -100,7 +100,7 @@ def track_names(track: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 def rejected_row(key: str, finding: Finding) -> Row:
-    """A `Rejected` row of this stage."""
+    """A `Rejected` row of the stage `describe`."""
     piece = None if finding.piece is None else json.dumps(finding.piece, ensure_ascii=False, sort_keys=True)
     return {"stage": "describe", "key": key, "reason": finding.reason, "finding": finding.finding, "row": piece}
 
@@ -108,7 +108,7 @@ def rejected_row(key: str, finding: Finding) -> Row:
 def _own_caption(
     text: str, sung: frozenset[tuple[str, ...]], *, at_most: int | None = None
 ) -> tuple[str | None, list[Finding]]:
-    """The first sentences of a text as they stand, without lyrics; None when it holds markup or profanity."""
+    """Verbatim first sentences of a text, without lyrics; None when it holds markup or profanity."""
     line = tidy(wording(text))
     whole, findings = cut_lyrics(sentences(line)[:at_most], text, sung)
     caption = join_sentences(whole, line)

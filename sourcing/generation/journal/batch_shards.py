@@ -43,7 +43,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class ShardTerms:
-    """What a shard was written down under: where its cost is counted, and at which price."""
+    """Terms under which a shard was written down: where its cost is counted, and at which price."""
 
     account: str
     price: Price
@@ -51,7 +51,7 @@ class ShardTerms:
 
 @dataclass(frozen=True)
 class BatchShard:
-    """One shard as the journal knows it; `batch` is the server's name for it."""
+    """One shard in the journal; `batch` is the server's name for it."""
 
     shard_id: int
     name: str
@@ -108,7 +108,7 @@ class BatchShards:
         ceilings: Ceilings = NO_CEILINGS,
         state: str = "written",
     ) -> tuple[BatchShard | None, str]:
-        """Take the calls and reserve what they may use; must be durable before anything is sent.
+        """Take the calls and reserve their worst case; must be durable before anything is sent.
 
         Returns the shard, None when no call could be taken, and the ceiling that held further calls back, or "".
         Call it inside a transaction.
@@ -161,7 +161,7 @@ class BatchShards:
         return self.get(shard.shard_id)
 
     def drop(self, shard: BatchShard, error: str) -> int:
-        """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
+        """Undo a shard that reached no server: its calls are planned again as if they had never been taken."""
         account, at = self.terms(shard).account, self.clock()
         with self.journal.transaction():
             calls_left = self.left(shard)
@@ -171,7 +171,9 @@ class BatchShards:
         return len(calls_left)
 
     def drop_unfinished_exports(self) -> None:
-        """Of a process that ended while it was writing a file; what such a file is answered by counts all the same."""
+        """Drop the shards of a process that ended while writing an export file; what such a file is answered by counts
+        all the same.
+        """
         for shard in self.in_states(("exporting",)):
             self.drop(shard, "its file was not written to the end")
 
@@ -189,12 +191,12 @@ class BatchShards:
         return None if shard_id is None else self.get(shard_id)
 
     def left(self, shard: BatchShard) -> list[int]:
-        """Calls of the shard that nothing is known of yet."""
+        """Calls of the shard without an outcome."""
         rows = self._execute("SELECT call_id FROM calls WHERE batch = ? ORDER BY call_id", (shard.shard_id,))
         return [int(row[0]) for row in rows]
 
     def enqueued_tokens(self, run_id: int) -> int:
-        """Tokens in the queue of the run's endpoint and model, as far as this journal knows."""
+        """Tokens in the queue of the run's endpoint and model, by this journal's count."""
         marks = ", ".join("?" * len(OPEN_SHARD_STATES))
         row = self._execute(
             f"SELECT coalesce(SUM(tokens), 0) FROM shards WHERE state IN ({marks})"

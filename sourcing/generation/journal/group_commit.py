@@ -1,4 +1,4 @@
-"""Durable changes of the journal, many to a commit, each awaited until it is on disk.
+"""Durable journal changes, many to a commit, each awaited until on disk.
 
 A commit a row gives 330 rows a second on an ordinary disk, groups of 32 give 6,700.
 """
@@ -129,7 +129,7 @@ def make_changes(journal: Journal, changes: Sequence[Change]) -> tuple[list[Any]
 
 
 def resolve(waiting: Sequence[asyncio.Future[Any] | None], results: Sequence[Any], error: Exception | None) -> None:
-    """Give results, or the error of them all, to those futures that are still awaited."""
+    """Give results, or the error common to all, to the futures still awaited."""
     for future, result in zip(waiting, results, strict=True):
         if future is None or future.done():
             continue

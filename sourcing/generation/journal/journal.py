@@ -45,7 +45,7 @@ IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered 
 
 
 class Reserved(NamedTuple):
-    """The worst a call may use, set aside before it is sent; cost in nano-USD. `calls` is 0 where nothing is held."""
+    """Worst case of a call, set aside before sending; cost in nano-USD. `calls` is 0 where nothing is held."""
 
     tokens: int = 0
     nusd: int = 0
@@ -107,7 +107,7 @@ class Journal:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """What is written inside is undone when the block raises, and the transaction around it goes on."""
+        """Undo writes made inside when the block raises, and keep the surrounding transaction."""
         self.connection.execute("SAVEPOINT inner")
         try:
             yield
@@ -129,7 +129,7 @@ class Journal:
         ceilings: Ceilings = NO_CEILINGS,
         resend: bool = False,
     ) -> str:
-        """Take a call and note that it is about to touch the socket; must be durable before it does.
+        """Take a call and mark the call as about to touch the socket; must be durable before it does.
 
         Returns "" when it may be sent, TAKEN when another process was first, or which ceiling it would pass.
         """
@@ -151,7 +151,7 @@ class Journal:
         return ""
 
     def release(self, call_id: int, at: datetime, *, scope: str = "") -> None:
-        """A call that was taken and then not sent after all is planned again, as if it had never been taken."""
+        """Return a call that was taken and not sent to the state `planned`."""
         self.give_back(call_id, scope)
         self.connection.execute(
             "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, batch = NULL, updated_at = ?"
@@ -162,7 +162,7 @@ class Journal:
     def never_begun(
         self, call_id: int, outcome: str, *, headers: Mapping[str, str], at: datetime, scope: str = ""
     ) -> None:
-        """Note the attempt and give back what it reserved: no model saw the call, which is planned again."""
+        """Note the attempt and give back the reservation: no model saw the call, which is planned again."""
         end = CallEnd("unknown", outcome, headers=headers)  # keeps what is reserved, which `release` gives back
         self.settle(call_id, end, at=at, scope=scope)
         self.release(call_id, at, scope=scope)
@@ -219,7 +219,7 @@ class Journal:
         reserved: Reserved | None = None,
         row_error: str | None = None,
     ) -> None:
-        """Enter what a reply used in place of what was reserved, and note that it was looked at.
+        """Replace the reservation by the usage of a reply, and mark the reply as checked.
 
         `row_error` names the exception that looking at it raised; it is not looked at first again.
 
@@ -243,7 +243,7 @@ class Journal:
         )
 
     def give_back(self, call_id: int, scope: str) -> None:
-        """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
+        """Free the reservation of a call: it was not sent, or another journal knows what it cost."""
         reservation = self._reserved(call_id)
         self.budget.release(scope, calls=reservation.calls, tokens=reservation.tokens, cost_nusd=reservation.nusd)
         self._hold_nothing(call_id)
@@ -260,7 +260,7 @@ class Journal:
         self._hold_nothing(call_id)
 
     def _spend(self, reservation: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
-        """Enter in the budget what was used in place of what was held."""
+        """Replace a reservation by real usage in the budget."""
         self.budget.settle(
             scope,
             calls=reservation.calls,
@@ -280,7 +280,7 @@ class Journal:
         return Reserved(*row)
 
     def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
-        """Keep the beginning of what came back in a batch and belongs to no call; the same line is kept once."""
+        """Keep the beginning of a batch's answer line that belongs to no call; the same line is kept once."""
         line = redact_bytes(line)[:_KEPT_BYTES]
         self.connection.execute(ODD_LINES)
         self.connection.execute(
@@ -289,7 +289,7 @@ class Journal:
         )
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
-        """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""
+        """Turn calls in flight of dead processes to `unknown`; returns how many. Those in a batch live on."""
         owners = [
             str(row[0])
             for row in self.connection.execute(

@@ -33,7 +33,7 @@ _ATTEMPT = (
 def merge_journal(
     journal: Journal, path: Path, *, on_call: Callable[[int], object] = lambda _of: None
 ) -> dict[str, int]:
-    """Take over what the journal at `path` (or in that folder) knows; merging it again changes nothing.
+    """Take over calls and replies of the journal at `path` (or in that folder); merging it again changes nothing.
 
     Returns how many calls are new here, were `answered` there and not here, or answered in `both`, and how many
     attempts were taken over. Calls in flight there count as unknown. What they cost counts in this journal's budget.
@@ -116,7 +116,7 @@ class _Merge:
         return our_ids
 
     def _call(self, row: sqlite3.Row) -> int:
-        """The call here, as the one of the two that tells more."""
+        """The call in this journal, updated where the other journal tells more."""
         state = "unknown" if row["state"] == "sending" else str(row["state"])
         our_call = self.ours.execute(
             "SELECT call_id, state FROM calls WHERE request_key = ?", (row["request_key"],)
@@ -158,7 +158,7 @@ class _Merge:
         return call_id
 
     def _held(self, row: sqlite3.Row, state: str) -> dict[str, int]:
-        """What is reserved for a call there is reserved here too, where that is still owed."""
+        """Reserve here the amounts reserved in the other journal, where still owed."""
         if state not in ("unknown", "replied") or not row["reserved_calls"]:
             return {"reserved_calls": 0, "reserved_tokens": 0, "reserved_nusd": 0}
         reservation = {name: int(row[name]) for name in ("reserved_calls", "reserved_tokens", "reserved_nusd")}
@@ -169,7 +169,9 @@ class _Merge:
         return reservation
 
     def _attempts(self, row: sqlite3.Row, call_id: int) -> None:
-        """Attempts not known here, and what they count as; the last one may be what is still reserved for the call."""
+        """Attempts unknown to this journal, and their part of the budget; the last one may be what is still reserved
+        for the call.
+        """
         attempts = self.other.execute(
             "SELECT * FROM attempts LEFT JOIN replies USING (attempt_id) WHERE call_id = ? ORDER BY attempt_id",
             (row["call_id"],),
@@ -191,7 +193,9 @@ class _Merge:
                     self._count(row, attempt)
 
     def _count(self, row: sqlite3.Row, attempt: sqlite3.Row) -> None:
-        """Enter into the budget what an attempt counted as there: its worst case where that is all that is known."""
+        """Enter into the budget the amount an attempt counted in the other journal: its worst case where that is all
+        that is known.
+        """
         if attempt["outcome"] in _UNCOUNTED:
             return
         scope, budget = self.scopes[row["run_id"]], self.journal.budget

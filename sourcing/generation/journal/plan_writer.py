@@ -44,7 +44,7 @@ def compress_calls(calls: Sequence[PlannedCall], compress: Callable[[bytes], byt
 
 
 def unanswered_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -> list[OpenCall]:
-    """Those of the calls that have no reply, one per key; `known` is what `want` said of them."""
+    """Calls of these without a reply, one per key; `known` is what `want` said of them."""
     waiting = {
         known_call.call_id: OpenCall(
             known_call.call_id, call.request_key, call.body, known_call.kind, known_call.parent, known_call.state
@@ -58,7 +58,7 @@ def unanswered_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCa
 def enter_run(
     journal: Journal, *, pack: tuple[str, str, str], endpoint: str, model: str, plan: str, shard: str = "", at: datetime
 ) -> RunState:
-    """The run of this plan to take up, or a new one; `pack` is its id, version and prompt hash.
+    """Resume the run of this plan, or begin a new run; `pack` is its id, version and prompt hash.
 
     A run is taken up only while nothing that may share calls with it was begun after it, for its pack and endpoint:
     another plan, or another part of the tracks that overlaps with its own. A call belongs to the run that wanted
@@ -100,7 +100,7 @@ def register(
     done: bool = False,
     rejected: Sequence[Mapping[str, str]] = (),
 ) -> list[OpenCall]:
-    """Write down calls that a run wants and how far its plan has come; returns those without a reply, one per key.
+    """Write down the calls of a run and the position reached in its plan; returns those without a reply, one per key.
 
     Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
     """
@@ -185,7 +185,7 @@ def open_calls(
 
 
 def has_open(journal: Journal, run_id: int, *, resend: bool) -> bool:
-    """Whether anything of a run is to be sent, or to be looked at."""
+    """True when the run has calls to send, or replies to check."""
     states = ("planned", "failed", "unknown") if resend else ("planned", "failed")
     marks = ", ".join("?" * len(states))
     row = journal.connection.execute(
@@ -197,7 +197,7 @@ def has_open(journal: Journal, run_id: int, *, resend: bool) -> bool:
 
 
 def unchecked(journal: Journal, run_id: int) -> list[tuple[OpenCall, bytes]]:
-    """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
+    """Replied calls of a run with an unchecked reply: their process ended in between."""
     ids = journal.connection.execute(
         f"{_OPEN} WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id", (run_id,)
     ).fetchall()
@@ -210,6 +210,6 @@ def _open(row: sqlite3.Row) -> OpenCall:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two parts of the tracks, "" for all of them, may have a track in common."""
+    """True when two parts of the tracks, "" for all tracks, may have a track in common."""
     first, second = (Shard.parse(text or "1/1") for text in (one, other))
     return (first.index - second.index) % math.gcd(first.count, second.count) == 0

@@ -1,4 +1,6 @@
-"""What the journal tells: calls by state, the reply that counts for each target, attempts, what calls used."""
+"""Queries on the journal: calls by state, the counting reply of each target, attempts, usage. Calls by state, the reply
+that counts for each target, attempts, what calls used.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,7 @@ class BatchCall(NamedTuple):
 
 
 class RunTarget(NamedTuple):
-    """What a run asks; `identity` is the endpoint's."""
+    """Target of a run: `identity` is the endpoint's."""
 
     prompt_id: str
     prompt_hash: str
@@ -95,7 +97,7 @@ class RunTarget(NamedTuple):
 
 
 class JournalReader:
-    """What one journal holds; `Journal` writes it."""
+    """Queries on one journal; `Journal` writes it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -104,11 +106,11 @@ class JournalReader:
 
     @property
     def journal_id(self) -> str:
-        """A random name, the journal's own since it was made."""
+        """Random name of the journal, given at creation."""
         return str(self._connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()[0])
 
     def stamp(self) -> list[Any]:
-        """Changes with everything that replies, refusals or calls left open may depend on."""
+        """Stamp that changes with every input of replies, refusals or open calls."""
         sums = self._connection.execute(
             "SELECT (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(run_id) FROM runs),"
             " (SELECT SUM(position) FROM runs), (SELECT COUNT(*) FROM wanted), (SELECT COUNT(*) FROM refused)"
@@ -117,7 +119,7 @@ class JournalReader:
         return [self.journal_id, *sums, self.counts(), *odd]
 
     def states(self, keys: Iterable[str]) -> dict[str, str]:
-        """State of each of these keys that the journal knows."""
+        """State of each key known to the journal."""
         counts_by_state = {}
         for key in keys:
             row = self._connection.execute("SELECT state FROM calls WHERE request_key = ?", (key,)).fetchone()
@@ -126,7 +128,7 @@ class JournalReader:
         return counts_by_state
 
     def run_counts(self, run_id: int) -> dict[str, int]:
-        """State → calls of one run, without those that follow a reply."""
+        """State → calls of one run, without follow-ups of replies."""
         rows = self._connection.execute(
             "SELECT state, COUNT(*) AS n FROM calls WHERE run_id = ? AND kind = 'root' GROUP BY state", (run_id,)
         )
@@ -186,7 +188,7 @@ class JournalReader:
         return counts
 
     def calls_in(self, states: Collection[str]) -> list[CallRow]:
-        """Calls in these states, one row per track they are wanted for, sorted."""
+        """Calls in these states, one row per track of the call, sorted."""
         marks = ", ".join("?" * len(states))
         rows = self._connection.execute(
             "SELECT c.request_key, c.state, c.error, c.updated_at, c.owner,"
@@ -231,7 +233,7 @@ class JournalReader:
             )
 
     def _following(self) -> dict[int, int]:
-        """Call → the last of the answered calls that followed its reply; few calls have one."""
+        """Call → the last answered follow-up of its reply; few calls have one."""
         rows = self._connection.execute(
             "SELECT parent, MAX(call_id) FROM calls WHERE parent IS NOT NULL AND state = 'replied' GROUP BY parent"
         )
@@ -246,7 +248,7 @@ class JournalReader:
         return decompress(row["reply"])
 
     def body(self, key: str) -> bytes:
-        """The request body of a call as it is sent; KeyError when the key is not known."""
+        """Request body of a call, byte for byte; KeyError when the key is not known."""
         row = self._connection.execute(
             "SELECT body FROM calls JOIN bodies USING (call_id) WHERE request_key = ?", (key,)
         ).fetchone()
@@ -255,7 +257,7 @@ class JournalReader:
         return decompress(row["body"])
 
     def batch_call(self, key: str) -> BatchCall | None:
-        """The call of this key, for a line that answers it; None when no call has it."""
+        """The call of this key, for an answer line of a batch; None when no call has it."""
         row = self._connection.execute(
             "SELECT c.call_id, c.request_key, body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
             " FROM calls c JOIN bodies USING (call_id) JOIN runs r USING (run_id) WHERE c.request_key = ?",
@@ -300,7 +302,7 @@ class JournalReader:
         return [{**dict(row), "headers": json.loads(row["headers"])} for row in rows]
 
     def samples(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Sample]:
-        """What the newest answered calls of this prompt and model took, to estimate by."""
+        """Usage and latency of the newest answered calls of this prompt and model, for estimates."""
         rows = self._connection.execute(
             "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at, a.headers LIKE '%x-batch-id%'"
             " FROM attempts a"
@@ -315,7 +317,7 @@ class JournalReader:
         ]
 
     def spend(self) -> dict[str, dict[str, float]]:
-        """Prompt (id@version) → calls, tokens and USD that its budget counts, and what is set aside."""
+        """Prompt (id@version) → calls, tokens and USD counted in the budget, and the amount set aside."""
         totals = self.budget.all_totals()
         spend: dict[str, dict[str, float]] = {}
         for prompt_id, version, scope in self._connection.execute(

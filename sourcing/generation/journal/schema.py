@@ -1,4 +1,4 @@
-"""Tables of the call journal, how a journal of an earlier format becomes one of this, and how blobs are packed."""
+"""SQL schema of the call journal, steps from earlier formats, and compression of blobs."""
 
 from __future__ import annotations
 
@@ -151,7 +151,9 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _add_missing_column(connection: sqlite3.Connection) -> None:
-    """Journals of this format made by earlier versions lack one, and whoever can do without may still read them."""
+    """Add a column missing in journals of this format made by earlier versions; readers without need of the column go
+    on.
+    """
     if _lacks_column(connection):
         connection.execute("BEGIN IMMEDIATE")
         if _lacks_column(connection):  # another process may have been first
@@ -164,7 +166,7 @@ def _lacks_column(connection: sqlite3.Connection) -> bool:
 
 
 def empty() -> sqlite3.Connection:
-    """An empty journal in memory, for looking where there is none."""
+    """An empty journal in memory, for reading where no journal exists."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _make(connection)
     return connection
@@ -209,7 +211,7 @@ _STEPS = {0: _m000_make_tables, 1: _m001_part_calls_from_targets, 2: _m002_part_
 
 
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Like `executescript`, which would commit the transaction it is part of."""
+    """Run a script inside the present transaction, which `executescript` would commit."""
     statement = ""
     for piece in script.split(";"):
         statement += piece + ";"
@@ -219,7 +221,7 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
 
 
 class Compressed(bytes):
-    """Bytes as the journal keeps them, compressed."""
+    """Compressed bytes as stored in the journal."""
 
 
 def compressor() -> Callable[[bytes], Compressed]:
@@ -238,7 +240,7 @@ def compressor() -> Callable[[bytes], Compressed]:
 
 
 def decompress(blob: bytes) -> bytes:
-    """What was packed, also by the first format."""
+    """Unpack stored bytes, also of the first format."""
     return zstd.decompress(blob) if blob.startswith(_ZSTD_MAGIC) else zlib.decompress(blob)
 
 
@@ -249,5 +251,5 @@ OPEN_SHARD_STATES = (*HALF_SENT_SHARD_STATES, "created")
 
 
 def as_text(at: datetime) -> str:
-    """A time as the journal keeps it; such texts sort like the times."""
+    """A time as stored in the journal; such texts sort like the times."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")

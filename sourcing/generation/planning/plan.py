@@ -59,14 +59,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Calls sorted by track, document and sample, and rejected rows for what cannot be asked."""
+    """Calls sorted by track, document and sample, and rejected rows for targets without a call."""
 
     calls: tuple[PlannedCall, ...]
     rejected: tuple[dict[str, Any], ...] = field(default=())
 
 
 def plan_calls(pack: Pack, endpoint: Endpoint, tables: Tables, scope: Scope = _WHOLE) -> Plan:
-    """The whole plan at once, for what is small."""
+    """The complete plan at once, for small catalogues."""
     steps = list(plan_steps(pack, endpoint, tables, scope))
     calls = sorted((call for step in steps for call in step.calls), key=_order)
     return Plan(tuple(calls), tuple(step.rejected for step in steps if step.rejected is not None))

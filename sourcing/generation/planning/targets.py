@@ -1,4 +1,4 @@
-"""What a plan asks about: tracks, tracks with their matched documents, or descriptions for a judge."""
+"""Targets of a plan: tracks, tracks with their matched documents, or descriptions for a judge."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SLICE = 512
 
 @dataclass(frozen=True)
 class Tables:
-    """What a plan reads; documents and matches only for packs that read a document, descriptions only for judges."""
+    """Tables read by a plan; documents and matches only for packs that read documents, descriptions only for judges."""
 
     tracks: dy.DataFrame[Track]
     documents: dy.DataFrame[Document] | None = None
@@ -46,7 +46,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Scope:
-    """What part of the catalogue is asked about, in which languages. `limit` counts calls, spread over all artists."""
+    """Part of the catalogue and languages of a plan. `limit` counts calls, spread over all artists."""
 
     track_ids: Collection[str] | None = None
     languages: Sequence[str] = (CAPTION_LANGUAGE,)
@@ -55,7 +55,7 @@ class Scope:
 
 
 class Target(NamedTuple):
-    """What one step asks about; a judge is asked about a description, and reads the document it was made from."""
+    """Subject of one step of a plan: a judge is asked about a description, and reads the document it was made from."""
 
     track: Mapping[str, Any]
     document: Mapping[str, Any] | None
@@ -69,14 +69,14 @@ class Target(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Names it in a rejected row."""
+        """Name of the target in a rejected row."""
         if self.description is not None:
             return str(self.description["description_id"])
         return str(self.track["track_id"]) if self.doc_id is None else f"{self.track['track_id']} {self.doc_id}"
 
 
 def find_targets(pack: Pack, tables: Tables, scope: Scope) -> Iterator[Target]:
-    """In the tables' order, or under a limit with every artist before any comes twice."""
+    """Targets in the tables' order, or under a limit with every artist before any artist's second track."""
     for part in _target_frame(pack, tables, scope).iter_slices(_SLICE):
         tracks = tables.tracks[part["track_row"]].to_dicts()
         documents = _rows(tables.documents, part, "doc_row")
@@ -94,7 +94,7 @@ def _rows(table: pl.DataFrame | None, part: pl.DataFrame, column: str) -> list[d
 
 
 def count_targets(pack: Pack, tables: Tables, scope: Scope) -> int:
-    """How many there are, whatever the limit."""
+    """Number of targets, whether or not a limit is set."""
     return _target_frame(pack, tables, scope).height
 
 
@@ -115,7 +115,7 @@ def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
 
 
 def _tracks(tracks: dy.DataFrame[Track], *, with_rank: bool) -> pl.DataFrame:
-    """Row and id, and if they are to be ranked how many of its artist come before a track by hash, and that hash."""
+    """Row and id of each track; for ranking also the number of its artist's earlier tracks by hash, and the hash."""
     with_group = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
     if not with_rank:
         plain_tracks = with_group.drop("group")

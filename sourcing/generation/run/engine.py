@@ -43,7 +43,7 @@ _FAILURES_IN_A_ROW = 8
 
 @dataclass
 class _Try:
-    """A call on its way; `failures` are its own, not those of a server that has too much to do."""
+    """A call with its attempts so far; `failures` are its own, not those of a server that has too much to do."""
 
     call: OpenCall
     reserve: Reserved
@@ -51,11 +51,11 @@ class _Try:
 
 
 class _Unsent(Exception):
-    """The run is stopping, or another process was first."""
+    """Raised when the run is stopping, or another process took the call first."""
 
 
 class Engine:
-    """One run in one process, all of it used from one event loop."""
+    """Sends the calls of one run in one process, from a single event loop."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Engine:
         committing: Durable,
         server: LocalEndpoint | None = None,
     ) -> None:
-        """`server` is the embedded one, ours to start anew."""
+        """`server` is the embedded model's, restarted here when it dies."""
         self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
         self.quota, self.clock, self.on_reply = tools.quota, tools.clock, tools.on_reply
         self.compress = compressor()  # here and not where it is written: that is one thread for all
@@ -110,7 +110,7 @@ class Engine:
             self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", cure))
 
     async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
-        """First what follows from replies that an ended process had no time to look at."""
+        """Yield follow-ups of replies that an ended process did not look at, then the calls of the feed."""
         for call, raw in await self.durable(unchecked, run_id):
             reply = ParsedReply.read(raw)
             if (failure := failure_of(reply, RawReply(raw, 200, {}))) is not None:
@@ -145,7 +145,7 @@ class Engine:
             stop_signal.cancel()
 
     async def _make(self, call: OpenCall) -> OpenCall | None:
-        """One call with its retries; returns the call that follows from its reply, if any."""
+        """Make one call with retries; returns the call that follows from its reply, if any."""
         worst = worst_case(call.body, self.options.price)
         attempt = _Try(call, Reserved(worst.tokens, worst.nusd))
         try:
@@ -167,7 +167,7 @@ class Engine:
         return follow
 
     async def _retry(self, attempt: _Try, first: CallFailed) -> OpenCall | None:
-        """Again, as often as `first` and what follows it allow. Most calls never come here, and are spared its cost."""
+        """Retry as often as `first` and the later failures allow. Most calls never come here, which spares its cost."""
         before = [first]
 
         async def again(attempt: _Try) -> OpenCall | None:
@@ -186,7 +186,7 @@ class Engine:
         return follow
 
     async def _attempt(self, attempt: _Try) -> OpenCall | None:
-        """One request, its reply durable before anyone looks at it."""
+        """Send one request and make its reply durable before parsing."""
         call, scope = attempt.call, self.options.account
         permit = await self._take(attempt)
         began_s = time.perf_counter()
@@ -219,7 +219,7 @@ class Engine:
         return follow
 
     async def _take(self, attempt: _Try) -> Permit:
-        """Wait for a place and for what the call may use; its state is `sending` after that."""
+        """Wait for a place in the window and for the call's budget; its state is `sending` after that."""
         call, options = attempt.call, self.options
         tokens = expected_tokens(call.body)
         while True:
@@ -276,7 +276,7 @@ class Engine:
         self._settled(attempt, permit, failure)
 
     def _fate(self, failure: CallFailed) -> dict[str, Any]:
-        """What the journal is told of a call that was not answered."""
+        """Journal entry for a call without a reply."""
         state = "unknown" if failure.maybe_answered else "failed"
         fate = {"state": state, "outcome": failure.outcome, "error": str(failure)}
         return {**fate, "at": self.clock(), "scope": self.options.account}
@@ -293,7 +293,7 @@ class Engine:
         self._free()
 
     async def _revive(self, failure: CallFailed) -> CallFailed:
-        """Start the embedded server anew if this was its end: the call cost nothing, and may go again."""
+        """Restart the embedded server when the failure was its death: the call cost nothing, and may go again."""
         if self.server is None or failure.outcome not in _SERVER_ENDED:
             return failure
         try:
@@ -324,7 +324,9 @@ class Engine:
         return attempt.failures >= self.options.max_attempts
 
     def _pause_s(self, state: RetryCallState) -> float:
-        """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
+        """Pause before a retry; a pause ordered by the server is kept in the limiter, for all calls; one that failed
+        waits by itself.
+        """
         failure = state.outcome.exception() if state.outcome else None
         if isinstance(failure, CallFailed) and failure.is_throttled:
             return 0.0

@@ -1,4 +1,4 @@
-"""Weighing a job before it is run: how many calls, what is answered already, what the rest will use, cost and take."""
+"""Forecast of a job before the run: how many calls, what is answered already, what the rest will use, cost and take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LISTED = 3
 
 @dataclass
 class Weighed:
-    """What a plan comes to; `states` counts distinct calls by what the journal knows of them."""
+    """Counts and estimate of a plan; `states` counts distinct calls by what the journal knows of them."""
 
     states: Counter[str]
     resend: bool
@@ -52,7 +52,9 @@ def how_many(job: Job) -> int:
 
 
 def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda: None) -> Weighed:
-    """Render every call of the job and look it up in the journal; one is in memory at a time, keys of all of them."""
+    """Render every call of the job and look up its state in the journal; one is in memory at a time, keys of all of
+    them.
+    """
     pack, options = job.pack, job.options
     resend = options.resend_unknown or job.endpoint.resend_is_free
     load, states, rejected_rows = Load(options.price), Counter[str](), []

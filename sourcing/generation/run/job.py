@@ -72,15 +72,15 @@ class Job:
         return hashlib.sha256(json.dumps(plan_facts).encode()).hexdigest()
 
     def tables(self) -> Tables:
-        """What its plan reads, as it is now."""
+        """Read the tables of the job's plan, as of now."""
         return read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
 
     def steps(self, start: int) -> Iterator[Step]:
-        """The steps of its plan behind the first so many targets."""
+        """Steps of the job's plan after the first `start` targets."""
         return plan_steps(self.pack, self.endpoint, self.tables(), self.scope, start=start)
 
     def check_prompts(self) -> None:
-        """PromptError from the first call of the plan whose messages do not render; those of plain packs all do.
+        """Raise PromptError for the first call of the plan whose messages do not render; those of plain packs all do.
 
         Rendering is lazy, so without this one of the last could fail while others are in flight.
         """
@@ -88,7 +88,7 @@ class Job:
             deque(self.steps(0), maxlen=0)
 
     def enter(self, journal: Journal, at: datetime) -> RunState:
-        """Its run in this journal, new or taken up."""
+        """Enter the job's run in this journal, new or resumed."""
         return enter_run(
             journal,
             pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
@@ -126,7 +126,7 @@ def run_job(
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:
-    """The tables a plan of this pack reads; InputError names the command that makes one that is missing.
+    """Read the tables that a plan of this pack needs; InputError names the command that makes one that is missing.
 
     A judge is asked about the descriptions as they are made of the journal's replies, never as earlier verdicts left
     them: else each run would ask anew about what is left.
@@ -149,7 +149,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
-    """Of what a judge is asked about and by whom it was made."""
+    """Digest of the description rows a judge is asked about, with their authors."""
     columns = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
     digest = hashlib.sha256()
     for row in columns.iter_rows():

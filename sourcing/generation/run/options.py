@@ -1,4 +1,4 @@
-"""What a run may do to an endpoint, and what became of its calls."""
+"""Options, tools and counts of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ __all__ = ["RunOptions", "RunResult", "RunTools"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How hard an endpoint may be asked, and what a run may use. `account` is what the ceilings are counted over."""
+    """Limits of a run: concurrency, timeouts, attempts, ceilings and price. `account` is what the ceilings are counted
+    over.
+    """
 
     concurrency: int
     timeout_s: float
@@ -33,7 +35,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class RunTools:
-    """What a run works with beside its plan: the journal's writer, the shared quota, its clock, and its listener."""
+    """Tools of a run beside its plan: the journal's writer, the shared quota, its clock, and its listener."""
 
     committing: Durable | None = None  # None: a thread of this process
     quota: Quota | None = None
@@ -43,7 +45,9 @@ class RunTools:
 
 @dataclass
 class RunResult:
-    """What became of the calls. `stopped` is the error to raise once the replies at hand are described."""
+    """Counts of one run: calls sent, replies, failures, and the error that stopped the run. `stopped` is the error to
+    raise once the replies at hand are described.
+    """
 
     planned: int = 0
     cached: int = 0

@@ -34,14 +34,14 @@ _NOT_OFFERED = (400, 404, 405, 501)
 
 
 def keep_at_endpoint(body: bytes, request_key: str) -> bytes:
-    """The body with the wish that the endpoint keep the completion under our key, which is that of the plain body."""
+    """The body with a request to store the completion under the key of the plain body."""
     note = json.dumps({METADATA_KEY: request_key}, separators=(",", ":")).encode()
     return body[:-1] + b',"store":true,"metadata":' + note + b"}"
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long one look-up may take, how often it is tried, and how tries are spaced."""
+    """Timeout of one look-up, number of tries, and spacing of tries."""
 
     timeout_s: float = 60.0
     max_attempts: int = 4
@@ -103,7 +103,7 @@ def reconcile_unknown(
 async def _stored(
     client: ChatClient, endpoint: Endpoint, key: str, ask: Callable[[ChatClient, str], Awaitable[RawReply]]
 ) -> RawReply | None:
-    """The stored completion of a call, or None; the first one listed where a call was answered more than once."""
+    """Stored completion of a call, or None; the first one listed where a call was answered more than once."""
     path = URL.build(path="chat/completions", query={f"metadata[{METADATA_KEY}]": key[:64]})
     try:
         listing = await ask(client, str(path))

@@ -39,7 +39,7 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object.
+    """Verdict on a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object.
 
     `row_error` names the exception that looking at the reply raised.
     """

@@ -57,7 +57,7 @@ def run_calls(
 
 @contextlib.contextmanager
 def frozen_heap() -> Iterator[None]:
-    """The garbage collector looks only at what is made inside, not at every module and table there is.
+    """Freeze modules and tables, so that the garbage collector only visits objects made inside the block.
 
     Calls make garbage enough to have it look every second, which took a sixth of a run's CPU.
     """

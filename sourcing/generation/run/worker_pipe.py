@@ -1,4 +1,4 @@
-"""The pipe between a worker process and the one that writes the journal for all of them.
+"""Pipe between a worker process and the process that writes the journal for all workers.
 
 Workers that wrote the journal themselves would wait for each other's commits, and each commit of one makes SQLite in
 the other read its pages anew. A worker sends a message only when the one before is answered: so both ends write without
@@ -21,7 +21,7 @@ __all__ = ["PipedCommit", "WriteRequest", "receive", "send"]
 
 
 class WriteRequest(NamedTuple):
-    """What a worker asks to have written, and how many replies came since it last asked.
+    """A worker's request to the journal, with the number of replies since the previous request.
 
     The answer is what the changes returned, and the error of them all or None.
     """
@@ -78,7 +78,7 @@ class PipedCommit(Durable):
             self._flush()
 
     def _lost(self) -> None:
-        """Nothing will be written any more: what is in flight will be unknown to the next run."""
+        """Raise for a journal process that is gone: what is in flight will be unknown to the next run."""
         with contextlib.suppress(OSError):
             self._loop.remove_reader(self._pipe.fileno())
         waiting = [*self._unanswered, *(future for _, future in self._outgoing)]

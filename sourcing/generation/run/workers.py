@@ -75,7 +75,8 @@ def _parts(job: Job, workers: int) -> Iterator[Job]:
 
 @contextlib.contextmanager
 def _deaf_to_terminal() -> Iterator[None]:
-    """A process started here never hears SIGINT: a terminal sends it to all of them, and we pass it on ourselves.
+    """Ignore SIGINT in processes started inside the block: a terminal sends it to all of them, and we pass it on
+    ourselves.
 
     Heard twice, it would break off the calls in flight. Ignoring it would not do, as a run sets handlers of its own.
     """
@@ -88,7 +89,7 @@ def _deaf_to_terminal() -> Iterator[None]:
 
 
 def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callable[[], object]) -> RunResult:
-    """Write the journal for the workers at the other ends until all of them are gone."""
+    """Write the journal for the workers until all pipes are closed."""
     result = RunResult()
     while pipes.get_map():
         messages: list[tuple[Connection, WriteRequest]] = []
