@@ -1,4 +1,4 @@
-"""Effect of new rules on the tables: descriptions and rejected pieces before and after, of the same replies."""
+"""Effect of new rules on the tables: descriptions and rejected pieces before and after, from the same replies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Snapshot", "compare", "snapshot"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Hash of each description's content by description_id, and number of rejected pieces by reason."""
+    """JSON of each description's content by description_id, and number of rejected pieces by reason."""
 
     said: dict[str, str]
     reasons: dict[str, int]
@@ -33,7 +33,7 @@ def snapshot(workspace: Workspace) -> Snapshot:
 
 
 def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """Numbers of descriptions gained, lost, changed and kept, and reasons with different counts."""
+    """Numbers of descriptions gained, lost, changed and same; `reasons`: (before, after) counts that differ."""
     both = before.said.keys() & after.said.keys()
     changed_count = sum(before.said[name] != after.said[name] for name in both)
     reasons = {
