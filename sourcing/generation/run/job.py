@@ -1,4 +1,4 @@
-"""Job: everything one run of a pack on one endpoint needs, as plain values that another process can be handed."""
+"""Job: pack, endpoint, scope and options of one run as picklable values, and `run_job`, which runs it."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ __all__ = ["Job", "read_tables", "run_job"]
 
 @dataclass(frozen=True)
 class Job:
-    """One pack on one endpoint over one part of the catalogue. `samples` None: as many as the pack says.
+    """One pack on one endpoint over one part of the catalogue; `samples` None keeps the pack's number.
 
-    `prompt_roots` are the folders where the packs of the descriptions that a judge is asked about may lie; none: those
-    of `read_tables`.
+    `prompt_roots`, for a judge's pack: folders with the packs of the judged descriptions; empty: see `read_tables`.
     """
 
     workspace: Path
@@ -57,7 +56,7 @@ class Job:
 
     @property
     def plan(self) -> str:
-        """Names the plan: equal for equal inputs, whatever part of it this job does. Costs no planning."""
+        """SHA-256 of the plan's inputs (pack, endpoint, scope without its shard, tables), computed without planning."""
         workspace, scope = Workspace(self.workspace), self.scope
         tables = [Track, *((Document, Match) if "document" in self.pack.inputs else ())]
         description_rows = self.tables().descriptions if is_judge(self.pack) else None
@@ -72,7 +71,7 @@ class Job:
         return hashlib.sha256(json.dumps(plan_facts).encode()).hexdigest()
 
     def tables(self) -> Tables:
-        """Read the tables of the job's plan, as of now."""
+        """Read the present tables of the job's plan."""
         return read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
 
     def steps(self, start: int) -> Iterator[Step]:
@@ -80,15 +79,15 @@ class Job:
         return plan_steps(self.pack, self.endpoint, self.tables(), self.scope, start=start)
 
     def check_prompts(self) -> None:
-        """Raise PromptError for the first call of the plan whose messages do not render; those of plain packs all do.
+        """Raise PromptError for the first call of the plan with messages that do not render; plain packs always render.
 
-        Rendering is lazy, so without this one of the last could fail while others are in flight.
+        Rendering is lazy: without this check a late call could fail while earlier calls are in flight.
         """
         if not self.pack.is_plain:
             deque(self.steps(0), maxlen=0)
 
     def enter(self, journal: Journal, at: datetime) -> RunState:
-        """Enter the job's run in this journal, new or resumed."""
+        """Begin or resume the job's run in `journal`, see `enter_run`."""
         return enter_run(
             journal,
             pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
@@ -107,9 +106,10 @@ def run_job(
     on_reply: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
-    """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job.
+    """Make the job's calls in this process, beside other processes on the same workspace or job.
 
-    `committing` is who writes the journal in place of this process while calls are made, and has checked the prompts.
+    `committing` writes the journal while calls are made (None: this process). With `committing` the caller has checked
+    the prompts.
     """
     if committing is None:
         job.check_prompts()
@@ -126,10 +126,10 @@ def run_job(
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:
-    """Read the tables that a plan of this pack needs; InputError names the command that makes one that is missing.
+    """Read the tables for a plan of `pack`; InputError for a missing table names the command that makes the table.
 
-    A judge is asked about the descriptions as they are made of the journal's replies, never as earlier verdicts left
-    them: else each run would ask anew about what is left.
+    A judge's descriptions are made from the journal's replies, before earlier verdicts: else each run would ask anew
+    about the remaining aspects.
     """
     tracks = workspace.read(Track)
     if is_judge(pack):
@@ -149,7 +149,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
-    """Digest of the description rows a judge is asked about, with their authors."""
+    """SHA-256 of the content and author model of judged description rows, in order."""
     columns = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
     digest = hashlib.sha256()
     for row in columns.iter_rows():
