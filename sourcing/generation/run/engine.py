@@ -43,7 +43,7 @@ _FAILURES_IN_A_ROW = 8
 
 @dataclass
 class _Try:
-    """A call being attempted, its reservation, and its number of failures, without throttling and refused requests."""
+    """A call being attempted, its reservation, and its number of failures, not counting throttling and refusals."""
 
     call: OpenCall
     reserve: Reserved
@@ -282,7 +282,7 @@ class Engine:
         return {**fate, "at": self.clock(), "scope": self.options.account}
 
     def _settled(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
-        """Report a failure to the limiter's permit, count it in `attempt`, and free the reservation's place."""
+        """Report a failure to the permit as throttled, refused or failed, and count a failed one in `attempt`."""
         if failure.is_throttled:
             permit.throttled(failure.headers, str(failure))
         elif failure.status is not None and not failure.retry:  # it serves, only not this call

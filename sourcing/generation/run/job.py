@@ -106,7 +106,7 @@ def run_job(
     on_reply: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
-    """Make the job's calls in this process, beside other processes on the same workspace or job.
+    """Make the job's calls in the calling process; several processes may share a workspace and a job.
 
     `committing` writes the journal while calls are made (None: this process). With `committing` the caller has checked
     the prompts.

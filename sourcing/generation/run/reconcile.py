@@ -103,7 +103,7 @@ def reconcile_unknown(
 async def _stored(
     client: ChatClient, endpoint: Endpoint, key: str, ask: Callable[[ChatClient, str], Awaitable[RawReply]]
 ) -> RawReply | None:
-    """First listed stored completion of a call, None when there is no such completion or it is no valid answer."""
+    """First completion listed under the call's key and still stored; None without one, or when it holds no answer."""
     path = URL.build(path="chat/completions", query={f"metadata[{METADATA_KEY}]": key[:64]})
     try:
         listing = await ask(client, str(path))
