@@ -175,7 +175,7 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _status(value: Any) -> int | None:
-    """HTTP status (100 to 599) from a number or string, else None."""
+    """HTTP status (100 to 599) from an int or string, else None."""
     text = str(value)[:4] if isinstance(value, int | str) else ""
     return int(text) if re.fullmatch(r"[1-5][0-9]{2}", text, re.ASCII) else None
 
