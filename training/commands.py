@@ -287,7 +287,7 @@ def _noted_model(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' own bars, advice and telemetry off the terminal while they are imported and used."""
+    """Keep the libraries' own bars, advice and telemetry off the terminal during import and use."""
     for name, value in {
         "OMP_WAIT_POLICY": "PASSIVE",  # a spinning thread starves whatever shares its core
         "TOKENIZERS_PARALLELISM": "false",

@@ -82,7 +82,7 @@ class Recipe:
     train: TrainConfig
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain values, as JSON gives them back."""
+        """Plain values, as from JSON."""
         train = dataclasses.asdict(self.train)
         return {"model": dataclasses.asdict(self.model), "train": {**train, "origins": list(self.train.origins)}}
 

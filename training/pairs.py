@@ -54,7 +54,7 @@ class Wording:
 
 @dataclass(frozen=True)
 class PairedTrack:
-    """A track with its sound, its texts and its labels."""
+    """A track with sound, texts and labels."""
 
     track_id: str
     artist: str
@@ -181,7 +181,7 @@ class Pairs:
         return sorted(texts)
 
     def _draw(self, epoch: int, position: int) -> tuple[npt.NDArray[np.int16], str]:
-        """A crop (N,) and a text of a track, by its draw of this epoch."""
+        """A crop (N,) and a text of a track, drawn for this epoch."""
         track, random = self.tracks[position], self._random(_ITEM, epoch, self.keys[position])
         start = random_start(len(track.pcm), self.clip_samples, random)
         crop = take(track.pcm, start, self.clip_samples)

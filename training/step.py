@@ -69,7 +69,7 @@ def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int, fina
 
 
 def make_optimizer(model: DualEncoder, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over everything that is ever trained, the text tower only where the recipe unfreezes it.
+    """AdamW over all trained parameters, the text tower only where the recipe unfreezes it.
 
     Weight decay falls on matrices and convolutions only, never on norms, biases, the class token or the scale.
     """

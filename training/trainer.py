@@ -249,7 +249,7 @@ def _known_features(model: DualEncoder, pairs: Pairs) -> dict[str, Tensor] | Non
 
 
 def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
-    """Write the model folder, its metrics, then the record that says it is complete; then the run folder goes."""
+    """Write the model folder, its metrics, then the record that marks the folder complete; then the run folder goes."""
     if run.best:
         run.model.load_state_dict(run.checkpoints.load("best").state["model"], strict=False)
     record = {
@@ -274,7 +274,7 @@ def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_foreign_folder(out: Path) -> None:
-    """The model folder takes the place of what is there, so that must be a model or nothing."""
+    """Refuse to replace a folder that holds anything but a model."""
     if out.exists() and not (out / "config.json").exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(str(out), "it exists and is no model folder", "name another with --out")
 

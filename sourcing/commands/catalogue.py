@@ -118,7 +118,7 @@ def _write(invocation: Invocation, path: Path, catalogue: Catalogue) -> None:
 
 
 def _remember(invocation: Invocation, catalogue: Catalogue, layout_flags: dict[str, str]) -> None:
-    """Keep in the settings how this file was read, where its own names do not say it."""
+    """Keep in the settings the way this file was read, where the file itself does not tell."""
     from sourcing.errors import UsageError
     from sourcing.settings import SETTINGS_FILE
     from sourcing.store.settings_file import write_section

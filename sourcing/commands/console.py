@@ -24,7 +24,7 @@ _MEGABYTE = 1_000_000
 
 
 def print_lines(lines: Iterable[str | Table]) -> None:
-    """Print strings as they are, and tables with their ids whole."""
+    """Print strings unchanged, and tables with complete ids."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)

@@ -73,7 +73,7 @@ class Invocation:
         return open_progress(what, total, unit)
 
     def pasteable(self, message: str) -> str:
-        """The message with its commands as they have to be typed here: this program, this workspace, real names.
+        """The message with its commands in a form that can be pasted here: this program, this workspace, real names.
 
         Code that cannot know a name writes `catalogue import FILE`, `train NAME`, PACK or MODEL; where nothing of that
         kind is there yet, that stays.
@@ -114,7 +114,7 @@ _PLACEHOLDERS: dict[str, Callable[[Invocation], str]] = {
 
 
 def program_as_typed() -> str:
-    """The words that call this program, so that the commands it prints can be typed again."""
+    """Words that call this program, in a form that can be typed again."""
     called = Path(sys.argv[0])
     if called.name in ("cli.py", "crossmusim.py"):
         return "python -m crossmusim"

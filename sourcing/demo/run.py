@@ -85,7 +85,7 @@ class Mission:
         return answer
 
     def timed(self, name: str, shows: str, work: Callable[[], None]) -> None:
-        """Run `work`, which is no command of its own (it invents the world), announced and timed like a step."""
+        """Run `work`, a step that is no command (inventing the world), announced and timed like a command."""
         self.say(f"\n# {shows}")
         started = time.monotonic()
         work()
@@ -98,7 +98,7 @@ def run_demo(
     say: Callable[[str], None],
     progress: Callable[[str, int], AbstractContextManager[Callable[..., None]]],
 ) -> tuple[Mission, World]:
-    """Invent the world in `options.out`, serve it on loopback, and take it from import to search."""
+    """Invent the world in `options.out`, serve the site on loopback, and run every command from import to search."""
     require_sound()
     prepare(options)
     out, world = options.out, build_world(options.seed, options.tracks)

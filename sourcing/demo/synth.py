@@ -154,7 +154,7 @@ def _write(job: tuple[Path, TrackSpec]) -> None:
 
 
 def _add(mix: Wave, part: Wave, rms: float) -> None:
-    """Mix `part` in at a given loudness, so that no instrument drowns another by the accident of its waveform."""
+    """Mix `part` in at a given loudness, so that waveforms of unlike shape are heard alike."""
     import numpy as np
 
     mix += part * (rms / max(float(np.sqrt(np.mean(part * part))), 1e-6))

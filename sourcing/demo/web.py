@@ -59,7 +59,7 @@ def build_web(world: World) -> Web:
 
 
 def review_urls(web: Web, base_url: str) -> list[str]:
-    """Addresses for `crawl run --urls`, dead and closed ones among them."""
+    """Addresses for `crawl run --urls`, with dead and closed pages among them."""
     return [f"{base_url}/{path}" for path in sorted([*web.pages, *web.dead])]
 
 

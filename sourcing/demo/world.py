@@ -91,7 +91,7 @@ class World:
         return tuple(dict.fromkeys(track.artist for track in self.tracks))
 
     def draw(self, what: str) -> random.Random:
-        """A random generator of its own for each purpose, so that a new one changes no other."""
+        """A random generator for each purpose, so that a new purpose changes no other."""
         return random.Random(f"{self.seed}:{what}")
 
 

@@ -1,4 +1,4 @@
-"""One call on its way: planned, wanted, known to the journal, open, and the reply to it."""
+"""Records of a call at each stage: PlannedCall, WantedCall, KnownCall, OpenCall, CallEnd and Reply."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CallEnd", "KnownCall", "OpenCall", "PlannedCall", "Reply", "WantedCa
 
 @dataclass(frozen=True)
 class Reply:
-    """One journalled reply. `content` is the message text as it came: it may be cut, empty or not JSON."""
+    """One journalled reply; `content` is the message text as received, perhaps cut, empty or not JSON."""
 
     request_key: str
     prompt_id: str
@@ -29,19 +29,22 @@ class Reply:
     replied_at: datetime
     usage: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""  # why the server's body holds no answer, see `ParsedReply`
-    words: str = ""  # what the server said of that
+    words: str = ""  # the server's message about that
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One call and what it is for. Two tracks whose requests are equal share one key, and so one payment."""
+    """Planned call with request body and target: track, document, sample and language.
+
+    Two tracks with equal requests share one request key, and so one payment.
+    """
 
     request_key: str
     prompt_id: str
     prompt_version: str
     prompt_hash: str
     track_id: str
-    doc_id: str | None  # of a judge's call: what it judges, see `judged_name`
+    doc_id: str | None  # of a judge's call: the judged description, see `judged_name`
     sample_idx: int
     language: str
     model: str
@@ -54,7 +57,7 @@ class PlannedCall:
 
 
 class OpenCall(NamedTuple):
-    """A call that has no reply yet, with the body as it is sent. `kind`: root, larger or repair."""
+    """A journalled call without a reply, with the exact request body; `kind` is root, larger or repair."""
 
     call_id: int
     request_key: str
@@ -65,7 +68,7 @@ class OpenCall(NamedTuple):
 
 
 class WantedCall(NamedTuple):
-    """A planned call as it is written down: its body packed, and how long it was."""
+    """A planned call as stored in the journal, with compressed `body` and uncompressed `size` in bytes."""
 
     request_key: str
     prompt_id: str
@@ -78,7 +81,7 @@ class WantedCall(NamedTuple):
 
 
 class CallEnd(NamedTuple):
-    """The end of an attempt: the call's state behind it, the outcome by name, and the server's answer."""
+    """End of an attempt: the call's next state, the attempt's outcome, and the server's answer."""
 
     state: str
     outcome: str
@@ -89,7 +92,7 @@ class CallEnd(NamedTuple):
 
 
 class KnownCall(NamedTuple):
-    """What the journal knows of a call that is wanted."""
+    """Id, state, kind and parent of a wanted call in the journal."""
 
     call_id: int
     state: str

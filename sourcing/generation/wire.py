@@ -1,4 +1,4 @@
-"""What goes over the wire, as pure values: canonical JSON, endpoint addresses, request bodies and keys."""
+"""Request bodies and keys, canonical JSON and endpoint addresses, as pure functions."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
+    """Compact JSON with sorted keys: equal values give equal text; ValueError for NaN and infinity."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def ordered_json(value: Any) -> str:
-    """JSON in the order written, for output schemas: a model answers their properties in that order."""
+    """Compact JSON in insertion order, for output schemas: a model answers the properties in schema order."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def body_bytes(body: Mapping[str, Any]) -> bytes:
-    """A body as it is sent: JSON in the order written, in UTF-8 as servers demand it."""
+    """Serialise a request body for sending: compact JSON in insertion order, UTF-8, escaped for lone surrogates."""
     try:
         return ordered_json(body).encode()
     except UnicodeEncodeError:  # half a surrogate pair, out of a broken page: only an escape can carry it
@@ -45,10 +45,10 @@ def body_bytes(body: Mapping[str, Any]) -> bytes:
 
 
 def unstreamed(body: bytes) -> bytes:
-    """The body with the wish to be answered in one piece, which some servers have to be told.
+    """Body plus `"stream":false`, for servers that stream by default.
 
-    It is added as a call is sent and is no part of its key: it changes how the answer travels and not what it says, and
-    every reply that was journalled under the plain body stays the answer to it.
+    Added on sending and no part of the request key: the field changes the transport and not the answer, so replies
+    journalled under the plain body remain valid.
     """
     return body[:-1] + b',"stream":false}'
 
@@ -58,7 +58,7 @@ def sha256_hex(text: str) -> str:
 
 
 def normalise_base_url(url: str) -> str:
-    """Scheme, host, port and path of an endpoint, one spelling for all; user, password and query never remain."""
+    """Normalise an endpoint's URL: scheme, host, non-default port and path; user, password and query are dropped."""
     parts = urlsplit(url.strip())
     host = (parts.hostname or "").lower()
     host = f"[{host}]" if ":" in host else host
@@ -75,7 +75,7 @@ def request_body(
     sampling: Mapping[str, Any],
     sample_idx: int,
 ) -> dict[str, Any]:
-    """The Chat Completions body of one sample: k samples are k bodies whose seeds count up from the pack's."""
+    """Chat Completions body of one sample, with the pack's seed plus `sample_idx` and a strict JSON schema."""
     body: dict[str, Any] = {"model": model, "messages": [dict(message) for message in messages], **sampling}
     body["seed"] = int(sampling.get("seed", 0)) + sample_idx
     body["response_format"] = {
@@ -86,7 +86,7 @@ def request_body(
 
 
 def request_key(body: Mapping[str, Any], endpoint_identity: str, sample_idx: int) -> str:
-    """sha256 of everything that can change the answer, and of nothing else."""
+    """SHA-256 of exactly the parts of a request that can change the answer: body, endpoint, sample and schema order."""
     material = {
         "key_version": KEY_VERSION,
         "endpoint": endpoint_identity,

@@ -86,6 +86,6 @@ def _settle_rivals(accepts: list[Pair], reviews: list[Pair], below_accept: float
 
 
 def _identity(track: TrackSide) -> tuple[object, ...]:
-    """What tells two tracks apart: title, version, artist, length to the nearest five seconds."""
+    """Identity of a track among rivals: title, version, artist, length to the nearest five seconds."""
     length = round(track.duration_s / 5) if track.duration_s else None
     return track.title.full, track.title.versions, track.title.version_words, track.artist.whole, length

@@ -33,7 +33,7 @@ class LabelledPair:
 
 @dataclass(frozen=True)
 class Judged:
-    """A labelled pair with the band it fell into; a pair not worth keeping is a reject."""
+    """A labelled pair with its band; a pair not worth keeping is a reject."""
 
     pair: LabelledPair
     band: str

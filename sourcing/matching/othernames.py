@@ -1,4 +1,6 @@
-"""Other names of artists and titles: aliases that sources state, and what something stronger than names teaches."""
+"""Other names of artists and titles, learnt from documents: aliases that sources state, and what something stronger
+than names teaches.
+"""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _artist_evidence(track: TrackSide, document: DocumentSide) -> tuple[float, s
 
 
 def _doubt_page(pair: Pair, artist_reason: str) -> None:
-    """Prose that nothing marks as being about a recording: a village may share its name with a song."""
+    """Doubt about prose without a mark of being about a recording: a village may share its name with a song."""
     title = pair.document.title
     heading, opening = pair.document.heading, f"{comparable(pair.document.lead[:300])} "
     if "(disambiguation)" in heading.casefold() or " may refer to " in opening:
@@ -134,7 +134,7 @@ def _doubt_page(pair: Pair, artist_reason: str) -> None:
 
 
 def _doubt_nobody(pair: Pair, max_gap_s: float) -> None:
-    """Who plays is not said: only a rare title of the same length is enough."""
+    """Doubt where no performer is named: only a rare title of the same length is enough."""
     mine, theirs = pair.track.duration_s, pair.document.duration_s
     same_length = mine is not None and theirs is not None and abs(mine - theirs) <= min(1.0, max_gap_s)
     if not (same_length and pair.title == 1 and len(pair.track.title.full.split()) >= 3):

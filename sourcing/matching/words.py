@@ -119,7 +119,9 @@ TEMPO = word_set(
 
 
 def is_mix(mark: str) -> bool:
-    """ "(Somebody's Mix)", "(Somebody Edit)", "(Club Version)" are other recordings; "(Radio Edit)" is not."""
+    """True for "(Somebody's Mix)", "(Somebody Edit)", "(Club Version)", which are other recordings; "(Radio Edit)" is
+    not.
+    """
     if not (kind := re.search(r"\b(mix|edit|version)\b", mark)):
         return False
     makers = set(re.findall(r"\w+", NEUTRAL.sub(" ", mark))) - _PLAIN_EDIT

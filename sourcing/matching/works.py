@@ -154,7 +154,7 @@ def same_work(one: Work, other: Work) -> bool | None:
 
 
 def _head(text: str) -> tuple[frozenset[str], frozenset[str], tuple[str, ...], str, str]:
-    """(forms, who plays, other words, number, key) of the part that names the work."""
+    """(forms, players, other words, number, key) of the part that names the work."""
     numbers = [next(group for group in match.groups() if group) for match in _NUMBER.finditer(text)]
     text = _NUMBER.sub(" ", text)
     key = _KEY.search(text)
@@ -247,7 +247,7 @@ def composer_names(text: str) -> frozenset[str]:
 
 
 def _fits(names: list[str], forenames: tuple[str, ...]) -> bool:
-    """True where the given names or initials are the forenames, some of them left out behind the first."""
+    """True when the given names or initials are the forenames, with omissions only behind the first."""
     if not names:
         return True
     initials = [letter for name in names for letter in (name if _are_initials(name, forenames) else [name])]

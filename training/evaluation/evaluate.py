@@ -76,7 +76,7 @@ def measure_split(
     replicates: int = REPLICATES,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure retrieval and similarity on a split's tracks, each figure beside its interval and its chance.
+    """Measure retrieval and similarity on a split's tracks, each figure with interval and chance.
 
     Returns {"tracks", "queries", "metrics": {"text_to_audio", "audio_to_text", "similarity"}, "verdict", "skipped"}.
 

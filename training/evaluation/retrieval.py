@@ -67,7 +67,7 @@ def metrics_of_ranks(ranks: Floats) -> dict[str, Floats]:
 
 
 def first_ranks(scores: Floats, queries: Queries) -> tuple[Ints, Ints]:
-    """Each text's rank of its best track (Q,) and each track's rank of its best text (N,), by scores (Q, N)."""
+    """Each text's rank of its best track (Q,) and each track's rank of its best text (N,), from scores (Q, N)."""
     text_ranks, track_ranks = rank_all(scores), rank_all(scores.T)  # (Q, N), (N, Q)
     texts_of = _texts_of(queries, scores.shape[1])
     best_tracks = [text_ranks[query, owners].min() for query, owners in enumerate(queries.tracks)]

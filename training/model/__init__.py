@@ -1,1 +1,1 @@
-"""The towers, their projections and the dual encoder made of them."""
+"""The towers, their projections and the dual encoder."""

@@ -182,7 +182,7 @@ class _FeedForward(nn.Module):
 
 
 def load_published(source: Path | str | Mapping[str, Any]) -> MusicTaggingTransformer:
-    """The model of a published Lightning checkpoint, or of its state dict, at the size its shapes say.
+    """The model of a published Lightning checkpoint, or of its state dict, sized by the shapes of the tensors.
 
     The prefix `network.` is stripped and a student's `teacher*` keys are dropped. CheckpointError when the
     file is missing or torn, or when its names or shapes are not this model's.

@@ -1,4 +1,4 @@
-"""What a model is made of, as it is stored beside the weights; units are in the names."""
+"""Sizes and parts of a model, as stored beside the weights; units are in the names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_TEXT_MODEL = "sentence-transformers/distiluse-base-multilingual-cased-v2
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The sizes of a dual encoder's parts, its text model, and the audio it takes."""
+    """Sizes of the dual encoder's parts, the text model, and the audio format."""
 
     conv_ndim: int = 128  # channels of the audio encoder's stem: 128 teacher and student, 16 small
     attention_ndim: int = 256  # width of its transformer: 256 teacher and small, 64 student

@@ -124,7 +124,7 @@ class DualEncoder(nn.Module):
         return F.normalize(total, dim=0).float()
 
     def _clips(self, source: Path | str | npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-        """Yield the track as clips (clip_samples,) that cover it to its very end."""
+        """Yield clips (clip_samples,) that cover the track to the very end."""
         if isinstance(source, np.ndarray):
             return (take(source, start, self.clip_samples) for start in windows(len(source), self.clip_samples))
         return stream_windows(source, self.clip_samples, self.config.sample_rate_hz)

@@ -85,7 +85,7 @@ class AudioTextModule(InputModule):
 
 
 def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
-    """`dual` itself, not a copy, as a SentenceTransformer on the device it is on.
+    """`dual` itself, not a copy, as a SentenceTransformer on the same device.
 
     `.encode` takes strings, paths of sound files as strings, waveforms (N,) at the model's rate, and
     `{"array", "sampling_rate"}`, mixed as one likes, and returns unit vectors.
@@ -94,7 +94,7 @@ def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
 
 
 def _audio_source(value: Any, sample_rate_hz: int) -> str | npt.NDArray[Any] | None:
-    """A path or a mono waveform when `value` is audio, None when it is text."""
+    """A path or a mono waveform for audio, None for text."""
     if isinstance(value, str | os.PathLike):
         path = audio_path(value) if isinstance(value, str) else Path(os.fspath(value))
         return None if path is None else str(path)

@@ -31,7 +31,7 @@ class TextTower(nn.Module):
         return {name: value for name, value in features.items() if isinstance(value, Tensor)}
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Sentence embeddings (B, D) of the features that `tokenize` gave, as the model itself defines them."""
+        """Sentence embeddings (B, D) of features from `tokenize`, as the model itself defines them."""
         device = next(self.parameters()).device
         outputs = self.model({name: value.to(device) for name, value in features.items()})
         embeddings: Tensor = outputs["sentence_embedding"]  # (B, D)

@@ -203,7 +203,7 @@ def _spoilt_rows(invocation: Invocation) -> list[dict[str, Any]]:
 
 
 def _ask_for_lost(invocation: Invocation) -> None:
-    """Let the next run ask for what the last rebuild could not read, also where the file looks as it did."""
+    """Make the next run ask for pages the last rebuild could not read, also where the file looks unchanged."""
     from sourcing.crawling.ledger import LEDGER_FILE, Ledger
     from sourcing.crawling.warc.mending import ask_for_lost
 
@@ -215,7 +215,7 @@ def _ask_for_lost(invocation: Invocation) -> None:
 
 
 def _sources_to_ask(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
-    """Enabled sources with their settings applied, or those named; UsageError where a name cannot be asked."""
+    """Enabled sources with their settings applied, or the named sources; UsageError where a name cannot be asked."""
     from sourcing.crawling.sources import SOURCES, effective, enabled, why_off
     from sourcing.redactor import read_key
 

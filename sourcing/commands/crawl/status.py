@@ -54,7 +54,7 @@ def status(invocation: Invocation, every_s: float | None) -> None:
 
 
 def look(invocation: Invocation) -> tuple[Progress, list[str]]:
-    """Read the progress of this workspace's crawl, and its alarms."""
+    """Read the progress and the alarms of this workspace's crawl."""
     from sourcing.crawling.ledger import LEDGER_FILE
     from sourcing.crawling.ledger.view import looked_at
     from sourcing.crawling.monitoring.alarms import alarms

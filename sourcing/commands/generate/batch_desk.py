@@ -1,4 +1,4 @@
-"""The desk that batch commands work at, and the endpoints and packs that its journal names."""
+"""The desk of the batch commands, and the endpoints and packs named in its journal."""
 
 from __future__ import annotations
 

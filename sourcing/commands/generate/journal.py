@@ -217,7 +217,7 @@ def _rejected_by_reason(invocation: Invocation) -> dict[str, int]:
 def _lost_with_their_process(
     invocation: Invocation, calls: list[CallRow], counts: dict[str, dict[str, int]]
 ) -> list[CallRow]:
-    """Calls, those in flight whose process is gone as unknown (in `counts` too), which no run has written down yet."""
+    """Calls with those of dead processes as unknown (in `counts` too), before any run has written that down."""
     from sourcing.store.presence import Presence
 
     is_dead = functools.cache(Presence(invocation.workspace.generation_dir).is_dead)

@@ -296,7 +296,7 @@ class Ledger:
         )
 
     def release_expired(self, now: float) -> int:
-        """Make tasks with an expired lease pending, except those of other living processes; how many."""
+        """Make tasks with an expired lease pending, except those of living processes; how many."""
         living = self.run.living()
         cursor = self._db.execute(
             "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND lease_until <= ?"

@@ -34,14 +34,14 @@ class Run:
 
     @contextmanager
     def entered(self, now: float) -> Iterator[None]:
-        """Announce this process to the others; at the end, hosts are given back."""
+        """Announce this process to all processes of the crawl; at the end, hosts are given back."""
         with self._presence.entered():
             self._db.execute("INSERT INTO runs VALUES (?, ?)", (self.owner, now))
             yield
             self.forget(self.owner)
 
     def others(self) -> list[str]:
-        """Announced processes other than this one, alive or dead."""
+        """Announced processes except this process, alive or dead."""
         return [row[0] for row in self._db.execute("SELECT owner FROM runs WHERE owner <> ?", (self.owner,))]
 
     def dead(self) -> list[str]:
@@ -76,7 +76,7 @@ class Run:
         self._db.execute("DELETE FROM wishes WHERE host = ?", (host,))
 
     def wish(self, sources: Collection[str], now: float) -> None:
-        """Ask for hosts from a process that has more hosts of these sources than this one."""
+        """Ask a process with more hosts of these sources to hand hosts over."""
         theirs: dict[str, list[str]] = defaultdict(list)  # process → its hosts, those with most to ask first
         for host, owner in self._db.execute(
             "SELECT q.host, h.owner FROM counts c JOIN queues q ON q.id = c.queue JOIN hosts h ON h.host = q.host"
@@ -93,7 +93,7 @@ class Run:
         )
 
     def wished(self, now: float) -> set[str]:
-        """Hosts of this process that others ask for: nothing more is asked there, and they are given up."""
+        """Hosts of this process wanted by other processes: nothing more is asked there, and they are given up."""
         rows = self._db.execute("SELECT host FROM wishes WHERE owner <> ? AND until > ?", (self.owner, now))
         return {row[0] for row in rows}
 
@@ -136,7 +136,7 @@ class Run:
             self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (self.owner,))
 
     def pause(self, host: str, until: float, delay_s: float = 0.0) -> None:
-        """Pause the host until `until`, for this run and later ones; `delay_s` is the distance it is asked at."""
+        """Pause the host until `until`, for present and later runs; `delay_s` is the distance it is asked at."""
         self._db.execute(
             "INSERT INTO hosts (host, paused_until, delay_s) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
             " SET paused_until = max(paused_until, excluded.paused_until),"

@@ -1,4 +1,4 @@
-"""The report's examples of descriptions, chosen by a written rule, and what the small model got right and wrong.
+"""The report's examples of descriptions, chosen by a written rule, and the small model's record of right and wrong.
 
 The demo invented its tracks, so it knows how each one sounds and can hold every mined aspect against that: *true* names
 an attribute the track has, *false* one it lacks, *silent* none at all. The words that give an attribute away are the
@@ -28,7 +28,7 @@ _CONTEXT_CHARS = 160  # of a document around its quotes
 
 @dataclass(frozen=True)
 class Example:
-    """A description with its track, the truth of each aspect, and its documents with the quotes marked."""
+    """A description with its track, the truth of each aspect, and documents with marked quotes."""
 
     kind: str  # "hit" | "miss" | "scraped"
     description: Row

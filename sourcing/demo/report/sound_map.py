@@ -60,7 +60,9 @@ def project(vectors: Points) -> Points:
 
 
 def find_regions(points: Points, labels: Sequence[Labels], count: int = _REGIONS) -> list[Region]:
-    """Clusters of the map's points (N, 2), each named by what sets its tracks apart; those without a name left out."""
+    """Clusters of the map's points (N, 2), each named by the labels that set its tracks apart; those without a name
+    left out.
+    """
     members = _k_means(points, min(count, len(points)))
     regions = []
     for number in range(int(members.max(initial=-1)) + 1):
@@ -117,7 +119,7 @@ def draw_map(dots: Sequence[Dot], regions: Sequence[Region], playable: frozenset
 
 
 def _names(places: Sequence[tuple[str, float, float]]) -> list[Markup]:
-    """The names inside the frame, a line to a label, each moved down until it covers none above it."""
+    """Names inside the frame, a line to a label, each moved down until clear of the names above."""
     boxes: list[tuple[float, float, float, float]] = []
     texts = []
     for name, x, y in sorted(places, key=lambda entry: entry[2]):

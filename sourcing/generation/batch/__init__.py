@@ -1,1 +1,1 @@
-"""The Batch API: planned calls handed over as shards of JSONL, waited for, collected."""
+"""Batch mode: planned calls submitted as JSONL shards to the Batch API, waited for and collected."""

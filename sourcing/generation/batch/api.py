@@ -1,4 +1,4 @@
-"""BatchWire: the Files and Batches of OpenAI's API, asked patiently, and never asked for the same batch twice."""
+"""BatchWire: client of OpenAI's Files and Batches API, with retries that never create the same batch twice."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ T = TypeVar("T")
 
 
 class BatchRefused(UpstreamError):
-    """The server said no for good: nothing was made of what it was asked for."""
+    """The server refused a request for good, and created no file or batch."""
 
 
 class NotThere(UpstreamError):
-    """The server does not know the batch or file (any more)."""
+    """The server does not know the batch or file, or no longer."""
 
 
 class _Odd(Exception):
-    """An answer with a good status that is no answer: a page of a proxy, a body cut off."""
+    """A response with a success status and an unusable body, such as a proxy's page or a cut body."""
 
 
 class _Unlisted(Exception):
-    """What may be there already could not be looked for: no refusal of anything."""
+    """The batches at the server could not be listed, which refuses neither a file nor a batch."""
 
     def __init__(self, error: openai.APIStatusError) -> None:
         super().__init__(str(error))
@@ -58,7 +58,7 @@ class _Unlisted(Exception):
 
 @dataclass(frozen=True)
 class BatchSeen:
-    """A batch as the server tells of it. `counts`: total, completed and failed lines, where it says so."""
+    """State of a batch at the server; `counts`: total, completed and failed lines, None where not reported."""
 
     batch: str
     status: str
@@ -73,9 +73,10 @@ class BatchSeen:
 
 
 class BatchWire:
-    """`with BatchWire(endpoint, ...) as wire: wire.look(batch)`. Every question is repeated while trouble passes.
+    """Batch API client, `with BatchWire(endpoint, ...) as wire: wire.look(batch)`; retries passing failures.
 
-    UpstreamError when it does not pass, BatchRefused for a no, UsageError where there is no Batch API.
+    UpstreamError when failures persist, NotThere for an unknown batch or file, BatchRefused for a refusal, UsageError
+    where there is no Batch API.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class BatchWire:
         look_again_s: float = 10.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`look_again_s` is how long a batch may take from being made to being listed."""
+        """`look_again_s`: seconds a new batch may take to appear in the server's list."""
         require_batches(endpoint)
         know(endpoint.api_key)  # should the server ever echo it
         self._endpoint, self._timeout_s, self._look_again_s = endpoint, timeout_s, look_again_s
@@ -96,7 +97,7 @@ class BatchWire:
 
     @property
     def chat_url(self) -> str:
-        """What a line names as its `url`; Azure leaves the version out."""
+        """Value of `url` in request lines: /v1/chat/completions, for Azure without /v1."""
         return CHAT_URL.removeprefix("/v1") if self._endpoint.dialect.name.startswith("azure") else CHAT_URL
 
     def __enter__(self) -> BatchWire:
@@ -118,7 +119,7 @@ class BatchWire:
         self._client.close()
 
     def upload(self, name: str, size: int, stream: IO[bytes], *, maybe_there: bool = False) -> str:
-        """The id of the file of that name and size; sent only when the server does not list it already."""
+        """Upload a file unless listed at the server by name and size (`maybe_there`, or on a retry); returns its id."""
 
         def send(again: bool) -> str:
             if again and (file_there := self._listed_file(name, size)):
@@ -132,9 +133,9 @@ class BatchWire:
         return self._ask("take the file", send, again=maybe_there)
 
     def create(self, name: str, file_id: str, *, maybe_there: bool = False) -> BatchSeen:
-        """The batch of that shard; made only when the server lists none, not even after a pause.
+        """Create the batch of shard `name`, or return the batch already listed, looked up twice with a pause between.
 
-        A lost answer, a 5xx, a process that ended just then: in all cases it is looked for before it is made.
+        The look-up comes first after a lost answer or a 5xx, or with `maybe_there` (a process ended while creating).
         """
 
         def make(again: bool) -> BatchSeen:
@@ -153,14 +154,14 @@ class BatchWire:
         return self._ask("make the batch", make, again=maybe_there)
 
     def find(self, name: str) -> BatchSeen | None:
-        """The batch that was made of that shard, if one was."""
+        """Batch listed for shard `name`, or None."""
         return self._ask("list its batches", lambda _: self._listed_batch(name))
 
     def look(self, batch: str) -> BatchSeen:
         return self._ask("tell of the batch", lambda _: self._retrieved(batch), batch)
 
     def cancel(self, batch: str) -> BatchSeen:
-        """Ask for its end; one that has ended in the meantime stays as it is."""
+        """Cancel a batch at the server and return its state; an ended batch is left unchanged."""
 
         def end(_: bool) -> BatchSeen:
             try:
@@ -174,7 +175,7 @@ class BatchWire:
         return self._ask("cancel the batch", end, batch)
 
     def read(self, file_id: str, take: Callable[[Iterator[bytes]], T]) -> T:
-        """What `take` makes of the file's lines, which come as they arrive; it is called anew when they break off."""
+        """Stream the lines of a file through `take` and return its result; a broken download calls `take` anew."""
 
         known_ends: set[bytes] = set()
 
@@ -206,7 +207,7 @@ class BatchWire:
         return None
 
     def _ask(self, what: str, question: Callable[[bool], T], thing: str = "", *, again: bool = False) -> T:
-        """Repeat `question(again)` while trouble passes; `again` from the second time on."""
+        """Retry `question(again)` while `_passes` holds for the error; `again` is True from the second attempt on."""
         retrying = Retrying(
             retry=retry_if_exception(_passes),
             stop=stop_after_attempt(self._max_attempts),
@@ -261,7 +262,7 @@ _OTHER_KEY = "use the key it was submitted with; `crossmusim generate batch canc
 
 
 def require_batches(endpoint: Endpoint) -> None:
-    """UsageError for an endpoint that cannot have a Batch API; of others only the server itself can tell."""
+    """Raise UsageError for an endpoint without a Batch API: embedded model or Azure deployment; no request is sent."""
     if endpoint.base_url is None:
         raise _no_batches(endpoint, "it has no Batch API")
     if endpoint.dialect.key_header == "api-key":
@@ -288,7 +289,7 @@ def _pause_asked_s(error: openai.APIStatusError) -> float | None:
 
 
 def _asked(question: Callable[[], T]) -> T:
-    """What the client makes of an answer; it trips over JSON that is none, nested too deep, or of other types."""
+    """Call the `openai` client, with its errors on malformed, deeply nested or mistyped JSON raised as _Odd."""
     try:
         return question()
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
@@ -296,7 +297,7 @@ def _asked(question: Callable[[], T]) -> T:
 
 
 def _is(answer: object, kind: type[T]) -> T:
-    """The client checks no types: what is used of the answer later is checked here."""
+    """Return `answer` when it is a `kind` with a usable id, else raise _Odd; the `openai` client checks no types."""
     name = getattr(answer, "id", None)
     if not isinstance(answer, kind) or not _is_name(name):
         raise _Odd(f"it answered with {redact(_shown(answer))[:80]!r}")
@@ -304,7 +305,7 @@ def _is(answer: object, kind: type[T]) -> T:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    """Whether a server can call a thing so: it becomes part of an address, and is written down."""
+    """True for 1 to 200 printable ASCII characters without a secret: fit for a URL and for the journal."""
     return isinstance(value, str) and re.fullmatch(r"[!-~]{1,200}", value) is not None and redact(value) == value
 
 
@@ -316,7 +317,7 @@ def _shown(answer: object) -> str:
 
 
 def _pages(first_page: Callable[[], Any]) -> Iterator[Any]:
-    """Every entry of a list; a server that never comes to an end is left at the first page it repeats."""
+    """Yield the entries of all pages of a list, up to the last, an empty or a repeated page."""
     first: set[str] = set()
     page = _asked(first_page)
     while True:
@@ -349,7 +350,7 @@ def _seen(batch: Batch) -> BatchSeen:
 
 
 def _counts(values: list[Any]) -> tuple[int, int, int] | None:
-    """None where they are no counts: batches have a few ten thousand lines."""
+    """Counts (total, completed, failed), missing as 0; None when all are missing or one is no int in 0..10**9."""
     counts = [0 if count is None else count for count in values]
     if values == [None] * 3 or not all(type(count) is int and 0 <= count <= 10**9 for count in counts):
         return None

@@ -1,4 +1,4 @@
-"""Answers: what came back of a shard, journalled line by line, charged, checked, and followed where need be."""
+"""Answers: journals the answer lines of a shard, charges and checks the replies, and adds follow-up calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAMED = 20
 
 @dataclass
 class Tally:
-    """What became of calls. `again`: planned again, for they were not worked on; `followed`: new calls that follow."""
+    """Counts of calls by outcome; `again`: planned again, `followed`: new follow-up calls."""
 
     replied: int = 0
     failed: int = 0
@@ -46,10 +46,10 @@ class Tally:
 
 @dataclass
 class Lines:
-    """What lines there were. `already`: their calls were settled before; `strangers`: of no call known here.
+    """Counts of answer lines by kind; `already`: calls settled before, `strangers`: calls unknown to the journal.
 
-    `answered` are the calls with a reply, `missed` those with a word that it failed; of both kinds of line for one call
-    the reply counts, whichever comes first. `row_errors`: what looking at a line raised, though nothing should.
+    `answered` holds calls with a reply, `missed` calls with a failure; with lines of both kinds the reply counts, in
+    either order. `row_errors` names unforeseen exceptions raised by lines.
     """
 
     answered: set[str] = field(default_factory=set)
@@ -64,12 +64,12 @@ class Lines:
 
     @property
     def arrived(self) -> int:
-        """Calls that the server has done, whether or not we can read what it made of them."""
+        """Number of calls completed by the server: answered calls, and calls with an unreadable line."""
         return len(self.answered) + list(self.missed.values()).count("unknown")
 
     @property
     def others(self) -> int:
-        """Lines that were not broken."""
+        """Number of lines that name a call: distinct calls answered or missed, duplicates and strangers."""
         return len(self.answered | self.missed.keys()) + self.duplicates + self.strangers
 
     def oddities(self) -> dict[str, int]:
@@ -78,10 +78,10 @@ class Lines:
 
 
 class Answers:
-    """Settles calls by the lines that answer them. `checker_of` gives the checker of a run, or None without its pack.
+    """Settles calls by the answer lines of a batch; `checker_of` maps a run id to its checker, None without its pack.
 
-    A line is journalled, charged at the price its shard was written down under, and followed by its larger try or
-    repair in one transaction with its neighbours. A reply without a checker is charged and not followed.
+    Lines are journalled, charged at the price in their shard's terms, and followed by `larger` and `repair` calls, 256
+    lines to a transaction. A reply without a checker is charged and not followed.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Answers:
         on_answers: Callable[[int], object],
         shard: BatchShard | None = None,
     ) -> Lines:
-        """Settle the calls that these lines answer, in whatever order they come, however often they are handed over.
+        """Settle the calls of answer lines, in arbitrary order and with duplicates.
 
-        `line_log` is added to and returned; `on_answers` hears how many calls each transaction settled; `shard` is the
-        one that the lines came back for, where that is known.
+        Updates `tally` and `line_log`, and returns `line_log`. `on_answers` receives the number of calls settled by
+        each transaction. `shard` is the shard of the lines, if known.
         """
         stream = iter(lines)
         while group := list(itertools.islice(stream, _LINES)):
@@ -117,16 +117,16 @@ class Answers:
         return line_log
 
     def take_filtered(self, line_log: Lines, tally: Tally, shard: BatchShard | None = None) -> None:
-        """Make the words of filters the answers to calls that no line answered."""
+        """Journal content-filter refusals as the replies of calls without a reply line."""
         with self._journal.transaction():
             for custom_id, answer in line_log.filtered.items():
                 if custom_id in line_log.missed:
                     self._take(replace(answer, outcome="replied"), b"", line_log, tally, shard)
 
     def _take_one(self, line: bytes, line_log: Lines, tally: Tally, shard: BatchShard | None) -> None:
-        """No line ends a collection: one that raises what nobody foresaw leaves its call unknown, and its bytes here.
+        """Settle one line; an unforeseen exception makes its call `unknown`, with its bytes kept in the journal.
 
-        What the disk raises is no fault of a line's.
+        Errors of the disk (sqlite3.OperationalError, OSError) are raised.
         """
         answer = read_answer(line)
         try:
@@ -140,7 +140,7 @@ class Answers:
             self._take(odd, line, line_log, tally, shard)
 
     def finish(self, shard: BatchShard, *, state: str, outcome: str, error: str, tally: Tally) -> None:
-        """Settle what no line told of, as `planned` again or `unknown`, and close the shard."""
+        """Settle calls without an answer line as `planned` again or `unknown`, and close the shard."""
         terms, headers = self._shards.terms(shard), _headers(shard, "")
         with self._journal.transaction():
             for call_id in self._shards.left(shard):
@@ -173,7 +173,7 @@ class Answers:
             shard = self._shards.get(call.batch)
             became = self._settle(call, answer, self._shards.terms(shard), shard, line_log, tally)
         elif is_reply and call.state in ("planned", "failed", "unknown"):
-            # It was given up, it stands beside a word that it failed, or the power went after its file was written.
+            # Given up before, reported as failed by an earlier line, or lost by a power cut after the file was written.
             terms = self._terms(call, shard)
             if call.state != "unknown":
                 reserve = Reserved(*worst_case(call.body, terms.price))
@@ -195,7 +195,7 @@ class Answers:
         setattr(tally, became, getattr(tally, became) + 1)
 
     def _terms(self, call: BatchCall, shard: BatchShard | None) -> ShardTerms:
-        """Of the shard it came back for, or of the last one of its run."""
+        """Terms of `shard`, else of the run's last shard, else of unknown price under the prompt hash."""
         if shard is None:
             shard = self._shards.last(call.run_id)
         return ShardTerms(call.prompt_hash, UNKNOWN) if shard is None else self._shards.terms(shard)
@@ -209,7 +209,7 @@ class Answers:
         line_log: Lines,
         tally: Tally,
     ) -> str:
-        """Returns what became of the call, as the tally counts it."""
+        """Settle one call by its answer; returns the name of the `Tally` count: replied, failed, again or unknown."""
         headers = _headers(shard, answer.request_id)
         if answer.never_begun:
             self._journal.never_begun(

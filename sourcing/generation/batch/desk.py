@@ -1,9 +1,9 @@
-"""Batch mode: the calls of a run handed over as shards, waited for, collected; the process may exit at any point.
+"""BatchDesk: submits the calls of a run as shards, waits for and collects batches; resumes after an exit at any point.
 
     submit: plan → shard in the journal, budget reserved → file uploaded → batch created
-    collect: batch ended → output and error files, line by line → journal; what was not worked on is planned again
+    collect: batch ended → output and error files, line by line → journal; calls never begun are planned again
 
-A shard that a dead process left half sent is looked for at the server and adopted; it is never submitted twice.
+A shard half sent by a dead process is looked up at the server and adopted; no shard is submitted twice.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _PAUSE_GROWTH = 1.5
 
 @dataclass
 class Collected:
-    """What became of shards. `open`: those that have not ended, with what the server last said of them.
+    """Counts of collected shards and calls; `open`: shards not ended with their last state, `ended`: with status.
 
-    `no_room`: shards the queue had no room for; their calls are planned again, and the next shards are smaller.
+    `no_room` counts shards refused for a full queue; their calls are planned again, and the next shards are smaller.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -55,9 +55,9 @@ class Collected:
 
 
 class BatchDesk:
-    """`with BatchDesk(journal, options, ...) as desk: desk.submit(...); desk.collect(wait=True)`.
+    """Batch mode on one journal: `with BatchDesk(journal, options, ...) as desk: desk.submit(...); desk.collect()`.
 
-    `endpoint_of` finds the endpoint of a shard by identity and model, `checker_of` the reply checker of a run;
+    `endpoint_of` maps identity and model of a shard to its endpoint, `checker_of` a run id to its reply checker;
     `lock()` is held by one process of a workspace at a time, and never while waiting.
     """
 
@@ -96,10 +96,10 @@ class BatchDesk:
         *,
         on_shard: Callable[[BatchShard], object] = lambda shard: None,
     ) -> Submitted:
-        """Hand over every planned call of the run that the queue has room for; first what was left half sent.
+        """Submit the planned calls of the run, as far as the queue has room, after shards left half sent.
 
-        A ceiling ends it with `stopped` and what fits under it handed over. What the server refuses is raised, and
-        its calls are planned again.
+        A ceiling ends the submission with `stopped`, after the calls that fit. A refusal by the server is raised, and
+        the calls of its shard are planned again.
         """
         with self._lock():
             self.shards.drop_unfinished_exports()
@@ -118,9 +118,9 @@ class BatchDesk:
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> tuple[Submitted, Collected]:
-        """Submit, wait, collect, and so on while calls of the run are planned and any are answered.
+        """Submit, wait and collect while calls of the run are planned and batches bring replies.
 
-        What is collected is added to `total`.
+        Collected counts are added to `total`.
         """
         everything, total = Submitted(), Collected() if total is None else total
         while True:
@@ -153,9 +153,9 @@ class BatchDesk:
         on_answers: Callable[[int], object] = lambda n: None,
         on_look: Callable[[Collected], object] = lambda collected: None,
     ) -> Collected:
-        """Take what has ended; with `wait`, until all has. The pause between two looks grows while nothing changes.
+        """Collect ended batches; with `wait`, until all have ended, with pauses growing to 60 s while states are equal.
 
-        It is added to `total`, where that is given.
+        Counts are added to `total`, if given.
         """
         total = Collected() if total is None else total
         pause_s, before = self.options.poll_s, None
@@ -172,7 +172,7 @@ class BatchDesk:
             self._sleep(pause_s)
 
     def _look_at_all(self, total: Collected, on_answers: Callable[[int], object]) -> CrossmusimError | None:
-        """Returns what kept a shard from being looked at; the others may well be there."""
+        """Query and collect all open shards; returns the first error, after trying the remaining shards."""
         total.open, trouble = [], None
         for shard in self.shards.in_states(OPEN_SHARD_STATES):
             try:
@@ -242,7 +242,7 @@ class BatchDesk:
         on_answers: Callable[[int], object],
         shard: BatchShard,
     ) -> Lines:
-        """What has been found once this file is read too; each try at reading it begins from what was found before."""
+        """Counts of lines including a file's; each attempt at the download starts from a copy of `line_log`."""
 
         def take(lines: Iterator[bytes]) -> Lines:
             return self._answers.take(lines, copy.deepcopy(line_log), total.tally, on_answers, shard)
@@ -261,10 +261,10 @@ class BatchDesk:
     # --- giving up ---
 
     def cancel(self, names: Sequence[str] = ()) -> list[tuple[BatchShard, str]]:
-        """Ask for the end of these shards, or of all; returns each with what became of it.
+        """Cancel the open shards with these names, or all; returns each shard with its new state.
 
-        What a server has finished is still to be collected. Calls of a batch it no longer knows become `unknown`;
-        those in exported files, and those never sent, are planned again.
+        Answers finished by the server remain to be collected. Calls of a batch unknown to the server become `unknown`;
+        calls in exported files and calls never sent are planned again. UsageError for a name without an open shard.
         """
         with self._lock():
             shards = self.shards.in_states((*OPEN_SHARD_STATES, "exported"))
@@ -289,7 +289,7 @@ class BatchDesk:
             return "given up"
 
     def look(self) -> list[tuple[BatchShard, BatchSeen]]:
-        """What the server says of every batch that was made and not collected; changes nothing."""
+        """Query the server for the state of each uncollected batch, without changing the journal."""
         shards = self.shards.in_states(("created",))
         return [(shard, self._wires.of(shard).look(shard.batch or "")) for shard in shards]
 

@@ -1,4 +1,4 @@
-"""Export and import: planned calls as a file for `vllm run-batch`, and its output files as replies in the journal."""
+"""Export of planned calls to a file for `vllm run-batch`, and import of its output files into the journal."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ def export_calls(
     lock: Callable[[], AbstractContextManager[None]],
     on_progress: Callable[[int], object] = lambda n: None,
 ) -> Exported:
-    """Write every planned call of the run into `path`, whole or not at all; from then on no run makes them.
+    """Write all planned calls of the run atomically into `path` and reserve the calls, so that no run makes them.
 
-    `import_answers` takes the replies; `BatchDesk.cancel` plans the calls again. Interrupted, there is no file, and
-    the next export begins anew.
+    `import_answers` journals the replies; `BatchDesk.cancel` plans the calls again. An interrupt leaves no file, and
+    the next export begins anew. A ceiling ends the export with `stopped`. UsageError when `path` exists or its folder
+    does not.
     """
     if path.exists():
         raise UsageError(str(path), "there is such a file", "name another, or remove it once it is of no use")
@@ -91,9 +92,10 @@ def import_answers(
     on_answers: Callable[[int], object] = lambda n: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Tally, Lines]:
-    """Journal what these output files hold, also of calls that lie in no shard; the same file twice changes nothing.
+    """Journal the answers in output files, also of calls in no shard; importing a file again changes nothing.
 
-    Calls without a line stay exported: a file may hold a part of the answers. InputError for a file without any.
+    Calls without a line stay exported, as a file may hold a part of the answers. InputError for an unreadable file, or
+    one with broken lines only.
     """
     shards, tally, line_log = BatchShards(journal, clock), Tally(), Lines()
     answers = Answers(shards, checker_of, clock=clock)

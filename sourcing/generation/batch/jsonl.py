@@ -1,4 +1,4 @@
-"""Batch files: the JSONL that calls are handed over in (OpenAI's Batch API, `vllm run-batch`) and come back in."""
+"""Batch files: request lines and answer lines in the JSONL of OpenAI's Batch API and `vllm run-batch`."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ _NAMED_ID = re.compile(rb'"custom_id"\s*:\s*"([0-9a-f]{64})"')
 
 
 class CutShort(Exception):
-    """A file that ends in the middle of a line: it did not come whole."""
+    """Raised for a file that ends in the middle of a line, an incomplete download."""
 
 
 class CutLine(bytes):
-    """The last line of a file that ends in the middle of it: whether it is an answer, the whole file will tell."""
+    """Last line of a file, cut in the middle; the complete file may hold an answer there."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLine:
-    """One line of an output or error file. `raw` is the reply body, serialised compactly as it stood in the line.
+    """One parsed line of an output or error file; `raw` is the reply body in compact JSON.
 
-    Of a line that cannot be read it is the line; `custom_id` is empty where it does not even name a call.
+    For an unreadable line `raw` holds the line, cut at 1 MB; `custom_id` is "" when the line names no call.
     """
 
     custom_id: str
@@ -65,27 +65,27 @@ class AnswerLine:
 
     @property
     def never_begun(self) -> bool:
-        """Whether no model ever saw the call."""
+        """True when no model saw the call: the batch expired, failed or was cancelled first."""
         return self.outcome in NEVER_BEGUN
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may be answered another time."""
+        """True for HTTP 408, 409, 429 and 5xx: the call may succeed when repeated."""
         return self.status is not None and (self.status in (408, 409, 429) or self.status >= 500)
 
 
 def request_line(request_key: str, body: bytes, url: str = CHAT_URL) -> bytes:
-    """One call as a line; `body` goes in as it would be sent, byte for byte."""
+    """Request line of a call in JSONL, with `body` embedded byte for byte."""
     return b'{"custom_id":"%b","method":"POST","url":"%b","body":%b}\n' % (request_key.encode(), url.encode(), body)
 
 
 def json_lines(
     chunks: Iterable[bytes], *, must_be_whole: bool = True, known_ends: set[bytes] | None = None
 ) -> Iterator[bytes]:
-    """The lines of a file that comes in pieces, without those that are blank; of an endless one the beginning.
+    """Yield the non-blank lines of a file arriving in chunks; about 16 MB of a longer line are kept.
 
-    A file that ends within a line and must be whole raises CutShort, unless it ended so before: `known_ends` are the
-    ends of earlier tries. Its last line is a `CutLine` where it need not be whole.
+    A file that ends within a line raises CutShort if `must_be_whole`, unless an earlier attempt ended with the same
+    bytes (`known_ends`, which is added to). Without `must_be_whole` the cut line is yielded as a `CutLine`.
     """
     pieces: list[bytes] = []
     size = 0
@@ -115,9 +115,9 @@ def json_lines(
 
 
 def read_answer(line: bytes) -> AnswerLine:
-    """What a line says. Never raises: of one that is no answer it says what it is instead.
+    """Parse an answer line; never raises: a line without an answer has the outcome UNREADABLE and a message.
 
-    A line that cannot be read and names a call is what became of that call, as far as anyone will ever know.
+    An unreadable line keeps the `custom_id` found in its text, and settles the call of that id as unknown.
     """
     is_cut = isinstance(line, CutLine)
     line = redact_bytes(line).removeprefix(_BOM)
@@ -162,7 +162,7 @@ def _answer(line: dict[str, Any]) -> AnswerLine:
 
 @contextlib.contextmanager
 def writing_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is there whole, and on disk, when the block ends, or not at all."""
+    """Write a file atomically: complete and on disk when the block ends, or absent."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with partial.open("xb") as stream:
@@ -175,19 +175,19 @@ def writing_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _status(value: Any) -> int | None:
-    """Of whatever type, as long as it is an HTTP status."""
+    """HTTP status (100 to 599) from an int or string, else None."""
     text = str(value)[:4] if isinstance(value, int | str) else ""
     return int(text) if re.fullmatch(r"[1-5][0-9]{2}", text, re.ASCII) else None
 
 
 def _compact(value: Any) -> bytes:
-    """Some servers hand the body over as a string of JSON."""
+    """Compact JSON bytes of a value; a string holding JSON is taken as the JSON, as some servers send bodies so."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         return value.encode()
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _error(*errors: Any) -> ServerError:
-    """The first of these that has a message."""
+    """First `ServerError` with a message among error values; an empty `ServerError` without one."""
     server_errors = (read_error({"error": error}) for error in errors if error)
     return next((error for error in server_errors if error is not None and error.message), ServerError(None, "", ""))

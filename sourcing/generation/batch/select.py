@@ -1,4 +1,4 @@
-"""Picks: which planned calls go into the next shard, by count, by size and by what the queue has room for."""
+"""Selection of planned calls for the next shard, by number of lines, bytes and tokens of room in the queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BYTES_PER_TOKEN = 3  # careful: English prose has four or more
 
 @dataclass
 class Picks:
-    """`no_room`: the queue holds all it may, and there are more calls; `too_large`: calls that fit into no shard."""
+    """Calls picked for a shard; `no_room`: a full queue held calls back, `too_large`: calls that fit into no shard."""
 
     calls: list[Pick] = field(default_factory=list)
     no_room: bool = False
@@ -38,7 +38,7 @@ def register_plan(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Write the rest of a run's plan down, a few hundred targets at a time."""
+    """Journal the calls of the rest of a run's plan, 256 targets to a transaction; PromptError as from `steps`."""
     stream, position, is_complete = steps(run.position), run.position, run.planned
     while not is_complete:
         steps_read = list(itertools.islice(stream, _STEPS))
@@ -66,9 +66,9 @@ def pick_calls(
     room: int | None = None,
     one_at_least: bool = False,
 ) -> Picks:
-    """The planned calls of a run that fill one shard, in the order they were planned.
+    """Pick planned calls of a run for one shard, in planning order, up to `max_lines`, `max_bytes` and `room`.
 
-    `room` is in tokens of the queue; with `one_at_least` the first call goes however little there is.
+    `room` is in tokens of the queue, None without a limit; with `one_at_least` the first call ignores `room`.
     """
     picks, size, tokens = Picks(), 0, 0
     for call_id, key, body in journal.reader.planned_bodies(run_id):

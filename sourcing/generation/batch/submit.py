@@ -1,4 +1,4 @@
-"""Sending: planned calls become shards in the journal, files at the server, and batches, step by step."""
+"""Sender: turns planned calls into shards in the journal, uploaded files and batches, each step journalled."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sourcing.generation.run.options import RunOptions
 
 __all__ = ["NO_ROOM", "WAIT", "BatchOptions", "Sender", "Submitted", "Wires"]
 
-#: What a server's code says when its queue is full: token_limit_exceeded.
+#: Part of the server's error code for a full queue, token_limit_exceeded.
 NO_ROOM = "limit_exceeded"
 WAIT = "wait until other batches of this account have ended, or make the calls with `crossmusim generate run PACK`"
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How large shards may be and how patiently a server is asked. `enqueued_tokens` None: learnt from refusals."""
+    """Limits of a shard, and timeouts and retries of requests; `enqueued_tokens` None: learnt from refusals."""
 
     max_lines: int = 50_000
     max_bytes: int = 190_000_000
@@ -38,7 +38,7 @@ class BatchOptions:
 
 @dataclass
 class Submitted:
-    """What was handed over. `waiting`: calls still planned, for want of room in the queue or under a ceiling."""
+    """Submitted shards; `waiting`: number of calls still planned, for lack of room in the queue or under a ceiling."""
 
     shards: list[BatchShard] = field(default_factory=list)
     waiting: int = 0
@@ -59,7 +59,7 @@ class Submitted:
 
 
 class Wires:
-    """One open connection per endpoint that shards are at; `endpoint_of` finds it by identity and model."""
+    """Open `BatchWire`s, one per endpoint, until `close`; `endpoint_of` maps identity and model to an endpoint."""
 
     def __init__(
         self, options: BatchOptions, endpoint_of: Callable[[str, str], Endpoint], sleep: Callable[[float], None]
@@ -84,20 +84,20 @@ class Wires:
 
 
 class Sender:
-    """Hands shards over. Whoever uses it holds the lock of batch mode."""
+    """Submits shards to their endpoints; the caller holds the lock of batch mode."""
 
     def __init__(self, shards: BatchShards, options: BatchOptions, wires: Wires) -> None:
         self.shards, self.options, self._wires = shards, options, wires
 
     def adopt(self, run_id: int) -> None:
-        """Go on with shards at the run's endpoint whose process ended while it was sending them."""
+        """Finish sending the half-sent shards of ended processes at the run's endpoint."""
         identity = self.shards.journal.reader.run_target(run_id).identity
         for shard in self.shards.in_states(HALF_SENT_SHARD_STATES):
             if shard.identity == identity:
                 self.send(shard, adopted=True)
 
     def submit(self, run_id: int, run_options: RunOptions, on_shard: Callable[[BatchShard], object]) -> Submitted:
-        """Shard after shard, until nothing is planned, the queue is full or a ceiling is reached."""
+        """Submit shard after shard, until no call is planned, the queue is full or a ceiling is reached."""
         submission = Submitted()
         while self._submit_one(run_id, run_options, submission, on_shard):
             pass
@@ -107,7 +107,7 @@ class Sender:
     def _submit_one(
         self, run_id: int, run_options: RunOptions, submission: Submitted, on_shard: Callable[[BatchShard], object]
     ) -> bool:
-        """Whether there may be more to hand over."""
+        """Submit one shard; True when more may follow."""
         tokens_in_queue = self.shards.enqueued_tokens(run_id)
         limit = self._limit(run_id)
         picks = pick_calls(
@@ -141,12 +141,12 @@ class Sender:
         return not refusal
 
     def _limit(self, run_id: int) -> int | None:
-        """How many tokens may be in the queue at once, as far as is known."""
+        """Limit of tokens in the queue: the lesser of option and learnt limit, None if neither is known."""
         limits = (self.options.enqueued_tokens, self.shards.learnt_limit(run_id))
         return min((limit for limit in limits if limit is not None), default=None)
 
     def send(self, shard: BatchShard, *, adopted: bool = False) -> BatchShard:
-        """Upload and create, each step noted before the next; a refusal drops the shard, for then there is no batch."""
+        """Upload the file and create the batch, each step journalled; a refusal drops the shard and is raised."""
         wire = self._wires.of(shard)
         try:
             if shard.state == "written":

@@ -77,7 +77,7 @@ NO_CEILINGS = Ceilings()
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a scope has used, and what is set aside for calls in flight or of unknown fate."""
+    """Amounts used by a scope, and amounts set aside for calls in flight or of unknown fate."""
 
     spent_calls: int = 0
     spent_tokens: int = 0
@@ -130,7 +130,7 @@ class Budget:
         cost_nusd: int,
         calls: int = 1,
     ) -> bool:
-        """Replace what was reserved for calls by what they used; returns whether that was within the bound.
+        """Replace the reservation of calls by their usage; returns whether that was within the bound.
 
         More than was reserved is entered as it is, and counted as broken; where nothing was reserved there was no
         bound to break. A call given up for lost settles at what was reserved. `calls` 0 enters what was used by calls
@@ -145,7 +145,7 @@ class Budget:
         return not broken_calls
 
     def release(self, scope: str, *, calls: int = 1, tokens: int, cost_nusd: int) -> None:
-        """Give back what was reserved for calls that nobody can have answered: they were not sent."""
+        """Give back the reservation of calls that no server can have answered: they were not sent."""
         self._move(scope, calls, tokens, cost_nusd, 0, 0, 0, 0, 0, 0)
 
     def totals(self, scope: str) -> Totals:

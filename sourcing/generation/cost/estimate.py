@@ -72,7 +72,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast a server answers, where none of its answers was seen."""
+    """Assumed latency of a server without any answer seen."""
 
     first_s: float
     input_tokens_per_s: float
@@ -130,12 +130,12 @@ class Estimate:
 
 
 def worst_case(body: bytes, price: Price) -> WorstCase:
-    """The most a call with this body, as it is sent, can use."""
+    """Most tokens and money a call with this body can use."""
     return _worst(len(body), _output_limit(body), price)
 
 
 def expected_tokens(body: bytes) -> int:
-    """The tokens that a rate limit counts for a call before it is answered: input by length, output in full."""
+    """Tokens that a rate limit counts for a call before the answer: input by length, output in full."""
     return len(body) // _BYTES_PER_TOKEN + (_output_limit(body) or 0)
 
 
@@ -238,7 +238,7 @@ def _output_tokens(load: Load, samples: Sequence[Sample]) -> _Sum:
 
 
 def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, inputs: float, outputs: float) -> tuple[_Sum, _Sum]:
-    """The latency of all calls one after the other, and of one: a run is never shorter than its last call."""
+    """Latency of all calls one after the other, and of one call: a run is never shorter than its last call."""
     default_s = speed.first_s + inputs / speed.input_tokens_per_s + outputs / speed.output_tokens_per_s
     seen_s = [sample.latency_s for sample in samples if sample.latency_s is not None]
     n = len(seen_s)
@@ -249,7 +249,7 @@ def _latencies(load: Load, samples: Sequence[Sample], speed: Speed, inputs: floa
 
 
 def _cost(load: Load, inputs: _Sum, outputs: _Sum) -> _Sum:
-    """The cost of a load, its input at the full price, as if input and output varied on their own."""
+    """Cost of a load, input at the full price, with input and output taken as independent."""
     if not load.price.known or not load.calls:
         return _Sum(0.0, 0.0, inputs.freedom)
     rates = load.price.rates_for(math.ceil(inputs.p50 / load.calls))

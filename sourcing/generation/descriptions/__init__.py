@@ -1,1 +1,1 @@
-"""Replies become rows: descriptions, rejected pieces, agreement, disagreements, judgements."""
+"""Tables made from replies: descriptions, rejected pieces, agreement, disagreements, verdicts of judges."""

@@ -1,4 +1,4 @@
-"""How far samples, models and sources agree on each aspect; on request, what too few of them say is left out."""
+"""Agreement of samples, models and sources on each aspect, and removal of aspects below a minimum agreement."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sourcing.store.workspace import rejected_frame
 
 __all__ = ["TargetReplies", "score_agreement", "sources_of"]
 
-#: track_id, doc_id or "", prompt id, prompt hash, language: what samples and models are asked the same about.
+#: track_id, doc_id or "", prompt id, prompt hash, language: equal for all samples and models that are compared.
 Target = tuple[str, str, str, str, str]
-#: How many say it and of how many, for samples, models and sources; of 0 where there is nobody to compare with.
+#: Voices that state an aspect, of how many: for samples, models and sources; 0 of 0 without another voice.
 Counts = tuple[int, int, int, int, int, int]
 
 _SCORES = ("samples", "models", "sources")
@@ -31,10 +31,10 @@ _COUNTS = tuple(f"{name}_{what}" for name in _SCORES for what in ("said", "of"))
 
 
 class TargetReplies:
-    """Which samples of which models answered about which target, a bit for each sample.
+    """Samples answered per target and model, as bits of an int.
 
-    An answer that came to no description counts as one that does not say what the others say. A call that was never
-    answered does not count: a broken line is no opinion. Descriptions count as answers by themselves.
+    A reply that made no description counts as a sample that states none of the aspects. A call without a reply does
+    not count. A description counts as an answer even when its reply is not noted here.
     """
 
     def __init__(self, replies: Iterable[Reply] = ()) -> None:
@@ -43,7 +43,7 @@ class TargetReplies:
             pass
 
     def noting(self, replies: Iterable[Reply]) -> Iterator[Reply]:
-        """The replies as they come, each noted as it passes."""
+        """Yield the replies unchanged and note target, model and sample of each."""
         for reply in replies:
             target = (reply.track_id, reply.doc_id or "", reply.prompt_id, reply.prompt_hash, reply.language)
             models = self._samples.setdefault(target, {})
@@ -51,7 +51,7 @@ class TargetReplies:
             yield reply
 
     def samples(self, target: Target) -> Mapping[str, int]:
-        """Model → its answered samples, as bits."""
+        """Model → answered samples of the target, as bits; empty for a target never noted."""
         return self._samples.get(target, {})
 
 
@@ -62,16 +62,16 @@ def score_agreement(
     *,
     min_agreement: float = 0.0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
-    """The descriptions with `agreement` beside every aspect that somebody else could have said, and what was left out.
+    """Score the `agreement` of each aspect; returns descriptions with scores, and rejected rows for removed aspects.
 
-    `samples`: of the answered samples of its model for the same prompt, document and language, the share that says it.
-    `models`: of the models asked the same, the share of which at least one sample says it. `sources`: of the sources
-    (the catalogue, or a document's source) that speak of its facet of this track in its language, the share that says
-    it; words of unknown language pass for English. Null where there is no voice but its own.
+    `samples`: share of the answered samples of one model, prompt, document and language that state the aspect.
+    `models`: share of the models asked about the same target of which at least one sample states the aspect.
+    `sources`: share of the sources (the catalogue, or a document's source) describing this facet of the track in this
+    language that state the aspect; language "und" counts as English. Null where there is no second voice.
 
-    An aspect of which `samples` or `models` is below `min_agreement` becomes a rejected row (agreement_low), and so
-    does a caption with a sentence that states it. A description that has neither left goes altogether. Sources leave
-    nothing out: a page says only what it cares to say.
+    An aspect whose `samples` or `models` is below `min_agreement` becomes a rejected row (agreement_low), and so does
+    a caption with a sentence that states the aspect. A description left with neither aspect nor caption is removed.
+    A low `sources` removes no aspect, as a page is free to leave aspects out.
     """
     by_track = descriptions.with_row_index("row").sort("track_id", "row")
     flat = by_track.select("row", pl.col("aspects")).explode("aspects", empty_as_null=False, keep_nulls=False)
@@ -85,14 +85,14 @@ def score_agreement(
 
 
 def sources_of(description: Row, source_of: Mapping[str, str]) -> list[str]:
-    """Where a description's words come from: the catalogue, or the sources of its documents; none for a model's own."""
+    """Sources of a description: ["catalogue"], or the sorted sources of its documents; [] without a document."""
     if description["origin"] == "catalogue":
         return ["catalogue"]
     return sorted({source_of[doc_id] for doc_id in description["doc_ids"]})
 
 
 class _Voice(NamedTuple):
-    """Who speaks in a description; without a model `target` is None, without a source `sources` is 0."""
+    """Model and sources behind a description; `target` is None without a prompt, `sources` is 0 without a source."""
 
     language: str
     sources: int  # as bits
@@ -102,7 +102,7 @@ class _Voice(NamedTuple):
 
 
 def _count(by_track: pl.DataFrame, documents: pl.DataFrame, asked: TargetReplies) -> list[pl.Series]:
-    """The columns of `Counts`, one line an aspect, in the order of the rows."""
+    """Six UInt32 columns of `Counts`, one row per aspect, in the order of `by_track`."""
     source_of = dict(documents.select("doc_id", "source").iter_rows())
     bit_of = {name: 1 << place for place, name in enumerate(sorted({"catalogue", *source_of.values()}))}
     columns: list[list[int]] = [[] for _ in _COUNTS]
@@ -132,7 +132,7 @@ def _voice(row: Row, sources: int) -> _Voice:
 
 
 def _count_track(statements: list[tuple[_Voice, str, Phrase]], asked: TargetReplies) -> Iterator[Counts]:
-    """Counts of all aspects (voice, facet, phrase) of one track, in order; each is noted once and looked up once."""
+    """Yield the `Counts` of each statement (voice, facet, phrase) of one track, in order and in linear time."""
     sources: dict[Form, int] = {}
     speaking: dict[tuple[str, str], int] = {}
     replies_of: dict[Target, dict[str, int]] = {}
@@ -164,7 +164,7 @@ def _count_track(statements: list[tuple[_Voice, str, Phrase]], asked: TargetRepl
 def _among_models(
     model: str, phrase: Phrase, models: Mapping[str, Mapping[Form, int]], replies_of: Mapping[str, int]
 ) -> tuple[int, int, int, int]:
-    """The first four of `Counts`: among the samples of the model itself, then among models."""
+    """First four of `Counts`: samples of `model` that state the phrase, of how many; then models, of how many."""
     samples_said = samples_of = models_said = models_of = 0
     if replies_of[model].bit_count() > 1:
         own = models[model]
@@ -181,7 +181,7 @@ def _share(name: str) -> pl.Expr:
 
 
 def _leave_out(descriptions: pl.DataFrame, flat: pl.DataFrame, min_agreement: float) -> tuple[pl.DataFrame, list[Row]]:
-    """Descriptions with the aspects of `flat` that are not low, and the rejected rows."""
+    """Remove aspects marked `low` in `flat`, captions stating one and empty descriptions; also rejected rows."""
     lost_rows = flat.filter("low")["row"].unique()
     lineage = descriptions.with_row_index("row").filter(pl.col("row").is_in(lost_rows.implode()))
     rejected_rows: list[Row] = []
@@ -204,7 +204,7 @@ def _leave_out(descriptions: pl.DataFrame, flat: pl.DataFrame, min_agreement: fl
 
 
 def _unagreed(caption: str | None, aspects: list[Row]) -> tuple[list[tuple[str, Row]], bool]:
-    """Findings about one description, each with its piece, and whether its caption states what was lost."""
+    """Findings with pieces on the low aspects of one description, and True when its caption states a low aspect."""
     findings: list[tuple[str, Row]] = []
     low_aspects = [aspect for aspect in aspects if aspect["low"]]
     other_texts = [aspect["text"] for aspect in aspects if not aspect["low"]]
@@ -227,7 +227,7 @@ def _counts_told(aspect: Row) -> str:
 
 
 def _stated(caption: str, low_aspects: list[Row], other_texts: list[str]) -> Row | None:
-    """The first lost aspect whose words stand in one sentence of the caption, unless what is left holds them all."""
+    """First low aspect with all its stems in one sentence of the caption and not all in kept aspects; else None."""
     other_stems = {stem for text in other_texts for stem in content_stems(text)}
     sentence_stems = [set(content_stems(sentence)) for sentence in sentences(caption)]
     for aspect in low_aspects:
@@ -238,7 +238,7 @@ def _stated(caption: str, low_aspects: list[Row], other_texts: list[str]) -> Row
 
 
 def _whole(descriptions: pl.DataFrame, flat: pl.DataFrame, mute: list[int]) -> pl.DataFrame:
-    """The descriptions with the aspects of `flat`, none where it has none for a row, and no caption in `mute` rows."""
+    """Descriptions with the aspects of `flat` (an empty list for rows not in `flat`), and no caption in `mute` rows."""
     schema = Description.create_empty().schema
     fields = [field.name for field in schema["aspects"].inner.fields]  # type: ignore[attr-defined]
     together = flat.group_by("row", maintain_order=True).agg(pl.struct(fields).alias("aspects"))

@@ -1,4 +1,4 @@
-"""Prompt tests: a pack's cases, whose recorded replies go the way every reply goes, held against what they expect."""
+"""Prompt tests: the recorded reply of each case of a pack, described or judged, compared with the case's `Expect`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _AT = datetime(2000, 1, 1, tzinfo=UTC)  # nothing a case asserts depends on the 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What became of one case; no problems is a pass."""
+    """Aspects, caption, rejection reasons and problems of one case; a case without problems passes."""
 
     name: str
     aspects: list[str]
@@ -46,9 +46,9 @@ class CaseResult:
 
 
 def run_case(pack: Pack, case: Case) -> CaseResult:
-    """Replay the case's recorded reply through grounding and description, or a judge's through its judging.
+    """Replay the case's recorded reply through grounding and description, or through judging for a judge's pack.
 
-    PromptError when its messages do not render, the reply is missing, or there is nothing to judge.
+    PromptError when the messages do not render, the recorded reply is missing, or a judge's case has no aspects.
     """
     render(pack, case.inputs)
     if is_judge(pack) and not case.inputs.get("aspects"):
@@ -145,7 +145,7 @@ def _document(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _description(inputs: dict[str, Any]) -> dict[str, Any]:
-    """What a judge's case says was made of its document, or of nothing but a model's word, by the model _AUTHOR."""
+    """Description row for a judge's case, by model _AUTHOR; `mined` with a document in the inputs, else `prompted`."""
     reads_document = bool(inputs.get("document"))
     evidence = [{"doc_id": _KEY, "start": 0, "end": 1}] if reads_document else []
     aspects = [{"text": text, "facet": facet_of(text), "evidence": evidence} for text in inputs["aspects"]]

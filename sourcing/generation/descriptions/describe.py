@@ -1,4 +1,4 @@
-"""Descriptions from everything we hold: the catalogue, matched documents, and the models' replies."""
+"""Description rows from all inputs: the catalogue, matched documents and model replies."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def describe(
     rules: Mapping[str, PackRules] | None = None,
     helpers: int = 0,
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
-    """All descriptions, sorted by description_id, and what was left out of each, with reasons.
+    """Describe tracks from catalogue, documents and replies: descriptions sorted by description_id, and rejected rows.
 
-    A pure function: rows depend neither on the order of replies nor on the clock. (Replies about one document are best
-    together, as what is worked out about it serves them all.) `created_at` is the date of the newest input, and
-    1970-01-01 for rows of the catalogue, which has no dates. Only accepted matches of documents whose consent is
-    "allow" are used, also for replies made before a match or a consent changed. `rules` maps prompt ids to what the
-    leak lint must know of the packs (see `rules_of`). Where there are many replies, `helpers` processes read them.
+    A pure function: rows depend neither on the order of replies nor on the clock (replies grouped by document run
+    faster, as the work on a document is cached). `created_at` is the date of the newest input, and 1970-01-01 for rows
+    of the catalogue, which has no dates. Only accepted matches of documents with consent "allow" are used, also for
+    replies older than a change of match or consent. `rules` maps prompt ids to the leak lint's `PackRules` (see
+    `rules_of`). More than 2 * _LOT replies are read by `helpers` processes.
     """
     track_of, document_of = Rows(tracks, "track_id"), Rows(documents, "doc_id")
     pairs = list(matches.filter(band="accept").select("track_id", "doc_id").iter_rows())
@@ -86,7 +86,7 @@ def describe(
 
 
 class _Lot(NamedTuple):
-    """Some replies, and all that is known of what they are about."""
+    """Up to _LOT replies with the tracks, documents and accepted pairs of these replies, for one process."""
 
     replies: list[Reply]
     tracks: pl.DataFrame
@@ -107,7 +107,7 @@ def _lots(
 
 
 def _documents_of(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Track id → ids of the documents about it."""
+    """Track id → sorted ids of its matched documents."""
     documents: dict[str, list[str]] = defaultdict(list)
     for track_id, doc_id in sorted(pairs):
         documents[track_id].append(doc_id)
@@ -146,10 +146,10 @@ def describe_reply(
     rules: PackRules = NO_RULES,
     about_track: Iterable[str] = (),
 ) -> tuple[Row | None, list[Row]]:
-    """One reply as a description row without id and track, or None, and rejected rows for all it lost on the way.
+    """Turn one reply into a description row without id and track (None when no aspect is kept), and rejected rows.
 
-    A reply about a document is grounded in that document's text; one without stands on the model's word alone, and may
-    not take the lyrics of the texts `about_track`.
+    A reply about a document is grounded in the document's text. A reply without a document is accepted on the model's
+    word, except lyrics found in the texts `about_track`.
     """
     fits = _is_mined if reply.doc_id is not None else _is_prompted
     payload, notes = answer_of(reply, fits, "aspects and a caption")
@@ -197,8 +197,9 @@ def describe_reply(
 
 
 def example_aspects(messages: Iterable[tuple[str, str]]) -> list[str]:
-    """Aspects and quotes in the worked examples of a pack, those of its assistant messages that are JSON, parted as
-    replies are. An example of another shape has none.
+    """Aspects and quotes in a pack's worked examples (assistant messages holding JSON), whole and split as in replies.
+
+    An example of another shape is skipped.
     """
     aspects: list[str] = []
     for role, content in messages:
@@ -274,7 +275,7 @@ def _nothing(result: VettedReply, document: Mapping[str, Any] | None) -> Finding
 
 
 def _complete(track_id: str, description: Row) -> Row:
-    """A whole `Description` row; its id hashes what it was made from, never what it says."""
+    """Complete a `Description` row; the id hashes track, origin, documents and request key, not the content."""
     request_key = description.get("request_key")
     made_from = json.dumps([track_id, description["origin"], description["doc_ids"], request_key])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:16]

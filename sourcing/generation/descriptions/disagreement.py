@@ -1,4 +1,4 @@
-"""Where descriptions of one track contradict each other: the opposites that were said, and who said which."""
+"""Contradictions between descriptions of one track: opposite aspects, with model and sources of each side."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _READ_PHRASES = 1 << 16  # kept at once
 def find_disagreements(
     descriptions: dy.DataFrame[Description], documents: dy.DataFrame[Document]
 ) -> dy.DataFrame[Disagreement]:
-    """One row per track and line of `data/opposites.txt` of which different descriptions hold different sides.
+    """Find disagreements: one row per track and line of `data/opposites.txt` with different sides in its descriptions.
 
-    A description that itself holds several sides of a line ("a slow verse", "a fast chorus") speaks of a change within
-    the music and contradicts nobody about it. Languages are compared: the list may hold terms of several.
+    A description with several sides of a line ("a slow verse", "a fast chorus") describes a change within the music and
+    is left out for that line. Descriptions of different languages are compared, as a line may hold terms of several.
     """
     source_of = dict(documents.select("doc_id", "source").iter_rows())
     columns = ["track_id", "description_id", "origin", "doc_ids", "model", "sample_idx"]
@@ -59,7 +59,7 @@ def _of_track(descriptions: Iterable[Row], source_of: dict[str, str]) -> Iterato
 
 
 def _held_by(description: Row) -> dict[Opposites, list[tuple[Side, str]]]:
-    """Line → what a description holds of it, each aspect with its side."""
+    """`Opposites` line → (side, aspect text) of each aspect of the description on the line."""
     sides_of: defaultdict[Opposites, list[tuple[Side, str]]] = defaultdict(list)
     for text, facet in zip(description["aspect_list"], description["facets"], strict=True):
         for side in _sides(text, facet):

@@ -1,7 +1,7 @@
-"""Whether the tables that describing makes are still what it would make.
+"""Freshness of the description tables: digest of their inputs and code, compared with the digest at the last rebuild.
 
-Describing a million replies takes a quarter of an hour. A command that answered nothing new need not wait for it, as
-long as catalogue, documents, matches, journal, packs, settings, code and libraries are those the tables were made of.
+Describing a million replies takes a quarter of an hour. A command without new replies skips the rebuild while
+catalogue, documents, matches, journal, packs, settings, code and libraries are unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GENERATION = Path(__file__).parents[1]
 def inputs_digest(
     workspace: Workspace, journal: Journal, prompt_roots: Sequence[Path], thresholds: Sequence[float]
 ) -> str:
-    """Of all that the tables depend on; files of the workspace by size and time, code and packs by content."""
+    """Hash of every input of the tables: tables by size and time, journal by stamp, code and packs by content."""
     code = [*_GENERATION.rglob("*.py"), *_GENERATION.rglob("data/*.txt"), *_GENERATION.parent.glob("store/*.py")]
     packs = [folder / "prompt.j2" for folder in pack_folders(prompt_roots).values()]
     made_of = {
@@ -43,7 +43,7 @@ def inputs_digest(
 
 
 def summary_of_fresh_tables(workspace: Workspace, digest: str) -> dict[str, Any] | None:
-    """What `rebuild_descriptions` told when it made the tables of these very inputs; None if it has to make them."""
+    """Recorded result of `rebuild_descriptions` for inputs of this digest; None when the tables must be rebuilt."""
     try:
         record = json.loads(_record(workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def summary_of_fresh_tables(workspace: Workspace, digest: str) -> dict[str, Any]
 
 
 def note_fresh_tables(workspace: Workspace, digest: str, summary: dict[str, Any]) -> None:
-    """Note of what inputs the tables were made that stand there now."""
+    """Record the inputs' digest and the rebuild's result beside the stamps of the present tables."""
     write_json(_record(workspace), {"digest": digest, "tables": _made(workspace), "told": summary})
 
 
@@ -69,7 +69,7 @@ def _made(workspace: Workspace) -> list[list[int]]:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Size and time of a file that is only ever replaced as a whole; of none, nothing."""
+    """Size, modification time in ns and inode of a file, [] for a missing file; tables are only replaced whole."""
     try:
         file_stat = path.stat()
     except FileNotFoundError:

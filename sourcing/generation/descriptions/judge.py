@@ -1,7 +1,7 @@
-"""Judging: what a second model says of descriptions that a first one made, and what leaves them for it.
+"""Judging: a second model's verdicts on model-made descriptions, and removal of the pieces the verdicts deny.
 
-A judge can only deny. What it denies leaves the description as a rejected row, with the judge's name; everything else
-it may say changes nothing. Its replies lie in the journal like all others, so judging again what was judged is free.
+A judge can only deny. A denied aspect or caption becomes a rejected row with the judge's name; a reply has no other
+effect. Replies of judges lie in the journal like all replies, so repeating a judgement is free.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _SHOWN_ASPECTS = 10  # of those a judge made up
 def apply_verdicts(
     descriptions: dy.DataFrame[Description], unjudged: dy.DataFrame[Description], verdicts: Iterable[Reply]
 ) -> tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]:
-    """The descriptions without what was denied, in their order, and what left them or did not count, with reasons.
+    """Remove denied aspects and captions; returns descriptions in the same order, and rejected rows.
 
-    `unjudged` are all descriptions the judges were asked about, of which `descriptions` may hold less. An aspect or a
-    caption leaves when more verdicts deny it than bear it out, so where two judges or two samples contradict each other
-    it stays, and the row (judge_divided) says so. Of one judge and sample the newest verdict counts. A pure function:
-    the order of the verdicts does not matter.
+    `unjudged` are all descriptions the judges were asked about; `descriptions` may be fewer, or have fewer aspects. An
+    aspect or caption is removed when more verdicts deny than confirm it. On a tie, or with more confirming, the piece
+    stays and a row (judge_divided) records the denial. A void verdict becomes a rejected row. Per judge and sample the
+    newest verdict counts. A pure function, independent of the order of the verdicts.
     """
     replies = sorted(verdicts, key=lambda reply: (reply.doc_id or "", reply.request_key, reply.track_id))
     names = {_parts(reply)[0] for reply in replies}
@@ -65,7 +65,7 @@ def apply_verdicts(
 
 @dataclass
 class _Votes:
-    """Who bears a thing out and who denies it."""
+    """Verdicts that confirm a piece (`borne`), and verdicts that deny the piece (`denied`)."""
 
     borne: list[Reply] = field(default_factory=list)
     denied: list[Reply] = field(default_factory=list)
@@ -74,7 +74,7 @@ class _Votes:
         (self.borne if supported else self.denied).append(reply)
 
     def finding(self, reason: str, what: str, piece: Row) -> Finding | None:
-        """Why the thing goes, or that they are divided; None when nobody denies it."""
+        """Finding `reason` when more verdicts deny than confirm, else judge_divided; None without a denial."""
         if not self.denied:
             return None
         piece = {**piece, "verdicts": [reply.request_key for reply in self.denied]}
@@ -88,13 +88,13 @@ class _Votes:
 
 @dataclass
 class _Tally:
-    """The votes on one description; aspects under their folded text."""
+    """Votes on the aspects (by folded text) and the caption of one description."""
 
     aspects: dict[str, _Votes] = field(default_factory=dict)
     caption: _Votes = field(default_factory=_Votes)
 
     def count(self, reply: Reply, description: Row) -> list[Finding]:
-        """Count one verdict; returns what of it does not count, or why none of it does."""
+        """Count one verdict; returns findings on the parts that do not count, or on the whole unreadable verdict."""
         payload, notes = answer_of(reply, _has_shape, "verdicts")
         if payload is None:
             return notes
@@ -123,7 +123,7 @@ class _Tally:
 
 
 def _judge(row: Row, tally: _Tally) -> tuple[Row, list[Row]]:
-    """A description without what is denied of it, and the rejected rows."""
+    """Description row without denied pieces, and rejected rows for denied and divided pieces."""
     name = {"description_id": row["description_id"], "track_id": row["track_id"]}
     findings: list[Finding] = []
     aspects = []
@@ -147,7 +147,7 @@ def _judge(row: Row, tally: _Tally) -> tuple[Row, list[Row]]:
 
 
 def _standing(reply: Reply, description: Row | None) -> Finding | None:
-    """Why a verdict is none, whatever it says."""
+    """Finding on a verdict void as a whole: description unknown, or judge and author are the same model; else None."""
     if description is None:
         return Finding("description_unknown", f"description {_parts(reply)[0]} is no longer made of anything")
     if is_author(reply.model, description["model"]):
@@ -156,7 +156,7 @@ def _standing(reply: Reply, description: Row | None) -> Finding | None:
 
 
 def _newest(replies: Sequence[Reply], descriptions_by_id: Mapping[str, Row]) -> list[Reply]:
-    """Of each judge and sample the verdict on the caption as it is now, else the newest."""
+    """One verdict per description, judge and sample: the newest on the present caption, else the newest."""
 
     def rank(reply: Reply) -> tuple[bool, str, str]:
         description_id, digest = _parts(reply)
@@ -187,7 +187,7 @@ def _has_shape(payload: object) -> bool:
 
 
 def _unknown(reply: Reply, texts: list[str]) -> list[Finding]:
-    """One finding for all that a judge made up: a reply may hold thousands."""
+    """One finding for all aspects a judge made up, as a reply may hold thousands; [] without texts."""
     if not texts:
         return []
     short_texts = [text[:_SHOWN_CHARS] for text in texts[:_SHOWN_ASPECTS]]
@@ -198,7 +198,7 @@ def _unknown(reply: Reply, texts: list[str]) -> list[Finding]:
 
 
 def _replaced(descriptions: dy.DataFrame[Description], changed_rows: Mapping[str, Row]) -> dy.DataFrame[Description]:
-    """The descriptions with these rows in place of their own, without those that are left with nothing."""
+    """Replace the changed rows by description_id, and drop changed rows with neither aspect nor caption."""
     if not changed_rows:
         return descriptions
     rows = [row for row in changed_rows.values() if row["aspects"] or row["caption"]]
@@ -212,7 +212,7 @@ def _rows_of(descriptions: pl.DataFrame, description_ids: Iterable[str]) -> list
 
 
 def _parts(reply: Reply) -> tuple[str, str]:
-    """The description's id and the digest of its caption."""
+    """Description id and caption digest in the judged name of a verdict."""
     description_id, _, digest = (reply.doc_id or "").partition("#")
     return description_id, digest
 

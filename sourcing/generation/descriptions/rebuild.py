@@ -40,12 +40,12 @@ def rebuild_descriptions(
     helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Write the tables; returns `descriptions` by origin, the number `rejected` and the number of `disagreements`.
+    """Write the tables; returns counts: `descriptions` by origin, `rejected` and `disagreements`.
 
-    Where looking at replies raised, `row_errors` names the exceptions; those replies are among the rejected.
+    `row_errors` names the exceptions raised by replies, where any; those replies are among the rejected rows.
 
-    Disagreements are those of all descriptions, also of what `min_agreement` (see `score_agreement`) leaves out.
-    Judges come last: agreement is between all who were asked, whatever a judge makes of what they said.
+    Disagreements are found before `min_agreement` (see `score_agreement`) removes aspects. Verdicts are applied last,
+    so agreement counts every reply, also replies with denied aspects.
     """
     unjudged = make_unjudged(
         workspace, journal, prompt_roots, max_invention_rate=max_invention_rate, helpers=helpers, on_reply=on_reply
@@ -84,7 +84,7 @@ def rebuild_descriptions(
 
 @dataclass(frozen=True)
 class Unjudged:
-    """Descriptions as describing makes them, what it left out, and the replies that pass verdict on them."""
+    """Descriptions before verdicts, rejected rows, documents, answered samples per target, and replies of judges."""
 
     descriptions: dy.DataFrame[Description]
     rejected: dy.DataFrame[Rejected]
@@ -102,7 +102,7 @@ def make_unjudged(
     helpers: int = 0,
     on_reply: Callable[[], object] = lambda: None,
 ) -> Unjudged:
-    """Describe everything we hold, and write nothing; a pure function of tables, journal and packs."""
+    """Describe catalogue, documents and replies without writing tables: a pure function of tables, journal, packs."""
     documents = workspace.read(Document) if workspace.has(Document) else Document.create_empty()
     matches = workspace.read(Match) if workspace.has(Match) else Match.create_empty()
     targets, verdicts = TargetReplies(), list[Reply]()
@@ -145,7 +145,7 @@ def _from_honest(replies: Iterable[Reply], inventors: Mapping[Author, str], held
 
 
 def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterator[Reply]:
-    """The replies that describe, as they come; those of judges are put aside."""
+    """Yield replies of describing packs, and append replies of judges to `verdicts`."""
     for reply in replies:
         if is_verdict(reply):
             verdicts.append(reply)
@@ -154,6 +154,6 @@ def _without_verdicts(replies: Iterable[Reply], verdicts: list[Reply]) -> Iterat
 
 
 def _packs(journal: Journal, prompt_roots: Sequence[Path]) -> list[Pack]:
-    """Packs that were asked and are still there: what they say themselves is not the model's."""
+    """Packs on disk with calls in the journal, for the lint that finds a pack's own words in replies."""
     pack_ids = {name.partition("@")[0] for name in journal.reader.counts()}
     return [load_pack(folder) for pack_id, folder in pack_folders(prompt_roots).items() if pack_id in pack_ids]

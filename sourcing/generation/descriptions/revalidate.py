@@ -1,4 +1,4 @@
-"""What new rules change: descriptions and rejected pieces before and after, of the same replies."""
+"""Effect of new rules on the tables: descriptions and rejected pieces before and after, from the same replies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Snapshot", "compare", "snapshot"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """description_id with a hash of what it says, and how many pieces were rejected for which reason."""
+    """JSON of each description's content by description_id, and number of rejected pieces by reason."""
 
     said: dict[str, str]
     reasons: dict[str, int]
 
 
 def snapshot(workspace: Workspace) -> Snapshot:
-    """The tables as they lie; empty where there are none."""
+    """Snapshot of the tables on disk; empty where there are none."""
     rows = workspace.read(Description) if workspace.has(Description) else Description.create_empty()
     contents = rows.select(
         "description_id", pl.struct("aspects", "caption", "language").struct.json_encode().alias("said")
@@ -33,7 +33,7 @@ def snapshot(workspace: Workspace) -> Snapshot:
 
 
 def compare(before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """How many descriptions were gained, lost, changed or stayed, and the reasons whose counts are not the same."""
+    """Numbers of descriptions gained, lost, changed and same; `reasons`: (before, after) counts that differ."""
     both = before.said.keys() & after.said.keys()
     changed_count = sum(before.said[name] != after.said[name] for name in both)
     reasons = {

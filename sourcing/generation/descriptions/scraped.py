@@ -36,7 +36,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
-    """The owner's tags as aspects and text as caption; None when there is neither."""
+    """Description row from the owner's tags (aspects) and text (caption), None without both; and rejected rows."""
     aspects, findings = _tag_aspects(track["tags"] or [], track_names(track))
     caption, caption_findings = _own_caption(track["text"] or "", frozenset())
     rejected_rows = _filtered_rows(findings, track["track_id"])
@@ -56,10 +56,10 @@ def describe_catalogue(track: Mapping[str, Any]) -> tuple[Row | None, list[Row]]
 
 
 def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> tuple[Row | None, list[Row]]:
-    """A matched document's tags, most voted first, and its first two sentences.
+    """Description row from a document's tags (aspects, most voted first) and lead (caption, its first two sentences).
 
-    The sentences are other people's words, so they are taken only where their licence is known; licences are those of
-    the fields in use. None when nothing is left.
+    The lead is quoted only where its licence is known; `licences` are those of the fields in use. None without aspects
+    and caption. Also returns rejected rows.
     """
     key = f"{track['track_id']} {document['doc_id']}"
     tags = sorted(document["tags"] or [], key=lambda tag: -(tag["count"] or 0))
@@ -90,7 +90,7 @@ def describe_document(track: Mapping[str, Any], document: Mapping[str, Any]) -> 
 
 
 def licence_of(document: Mapping[str, Any], field: str) -> str:
-    """Licence of one field of a document; "*" speaks for fields not named, and silence is 'unknown'."""
+    """Licence of one field of a document: its own entry, else the entry "*", else "unknown"."""
     licence_by_field = {entry["field"]: entry["licence"] for entry in document["licences"] or []}
     return str(licence_by_field.get(field) or licence_by_field.get("*") or UNKNOWN_LICENCE)
 
@@ -100,7 +100,7 @@ def track_names(track: Mapping[str, Any]) -> tuple[str | None, ...]:
 
 
 def rejected_row(key: str, finding: Finding) -> Row:
-    """A `Rejected` row of this stage."""
+    """A `Rejected` row of the stage `describe`."""
     piece = None if finding.piece is None else json.dumps(finding.piece, ensure_ascii=False, sort_keys=True)
     return {"stage": "describe", "key": key, "reason": finding.reason, "finding": finding.finding, "row": piece}
 
@@ -108,7 +108,7 @@ def rejected_row(key: str, finding: Finding) -> Row:
 def _own_caption(
     text: str, sung: frozenset[tuple[str, ...]], *, at_most: int | None = None
 ) -> tuple[str | None, list[Finding]]:
-    """The first sentences of a text as they stand, without lyrics; None when it holds markup or profanity."""
+    """First `at_most` sentences verbatim without lyrics, None when empty or found by `copied_leak`; and findings."""
     line = tidy(wording(text))
     whole, findings = cut_lyrics(sentences(line)[:at_most], text, sung)
     caption = join_sentences(whole, line)
@@ -137,7 +137,7 @@ def _tag_aspects(tags: Iterable[str], names: Iterable[str | None]) -> tuple[list
 
 
 def _filtered_rows(findings: list[Finding], key: str) -> list[Row]:
-    """One rejected row per reason, not per tag: a page may carry hundreds of tags."""
+    """One rejected row per reason with all its tags, as a page may carry hundreds of tags."""
     by_reason: dict[str, list[Any]] = {}
     for finding in findings:
         by_reason.setdefault(finding.reason, []).append(finding.piece)

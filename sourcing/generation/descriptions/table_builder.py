@@ -1,4 +1,4 @@
-"""What describing makes, gathered in tables as it comes: rows as dicts take two and a half times the memory."""
+"""TableBuilder of descriptions and rejected rows: packs rows into frames, as dicts take 2.5 times the memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PART = 4096  # rows made a table together
 
 
 class TableBuilder:
-    """Description rows and rejected rows, in any order and as often as they come."""
+    """Collects description rows and rejected rows, in arbitrary order, duplicates included."""
 
     def __init__(self) -> None:
         self._descriptions: list[Row] = []
@@ -28,7 +28,7 @@ class TableBuilder:
         self._rejected_row_parts: list[pl.DataFrame] = [Rejected.create_empty()]
 
     def keep(self, description: Row | None, rejected_rows: Sequence[Row]) -> None:
-        """Take a whole description, or None, and what was left out on the way to it."""
+        """Add a complete description row, if not None, and rejected rows."""
         if description is not None:
             self._descriptions.append(description)
         self._rejected_rows.extend(rejected_rows)
@@ -36,23 +36,23 @@ class TableBuilder:
             self._close_part()
 
     def add(self, descriptions: pl.DataFrame, rejected_rows: pl.DataFrame) -> None:
-        """Take what another gathered."""
+        """Add frames that a second builder returned from `parts`."""
         self._description_parts.append(descriptions)
         self._rejected_row_parts.append(rejected_rows)
 
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """What was gathered, for another to `add`."""
+        """Frames of all descriptions and rejected rows, unsorted, for a second builder's `add`."""
         self._close_part()
         return pl.concat(self._description_parts), pl.concat(self._rejected_row_parts)
 
     def descriptions(self) -> dy.DataFrame[Description]:
-        """Sorted by description_id; of two packs that asked the very same, the one named last."""
+        """Descriptions sorted by description_id; of equal ids the row of the last prompt, hash and language is kept."""
         self._close_part()
         frame = pl.concat(self._description_parts).sort("description_id", "prompt", "prompt_hash", "language")
         return Description.validate(frame.unique("description_id", keep="last", maintain_order=True))
 
     def rejected(self) -> dy.DataFrame[Rejected]:
-        """Sorted, none twice: a request shared by two tracks is refused once."""
+        """Rejected rows, sorted, without duplicates: a request shared by two tracks gives one row."""
         self._close_part()
         return Rejected.validate(pl.concat(self._rejected_row_parts).unique().sort(pl.all()))
 
@@ -76,7 +76,7 @@ class TableBuilder:
 
 
 class Rows:
-    """The rows of a table by the values of one column, each made when it is asked for."""
+    """Rows of a table as dicts, looked up by the value of one column and built on demand."""
 
     def __init__(self, table: pl.DataFrame, column: str) -> None:
         self._table = table
@@ -87,5 +87,5 @@ class Rows:
         return None if place is None else self._table.row(place, named=True)
 
     def only(self, values: set[str]) -> pl.DataFrame:
-        """The table with none but the rows of these values."""
+        """Rows of the table with a column value in `values`, in table order."""
         return self._table[sorted(self._places[value] for value in values if value in self._places)]

@@ -67,7 +67,7 @@ class ChatClient:
         return self._connection.openai
 
     async def move(self, endpoint: Endpoint) -> None:
-        """Go on at another address, as of an embedded server that was started anew; calls in flight are given up."""
+        """Continue at another address, as of a restarted embedded server; calls in flight are given up."""
         await self._connection.openai.close()
         self._endpoint = endpoint
         know(endpoint.api_key)
@@ -82,7 +82,7 @@ class ChatClient:
         return await self._ask("POST", self._connection.chat_url, body)
 
     async def get(self, path: str) -> RawReply:
-        """Ask the server about itself, free of charge: `models` below the base URL, `/props` below the host."""
+        """Ask the server a free question by GET: `models` below the base URL, `/props` below the host."""
         return await self._ask("GET", self._connection.base_url.join(URL(path)), None)
 
     async def _connect(self) -> None:
@@ -126,7 +126,7 @@ class ChatClient:
         return refusal(status, error.code, headers, message=message, raw=raw)
 
     def _broken_off(self, error: Exception, status: int | None, reply_bytes: bytes) -> CallFailed:
-        """Tell apart what was never sent, what broke and what timed out; `status` once the reply had begun.
+        """Tell failures before sending, broken connections and timeouts apart; `status` once the reply had begun.
 
         A server answers a call that does not stream when the model has finished: a reply that began was billed.
         """

@@ -66,7 +66,7 @@ async def connect(endpoint: Endpoint, *, timeout_s: float, concurrency: int) -> 
 def openai_client(
     endpoint: Endpoint, *, timeout_s: float, concurrency: int
 ) -> tuple[openai.AsyncOpenAI, httpx2.AsyncClient]:
-    """The client of this endpoint's dialect, which never retries, and the HTTP client it sends by."""
+    """Client of this endpoint's dialect, without retries, and the HTTP client beneath."""
     assert endpoint.base_url is not None, "start the embedded model first"
     loopback = urlsplit(endpoint.base_url).hostname in ("127.0.0.1", "::1", "localhost")
     http = openai.DefaultAioHttpClient(
@@ -89,7 +89,7 @@ def openai_client(
 
 
 class _Composed(Exception):
-    """Carries a request out of the client just before it would be sent."""
+    """Carries a request out of the client just before sending."""
 
     def __init__(self, request: httpx2.Request) -> None:
         super().__init__("composed, not sent")
@@ -111,7 +111,7 @@ async def _compose(client: openai.AsyncOpenAI, http: httpx2.AsyncClient) -> http
 
 
 def _proxy_url(proxy: httpx2.Proxy | None) -> URL | None:
-    """The proxy as aiohttp wants it, with user and password in its address."""
+    """The proxy in aiohttp's form, with user and password in the address."""
     if proxy is None:
         return None
     url = URL(str(proxy.url))

@@ -58,7 +58,7 @@ class Diagnosis:
 
 
 def missing(diagnosis: Diagnosis, endpoint: Endpoint) -> list[str]:
-    """Sentences on all that a run on this server will have to do without, each with its cure."""
+    """Sentences on every feature a run on this server will lack, each with its cure."""
     words = []
     if diagnosis.dialect_seen not in (None, diagnosis.dialect):
         title = DIALECTS[diagnosis.dialect_seen].title

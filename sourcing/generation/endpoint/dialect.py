@@ -111,7 +111,7 @@ def choose_dialect(
 
 
 def fit_body(body: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """The body as this dialect wants it, in the order written: renamed where it says so, without what it refuses."""
+    """The body in this dialect, keys in the order written: renamed where it says so, without what it refuses."""
     return {
         dialect.max_tokens_name if name == "max_tokens" else name: value
         for name, value in body.items()

@@ -48,7 +48,7 @@ _CONTEXT_NAMES = ("max_model_len", "n_ctx", "context_length", "context_window", 
 def diagnose(
     endpoint: Endpoint, *, timeout_s: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Diagnosis:
-    """Probe the endpoint once, starting the embedded model if it is that one. Never raises for what a server does."""
+    """Probe the endpoint once, starting the embedded model if needed. Never raises for what a server does."""
     diagnosis = Diagnosis(
         endpoint=endpoint.name,
         identity=endpoint.identity,
@@ -164,7 +164,7 @@ class _Probe:
         self.diagnosis.stored = _is_list(await self._get("chat/completions?limit=1"))
 
     async def _chat(self, body: Mapping[str, Any], max_tokens: int) -> ParsedReply:
-        """Send one counted call, and note everything that its reply tells by the way."""
+        """Send one counted call, and note headers and features of its reply."""
         diagnosis = self.diagnosis
         if self.dialect.reasoning and max_tokens == _SCHEMA_TOKENS:
             max_tokens = _REASONING_TOKENS
@@ -208,7 +208,7 @@ def _asking(text: str) -> list[dict[str, str]]:
 
 
 def thinking_tokens(reply: ParsedReply) -> int:
-    """Tokens of a reply that were thoughts, as far as it tells; by a rule of thumb where only their text came."""
+    """Number of thinking tokens of a reply, as far as told; by a rule of thumb where only their text came."""
     details = reply.usage.get("completion_tokens_details")
     reasoning_tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
     if isinstance(reasoning_tokens, int) and reasoning_tokens > 0:
@@ -245,6 +245,6 @@ def _context_tokens(entry: Mapping[str, Any]) -> int | None:
 
 
 def _telling(headers: Mapping[str, str]) -> list[str]:
-    """Names of the rate headers that say something: some servers send 0 or -1 for a limit they do not have."""
+    """Names of the rate headers with a meaningful value: some servers send 0 or -1 for a limit they do not have."""
     limits = {name: value for name, value in headers.items() if name.startswith("x-ratelimit-limit-")}
     return [name for name, value in limits.items() if value not in ("0", "-1", "")]

@@ -109,7 +109,7 @@ class LocalEndpoint:
             connection.close()
 
     def ensure_alive(self) -> bool:
-        """Start the server anew if it is not healthy; True when it was started, at another `base_url` and the same key.
+        """Restart the server if unhealthy; True when it was started, at another `base_url` and the same key.
 
         UpstreamError after `max_restarts` of them. Blocks for about a second; may be called from any thread.
         """

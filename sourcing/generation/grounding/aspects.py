@@ -41,7 +41,7 @@ class VettedReply:
     findings: list[Finding] = field(default_factory=list)
 
     def add_caption(self, result: VettedCaption, traces: Runs) -> VettedReply:
-        """This reply with its caption, findings of both, and no words of lyrics in any finding."""
+        """This reply with a caption, the findings of both, and lyrics blotted out of every finding."""
         return VettedReply(self.aspects, result.caption, hide_lyrics([*self.findings, *result.findings], traces))
 
 
@@ -113,7 +113,7 @@ def accept(
 
 
 def _lyrics_near(payload: Mapping[str, Any], texts: Iterable[str]) -> tuple[Runs, Runs]:
-    """The lyric runs and traces of those documents that a reply may have taken lyrics from."""
+    """Lyric runs and traces of the documents a reply may have taken lyrics from."""
     documents = [read_document(text) for text in texts]
     if not documents:
         return NO_RUNS, NO_RUNS
@@ -127,7 +127,7 @@ def _lyrics_near(payload: Mapping[str, Any], texts: Iterable[str]) -> tuple[Runs
 
 
 def vet_aspect(text: str, names: Names, keys: AspectKeys) -> Finding | None:
-    """The finding that a phrase cannot be an aspect whatever its source, or None; `keys` are of the aspects before."""
+    """Finding that a phrase cannot be an aspect whatever its source, or None; `keys` are of the aspects before."""
     if not text or says_nothing(text):
         return Finding("aspect_empty", f"{text!r} states nothing about the sound", text)
     if too_long(text):
@@ -260,7 +260,7 @@ def _missing_words(text: str, passage: str) -> list[str]:
 
 
 def _is_negated(own: Place, document: QuotedDocument) -> bool:
-    """True when the document denies the aspect's first word there and the aspect does not say so itself."""
+    """True when the document denies the aspect's first word and the aspect itself holds no negation."""
     if not any(start < own.end and own.start < end for start, end in document.denials):
         return False
     passage = document.folded_text.text[own.start : own.end]
@@ -270,7 +270,7 @@ def _is_negated(own: Place, document: QuotedDocument) -> bool:
 
 
 def _check_language(reply: VettedReply, language: str) -> None:
-    """Drop all aspects when together they are surely in another language; one alone is too short to tell."""
+    """Drop all aspects when together surely in another language; one alone is too short to tell."""
     finding = wrong_language(", ".join(aspect["text"] for aspect in reply.aspects), language, "aspects")
     if finding is not None:
         reply.aspects.clear()

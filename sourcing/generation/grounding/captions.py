@@ -27,7 +27,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 @dataclass
 class VettedCaption:
-    """A caption as it may be published, or None, with findings for what was left out of it."""
+    """A publishable caption, or None, with findings for the parts left out."""
 
     caption: str | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -36,7 +36,7 @@ class VettedCaption:
 def vet_caption(
     caption: str, document: QuotedDocument | None, context: ReplyContext, *, sung: Runs = NO_RUNS
 ) -> VettedCaption:
-    """The caption as it may be published. What leaks or strays as a whole is refused; single sentences that name the
+    """Vet a caption sentence by sentence. What leaks or strays as a whole is refused; single sentences that name the
     artist or title, tell a year or take too much of the lyrics, of the document or of `sung`, are cut out.
     """
     line = tidy(wording(caption))
@@ -68,7 +68,7 @@ def vet_caption(
 def _caption_problem(
     caption: str, parts: Sequence[str], document: QuotedDocument | None, context: ReplyContext
 ) -> Finding | None:
-    """The finding against a caption as a whole, which is made of these sentences; None where it may stand."""
+    """Finding against a whole caption made of these sentences; None where it may stand."""
     return (
         caption_leak(caption, rules=context.rules, document=document)
         or wrong_language(caption, context.language, "caption")
@@ -92,7 +92,7 @@ def cut_lyrics(parts: Sequence[str], text: str, runs: Runs) -> tuple[list[str], 
 
 
 def join_sentences(parts: Sequence[str], text: str) -> str:
-    """Sentences of `text` in one line, parted as they are there; by a space where others stood between them."""
+    """Sentences of `text` in one line, separated as in `text`; by a space where others stood between them."""
     caption, end = "", 0
     for sentence in parts:
         at = text.index(sentence, end)
@@ -132,7 +132,7 @@ def _inventions(sentence: str, document: QuotedDocument) -> list[str]:
 
 
 def _goes_on_as_name(tokens: list[str]) -> bool:
-    """True when the first word of a sentence, always a capital, is followed by another or is somebody's."""
+    """True when the first word of a sentence, always a capital, is followed by another capital or a possessive."""
     return tokens[0].endswith(("'s", "’s")) or (len(tokens) > 1 and tokens[1][0].isupper())
 
 

@@ -18,7 +18,7 @@ _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 @dataclass(frozen=True)
 class PackRules:
-    """What a prompt pack means for the lint of its replies."""
+    """Rules of a prompt pack for the lint of replies: own words, names allowed, worked examples."""
 
     word_runs: frozenset[tuple[str, ...]] = frozenset()  # of six words of the pack's own text
     may_name: frozenset[str] = frozenset()  # "artist", "title", "album": what its captions were asked to name
@@ -30,7 +30,7 @@ NO_RULES = PackRules()
 
 @dataclass(frozen=True)
 class ReplyContext:
-    """What a reply is vetted against beside its document: names, the language asked for, and its pack's rules."""
+    """Context of a reply beside its document: names, the language asked for, and its pack's rules."""
 
     names: Names = NO_NAMES
     language: str = "und"

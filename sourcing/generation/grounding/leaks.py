@@ -80,7 +80,9 @@ _HIDDEN = "what it speaks of is sung, so it is not shown: the reply has it"
 
 @lru_cache(maxsize=16384)
 def aspect_leak(text: str) -> Finding | None:
-    """The finding that a phrase leaks something, so that it may be no aspect; names and length are `vet_aspect`'s."""
+    """Finding that a phrase leaks markup, instructions or the like and may be no aspect; names and length are
+    `vet_aspect`'s.
+    """
     folded_text = fold_text(text)
     leak = _common_leak(folded_text, words(text), "aspect")
     if leak is None and _NUMBER_LEAK.search(folded_text):
@@ -100,7 +102,7 @@ def caption_leak(
 
 
 def sentence_leak(sentence: str, names: Names, *, rules: PackRules = NO_RULES) -> Finding | None:
-    """The finding that leaves one sentence of a caption out while the others stay: a name in it, or a number."""
+    """Finding that leaves one sentence of a caption out: a name in it, or a number."""
     for kind, name in names.entries:
         if kind not in rules.may_name and is_named(name, sentence):
             return Finding(f"caption_names_{kind}", f"{sentence!r} names the {kind} {name!r}", {"caption": sentence})
@@ -189,7 +191,7 @@ def _profanity() -> re.Pattern[str]:
 
 @cache
 def _labels() -> re.Pattern[str]:
-    """A field's name with a colon, an equals sign or a number after it, at the beginning of a text."""
+    """A field's name with a colon, an equals sign or a number behind, at the beginning of a text."""
     names = "|".join(
         sorted({re.escape(name) for line in data_lines("labels") for name in line.split()}, key=len, reverse=True)
     )

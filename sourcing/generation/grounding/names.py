@@ -1,4 +1,4 @@
-"""Names of what a reply is about, and whether a sentence uses one of them as a name."""
+"""Names of a reply's subject, and the test whether a sentence uses a name as a name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 @dataclass(frozen=True)
 class Names:
-    """The names of what a reply is about: as they stand, and as the lint looks for them."""
+    """Names of a reply's track: as they stand, and as the lint looks for them."""
 
     whole: tuple[str, ...] = ()  # of artists, titles and albums, as they stand
     entries: tuple[tuple[str, str], ...] = ()  # (kind, name) that a text may not leak; kinds are artist, title, album

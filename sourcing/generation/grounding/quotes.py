@@ -104,7 +104,7 @@ class QuotedDocument:
 
     @cached_property
     def affirmed_stems(self) -> frozenset[str]:
-        """Stems the document says somewhere without denying them."""
+        """Stems the document states at least once without denial."""
         text, at, affirmations = self.folded_text.text, 0, []
         for start, end in self.denials:
             affirmations.append(text[at:start])
@@ -126,7 +126,9 @@ class QuotedDocument:
         return lyric_runs(self.text, self.lyrics, over_words=TRACE_WORDS)
 
     def may_be_quoted_in(self, tokens: Sequence[str]) -> bool:
-        """False where a text of these words surely takes no lyrics from it; far quicker than to look for some."""
+        """False for a text of these words that surely takes no lyrics from the document; far quicker than to look for
+        some.
+        """
         text = simplified(fold_text(self.text))
         there = {token for token in set(tokens) if token in text}
         runs = least_runs(tokens, over_words=MAX_LYRIC_WORDS)
@@ -134,7 +136,7 @@ class QuotedDocument:
 
     @cached_property
     def word_runs(self) -> frozenset[tuple[str, ...]]:
-        """Runs of the document's own words, which a copy of it may share with a prompt."""
+        """Runs of the document's own words, which a copy may share with a prompt."""
         tokens = words(self.text)
         return frozenset(tuple(tokens[start:end]) for start, end in least_runs(tokens, over_words=ECHO_WORDS))
 
@@ -154,7 +156,7 @@ def read_document(text: str) -> QuotedDocument:
 
 
 def find_places(quote: str, document: QuotedDocument) -> Iterator[Place]:
-    """Yield the exact places of a quote in order, or where there is none the one that is as good as exact, if any."""
+    """Yield the exact places of a quote in order, or failing these one place as good as exact, if any."""
     places = 0
     for start, end in occurrences(quote, document.folded_text):
         yield Place(start, end, EXACT)
@@ -200,7 +202,7 @@ def number_words(text: str) -> list[str]:
 
 
 def _snap(place: Place, quote: str, document: QuotedDocument) -> Place | None:
-    """The place widened to whole words, and narrowed again by words at its ends that the quote has nothing of."""
+    """The place widened to whole words, and narrowed by words at its ends without a part in the quote."""
     folded_text, start, end = document.folded_text, place.start, place.end
     length = len(folded_text.text)
     floor, ceiling = max(0, start - _WIDENED_CHARS), min(length, end + _WIDENED_CHARS)
@@ -248,7 +250,7 @@ def _is_slip_for(word: str, other: str, document: QuotedDocument) -> bool:
 
 
 def _is_slip(word: str, other: str) -> bool:
-    """True when one long word is the other with a letter or two amiss after its first two."""
+    """True when two long words differ in a letter or two after the first two."""
     if word[:2] != other[:2] or not (word.isalpha() and other.isalpha()):
         return False
     shorter = min(len(word), len(other))

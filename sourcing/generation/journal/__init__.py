@@ -1,1 +1,1 @@
-"""Durable calls: every call and reply in SQLite from before it is sent."""
+"""Call journal in SQLite: calls written before sending, replies as received, runs, batch shards and budget."""

@@ -1,10 +1,10 @@
-"""Batch shards: the calls handed to a batch endpoint at once, noted before they are sent and until all are settled.
+"""Batch shards: groups of calls submitted to a batch endpoint or exported to a file, journalled until settled.
 
-    written → uploaded → creating → created → collected        what a server works on
-    exporting → exported → collected                           what lies in a file for `vllm run-batch`
-    any but collected → dropped                                 nothing was made of it: its calls are planned again
+    written → uploaded → creating → created → collected        a batch at a server
+    exporting → exported → collected                           a file for `vllm run-batch`
+    any but collected → dropped                                 no batch was made: the calls are planned again
 
-A shard and its calls are written down, and what they may cost is reserved, in one transaction before anything is sent.
+One transaction writes a shard with its calls and reserves their worst-case cost, before the first request is sent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A call chosen for a shard: what it may use, the size of its line, and the tokens that will lie in the queue."""
+    """A call picked for a shard: worst-case reservation, size of its line in bytes, and its tokens in the queue."""
 
     call_id: int
     reserve: Reserved
@@ -43,7 +43,7 @@ class Pick:
 
 @dataclass(frozen=True)
 class ShardTerms:
-    """What a shard was written down under: where its cost is counted, and at which price."""
+    """Budget account and price under which a shard was written."""
 
     account: str
     price: Price
@@ -51,7 +51,7 @@ class ShardTerms:
 
 @dataclass(frozen=True)
 class BatchShard:
-    """One shard as the journal knows it; `batch` is the server's name for it."""
+    """One shard in the journal; `batch` is the batch id given by the server, `identity` the endpoint's."""
 
     shard_id: int
     name: str
@@ -69,21 +69,21 @@ class BatchShard:
 
 
 class BatchShards:
-    """The shards of one journal."""
+    """Reads, writes and moves the batch shards of one journal."""
 
     def __init__(self, journal: Journal, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.journal, self.clock = journal, clock
         self._execute = journal.connection.execute
 
     def all(self) -> list[BatchShard]:
-        """Oldest first."""
+        """All shards, oldest first."""
         rows = self._execute(
             f"SELECT {_COLUMNS} FROM shards s JOIN endpoints e USING (endpoint_id) ORDER BY s.shard_id"
         )
         return [BatchShard(*row) for row in rows]
 
     def in_states(self, states: Collection[str]) -> list[BatchShard]:
-        """Oldest first."""
+        """Shards in one of `states`, oldest first."""
         return [shard for shard in self.all() if shard.state in states]
 
     def get(self, shard_id: int) -> BatchShard:
@@ -108,10 +108,10 @@ class BatchShards:
         ceilings: Ceilings = NO_CEILINGS,
         state: str = "written",
     ) -> tuple[BatchShard | None, str]:
-        """Take the calls and reserve what they may use; must be durable before anything is sent.
+        """Write a shard, take the picked calls and reserve their worst case; must be durable before sending.
 
-        Returns the shard, None when no call could be taken, and the ceiling that held further calls back, or "".
-        Call it inside a transaction.
+        Returns the shard (None when no call could be taken), and the ceiling that held further calls back, or "". The
+        caller opens the transaction.
         """
         at, name = self.clock(), f"crossmusim-{secrets.token_hex(12)}"
         now, refusal, lines, size, tokens = as_text(at), "", 0, 0, 0
@@ -143,7 +143,7 @@ class BatchShards:
         return self.get(shard_id), refusal
 
     def bodies(self, shard: BatchShard) -> Iterator[tuple[str, bytes]]:
-        """Request key and body of each call of the shard, the same bytes in the same order every time."""
+        """Yield request key and body of each call of the shard, by call id, so that repeated reads are equal."""
         rows = self._execute(
             "SELECT request_key, body FROM calls JOIN bodies USING (call_id) WHERE batch = ? ORDER BY call_id",
             (shard.shard_id,),
@@ -152,7 +152,7 @@ class BatchShards:
             yield str(key), decompress(body)
 
     def move(self, shard: BatchShard, state: str, **columns: str | None) -> BatchShard:
-        """Note how far a shard has come: `input_file`, `batch`, `output_file`, `error_file`, `error`."""
+        """Set the state of a shard, and `input_file`, `batch`, `output_file`, `error_file` or `error` (redacted)."""
         assignments = "".join(f", {name} = ?" for name in columns)
         self._execute(
             f"UPDATE shards SET state = ?, updated_at = ?{assignments} WHERE shard_id = ?",
@@ -161,7 +161,7 @@ class BatchShards:
         return self.get(shard.shard_id)
 
     def drop(self, shard: BatchShard, error: str) -> int:
-        """Nothing was made of the shard: its calls are planned again as if they had never been taken."""
+        """Drop a shard that made no batch and plan its calls again, as if never taken; returns their number."""
         account, at = self.terms(shard).account, self.clock()
         with self.journal.transaction():
             calls_left = self.left(shard)
@@ -171,12 +171,12 @@ class BatchShards:
         return len(calls_left)
 
     def drop_unfinished_exports(self) -> None:
-        """Of a process that ended while it was writing a file; what such a file is answered by counts all the same."""
+        """Drop the shards of processes that ended while writing an export file; answers to such a file still count."""
         for shard in self.in_states(("exporting",)):
             self.drop(shard, "its file was not written to the end")
 
     def close_answered_exports(self) -> None:
-        """Exported shards of which no call is left."""
+        """Set exported shards without open calls to `collected`."""
         self._execute(
             "UPDATE shards SET state = 'collected', updated_at = ? WHERE state = 'exported'"
             " AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.batch = shards.shard_id)",
@@ -184,17 +184,17 @@ class BatchShards:
         )
 
     def last(self, run_id: int) -> BatchShard | None:
-        """The newest shard of a run."""
+        """Newest shard of a run, None without one."""
         (shard_id,) = self._execute("SELECT MAX(shard_id) FROM shards WHERE run_id = ?", (run_id,)).fetchone()
         return None if shard_id is None else self.get(shard_id)
 
     def left(self, shard: BatchShard) -> list[int]:
-        """Calls of the shard that nothing is known of yet."""
+        """Ids of the shard's calls without an outcome, sorted."""
         rows = self._execute("SELECT call_id FROM calls WHERE batch = ? ORDER BY call_id", (shard.shard_id,))
         return [int(row[0]) for row in rows]
 
     def enqueued_tokens(self, run_id: int) -> int:
-        """Tokens in the queue of the run's endpoint and model, as far as this journal knows."""
+        """Estimated tokens of the journal's open shards at the run's endpoint and model."""
         marks = ", ".join("?" * len(OPEN_SHARD_STATES))
         row = self._execute(
             f"SELECT coalesce(SUM(tokens), 0) FROM shards WHERE state IN ({marks})"
@@ -204,10 +204,10 @@ class BatchShards:
         return int(row[0])
 
     def learnt_limit(self, run_id: int) -> int | None:
-        """How many tokens may be in that queue at once, learnt from the last refusal; None when there was none.
+        """Limit of tokens in the queue of the run's endpoint and model, learnt from its last refusal; None without one.
 
-        What the refusal says, but no more than half of what was refused: other programs use the queue, and count
-        their tokens otherwise. A shard that was accepted since lets the next one be a quarter larger.
+        Half of the refused shard's tokens, as others fill the queue and count differently, or 5/4 of the largest
+        shard collected since, if more; but at most the limit in the refusal's text.
         """
         refusal = self._execute(
             "SELECT shard_id, tokens, error FROM shards WHERE state = 'dropped' AND error LIKE '%limit_exceeded%'"

@@ -1,10 +1,10 @@
-"""The call journal: SQLite that says of every call whether it was sent and keeps every reply as it arrived.
+"""Journal: records each call's state in SQLite before and after sending, and keeps replies as received.
 
     planned → sending (committed before the socket is touched) → replied | failed | unknown
 
-A reply that reached us is never lost and never paid twice. A call found `sending` whose process is gone was in
-flight at a crash: it becomes `unknown`, is reported, and is never resent unless asked for. Several processes may
-work on one journal: a call is taken by the one whose `sending` comes first.
+A received reply is never lost and never paid twice. A call `sending` in a dead process was in flight at a crash: it
+becomes `unknown`, is reported, and is resent only on request. Several processes may work on one journal: a call is
+taken by the first process to set `sending`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IN_FLIGHT_AT_A_CRASH = "in flight when its run ended: it may have been answered 
 
 
 class Reserved(NamedTuple):
-    """The worst a call may use, set aside before it is sent; cost in nano-USD. `calls` is 0 where nothing is held."""
+    """Worst case of a call, set aside before sending; cost in nano-USD, `calls` 0 without a reservation."""
 
     tokens: int = 0
     nusd: int = 0
@@ -57,9 +57,9 @@ _HOLD_NOTHING = "UPDATE calls SET reserved_calls = 0, reserved_tokens = 0, reser
 
 
 class Journal:
-    """The journal of one workspace; each statement commits by itself unless it stands in a `transaction()`.
+    """Writes the journal of one workspace; each statement commits separately unless in a `transaction()`.
 
-    `owner` names this process in what it writes; `Presence` tells whether the process of an owner is alive.
+    `owner` names this process in its rows; `Presence` tells whether an owner's process is alive.
     """
 
     def __init__(self, connection: sqlite3.Connection, owner: str = "", turn: Turn | None = None) -> None:
@@ -72,7 +72,7 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, owner: str = "") -> Journal:
-        """Open for writing; made when missing."""
+        """Open the journal of a workspace's generation folder for writing; folder and file are made when missing."""
         folder.mkdir(parents=True, exist_ok=True)
         turn = Turn(folder / f"{JOURNAL_FILE}.turn")
         with turn.taken():  # SQLite does not wait for another process that makes the same file
@@ -80,7 +80,7 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> Journal:
-        """Open for reading; a missing journal reads as an empty one and is not made."""
+        """Open the journal for reading; a missing journal reads as empty and is not made."""
         return cls.open(folder) if (folder / JOURNAL_FILE).exists() else cls(empty())
 
     def __enter__(self) -> Journal:
@@ -95,7 +95,7 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside become durable together, or not at all."""
+        """Commit all statements of the block together, or roll back and re-raise."""
         with self._turn.taken() if self._turn is not None else nullcontext():
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -107,7 +107,7 @@ class Journal:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """What is written inside is undone when the block raises, and the transaction around it goes on."""
+        """Undo writes made inside when the block raises, and keep the surrounding transaction."""
         self.connection.execute("SAVEPOINT inner")
         try:
             yield
@@ -129,9 +129,10 @@ class Journal:
         ceilings: Ceilings = NO_CEILINGS,
         resend: bool = False,
     ) -> str:
-        """Take a call and note that it is about to touch the socket; must be durable before it does.
+        """Take a call, reserve its worst case and set the state `sending`; must be durable before the socket is used.
 
-        Returns "" when it may be sent, TAKEN when another process was first, or which ceiling it would pass.
+        Returns "" when the call may be sent, TAKEN when a second process was first, or the ceiling the call would pass.
+        `resend` also takes a call in state `unknown`.
         """
         row = self.connection.execute("SELECT state FROM calls WHERE call_id = ?", (call_id,)).fetchone()
         state = row["state"]
@@ -151,7 +152,7 @@ class Journal:
         return ""
 
     def release(self, call_id: int, at: datetime, *, scope: str = "") -> None:
-        """A call that was taken and then not sent after all is planned again, as if it had never been taken."""
+        """Return a call that was taken and not sent to the state `planned`."""
         self.give_back(call_id, scope)
         self.connection.execute(
             "UPDATE calls SET state = 'planned', attempts = attempts - 1, owner = NULL, batch = NULL, updated_at = ?"
@@ -162,21 +163,21 @@ class Journal:
     def never_begun(
         self, call_id: int, outcome: str, *, headers: Mapping[str, str], at: datetime, scope: str = ""
     ) -> None:
-        """Note the attempt and give back what it reserved: no model saw the call, which is planned again."""
+        """Journal an attempt that no model saw, free the reservation and plan the call again."""
         end = CallEnd("unknown", outcome, headers=headers)  # keeps what is reserved, which `release` gives back
         self.settle(call_id, end, at=at, scope=scope)
         self.release(call_id, at, scope=scope)
         self.connection.execute("UPDATE calls SET attempts = attempts + 1 WHERE call_id = ?", (call_id,))
 
     def plan_again(self, call_id: int) -> None:
-        """A call that failed for a while only is planned again."""
+        """Set a call with a passing failure to `planned`."""
         self.connection.execute("UPDATE calls SET state = 'planned', error = NULL WHERE call_id = ?", (call_id,))
 
     def settle(self, call_id: int, end: CallEnd, *, at: datetime, scope: str = "") -> None:
-        """End the call's current attempt.
+        """End the call's current attempt and store its outcome and reply.
 
-        A `failed` call gives back what was reserved. A replied one keeps it until `charge` knows what it used, and an
-        `unknown` one as long as it is unknown.
+        A `failed` call frees its reservation. A `replied` call keeps the reservation until `charge`, an `unknown` call
+        as long as it is unknown.
         """
         attempt = self.connection.execute(
             "INSERT INTO attempts (call_id, attempt, owner, sent_at, ended_at, outcome, status, headers)"
@@ -197,9 +198,9 @@ class Journal:
         )
 
     def retract(self, call_id: int, state: str, *, outcome: str, at: datetime, scope: str = "", error: str) -> None:
-        """Enter a reply that proved to be no answer: `failed` gives back what was reserved, `unknown` keeps it.
+        """Undo a reply that proved to hold no answer: `failed` frees the reservation, `unknown` keeps the reservation.
 
-        Its bytes stay with its attempt.
+        The bytes of the reply stay with the attempt.
         """
         self.connection.execute(
             "UPDATE attempts SET outcome = ? WHERE attempt_id ="
@@ -219,13 +220,13 @@ class Journal:
         reserved: Reserved | None = None,
         row_error: str | None = None,
     ) -> None:
-        """Enter what a reply used in place of what was reserved, and note that it was looked at.
+        """Replace the reservation by the usage of a reply, and mark the reply as checked.
 
-        `row_error` names the exception that looking at it raised; it is not looked at first again.
+        `row_error` names the exception raised by the check; such a reply counts as checked, too.
 
-        A reply that tells no usage, or whose price is not known, is charged all that was reserved. Who reserved it and
-        still knows how much may say so. A process that begins while others are at work finds replies of theirs that
-        they are about to charge: whoever comes second changes nothing.
+        A reply without usage is charged the whole reservation, a reply without known cost the reserved cost. `reserved`
+        saves reading the reservation. Charging is idempotent: a process may find replies that a second process is about
+        to charge, and only the first charge counts.
         """
         reserved = self._reserved(call_id) if reserved is None else reserved
         if not self.connection.execute(
@@ -243,13 +244,13 @@ class Journal:
         )
 
     def give_back(self, call_id: int, scope: str) -> None:
-        """What was reserved for a call is free again: it was not sent, or another journal knows what it cost."""
+        """Free the reservation of a call that was not sent, or whose cost a second journal knows."""
         reservation = self._reserved(call_id)
         self.budget.release(scope, calls=reservation.calls, tokens=reservation.tokens, cost_nusd=reservation.nusd)
         self._hold_nothing(call_id)
 
     def _give_up(self, call_id: int, scope: str) -> None:
-        """A call of unknown fate that is sent again may have been paid: it counts at its worst."""
+        """Charge an `unknown` call its whole reservation before a resend, as the first attempt may have been paid."""
         reservation = self._reserved(call_id)
         self._spend(reservation, scope, tokens=reservation.tokens, cost_nusd=reservation.nusd)
         self.connection.execute(
@@ -260,7 +261,7 @@ class Journal:
         self._hold_nothing(call_id)
 
     def _spend(self, reservation: Reserved, scope: str, *, tokens: int, cost_nusd: int) -> None:
-        """Enter in the budget what was used in place of what was held."""
+        """Replace a reservation by actual tokens and cost in the budget."""
         self.budget.settle(
             scope,
             calls=reservation.calls,
@@ -280,7 +281,7 @@ class Journal:
         return Reserved(*row)
 
     def keep_odd_line(self, line: bytes, reason: str, finding: str) -> None:
-        """Keep the beginning of what came back in a batch and belongs to no call; the same line is kept once."""
+        """Keep the first 1 MB, redacted, of a batch's answer line without a call; equal lines are kept once."""
         line = redact_bytes(line)[:_KEPT_BYTES]
         self.connection.execute(ODD_LINES)
         self.connection.execute(
@@ -289,7 +290,7 @@ class Journal:
         )
 
     def bury(self, is_dead: Callable[[str], bool], at: datetime) -> int:
-        """Calls in flight whose process is gone become `unknown`; returns how many. Those in a batch live on."""
+        """Set calls in flight of dead processes to `unknown`, except calls in a batch; returns their number."""
         owners = [
             str(row[0])
             for row in self.connection.execute(
@@ -311,7 +312,7 @@ class Journal:
 
 @contextmanager
 def enter_journal(folder: Path) -> Iterator[tuple[Journal, Presence]]:
-    """Open a folder's journal for writing; until the block ends, this process is seen by others at work there."""
+    """Open a folder's journal for writing, with this process registered in the folder's `Presence` meanwhile."""
     presence = Presence(folder)
     with presence.entered(), Journal.open(folder, presence.owner) as journal:
         yield journal, presence

@@ -1,4 +1,4 @@
-"""Merging: the journal of another machine joined into this one, without loss and without counting anything twice."""
+"""Merge of a second machine's journal into the present journal, without loss and without double counting."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sourcing.generation.journal.schema import JOURNAL_FILE, NEVER_BEGUN, OPEN_S
 
 __all__ = ["merge_journal", "open_batches"]
 
-# By how much a state tells: what is known of a call never becomes less.
+# Order of states by information: merging never lowers the state of a call.
 _RANK = {"planned": 1, "failed": 2, "unknown": 3, "replied": 4, "sending": 5}
-#: Outcomes of attempts that no model ever saw; "completed": of a batch that has no word on the call.
+#: Outcomes of attempts that no model saw; "completed": the batch ended without a line for the call.
 _UNCOUNTED = (*NEVER_BEGUN, "completed")
 _OPEN_THERE = (*OPEN_SHARD_STATES, "exporting", "exported")
 _RUN = ("started_at", "prompt_id", "prompt_version", "prompt_hash", "plan", "shard", "position", "planned")
@@ -33,11 +33,11 @@ _ATTEMPT = (
 def merge_journal(
     journal: Journal, path: Path, *, on_call: Callable[[int], object] = lambda _of: None
 ) -> dict[str, int]:
-    """Take over what the journal at `path` (or in that folder) knows; merging it again changes nothing.
+    """Merge calls and replies of the journal at `path` (file or folder) into `journal`; repeating changes nothing.
 
-    Returns how many calls are new here, were `answered` there and not here, or answered in `both`, and how many
-    attempts were taken over. Calls in flight there count as unknown. What they cost counts in this journal's budget.
-    `on_call` hears after each call how many there are.
+    Returns counts: `calls` read, `new` calls, calls `answered` only there, calls answered in `both`, and `attempts`
+    added. Calls in flight there become unknown. Their cost counts in the budget of `journal`. `on_call` is called
+    after each call with the total. InputError when `path` holds no journal.
     """
     path = path / JOURNAL_FILE if path.is_dir() else path
     if not path.is_file():
@@ -48,9 +48,9 @@ def merge_journal(
 
 
 def open_batches(path: Path) -> int:
-    """How many batches the journal at `path` (or in that folder) has handed over and not taken back.
+    """Number of open batch shards and exports in the journal at `path` (file or folder).
 
-    Merging makes their calls unknown here, until they are collected there and merged again.
+    Merging makes their calls unknown here, until the shards are collected there and merged again.
     """
     path = path / JOURNAL_FILE if path.is_dir() else path
     with contextlib.closing(connect(path)) as other:
@@ -116,7 +116,7 @@ class _Merge:
         return our_ids
 
     def _call(self, row: sqlite3.Row) -> int:
-        """The call here, as the one of the two that tells more."""
+        """Insert or update the call of a row in the present journal, never lowering its state; returns its id here."""
         state = "unknown" if row["state"] == "sending" else str(row["state"])
         our_call = self.ours.execute(
             "SELECT call_id, state FROM calls WHERE request_key = ?", (row["request_key"],)
@@ -158,7 +158,7 @@ class _Merge:
         return call_id
 
     def _held(self, row: sqlite3.Row, state: str) -> dict[str, int]:
-        """What is reserved for a call there is reserved here too, where that is still owed."""
+        """Reserve a row's reserved amounts in the present budget for `unknown` and `replied`; returns the amounts."""
         if state not in ("unknown", "replied") or not row["reserved_calls"]:
             return {"reserved_calls": 0, "reserved_tokens": 0, "reserved_nusd": 0}
         reservation = {name: int(row[name]) for name in ("reserved_calls", "reserved_tokens", "reserved_nusd")}
@@ -169,7 +169,7 @@ class _Merge:
         return reservation
 
     def _attempts(self, row: sqlite3.Row, call_id: int) -> None:
-        """Attempts not known here, and what they count as; the last one may be what is still reserved for the call."""
+        """Insert a call's missing attempts and replies, and count their cost, except a last attempt still reserved."""
         attempts = self.other.execute(
             "SELECT * FROM attempts LEFT JOIN replies USING (attempt_id) WHERE call_id = ? ORDER BY attempt_id",
             (row["call_id"],),
@@ -191,7 +191,7 @@ class _Merge:
                     self._count(row, attempt)
 
     def _count(self, row: sqlite3.Row, attempt: sqlite3.Row) -> None:
-        """Enter into the budget what an attempt counted as there: its worst case where that is all that is known."""
+        """Count an attempt's tokens and cost in the budget as the second journal did, at worst case if unknown."""
         if attempt["outcome"] in _UNCOUNTED:
             return
         scope, budget = self.scopes[row["run_id"]], self.journal.budget

@@ -1,4 +1,4 @@
-"""Calls come into the journal: runs, what they want, and which of it is still to be sent."""
+"""Writes planned calls into the journal: runs, wanted calls and follow-ups; and lists calls still to be sent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compress_calls(calls: Sequence[PlannedCall], compress: Callable[[bytes], byt
 
 
 def unanswered_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCall]) -> list[OpenCall]:
-    """Those of the calls that have no reply, one per key; `known` is what `want` said of them."""
+    """Open calls among `calls` without a reply, one per key; `known_calls` is the result of `want` for `calls`."""
     waiting = {
         known_call.call_id: OpenCall(
             known_call.call_id, call.request_key, call.body, known_call.kind, known_call.parent, known_call.state
@@ -58,11 +58,10 @@ def unanswered_calls(calls: Sequence[PlannedCall], known_calls: Sequence[KnownCa
 def enter_run(
     journal: Journal, *, pack: tuple[str, str, str], endpoint: str, model: str, plan: str, shard: str = "", at: datetime
 ) -> RunState:
-    """The run of this plan to take up, or a new one; `pack` is its id, version and prompt hash.
+    """Resume the run of `plan` and `shard`, or begin a new run; `pack` is id, version and prompt hash.
 
-    A run is taken up only while nothing that may share calls with it was begun after it, for its pack and endpoint:
-    another plan, or another part of the tracks that overlaps with its own. A call belongs to the run that wanted
-    it last.
+    A run is resumed only if no later run of the same pack id and endpoint may share calls with it: a run of a
+    different plan, or of an overlapping shard. A call belongs to the last run that wanted it.
     """
     with journal.transaction():
         journal.connection.execute("INSERT OR IGNORE INTO endpoints (identity, model) VALUES (?, ?)", (endpoint, model))
@@ -100,9 +99,9 @@ def register(
     done: bool = False,
     rejected: Sequence[Mapping[str, str]] = (),
 ) -> list[OpenCall]:
-    """Write down calls that a run wants and how far its plan has come; returns those without a reply, one per key.
+    """Journal calls of a run and the position reached in the plan; returns calls without a reply, one per key.
 
-    Calls already known keep their state. Call it inside a transaction, or as a change of the group commit.
+    Known calls keep their state. The caller opens a transaction, or makes it a change of the group commit.
     """
     known_calls = want(
         journal, run_id, compress_calls(calls, journal.compress), position=position, at=at, done=done, rejected=rejected
@@ -120,7 +119,7 @@ def want(
     done: bool = False,
     rejected: Sequence[Mapping[str, str]] = (),
 ) -> list[KnownCall]:
-    """The same for calls with packed bodies; returns what the journal knows of each, in their order."""
+    """Like `register`, for calls with compressed bodies; returns a KnownCall for each, in order."""
     now = as_text(at)
     execute = journal.connection.execute
     (endpoint_id,) = execute("SELECT endpoint_id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
@@ -155,7 +154,7 @@ def want(
 def add_follow_up(
     journal: Journal, parent: OpenCall, kind: str, request_key: str, body: bytes, at: datetime
 ) -> OpenCall | None:
-    """Write down a call that follows a reply (`larger`, `repair`); None when its key is known already."""
+    """Journal a follow-up call of a reply (`kind` larger or repair); None when the key is known already."""
     now, root = as_text(at), parent.parent or parent.call_id
     row = journal.connection.execute(
         "INSERT INTO calls (request_key, endpoint_id, run_id, sample_idx, kind, parent, state, planned_at,"
@@ -172,9 +171,9 @@ def add_follow_up(
 def open_calls(
     journal: Journal, run_id: int, state: str, *, before: datetime, after: int = 0, n: int = 256
 ) -> list[OpenCall]:
-    """Up to `n` calls of a run that have been in `state` since `before`, by call_id from the one behind `after`.
+    """Up to `n` calls of a run in `state` since before `before`, sorted by call_id, from call ids above `after`.
 
-    Calls that lie in a batch are not among them.
+    Calls in a batch are left out.
     """
     rows = journal.connection.execute(
         f"{_OPEN} WHERE run_id = ? AND state = ? AND call_id > ? AND updated_at < ? AND batch IS NULL"
@@ -185,7 +184,7 @@ def open_calls(
 
 
 def has_open(journal: Journal, run_id: int, *, resend: bool) -> bool:
-    """Whether anything of a run is to be sent, or to be looked at."""
+    """True when the run has calls to send (with `resend` also unknown calls), or replies to check."""
     states = ("planned", "failed", "unknown") if resend else ("planned", "failed")
     marks = ", ".join("?" * len(states))
     row = journal.connection.execute(
@@ -197,7 +196,7 @@ def has_open(journal: Journal, run_id: int, *, resend: bool) -> bool:
 
 
 def unchecked(journal: Journal, run_id: int) -> list[tuple[OpenCall, bytes]]:
-    """Replied calls of a run whose reply nobody has looked at: their process ended in between."""
+    """Calls of a run and their reply bodies, for replies left unchecked by an ended process."""
     ids = journal.connection.execute(
         f"{_OPEN} WHERE run_id = ? AND state = 'replied' AND checked = 0 ORDER BY call_id", (run_id,)
     ).fetchall()
@@ -210,6 +209,6 @@ def _open(row: sqlite3.Row) -> OpenCall:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two parts of the tracks, "" for all of them, may have a track in common."""
+    """True when two parts of the tracks, "" for all tracks, may have a track in common."""
     first, second = (Shard.parse(text or "1/1") for text in (one, other))
     return (first.index - second.index) % math.gcd(first.count, second.count) == 0

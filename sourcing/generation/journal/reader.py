@@ -1,4 +1,4 @@
-"""What the journal tells: calls by state, the reply that counts for each target, attempts, what calls used."""
+"""Queries on the journal: calls by state, the counting reply of each target, attempts, usage and spend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ORDER BY a.attempt_id DESC LIMIT 1
 
 @dataclass(frozen=True)
 class CallRow:
-    """One call as `generate status` and rejected rows show it."""
+    """One call with state, prompt, track and document, for `generate status` and rejected rows."""
 
     request_key: str
     state: str
@@ -56,7 +56,7 @@ class CallRow:
 
 @dataclass(frozen=True)
 class RunState:
-    """A run that can be taken up: `position` targets of its plan are registered, all of them if `planned`."""
+    """State of a resumable run: `position` targets of the plan are journalled, all if `planned`."""
 
     run_id: int
     position: int
@@ -64,7 +64,7 @@ class RunState:
 
 
 class BatchCall(NamedTuple):
-    """A call that a line of a batch answers; `batch` is the shard it lies in, if any."""
+    """A call answered by a line of a batch file; `batch` is the id of its shard, None outside a shard."""
 
     call_id: int
     request_key: str
@@ -86,7 +86,7 @@ class BatchCall(NamedTuple):
 
 
 class RunTarget(NamedTuple):
-    """What a run asks; `identity` is the endpoint's."""
+    """Prompt id and hash, endpoint identity and model of a run."""
 
     prompt_id: str
     prompt_hash: str
@@ -95,7 +95,7 @@ class RunTarget(NamedTuple):
 
 
 class JournalReader:
-    """What one journal holds; `Journal` writes it."""
+    """Read-only queries on one journal, written by `Journal`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -104,11 +104,11 @@ class JournalReader:
 
     @property
     def journal_id(self) -> str:
-        """A random name, the journal's own since it was made."""
+        """Random name of the journal, given at creation."""
         return str(self._connection.execute("SELECT value FROM meta WHERE name = 'journal_id'").fetchone()[0])
 
     def stamp(self) -> list[Any]:
-        """Changes with everything that replies, refusals or calls left open may depend on."""
+        """JSON list that changes with replies, refusals, odd lines, runs and call counts of the journal."""
         sums = self._connection.execute(
             "SELECT (SELECT MAX(attempt_id) FROM attempts), (SELECT MAX(run_id) FROM runs),"
             " (SELECT SUM(position) FROM runs), (SELECT COUNT(*) FROM wanted), (SELECT COUNT(*) FROM refused)"
@@ -117,7 +117,7 @@ class JournalReader:
         return [self.journal_id, *sums, self.counts(), *odd]
 
     def states(self, keys: Iterable[str]) -> dict[str, str]:
-        """State of each of these keys that the journal knows."""
+        """Request key → state, for known keys."""
         counts_by_state = {}
         for key in keys:
             row = self._connection.execute("SELECT state FROM calls WHERE request_key = ?", (key,)).fetchone()
@@ -126,14 +126,14 @@ class JournalReader:
         return counts_by_state
 
     def run_counts(self, run_id: int) -> dict[str, int]:
-        """State → calls of one run, without those that follow a reply."""
+        """State → calls of one run, without follow-ups of replies."""
         rows = self._connection.execute(
             "SELECT state, COUNT(*) AS n FROM calls WHERE run_id = ? AND kind = 'root' GROUP BY state", (run_id,)
         )
         return {**dict.fromkeys(STATES, 0), **{str(row["state"]): int(row["n"]) for row in rows}}
 
     def refused(self) -> list[dict[str, str]]:
-        """Targets that could not be asked, of the newest run of each prompt and endpoint, as rejected rows."""
+        """Rejected rows of targets not asked about, from the newest plan of each prompt and endpoint."""
         rows = self._connection.execute(
             "SELECT DISTINCT key, reason, finding FROM refused JOIN runs r USING (run_id) WHERE NOT EXISTS ("
             "SELECT 1 FROM runs n WHERE n.prompt_id = r.prompt_id AND n.endpoint_id = r.endpoint_id"
@@ -142,14 +142,14 @@ class JournalReader:
         return [{"stage": "generate", **dict(row)} for row in rows]
 
     def row_errors(self) -> list[tuple[str, str]]:
-        """Request keys of replies whose first look raised, with the exception's name and words."""
+        """Request key and error of each reply whose check raised an exception, sorted by key."""
         rows = self._connection.execute(
             "SELECT request_key, error FROM calls WHERE state = 'replied' AND error IS NOT NULL ORDER BY request_key"
         )
         return [(str(key), str(error)) for key, error in rows]
 
     def odd_lines(self) -> list[dict[str, str]]:
-        """Lines that came back in batches and belong to no call, as rejected rows."""
+        """Rejected rows of batch answer lines without a call, sorted by digest."""
         if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'odd_lines'").fetchone():
             return []
         rows = self._connection.execute("SELECT digest, reason, finding, line FROM odd_lines ORDER BY digest")
@@ -165,7 +165,7 @@ class JournalReader:
         ]
 
     def run_target(self, run_id: int) -> RunTarget:
-        """Which version of which prompt a run asks, and of which model at which endpoint."""
+        """Prompt id and hash, endpoint identity and model of a run."""
         row = self._connection.execute(
             "SELECT r.prompt_id, r.prompt_hash, e.identity, e.model FROM runs r JOIN endpoints e USING (endpoint_id)"
             " WHERE r.run_id = ?",
@@ -186,7 +186,7 @@ class JournalReader:
         return counts
 
     def calls_in(self, states: Collection[str]) -> list[CallRow]:
-        """Calls in these states, one row per track they are wanted for, sorted."""
+        """Calls in one of `states`, one row per target, sorted by target; calls sending in a batch are left out."""
         marks = ", ".join("?" * len(states))
         rows = self._connection.execute(
             "SELECT c.request_key, c.state, c.error, c.updated_at, c.owner,"
@@ -202,11 +202,10 @@ class JournalReader:
     def replies(
         self, prompt_ids: Collection[str] | None = None, *, track_prefix: str = "", model: str | None = None
     ) -> Iterator[Reply]:
-        """The reply to each target, sample and model, sorted by document, prompt, track and sample. `model` is the name
-        it was asked by.
+        """Yield the counting reply of each target, sample and model, sorted by document, prompt, track and sample.
 
-        Where a target was asked again under another key (changed template or document), the reply last wanted counts;
-        where a reply was followed by a larger try or a repair that was answered, the last answer counts.
+        Where a target was asked again under a new key (changed template or document), the reply last wanted counts;
+        where a `larger` or `repair` follow-up was answered, its last answer counts. `model` is the name asked by.
         """
         following = self._following()
         for row in self._connection.execute(_REPLIES):
@@ -236,14 +235,14 @@ class JournalReader:
             )
 
     def _following(self) -> dict[int, int]:
-        """Call → the last of the answered calls that followed its reply; few calls have one."""
+        """Call id → id of the last answered follow-up; calls without a follow-up are left out."""
         rows = self._connection.execute(
             "SELECT parent, MAX(call_id) FROM calls WHERE parent IS NOT NULL AND state = 'replied' GROUP BY parent"
         )
         return {int(parent): int(call_id) for parent, call_id in rows}
 
     def raw_reply(self, key: str) -> bytes:
-        """The reply body of a replied call, byte for byte; KeyError when there is none."""
+        """Reply body of a replied call, byte for byte; KeyError without a reply."""
         call = self._connection.execute("SELECT call_id FROM calls WHERE request_key = ?", (key,)).fetchone()
         row = self._connection.execute(_LAST_REPLY, (call["call_id"],)).fetchone() if call else None
         if row is None:
@@ -251,7 +250,7 @@ class JournalReader:
         return decompress(row["reply"])
 
     def body(self, key: str) -> bytes:
-        """The request body of a call as it is sent; KeyError when the key is not known."""
+        """Request body of a call, byte for byte; KeyError when the key is not known."""
         row = self._connection.execute(
             "SELECT body FROM calls JOIN bodies USING (call_id) WHERE request_key = ?", (key,)
         ).fetchone()
@@ -260,7 +259,7 @@ class JournalReader:
         return decompress(row["body"])
 
     def batch_call(self, key: str) -> BatchCall | None:
-        """The call of this key, for a line that answers it; None when no call has it."""
+        """Call with request key `key`, for a batch's answer line; None for an unknown key."""
         row = self._connection.execute(
             "SELECT c.call_id, c.request_key, body, c.kind, c.parent, c.state, c.batch, c.run_id, r.prompt_hash"
             " FROM calls c JOIN bodies USING (call_id) JOIN runs r USING (run_id) WHERE c.request_key = ?",
@@ -269,14 +268,14 @@ class JournalReader:
         return None if row is None else BatchCall(*row)
 
     def waiting(self, run_id: int) -> int:
-        """Calls of a run that lie in no shard and wait to be sent."""
+        """Number of calls of a run in state `planned`."""
         row = self._connection.execute(
             "SELECT COUNT(*) FROM calls WHERE run_id = ? AND state = 'planned'", (run_id,)
         ).fetchone()
         return int(row[0])
 
     def planned_bodies(self, run_id: int) -> Iterator[tuple[int, str, bytes]]:
-        """Id, key and body of each planned call of a run, in planned order, one body in memory at a time."""
+        """Yield id, key and body of each planned call of a run by call id, one body in memory at a time."""
         execute = self._connection.execute
         ids = execute("SELECT call_id FROM calls WHERE run_id = ? AND state = 'planned' ORDER BY call_id", (run_id,))
         for (call_id,) in ids:
@@ -296,7 +295,7 @@ class JournalReader:
         return [(int(call_id), str(key), str(prompt_hash)) for call_id, key, prompt_hash in rows]
 
     def attempts(self, key: str) -> list[dict[str, Any]]:
-        """Every ended attempt at a call, oldest first, without the reply bodies."""
+        """Ended attempts at a call as dicts, oldest first, without reply bodies."""
         rows = self._connection.execute(
             "SELECT attempt, sent_at, ended_at, outcome, status, headers, input_tokens, output_tokens, cost_nusd"
             " FROM attempts JOIN calls USING (call_id) WHERE request_key = ? ORDER BY attempt_id",
@@ -305,7 +304,7 @@ class JournalReader:
         return [{**dict(row), "headers": json.loads(row["headers"])} for row in rows]
 
     def samples(self, prompt_id: str, model: str, *, newest: int = 2000) -> list[Sample]:
-        """What the newest answered calls of this prompt and model took, to estimate by."""
+        """Usage and latency in seconds (None in a batch) of the newest replies of a prompt and model, for estimates."""
         rows = self._connection.execute(
             "SELECT c.bytes, a.input_tokens, a.output_tokens, a.sent_at, a.ended_at, a.headers LIKE '%x-batch-id%'"
             " FROM attempts a"
@@ -320,7 +319,7 @@ class JournalReader:
         ]
 
     def spend(self) -> dict[str, dict[str, float]]:
-        """Prompt (id@version) → calls, tokens and USD that its budget counts, and what is set aside."""
+        """Prompt (id@version) → calls, tokens and USD spent, USD reserved, and number of calls beyond their bound."""
         totals = self.budget.all_totals()
         spend: dict[str, dict[str, float]] = {}
         for prompt_id, version, scope in self._connection.execute(

@@ -1,4 +1,4 @@
-"""Tables of the call journal, how a journal of an earlier format becomes one of this, and how blobs are packed."""
+"""SQL schema of the call journal, migrations from earlier formats, and compression of blobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 JOURNAL_FILE = "journal.sqlite3"
 
-#: Outcomes of attempts on lines of a batch that were never worked on: the batch ended before their turn came.
+#: Outcomes of attempts on batch lines that no model saw, as the batch ended first.
 NEVER_BEGUN = ("expired", "cancelled", "batch_failed")
 
 _FORMAT = 3
@@ -91,7 +91,7 @@ CREATE INDEX calls_in_batches ON calls (batch) WHERE batch IS NOT NULL;
 {budget.SCHEMA}
 """
 
-#: Made once there is one: few journals ever have any.
+#: Table of batch lines without a call, made on first use, as few journals need it.
 ODD_LINES = (
     "CREATE TABLE IF NOT EXISTS odd_lines (digest TEXT PRIMARY KEY, reason TEXT NOT NULL, finding TEXT NOT NULL,"
     " line BLOB NOT NULL) WITHOUT ROWID"
@@ -130,7 +130,7 @@ ALTER TABLE attempts DROP COLUMN reply;
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or make the journal; InputError for one that is broken or of a format not known here."""
+    """Open or make the journal at `path`, migrating earlier formats; InputError when damaged or of a newer format."""
     # The group-commit thread takes the connection over while a run lasts; only one thread uses it at a time.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
     try:
@@ -151,7 +151,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _add_missing_column(connection: sqlite3.Connection) -> None:
-    """Journals of this format made by earlier versions lack one, and whoever can do without may still read them."""
+    """Add the column `attempts.counted_tokens`, missing in journals of earlier versions and not needed for reading."""
     if _lacks_column(connection):
         connection.execute("BEGIN IMMEDIATE")
         if _lacks_column(connection):  # another process may have been first
@@ -164,7 +164,7 @@ def _lacks_column(connection: sqlite3.Connection) -> bool:
 
 
 def empty() -> sqlite3.Connection:
-    """An empty journal in memory, for looking where there is none."""
+    """Make an empty journal in memory, for reading where no journal exists."""
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _make(connection)
     return connection
@@ -204,12 +204,12 @@ def _m002_part_bodies_from_rows(connection: sqlite3.Connection) -> None:
     _run_script(connection, _FROM_FORMAT_2)
 
 
-#: Format of a journal → what makes one of today's format of it.
+#: Format of a journal → migration to the present format.
 _STEPS = {0: _m000_make_tables, 1: _m001_part_calls_from_targets, 2: _m002_part_bodies_from_rows}
 
 
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Like `executescript`, which would commit the transaction it is part of."""
+    """Run an SQL script inside the open transaction, which `executescript` would commit."""
     statement = ""
     for piece in script.split(";"):
         statement += piece + ";"
@@ -219,13 +219,13 @@ def _run_script(connection: sqlite3.Connection, script: str) -> None:
 
 
 class Compressed(bytes):
-    """Bytes as the journal keeps them, compressed."""
+    """Compressed bytes as stored in the journal."""
 
 
 def compressor() -> Callable[[bytes], Compressed]:
-    """A function that compresses, for one thread: setting a compressor up costs more than packing a reply.
+    """Make a zstd compressing function for one thread, reused as set-up costs more than compressing a reply.
 
-    What is packed already it leaves as it is.
+    `Compressed` input is returned unchanged.
     """
     encoder = zstd.ZstdCompressor(3)
 
@@ -238,7 +238,7 @@ def compressor() -> Callable[[bytes], Compressed]:
 
 
 def decompress(blob: bytes) -> bytes:
-    """What was packed, also by the first format."""
+    """Decompress stored bytes: zstd, or zlib from the first format."""
     return zstd.decompress(blob) if blob.startswith(_ZSTD_MAGIC) else zlib.decompress(blob)
 
 
@@ -249,5 +249,5 @@ OPEN_SHARD_STATES = (*HALF_SENT_SHARD_STATES, "created")
 
 
 def as_text(at: datetime) -> str:
-    """A time as the journal keeps it; such texts sort like the times."""
+    """ISO 8601 text of a time in UTC, with microseconds, so that texts sort like times."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")

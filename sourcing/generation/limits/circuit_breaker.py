@@ -50,7 +50,7 @@ class Breaker:
         )
 
     def trip_on_pause(self, asked_s: float, wall: float) -> None:
-        """Give the run up for a pause that the server asks for and that is longer than our patience."""
+        """Give the run up for a pause asked by the server and longer than our patience."""
         back = _utc_time(wall + asked_s)
         after = f", after {self._counts()}{self._last()}" if self.since is not None else ", as it told another run"
         finding = f"it asks us to come back in {asked_s:.0f} s{after}"

@@ -96,7 +96,7 @@ class Window:
         return True
 
     def _begin_round(self, samples: int) -> None:
-        """A round looks only at calls sent once a window of calls has gone out at the size it has now."""
+        """Begin a round, which looks only at calls sent after a full window of calls at the present size."""
         self._round_size = self.size
         self._round_after = self._sent_calls + self.places
         self._samples, self._needed_samples = 0, samples

@@ -54,7 +54,7 @@ class Limits(NamedTuple):
 
 
 def read_limits(headers: Mapping[str, str], *, now: float | None = None) -> Limits:
-    """The limits in a reply's headers, whatever the case of their names.
+    """Limits in a reply's headers, names in any case.
 
     `now`: see `retry_after_s`.
     """

@@ -47,7 +47,7 @@ class Permit:
         self._spend()._throttled(self._number, self._token_share, headers, message)
 
     def failed(self, message: str = "") -> None:
-        """The call brought no reply for any other reason; its tokens count as used, as far as anyone can tell."""
+        """Note a call without a reply for any other reason; its tokens count as used, as far as anyone can tell."""
         self._spend()._failed(self._number, message)
 
     def unsent(self) -> None:
@@ -115,7 +115,7 @@ class Limiter:
             raise
 
     def stop(self) -> None:
-        """Let nobody through any more; those who wait get None, permits in hand are settled as ever."""
+        """Let no further call through; those who wait get None, permits in hand are settled as ever."""
         self._is_stopped = True
         while self._waiting:
             ticket, _ = self._waiting.popleft()
@@ -124,7 +124,7 @@ class Limiter:
         self._set_alarm(math.inf)
 
     def _serve(self) -> None:
-        """Let through those who wait as far as possible, and see to it that the next one is looked at in time."""
+        """Let waiting calls through as far as possible, and set the alarm for the next waiting call."""
         wait_s = math.inf
         while self._waiting:
             ticket, tokens = self._waiting[0]
@@ -241,7 +241,7 @@ class Limiter:
         return pause_s * (0.75 + 0.5 * self._jitter())
 
     def _pause_all(self, seconds: float) -> None:
-        """Pause as the server asks, so that the other processes hear of it too."""
+        """Pause as the server asks, in all processes of the workspace."""
         self._pause(seconds)
         if self._quota is not None:
             self._quota.pause.extend(seconds)
@@ -250,7 +250,7 @@ class Limiter:
         self._not_before = max(self._not_before, self._clock() + seconds)
 
     def _hear(self, seconds: float) -> None:
-        """Keep a pause that another process or the last run was asked for; give up at one longer than our patience."""
+        """Keep a pause asked of another process or of the last run; give up at one longer than our patience."""
         self._pause(seconds)
         if seconds > self.breaker.give_up_after_s:
             self.breaker.trip_on_pause(seconds, self._wall())
@@ -261,7 +261,7 @@ class Limiter:
         self.stop()
 
     def _set_alarm(self, at: float) -> None:
-        """Serve those who wait again at that time at the latest: one task sleeps for all of them."""
+        """Serve waiting calls again at that time at the latest: one task sleeps for all of them."""
         if self._alarm is not None:
             if self._alarm_at <= at < math.inf:
                 return

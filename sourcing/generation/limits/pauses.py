@@ -39,7 +39,7 @@ class SharedPause:
         return left_s if 0 < left_s <= HEARD_S else 0.0
 
     def extend(self, seconds: float) -> None:
-        """Leave the server alone for so long from now, if others were not asked for longer."""
+        """Leave the server alone for so long from now, unless a longer pause stands."""
         seconds = min(seconds, HEARD_S)
         if self.left_s() > seconds - _WRITTEN_EVERY_S:
             return

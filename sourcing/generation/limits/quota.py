@@ -66,7 +66,7 @@ class Quota:
         tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`name` is the endpoint's identity with its model; `clock` gives seconds since 1970."""
+        """`name` is the endpoint's identity with the model; `clock` gives seconds since 1970."""
         self._path, self._name, self._clock = path, name, clock
         self._connection: sqlite3.Connection | None = None
         self._drawer = uuid.uuid4().hex
@@ -113,7 +113,7 @@ class Quota:
         return 0.0, need
 
     def settle(self, tokens: float, used: float) -> None:
-        """Give back what was taken in excess, or owe what was used beyond; `tokens` is what `take` returned."""
+        """Give back an excess, or owe the amount used beyond the reservation; `tokens` is what `take` returned."""
         share = self._tokens
         if not tokens or share.per_minute is None:
             return
@@ -129,13 +129,13 @@ class Quota:
         self.settle(tokens, 0.0)
 
     def learn(self, limits: Limits) -> None:
-        """Believe what a reply says of the limits, and that less remains than we thought, where it says so."""
+        """Adopt limits told by a reply, and a lower remaining amount than ours."""
         for share, limit in ((self._requests, limits.requests), (self._tokens, limits.tokens)):
             if limit.per_minute is not None or limit.remaining is not None:
                 share.learn(limit, self._clock)
 
     def close(self) -> None:
-        """Hand back what was drawn and not used."""
+        """Return drawn and unused amounts."""
         if self._connection is None:
             return
         for share in (self._requests, self._tokens):
@@ -146,7 +146,7 @@ class Quota:
         self._connection = None
 
     def _draw(self, share: _Share, need: float) -> float:
-        """Draw from the file what is there of `need` and a slice; the seconds to wait when it is not enough.
+        """Draw from the file as much of `need` and a slice as available; the seconds to wait when it is not enough.
 
         Parts are drawn too: a large call saves up for itself and is not starved by another process's small ones.
         """
@@ -223,7 +223,7 @@ class Quota:
 
 
 class _Share:
-    """The share of this process in one kind, requests or tokens."""
+    """Share of this process in one kind of limit, requests or tokens."""
 
     __slots__ = (
         "balance",
@@ -282,7 +282,7 @@ class _Share:
 
 
 def _refilled(level: float, elapsed_s: float, per_minute: float, burst: float) -> float:
-    """The level of a bucket after some time, which fills it up to the burst; a clock set back fills nothing."""
+    """Level of a bucket after some time, at most the burst; a clock set back fills nothing."""
     return max(level, min(burst, level + max(0.0, elapsed_s) * per_minute / 60.0))
 
 

@@ -16,7 +16,7 @@ __all__ = ["Case", "Expect", "golden_path", "load_cases"]
 
 
 class Expect(Strict):
-    """What a case asserts of the description its recorded reply becomes; what is left out is not looked at."""
+    """Assertions of a case on the description made of its recorded reply; what is left out is not looked at."""
 
     aspects_include: list[str] = Field(default_factory=list)
     aspects_exclude: list[str] = Field(default_factory=list)

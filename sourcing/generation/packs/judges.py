@@ -31,7 +31,7 @@ def judged_name(description: Mapping[str, Any]) -> str:
 
 
 def is_verdict(reply: Reply) -> bool:
-    """True when a reply is a judge's, told by what it is about, so that no pack has to be there any more."""
+    """True for a judge's reply, known by the name of its subject, so that the pack may be gone."""
     return _NAME.fullmatch(reply.doc_id or "") is not None
 
 

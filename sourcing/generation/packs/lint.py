@@ -86,7 +86,7 @@ def _input_findings(pack: Pack, input_types: Mapping[str, str]) -> Iterator[str]
 
 
 def _message_findings(pack: Pack) -> Iterator[str]:
-    """Lines that look as if they opened a message, and messages in an order that chat templates of models refuse."""
+    """Findings on lines that look like message markers, and on orders of messages that chat templates refuse."""
     for line, (role, source) in zip(pack.lines, pack.blocks, strict=True):
         for match in _LIKE_A_MARKER.finditer(source):
             where = f"{pack.templates.file} line {line + source.count(chr(10), 0, match.start())}"
@@ -96,7 +96,7 @@ def _message_findings(pack: Pack) -> Iterator[str]:
 
 
 def _schema_findings(schema: Any, where: str) -> Iterator[str]:
-    """What strict structured output asks of every object: closed, and every property required."""
+    """Findings on the output schema by the rules of strict structured output: closed, and every property required."""
     if not isinstance(schema, dict):
         return
     if where == "output" and schema.get("type") != "object":
@@ -113,7 +113,7 @@ def _schema_findings(schema: Any, where: str) -> Iterator[str]:
 
 
 def _rendering_findings(pack: Pack) -> Iterator[str]:
-    """True when the messages render for a track that has all there is, and for one that has only what is required."""
+    """Findings on rendering, for a track with every input and for a track with only the required inputs."""
     whole = {name: _SAMPLE_VALUES[spec.type] for name, spec in pack.inputs.items()}
     for inputs in (whole, {name: value for name, value in whole.items() if pack.inputs[name].required}):
         try:

@@ -152,7 +152,7 @@ def _front(path: Path, text: str) -> _Front:
 
 
 def message_blocks(path: Path, text: str, line: int) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
-    """The messages (role, template source) of a text that begins on this line of its file, and where each begins."""
+    """Messages (role, template source) of a text that begins on this line of its file, and the line of each message."""
     marks = list(_MARKER.finditer(text))
     if text[: marks[0].start() if marks else None].strip():
         raise PromptError(str(path), "there is text before the first message", "open it with a line `--- system ---`")

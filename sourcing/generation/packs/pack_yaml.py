@@ -26,7 +26,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(text: str, thing: str, *, first_line: int = 1) -> Any:
-    """The value of a YAML text, whose first line is that one of its file. PromptError names `thing` and the line."""
+    """Value of a YAML text, with the number of its first line in the file. PromptError names `thing` and the line."""
     loader = None
     try:
         loader = _Loader(text)
@@ -90,7 +90,7 @@ def _problem(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
 
 
 def _unlike_json(value: object) -> str:
-    """What of a value JSON, UTF-8 or the programs that read it could not carry; empty when it is fit for all."""
+    """First part of a value that JSON, UTF-8 or common readers cannot carry; empty when it is fit for all."""
     if isinstance(value, dict):
         odd = next((key for key in value if not isinstance(key, str)), None)
         if odd is not None:

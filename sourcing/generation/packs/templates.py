@@ -95,7 +95,7 @@ def compile_template(source: str, file: str, environment: jinja2.Environment) ->
 
 
 def render_error(error: BaseException, file: str, first_line: int) -> PromptError:
-    """The PromptError of an error that a template raised, with the file and line it was raised in."""
+    """PromptError for an error raised by a template, with file and line."""
     own, line = file, error.lineno if isinstance(error, jinja2.TemplateSyntaxError) else first_line
     trace = error.__traceback__
     while trace is not None:
@@ -147,7 +147,7 @@ _LOOP_FIELDS = frozenset({"index", "index0", "first", "last", "length", "revinde
 
 
 def is_plain(template: nodes.Template, kinds: Mapping[str, str], includes: Mapping[str, nodes.Template]) -> bool:
-    """True when the template cannot fail whatever its inputs are, and its text is not much longer than they are.
+    """True when the template fails for no inputs, and its text is not much longer than the inputs.
 
     `kinds` are the types of the inputs, `includes` the parsed templates by name.
     """

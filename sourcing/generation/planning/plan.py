@@ -1,6 +1,6 @@
-"""Plan: which calls a pack needs for which tracks and documents, each with its request key and body.
+"""Plan: the calls of a pack on the targets of a scope, each with request key and body, rendered lazily.
 
-Planning is lazy: a million calls are planned, written down and sent a few at a time.
+A million calls are planned, journalled and sent a few at a time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _WHOLE = Scope()
 
 @dataclass(frozen=True)
 class Step:
-    """The calls of one target, or the rejected row of one that cannot be asked; `position` targets are planned now."""
+    """Calls of one target, or the rejected row of a target not asked about; `position` counts targets from 1."""
 
     position: int
     calls: tuple[PlannedCall, ...]
@@ -60,14 +60,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Calls sorted by track, document and sample, and rejected rows for what cannot be asked."""
+    """Calls sorted by track, document and sample, and rejected rows for targets without a call."""
 
     calls: tuple[PlannedCall, ...]
     rejected: tuple[dict[str, Any], ...] = field(default=())
 
 
 def plan_calls(pack: Pack, endpoint: Endpoint, tables: Tables, scope: Scope = _WHOLE) -> Plan:
-    """The whole plan at once, for what is small."""
+    """Plan all calls at once, for small catalogues; PromptError as from `plan_steps`."""
     steps = list(plan_steps(pack, endpoint, tables, scope))
     calls = sorted((call for step in steps for call in step.calls), key=_order)
     return Plan(tuple(calls), tuple(step.rejected for step in steps if step.rejected is not None))
@@ -80,14 +80,14 @@ def _order(call: PlannedCall) -> tuple[str, str, str, int]:
 def plan_steps(
     pack: Pack, endpoint: Endpoint, tables: Tables, scope: Scope = _WHOLE, *, start: int = 0
 ) -> Iterator[Step]:
-    """Target by target, the calls of `pack`: for a judge per description of a model, else per accepted match when it
-    reads a document, else per track.
+    """Yield one step per target of `pack`: per model-made description for a judge, else per accepted match when the
+    pack reads a document, else per track.
 
     PromptError, with file and line, from the first target whose messages do not render.
 
-    Equal arguments give equal steps; `start` passes over the first so many. Targets that lack a required input
-    (input_missing) or hold far too much (input_too_long), and descriptions by the judge's own model (judge_is_author),
-    come as rejected rows.
+    Equal arguments give equal steps; `start` skips the first `start` targets. A target without a required input
+    (input_missing) or with over 50,000 characters of title, artist, album and tags (input_too_long), and a description
+    by the judge's own model (judge_is_author), gives a rejected row.
     """
     maker = RequestMaker(pack, endpoint)
     calls_left = scope.limit
@@ -109,7 +109,7 @@ def plan_steps(
 
 
 def count_calls(pack: Pack, tables: Tables, scope: Scope) -> int:
-    """How many calls a plan will come to, at most; costs no rendering."""
+    """Upper bound on the calls of a plan, computed without rendering."""
     per_target = pack.samples * (len(scope.languages) if "language" in pack.inputs and not is_judge(pack) else 1)
     targets, decoys = count_targets(pack, tables, scope)
     most = targets * per_target
@@ -117,7 +117,7 @@ def count_calls(pack: Pack, tables: Tables, scope: Scope) -> int:
 
 
 def cut_document(text: str, budget: int = DOCUMENT_CHARS) -> str:
-    """The longest prefix of `text` within `budget` characters that ends with a sentence, else with a word."""
+    """Cut `text` to at most `budget` characters, at the end of a sentence past a quarter of them, else of a word."""
     text = text.strip()
     if len(text) <= budget:
         return text
@@ -129,7 +129,7 @@ def cut_document(text: str, budget: int = DOCUMENT_CHARS) -> str:
 
 
 def _languages(pack: Pack, target: Target, scope: Scope) -> Sequence[str]:
-    """The languages asked for; a pack that cannot be told one answers in its document's, a judge in what it judges."""
+    """Languages of a target's calls: of the judged description, of the scope, or of the document (default English)."""
     if target.description is not None:
         return [target.description["language"]]
     if "language" in pack.inputs:
@@ -138,7 +138,7 @@ def _languages(pack: Pack, target: Target, scope: Scope) -> Sequence[str]:
 
 
 def _refusal(pack: Pack, endpoint: Endpoint, target: Target) -> tuple[str, str] | None:
-    """Reason and finding why a target is not asked about; a missing album or list of tags is an empty one."""
+    """Reason and finding for a target not asked about, else None; a missing album or list of tags counts as empty."""
     for name in _MAY_LACK:
         if name in pack.inputs and pack.inputs[name].required and target.track[name] is None:
             return "input_missing", f"the track has no {name}, which {pack.name} requires"

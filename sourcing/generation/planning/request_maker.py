@@ -1,4 +1,4 @@
-"""RequestMaker: the bodies and keys of one pack on one endpoint, made fast because most of each is the same."""
+"""RequestMaker: request bodies and keys of one pack on one endpoint, with all constant parts serialised once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class RequestMaker:
-    """Equal to `request_body`, `fit_body` and `request_key`, which stay the definition; only messages and seed are
-    serialised anew, so that rendering a prompt is the larger part of planning a call.
-    """
+    """Fast equivalent of `request_body`, `fit_body` and `request_key` (the definition): only messages and seed vary."""
 
     def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
         body = request_body(
@@ -38,7 +36,7 @@ class RequestMaker:
         self._after = f',"schema_as_ordered":{_quote(ordered_json(skeleton["response_format"]))}}}'
 
     def make(self, messages: Sequence[Mapping[str, str]], sample_idx: int) -> tuple[str, bytes]:
-        """The request key and the body as it is sent, for one sample."""
+        """Request key (64 hex digits) and serialised body of one sample."""
         seed = str(self._seed + sample_idx)
         varying_values = {"messages": ordered_json(messages), "seed": seed}
         canonical = {"messages": canonical_json(messages), "seed": seed}

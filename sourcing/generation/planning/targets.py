@@ -1,4 +1,4 @@
-"""What a plan asks about: tracks, tracks with their matched documents, or descriptions for a judge."""
+"""Targets of a plan: tracks, tracks with their matched documents, or descriptions for a judge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "find_targets",
 ]
 
-#: Language asked for in captions and aspects where nobody asks for another.
+#: Default language of captions and aspects.
 CAPTION_LANGUAGE = "en"
 #: Shorter documents say too little to be worth a call.
 MIN_DOCUMENT_CHARS = 80
@@ -37,7 +37,7 @@ _SLICE = 512
 
 @dataclass(frozen=True)
 class Tables:
-    """What a plan reads; documents and matches only for packs that read a document, descriptions only for judges."""
+    """Tables read by a plan: documents and matches for packs that read a document, descriptions for judges."""
 
     tracks: dy.DataFrame[Track]
     documents: dy.DataFrame[Document] | None = None
@@ -47,7 +47,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Scope:
-    """What part of the catalogue is asked about, in which languages. `limit` counts calls, spread over all artists."""
+    """Part of the catalogue and languages of a plan. `limit` counts calls, spread over all artists."""
 
     track_ids: Collection[str] | None = None
     languages: Sequence[str] = (CAPTION_LANGUAGE,)
@@ -58,7 +58,7 @@ class Scope:
 
 
 class Target(NamedTuple):
-    """What one step asks about; a judge is asked about a description, and reads the document it was made from."""
+    """Subject of one step of a plan: a track, with its document, and for a judge the description to be judged."""
 
     track: Mapping[str, Any]
     document: Mapping[str, Any] | None
@@ -72,14 +72,14 @@ class Target(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Names it in a rejected row."""
+        """Key of the target in a rejected row: description id, else track id, with the document id if any."""
         if self.description is not None:
             return str(self.description["description_id"])
         return str(self.track["track_id"]) if self.doc_id is None else f"{self.track['track_id']} {self.doc_id}"
 
 
 def find_targets(pack: Pack, tables: Tables, scope: Scope) -> Iterator[Target]:
-    """In the tables' order, or under a limit with every artist before any comes twice."""
+    """Yield targets by track id, or under a limit by `nth` document, then rank within the artist, then hash."""
     for part in _target_frame(pack, tables, scope).iter_slices(_SLICE):
         tracks = tables.tracks[part["track_row"]].to_dicts()
         documents = _rows(tables.documents, part, "doc_row")
@@ -88,7 +88,7 @@ def find_targets(pack: Pack, tables: Tables, scope: Scope) -> Iterator[Target]:
 
 
 def _rows(table: pl.DataFrame | None, part: pl.DataFrame, column: str) -> list[dict[str, Any] | None]:
-    """The rows of `table` that a column of `part` numbers; None where it numbers none."""
+    """Rows of `table` as dicts, by the row numbers in a column of `part`; None for a null or a missing column."""
     if table is None or column not in part.columns:
         return [None] * part.height
     numbers = part[column]
@@ -123,7 +123,7 @@ def _target_frame(pack: Pack, tables: Tables, scope: Scope) -> pl.DataFrame:
 
 
 def _tracks(tracks: dy.DataFrame[Track], *, with_rank: bool) -> pl.DataFrame:
-    """Row and id, and if they are to be ranked how many of its artist come before a track by hash, and that hash."""
+    """Row number and id of each track; `with_rank` also the id's hash, and the rank by hash within group or artist."""
     with_group = tracks.select("track_id", group=pl.coalesce("group_id", "artist")).with_row_index("track_row")
     if not with_rank:
         plain_tracks = with_group.drop("group")
@@ -137,7 +137,7 @@ def _tracks(tracks: dy.DataFrame[Track], *, with_rank: bool) -> pl.DataFrame:
 
 
 def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
-    """A row per accepted match of a usable document; `nth` of its track, best first."""
+    """One row per accepted match with a usable document; `nth` numbers the matches of a track, best score first."""
     if tables.documents is None or tables.matches is None:
         finding = "it reads documents and none were handed over"
         raise PromptError(f"prompt pack {pack.name}", finding, "pass documents and matches")
@@ -150,7 +150,7 @@ def _with_documents(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.Data
 
 
 def _with_descriptions(pack: Pack, tables: Tables, tracks: pl.DataFrame) -> pl.DataFrame:
-    """A row per description that a model made; `nth` of its track."""
+    """One row per model-made description; `nth` numbers the descriptions of a track."""
     if tables.descriptions is None or (tables.documents is None and "document" in pack.inputs):
         finding = "it judges descriptions and none were handed over"
         raise PromptError(f"prompt pack {pack.name}", finding, "pass descriptions and documents")

@@ -1,1 +1,1 @@
-"""What servers answer, read once from bytes: payloads, streams, errors, failures."""
+"""Servers' answers, read once from bytes: payloads, streams, errors, failures."""

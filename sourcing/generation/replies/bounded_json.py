@@ -48,7 +48,7 @@ def load_json(text: str, *, halves: bool = False) -> Any:
 
 
 def first_value(text: str, start: int = 0, *, halves: bool = False) -> tuple[Any, int]:
-    """The JSON value that begins at `start`, raw line breaks in strings allowed, and where it ends; else ValueError."""
+    """JSON value that begins at `start`, raw line breaks in strings allowed, and its end; else ValueError."""
     try:
         value, end = _LENIENT.raw_decode(text, start)
     except RecursionError:
@@ -57,7 +57,9 @@ def first_value(text: str, start: int = 0, *, halves: bool = False) -> tuple[Any
 
 
 def whole_text(text: str) -> str:
-    """The text as UTF-8 can carry it: halves of a pair are joined, lone ones are question marks, NULs vanish."""
+    """Text without characters UTF-8 cannot carry: halves of a pair are joined, lone ones are question marks, NULs
+    vanish.
+    """
     if text.isascii() and "\0" not in text:
         return text
     try:
@@ -68,7 +70,7 @@ def whole_text(text: str) -> str:
 
 
 def whole(value: Any) -> Any:
-    """A JSON value whose every text is `whole_text`."""
+    """A JSON value with `whole_text` applied to every text."""
     if isinstance(value, str):
         return whole_text(value)
     if isinstance(value, list):
@@ -84,7 +86,7 @@ def line_of(text: str, chars: int = 300) -> str:
 
 
 def _bounded(value: Any, text: str, *, halves: bool) -> Any:
-    """The value itself, or a copy of it that can be stored; the scans of the text are cheaper than a walk."""
+    """The value, or a copy fit for storage; the scans of the text are cheaper than a walk."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value if halves or not _SUSPECT.search(text) else whole(value)

@@ -32,7 +32,7 @@ _GATEWAY_TIMEOUTS = (504, 524)
 
 @dataclass(frozen=True)
 class RawReply:
-    """A reply as it arrived."""
+    """Bytes of a reply with status and headers."""
 
     raw: bytes
     status: int
@@ -68,7 +68,7 @@ class CallFailed(Exception):
         raw: bytes | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """`outcome` is what the journal writes down.
+        """`outcome` is the journal's word for the failure.
 
         connection_refused (never sent), connection_lost (no byte of a reply), reply_cut (it began and broke off),
         timeout, http_<status>, quota_exhausted; of a 200: error_<status> (it carries that error), reply_unreadable
@@ -81,7 +81,7 @@ class CallFailed(Exception):
         return self.message
 
     def recast(self, kind: type[CallFailed]) -> CallFailed:
-        """The same failure in another meaning, as when the server is known to have died with the call."""
+        """Same failure as another class, as when the server is known to have died with the call."""
         return kind(
             self.outcome,
             self.message,
@@ -99,7 +99,7 @@ class CallFailed(Exception):
         return self.status == 429 or (self.status == 503 and self.retry_after_s is not None)
 
     def cure(self, key_variable: str) -> str:
-        """What a user can do, where it holds for every call."""
+        """Cure for the user, for failures that hold for every call."""
         if self.outcome == "connection_refused":
             return "start it, check the address, or use --endpoint local"
         if self.outcome == "quota_exhausted" or self.status == 402:
@@ -119,7 +119,7 @@ class CallFailed(Exception):
 
 
 class NotSent(CallFailed):
-    """Nothing reached the server."""
+    """No byte reached the server."""
 
     retry = True
 
@@ -131,13 +131,13 @@ class NoAddress(NotSent):
 
 
 class MaybeAnswered(CallFailed):
-    """The request was on its way; whether it was answered and billed, nobody told."""
+    """The connection broke after the request was sent; whether it was answered and billed, nobody told."""
 
     maybe_answered = True
 
 
 class CallRefused(CallFailed):
-    """The server answered with a refusal of this one call."""
+    """The server refused this one call."""
 
 
 class RefusedForNow(CallRefused):
@@ -159,7 +159,7 @@ class GatewayTimedOut(CallRefused):
 
 
 def failure_of(reply: ParsedReply, raw_reply: RawReply) -> CallFailed | None:
-    """The failure of a call whose HTTP status was a good one, or None where it was answered.
+    """Failure of a call with a good HTTP status, or None for an answer.
 
     An error in the place of an answer is that error, and nothing was charged. What cannot be read may have been billed.
     """
@@ -180,7 +180,7 @@ def failure_of(reply: ParsedReply, raw_reply: RawReply) -> CallFailed | None:
 def refusal(
     status: int, code: str, headers: Mapping[str, str], *, message: str = "", raw: bytes | None = None
 ) -> CallRefused:
-    """The refusal that a status and an error code amount to, for this call and for others."""
+    """Failure class for a status and an error code, with the meaning for this call and for others."""
     is_spent = code == SPENT
     return _refusal_class(status, is_spent=is_spent)(
         "quota_exhausted" if is_spent else f"http_{status}",

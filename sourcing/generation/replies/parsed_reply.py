@@ -60,7 +60,7 @@ class ParsedReply:
 
 
 def name_of(error: Exception) -> str:
-    """An exception as a finding names it."""
+    """Name of an exception as written in findings."""
     return f"{type(error).__name__}: {line_of(str(error))}"
 
 
@@ -139,7 +139,7 @@ _BESIDE = ("reasoning_content", "reasoning", "thinking")
 def _standing(
     reply: Mapping[str, Any], refusal: str, message: Mapping[str, Any], choice: Mapping[str, Any]
 ) -> tuple[str, str]:
-    """Why a whole completion holds no answer, and in what words; empty where it does."""
+    """Reason why a complete completion holds no answer, with the words for the user; empty where it does."""
     content, finish = reply["content"] or "", reply["finish_reason"].lower()
     if refusal.strip() or finish == "refusal":
         return "reply_refused", line_of(refusal or content) or "without a word"
@@ -158,7 +158,7 @@ def _unreadable(words: str) -> ParsedReply:
 
 
 def _decode(raw: bytes) -> tuple[str, bool]:
-    """The text of a body, in UTF-8 or a UTF that its first bytes tell; False where not all of it could be read."""
+    """Text of a body, in UTF-8 or the UTF named by the first bytes; False where not all of it could be read."""
     encoding = json.detect_encoding(raw) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:2] else "utf-8"
     try:
         return raw.decode(encoding).removeprefix("\ufeff"), True
@@ -167,7 +167,7 @@ def _decode(raw: bytes) -> tuple[str, bool]:
 
 
 def _parts(content: Any) -> tuple[str | None, int, str]:
-    """The text of a message's content, how many characters of it were thoughts, and the words of a refusal."""
+    """Text of a message's content, number of characters of thoughts, and words of a refusal."""
     if isinstance(content, str):
         return whole_text(content), 0, ""
     if isinstance(content, dict):

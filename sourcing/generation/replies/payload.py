@@ -1,4 +1,4 @@
-"""Reads the JSON a model was asked for out of the text it wrote: captions, aspects and verdicts.
+"""JSON payload of a model's text: captions, aspects and verdicts.
 
 Many models put words around it: a fence, their thoughts, a sentence before or behind. What stands in there all the same
 need not be paid for again.
@@ -26,7 +26,7 @@ _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
 
 
 class Payload(NamedTuple):
-    """The JSON values of a message, one unless words stand around them; `around` names what did."""
+    """JSON values of a message, one unless words stand around the JSON; `around` names what did."""
 
     values: tuple[Any, ...] = ()
     around: str = ""
@@ -56,7 +56,7 @@ def read_payload(content: str) -> Payload:
 
 
 def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Row | None, list[Finding]]:
-    """The payload of a reply, None where it holds none of this shape, and findings on that or on words around it."""
+    """Payload of a reply, or None without one of this shape, and findings on words around the JSON."""
     content = whole_text((reply.content or "").strip())
     if reply.reason:
         return None, [Finding(reply.reason, reply.words, _shown(content) if content else None)]
@@ -80,7 +80,7 @@ def answer_of(reply: Reply, fits: Callable[[Any], bool], shape: str) -> tuple[Ro
 
 
 def thought_chars(content: str) -> int:
-    """How many characters of a message are thoughts, told by their tags."""
+    """Number of characters of thoughts in a message, by the tags of thoughts."""
     outside, around, is_closed = _without_thoughts(content)
     return len(content) - (len(outside) if is_closed else 0) if around else 0
 
@@ -90,7 +90,7 @@ def _shown(content: str) -> str:
 
 
 def _without_thoughts(text: str) -> tuple[str, str, bool]:
-    """The text outside of thoughts, what was cut, and whether every thought ended; else the last one is left in."""
+    """Text outside of thoughts, the thoughts, and True when every thought ended; else the last one is left in."""
     outside: list[str] = []
     at, inside, tags = 0, False, 0
     for tag in _THOUGHTS.finditer(text):
@@ -108,7 +108,7 @@ def _without_thoughts(text: str) -> tuple[str, str, bool]:
 
 
 def _objects(text: str) -> tuple[list[Any], str]:
-    """The JSON objects in a text, in order, and what stands behind the last one."""
+    """JSON objects in a text, in order, and the text after the last one."""
     values: list[Any] = []
     rest, mends = text, 0
     for _ in range(_MAX_TRIES):
@@ -133,7 +133,7 @@ def _objects(text: str) -> tuple[list[Any], str]:
 
 
 def _mended(text: str) -> str:
-    """The text without commas that nothing follows."""
+    """The text without trailing commas."""
     return _STRING_OR_COMMA.sub(lambda match: "" if match[0] == "," else match[0], text)
 
 

@@ -1,4 +1,4 @@
-"""Replies without our keys, also where a server hands one over in pieces, which only together are one."""
+"""Replies without our keys, also for a key that a server hands over in pieces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIST_OF_PARTS = re.compile(rb'"content"\s*:\s*\[')
 
 
 def without_keys(raw: bytes) -> bytes:
-    """The reply as it is where it holds no key; put together, where only its pieces together do."""
+    """The same reply when no key is in the bytes; put together, where only its pieces together do."""
     raw = redact_bytes(raw)
     if all(raw.count(name) < 2 for name in _NAMES_OF_PIECES) and not _LIST_OF_PARTS.search(raw):
         return raw
@@ -31,7 +31,7 @@ def without_keys(raw: bytes) -> bytes:
 
 
 def _join_parts(whole: dict[str, Any]) -> None:
-    """Messages whose parts hold a key together, with the parts joined."""
+    """Messages with parts joined where a key spans parts."""
     choices = whole.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         message = choice.get("message") if isinstance(choice, dict) else None

@@ -44,7 +44,7 @@ _TOLD_BY_MESSAGE = (402, 429, 503)
 
 
 class ServerError(NamedTuple):
-    """`status` is the HTTP status the error amounts to, None where neither code nor words tell; `message` one line.
+    """`status` is the HTTP status of the error, None when neither code nor words tell; `message` one line.
 
     `is_filter`: it is about what this one call says, whatever its status says of keys or forms.
     """
@@ -56,7 +56,7 @@ class ServerError(NamedTuple):
 
 
 def read_error(body: dict[str, Any], *, is_answer: bool = False) -> ServerError | None:
-    """The error that an object is or carries, or None. One that holds an answer has to call it `error` outright."""
+    """Error in an object, or None. One that holds an answer has to call it `error` outright."""
     for name in _ERROR_NAMES:
         if body.get(name):
             return _error(body[name], body)
@@ -72,7 +72,7 @@ def read_error(body: dict[str, Any], *, is_answer: bool = False) -> ServerError 
 
 
 def read_error_body(raw: bytes) -> ServerError:
-    """The error in the body of a refusal, as far as it tells; never raises."""
+    """Error in the body of a refusal, as far as known; never raises."""
     text = raw[:100_000].decode("utf-8", errors="replace")
     try:
         value = load_json(text)

@@ -1,4 +1,4 @@
-"""Assembles replies that come in pieces, though nobody asked for them so, into the one body they would have been."""
+"""Assembles replies that came as an unrequested stream into one completion body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_CHUNKS = 100_000  # a token each
 
 
 def assemble(text: str) -> dict[str, Any]:
-    """One chat completion of server-sent events, of JSON lines, or of a JSON body with something behind it.
+    """One chat completion from server-sent events, JSON lines, or a JSON body followed by more text.
 
     Of several choices the first is taken. ValueError for what is none of these, or broke off before it was finished.
     """
@@ -62,7 +62,7 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _chunk(data: str, name: str) -> dict[str, Any] | None:
-    """The object that an event carries, an empty one for JSON that is none; None for what is no JSON."""
+    """JSON object of an event, empty for JSON of another type; None for what is no JSON."""
     if data.strip() == _DONE:
         return _MARK
     try:
@@ -77,7 +77,7 @@ def _chunk(data: str, name: str) -> dict[str, Any] | None:
 
 
 def _values(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects one behind the other. What follows a whole body is none of its business."""
+    """Consecutive JSON objects of a text. What follows a whole body is none of its business."""
     if not text.startswith("{"):
         raise ValueError("it does not begin as JSON does")
     at = 0

@@ -1,1 +1,1 @@
-"""Online calls: a job planned, sent many at a time, checked, followed up, resumed."""
+"""Online runs: the calls of a job, sent concurrently, checked, followed up and resumed."""

@@ -1,4 +1,4 @@
-"""CallFeed: the calls of one run that wait to be sent, a few at a time, first what earlier runs left open."""
+"""CallFeed: the unsent calls of one run in lists, first planned calls of earlier processes, last failed calls."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _CALLS = 256
 
 
 class CallFeed:
-    """Planned calls first: those written down by an earlier run, then the rest of the plan, rendered as it is needed.
+    """Feeds planned calls (those in the journal, then the rest of the plan, rendered lazily), then failed calls.
 
-    Then the calls that failed before this run, and, where `resend`, those whose fate is unknown. A prompt that does not
-    render ends it: `error` tells, and what was handed out before goes its way.
+    Last, with `resend`, come the calls in state `unknown`. Failed and unknown calls are those from before the feed
+    started. A prompt that does not render ends the plan: `error` holds the PromptError.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CallFeed:
         self.error: PromptError | None = None
 
     async def chunks(self, durable: Durable) -> AsyncIterator[list[OpenCall]]:
-        """Lists of calls without a reply; none of them twice."""
+        """Yield lists of calls without a reply, each call once."""
         start_s = self._clock()
         async for calls in self._left_open(durable, "planned", start_s):
             yield calls

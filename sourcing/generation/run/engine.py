@@ -1,4 +1,4 @@
-"""Engine: one run's calls on their way, many at a time: limiter, budget, journal, wire, check, follow-ups, retries."""
+"""Engine: sends the calls of one run concurrently, under limiter and budget, with journal, retries and follow-ups."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from sourcing.store.interrupts import interrupts
 
 __all__ = ["Engine"]
 
-#: Calls failing one after the other, for reasons of their own, before a run is called off.
+#: Consecutive failed calls before a run is stopped.
 _FAILURES_IN_A_ROW = 8
 
 
 @dataclass
 class _Try:
-    """A call on its way; `failures` are its own, not those of a server that has too much to do."""
+    """A call being attempted, its reservation, and its number of failures, not counting throttling and refusals."""
 
     call: OpenCall
     reserve: Reserved
@@ -51,11 +51,11 @@ class _Try:
 
 
 class _Unsent(Exception):
-    """The run is stopping, or another process was first."""
+    """Raised when a call is not sent: the run is stopping, or a second process took the call first."""
 
 
 class Engine:
-    """One run in one process, all of it used from one event loop."""
+    """Sends the calls of one run from one event loop, with `options.concurrency` workers."""
 
     def __init__(
         self,
@@ -67,16 +67,16 @@ class Engine:
         committing: Durable,
         server: LocalEndpoint | None = None,
     ) -> None:
-        """`server` is the embedded one, ours to start anew."""
+        """`server` is the process of the embedded model, restarted by the engine when the process dies."""
         self.endpoint, self.committing, self.options, self.result = endpoint, committing, options, result
         self.quota, self.clock, self.on_reply = tools.quota, tools.clock, tools.on_reply
-        self.compress = compressor()  # here and not where it is written: that is one thread for all
+        self.compress = compressor()  # replies are compressed here, as one thread writes the journal for all calls
         self.checker = ReplyChecker(pack, endpoint)
         self.server = server
         self.stopping = asyncio.Event()
-        self.freed = asyncio.Event()  # something that was reserved has been given back
-        self.reserving = 0  # calls whose reservation is not settled yet
-        self.settled = 0  # calls whose reservation was
+        self.freed = asyncio.Event()  # set when a reservation is settled
+        self.reserving = 0  # calls with an open reservation
+        self.settled = 0  # reservations settled so far
         self.failures_in_a_row = 0
         self.last_failure = ""
 
@@ -110,7 +110,7 @@ class Engine:
             self._stop(UpstreamError(self.endpoint.name, f"no call was answered; the last: {self.last_failure}", cure))
 
     async def _feed(self, waiting: asyncio.Queue[OpenCall | None], run_id: int, feed: CallFeed) -> None:
-        """First what follows from replies that an ended process had no time to look at."""
+        """Fill `waiting`: follow-ups of replies never checked before, the calls of `feed`, and a None per worker."""
         for call, raw in await self.durable(unchecked, run_id):
             reply = ParsedReply.read(raw)
             if (failure := failure_of(reply, RawReply(raw, 200, {}))) is not None:
@@ -145,7 +145,7 @@ class Engine:
             stop_signal.cancel()
 
     async def _make(self, call: OpenCall) -> OpenCall | None:
-        """One call with its retries; returns the call that follows from its reply, if any."""
+        """Make one call with retries and count the outcome; returns the follow-up call of its reply, or None."""
         worst = worst_case(call.body, self.options.price)
         attempt = _Try(call, Reserved(worst.tokens, worst.nusd))
         try:
@@ -167,7 +167,7 @@ class Engine:
         return follow
 
     async def _retry(self, attempt: _Try, first: CallFailed) -> OpenCall | None:
-        """Again, as often as `first` and what follows it allow. Most calls never come here, and are spared its cost."""
+        """Retry after the failure `first` while `_may_retry`; most calls are spared the cost of tenacity."""
         before = [first]
 
         async def again(attempt: _Try) -> OpenCall | None:
@@ -186,7 +186,7 @@ class Engine:
         return follow
 
     async def _attempt(self, attempt: _Try) -> OpenCall | None:
-        """One request, its reply durable before anyone looks at it."""
+        """Send one request and make the reply durable before parsing; returns the follow-up call, raises CallFailed."""
         call, scope = attempt.call, self.options.account
         permit = await self._take(attempt)
         began_s = time.perf_counter()
@@ -197,7 +197,7 @@ class Engine:
             failure = await self._revive(call_error)
             await self._settle_failure(attempt, permit, failure)
             raise failure from None
-        except Exception as error:  # of an answer nobody thought of: it may have been billed, and the others go on
+        except Exception as error:  # an unforeseen answer may have been billed; the other calls go on
             self.result.row_errors.append(name_of(error))
             failure = MaybeAnswered(ROW_ERROR, name_of(error))
             await self._settle_failure(attempt, permit, failure)
@@ -219,7 +219,7 @@ class Engine:
         return follow
 
     async def _take(self, attempt: _Try) -> Permit:
-        """Wait for a place and for what the call may use; its state is `sending` after that."""
+        """Wait for a permit and the call's budget, and journal the call as `sending`; _Unsent when it must not go."""
         call, options = attempt.call, self.options
         tokens = expected_tokens(call.body)
         while True:
@@ -250,7 +250,7 @@ class Engine:
     async def _check(
         self, call: OpenCall, reply: ParsedReply, reserved: Reserved | None = None
     ) -> tuple[OpenCall | None, int | None]:
-        """Look at a reply: charge it, and write down the call that follows; returns that, and the tokens used."""
+        """Check and charge a reply, and journal its follow-up call; returns follow-up and tokens used, each or None."""
         reply_check = self.checker.check(call, reply)
         if reply_check.row_error:
             self.result.row_errors.append(reply_check.row_error)
@@ -276,13 +276,13 @@ class Engine:
         self._settled(attempt, permit, failure)
 
     def _fate(self, failure: CallFailed) -> dict[str, Any]:
-        """What the journal is told of a call that was not answered."""
+        """Keyword arguments of `Journal.retract` for a failure: state, outcome, error, time and account."""
         state = "unknown" if failure.maybe_answered else "failed"
         fate = {"state": state, "outcome": failure.outcome, "error": str(failure)}
         return {**fate, "at": self.clock(), "scope": self.options.account}
 
     def _settled(self, attempt: _Try, permit: Permit, failure: CallFailed) -> None:
-        """Let limiter and budget know."""
+        """Report a failure to the permit as throttled, refused or failed, and count a failed one in `attempt`."""
         if failure.is_throttled:
             permit.throttled(failure.headers, str(failure))
         elif failure.status is not None and not failure.retry:  # it serves, only not this call
@@ -293,7 +293,7 @@ class Engine:
         self._free()
 
     async def _revive(self, failure: CallFailed) -> CallFailed:
-        """Start the embedded server anew if this was its end: the call cost nothing, and may go again."""
+        """Restart the embedded server when its death caused the failure; returns NotSent then, which may be retried."""
         if self.server is None or failure.outcome not in _SERVER_ENDED:
             return failure
         try:
@@ -324,7 +324,7 @@ class Engine:
         return attempt.failures >= self.options.max_attempts
 
     def _pause_s(self, state: RetryCallState) -> float:
-        """A call that was told to wait waits in the limiter, with all others; one that failed waits by itself."""
+        """Seconds before a retry: random, exponential, at most 60; 0 if throttled, as the limiter pauses all calls."""
         failure = state.outcome.exception() if state.outcome else None
         if isinstance(failure, CallFailed) and failure.is_throttled:
             return 0.0
@@ -363,7 +363,7 @@ class Engine:
         self._stop(StoppedShort("generate run", "interrupted", "the same command takes up where it ended"))
 
     def _stop(self, error: CrossmusimError) -> None:
-        """Begin no further call; those in flight end and are journalled. The first reason is the one told."""
+        """Begin no further call; calls in flight end and are journalled. `result.stopped` keeps the first error."""
         self.result.stopped = self.result.stopped or error
         self.stopping.set()
         self.limiter.stop()
@@ -372,7 +372,7 @@ class Engine:
 def _charge_and_follow(
     journal: Journal, call: OpenCall, charge_fields: dict[str, Any], follow: FollowUp, at: datetime
 ) -> OpenCall | None:
-    """Together: a reply once charged is never looked at again, so a call that follows from it would be lost between."""
+    """Charge a reply and journal its follow-up in one change: a charged reply is not checked again after a crash."""
     journal.charge(call.call_id, **charge_fields)
     return add_follow_up(journal, call, follow.kind, follow.request_key, follow.body, at)
 

@@ -1,4 +1,4 @@
-"""Weighing a job before it is run: how many calls, what is answered already, what the rest will use, cost and take."""
+"""Forecast of a job before the run: numbers of calls by state, and tokens, cost and time of the calls to send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LISTED = 3
 
 @dataclass
 class Weighed:
-    """What a plan comes to; `states` counts distinct calls by what the journal knows of them."""
+    """Counts and estimate of a plan; `states` counts distinct calls by state in the journal, new calls as planned."""
 
     states: Counter[str]
     resend: bool
@@ -47,12 +47,15 @@ class Weighed:
 
 
 def how_many(job: Job) -> int:
-    """How many calls the job comes to, at most; renders nothing."""
+    """Upper bound on the job's calls, computed without rendering."""
     return count_calls(job.pack, job.tables(), job.scope)
 
 
 def weigh(job: Job, journal: Journal, *, on_call: Callable[[], object] = lambda: None) -> Weighed:
-    """Render every call of the job and look it up in the journal; one is in memory at a time, keys of all of them."""
+    """Render all calls of the job, count their states in the journal and estimate the calls to send.
+
+    One step's calls are in memory at a time, and 32 bytes of key per call.
+    """
     pack, options = job.pack, job.options
     resend = options.resend_unknown or job.endpoint.resend_is_free
     load, states, rejected_rows = Load(options.price), Counter[str](), []

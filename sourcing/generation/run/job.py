@@ -1,4 +1,4 @@
-"""Job: everything one run of a pack on one endpoint needs, as plain values that another process can be handed."""
+"""Job: pack, endpoint, scope and options of one run as picklable values, and `run_job`, which runs it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ __all__ = ["Job", "read_tables", "run_job"]
 
 @dataclass(frozen=True)
 class Job:
-    """One pack on one endpoint over one part of the catalogue. `samples` None: as many as the pack says.
+    """One pack on one endpoint over one part of the catalogue; `samples` None keeps the pack's number.
 
-    `prompt_roots` are the folders where the packs of the descriptions that a judge is asked about may lie; none: those
-    of `read_tables`.
+    `prompt_roots`, for a judge's pack: folders with the packs of the judged descriptions; empty: see `read_tables`.
     """
 
     workspace: Path
@@ -59,7 +58,7 @@ class Job:
 
     @property
     def plan(self) -> str:
-        """Names the plan: equal for equal inputs, whatever part of it this job does. Costs no planning."""
+        """SHA-256 of the plan's inputs (pack, endpoint, scope without its shard, tables), computed without planning."""
         workspace, scope = Workspace(self.workspace), self.scope
         tables = [Track, *((Document, Match) if "document" in self.pack.inputs else ())]
         description_rows = self.tables().descriptions if is_judge(self.pack) else None
@@ -74,7 +73,7 @@ class Job:
         return hashlib.sha256(json.dumps(plan_facts).encode()).hexdigest()
 
     def tables(self) -> Tables:
-        """What its plan reads, as it is now; with decoys among the tracks where the pack asks what a model knows."""
+        """Read the present tables of the job's plan; with decoys among the tracks for packs that ask for knowledge."""
         tables = read_tables(Workspace(self.workspace), self.pack, prompt_roots=self.prompt_roots)
         if not asks_knowledge(self.pack):
             return tables
@@ -82,19 +81,19 @@ class Job:
         return replace(tables, tracks=Track.validate(pl.concat([tables.tracks, decoys])))
 
     def steps(self, start: int) -> Iterator[Step]:
-        """The steps of its plan behind the first so many targets."""
+        """Steps of the job's plan after the first `start` targets."""
         return plan_steps(self.pack, self.endpoint, self.tables(), self.scope, start=start)
 
     def check_prompts(self) -> None:
-        """PromptError from the first call of the plan whose messages do not render; those of plain packs all do.
+        """Raise PromptError for the first call of the plan with messages that do not render; plain packs always render.
 
-        Rendering is lazy, so without this one of the last could fail while others are in flight.
+        Rendering is lazy: without this check a late call could fail while earlier calls are in flight.
         """
         if not self.pack.is_plain:
             deque(self.steps(0), maxlen=0)
 
     def enter(self, journal: Journal, at: datetime) -> RunState:
-        """Its run in this journal, new or taken up."""
+        """Begin or resume the job's run in `journal`, see `enter_run`."""
         return enter_run(
             journal,
             pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
@@ -113,9 +112,10 @@ def run_job(
     on_reply: Callable[[], object] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> RunResult:
-    """Make the job's calls in this process; other processes may be at work on the same workspace, and the same job.
+    """Make the job's calls in the calling process; several processes may share a workspace and a job.
 
-    `committing` is who writes the journal in place of this process while calls are made, and has checked the prompts.
+    `committing` writes the journal while calls are made (None: this process). With `committing` the caller has checked
+    the prompts.
     """
     if committing is None:
         job.check_prompts()
@@ -132,10 +132,10 @@ def run_job(
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:
-    """The tables a plan of this pack reads; InputError names the command that makes one that is missing.
+    """Read the tables for a plan of `pack`; InputError for a missing table names the command that makes the table.
 
-    A judge is asked about the descriptions as they are made of the journal's replies, never as earlier verdicts left
-    them: else each run would ask anew about what is left.
+    A judge's descriptions are made from the journal's replies, before earlier verdicts: else each run would ask anew
+    about the remaining aspects.
     """
     tracks = workspace.read(Track)
     if is_judge(pack):
@@ -155,7 +155,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _rows_digest(descriptions: dy.DataFrame[Description]) -> str:
-    """Of what a judge is asked about and by whom it was made."""
+    """SHA-256 of the content and author model of judged description rows, in order."""
     columns = descriptions.select("description_id", "track_id", "language", "aspect_list", "caption", "model")
     digest = hashlib.sha256()
     for row in columns.iter_rows():

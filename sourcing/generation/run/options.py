@@ -1,4 +1,4 @@
-"""What a run may do to an endpoint, and what became of its calls."""
+"""RunOptions, RunTools and RunResult: limits, collaborators and call counts of a run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["RunOptions", "RunResult", "RunTools"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How hard an endpoint may be asked, and what a run may use. `account` is what the ceilings are counted over."""
+    """Limits of a run: concurrency, timeouts, attempts, ceilings and price; `account` is the budget's scope."""
 
     concurrency: int
     timeout_s: float
     max_attempts: int
-    resend_unknown: bool = False  # calls that were in flight at a crash, and may have been paid
+    resend_unknown: bool = False  # send calls that were in flight at a crash again, perhaps paying twice
     account: str = ""
     ceilings: Ceilings = NO_CEILINGS
     price: Price = FREE
-    store_completions: bool = False  # let the endpoint keep them, to be looked up after a crash
+    store_completions: bool = False  # at the endpoint, for `reconcile_unknown` after a crash
     backoff_s: float = 1.0  # first pause before a retry; doubles, with jitter
     give_up_after_s: float = 120.0  # of refusals without one answer
 
 
 @dataclass(frozen=True)
 class RunTools:
-    """What a run works with beside its plan: the journal's writer, the shared quota, its clock, and its listener."""
+    """Collaborators of a run: journal writer, shared quota, callback per reply, and clock."""
 
     committing: Durable | None = None  # None: a thread of this process
     quota: Quota | None = None
@@ -43,7 +43,7 @@ class RunTools:
 
 @dataclass
 class RunResult:
-    """What became of the calls. `stopped` is the error to raise once the replies at hand are described."""
+    """Counts of one run's calls by outcome; `stopped` is the error to raise once the replies are described."""
 
     planned: int = 0
     cached: int = 0
@@ -54,7 +54,7 @@ class RunResult:
     elsewhere: int = 0  # in batches, or in flight from another process
     followed: int = 0  # larger tries and repairs answered in this run
     stopped: CrossmusimError | None = None
-    row_errors: list[str] = field(default_factory=list)  # exceptions that looking at replies raised
+    row_errors: list[str] = field(default_factory=list)  # exceptions raised by replies and checks of replies
 
     def counts(self) -> dict[str, int]:
         names = ("planned", "cached", "replied", "failed", "unknown", "held", "elsewhere", "followed")

@@ -1,7 +1,7 @@
-"""Reconcile: calls of unknown fate looked up among the completions the endpoint stored, so that none is paid twice.
+"""Reconcile: unknown calls looked up among the completions stored at the endpoint, so that no call is paid twice.
 
-Calls carry their request key as metadata where `[generation] store_completions` is set. What was answered while we
-were gone is then found by it, and fetched for nothing.
+With `[generation] store_completions`, calls carry their request key as metadata. A completion made before a crash is
+found by the key and fetched free of charge.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from sourcing.generation.replies.parsed_reply import ParsedReply
 
 __all__ = ["METADATA_KEY", "keep_at_endpoint", "reconcile_unknown"]
 
-#: What a call's request key is noted under at the endpoint; values may have 64 characters of a key, and more.
+#: Name of the metadata field with the request key; its value is the key's first 64 characters.
 METADATA_KEY = "crossmusim_key"
 
 _NOT_OFFERED = (400, 404, 405, 501)
 
 
 def keep_at_endpoint(body: bytes, request_key: str) -> bytes:
-    """The body with the wish that the endpoint keep the completion under our key, which is that of the plain body."""
+    """Body plus `"store":true` and the request key of the plain body as metadata."""
     note = json.dumps({METADATA_KEY: request_key}, separators=(",", ":")).encode()
     return body[:-1] + b',"store":true,"metadata":' + note + b"}"
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long one look-up may take, how often it is tried, and how tries are spaced."""
+    """Timeout of one look-up, number of attempts, and backoff between attempts."""
 
     timeout_s: float = 60.0
     max_attempts: int = 4
@@ -59,12 +59,12 @@ def reconcile_unknown(
     on_progress: Callable[[int], object] = lambda _of: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> dict[str, int]:
-    """Look up every unknown call of this endpoint (of one run, if named); returns how many were `found` and `missing`.
+    """Look up all unknown calls of endpoint and model (of `run_id`, if given); returns counts `found` and `missing`.
 
-    A completion that is found is journalled as it came, with the outcome `reconciled`; it is checked and charged by
-    the next run, like any reply that nobody has looked at. What is not found stays unknown: it may yet be listed.
-    UsageError where the endpoint keeps no completions. `account` is what the budget counts the calls under; each run's
-    prompt hash where it is not named. `on_progress` hears after each call how many there are in all.
+    A found completion is journalled as received, with the outcome `reconciled`; the next run checks and charges it. A
+    missing call stays unknown, as it may be listed later. UsageError where the endpoint stores no completions,
+    UpstreamError when a look-up fails. `account` is the budget's scope, None for each run's prompt hash. `on_progress`
+    is called after each call with the total.
     """
     waiting = journal.reader.unknown_calls(endpoint.identity, endpoint.model, run_id)
     if not waiting:
@@ -103,7 +103,7 @@ def reconcile_unknown(
 async def _stored(
     client: ChatClient, endpoint: Endpoint, key: str, ask: Callable[[ChatClient, str], Awaitable[RawReply]]
 ) -> RawReply | None:
-    """The stored completion of a call, or None; the first one listed where a call was answered more than once."""
+    """First completion listed under the call's key and still stored; None without one, or when it holds no answer."""
     path = URL.build(path="chat/completions", query={f"metadata[{METADATA_KEY}]": key[:64]})
     try:
         listing = await ask(client, str(path))

@@ -1,7 +1,7 @@
-"""Looking at a reply: was it cut, does it fit its schema, what did it use; and the call that follows when it does not.
+"""ReplyChecker: tests a reply for cuts and schema errors, reads its usage, and makes the follow-up call.
 
-A cut reply gets one try with twice the room, one that does not fit its schema one repair call. Both are calls of
-their own, with keys, attempts and costs of their own.
+A cut reply is followed by one call with twice the token limit (`larger`), a reply that breaks its schema by one
+`repair` call. Each follow-up has its own key, attempts and cost.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN_CHARS = 4000  # of a bad reply, for the model to mend
 
 @dataclass(frozen=True)
 class FollowUp:
-    """The call that follows a reply: its kind, key and body."""
+    """Follow-up call of a reply: kind, request key and body."""
 
     kind: Literal["larger", "repair"]
     request_key: str
@@ -39,9 +39,9 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of a reply; `problem` is empty for one that fits, `usage` is the endpoint's own object.
+    """Result of checking a reply: `problem` ("" for a valid reply), the endpoint's `usage` object, and the follow-up.
 
-    `row_error` names the exception that looking at the reply raised.
+    `row_error` names an exception raised by the check.
     """
 
     problem: str = ""
@@ -51,18 +51,18 @@ class Checked:
 
 
 class ReplyChecker:
-    """Checks replies of one pack on one endpoint."""
+    """Checks replies of one pack on one endpoint against the pack's output schema."""
 
     def __init__(self, pack: Pack, endpoint: Endpoint) -> None:
         self._pack, self._endpoint = pack, endpoint
         self._schema = pack.validator
 
     def look(self, call: OpenCall, raw: bytes) -> Checked:
-        """Never raises, like `check`."""
+        """Parse and check the bytes of a reply; never raises."""
         return self.check(call, ParsedReply.read(raw))
 
     def check(self, call: OpenCall, reply: ParsedReply) -> Checked:
-        """Never raises: whatever a server sent is a finding, and what looking at it raised is that row's error."""
+        """Check a parsed reply; never raises: an exception becomes `row_error`, with the problem ROW_ERROR."""
         try:
             return self._check(call, reply)
         except Exception as error:

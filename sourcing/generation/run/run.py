@@ -1,4 +1,4 @@
-"""Run: send the calls of a plan that have no reply yet, journal every answer, stop cleanly, resume exactly."""
+"""Run: send the calls of a plan without a reply, journal all replies, stop cleanly, resume exactly."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def run_calls(
     options: RunOptions,
     tools: RunTools,
 ) -> RunResult:
-    """Make the calls of `run` that have no reply; `steps(n)` are those of its plan behind the first n targets.
+    """Make the calls of `run` without a reply; `steps(n)` yields the plan's steps after the first n targets.
 
-    Returns normally also when it had to stop: `result.stopped` is then UpstreamError (nobody serves us), StoppedShort
-    (interrupt, ceiling, a server that keeps refusing) or PromptError (a prompt does not render), and the same command
-    takes it up again.
+    Returns normally also when the run stopped early: `result.stopped` is then UpstreamError (no server answers),
+    StoppedShort (interrupt, ceiling, a server that keeps refusing) or PromptError (a prompt does not render), and the
+    same command resumes the run.
     """
     resend = options.resend_unknown or endpoint.resend_is_free
     feed = CallFeed(run, steps, resend=resend, clock=tools.clock)
@@ -57,9 +57,9 @@ def run_calls(
 
 @contextlib.contextmanager
 def frozen_heap() -> Iterator[None]:
-    """The garbage collector looks only at what is made inside, not at every module and table there is.
+    """Freeze all present objects, so that the garbage collector visits only objects made inside the block.
 
-    Calls make garbage enough to have it look every second, which took a sixth of a run's CPU.
+    Without it, collections once a second took a sixth of a run's CPU.
     """
     gc.freeze()
     try:

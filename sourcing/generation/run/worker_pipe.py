@@ -1,8 +1,8 @@
-"""The pipe between a worker process and the one that writes the journal for all of them.
+"""Pipe between a worker process and the process that writes the journal for all workers.
 
-Workers that wrote the journal themselves would wait for each other's commits, and each commit of one makes SQLite in
-the other read its pages anew. A worker sends a message only when the one before is answered: so both ends write without
-fear that the other does too, and whatever its loop brings meanwhile makes up the next message.
+Workers writing the journal directly would wait for each other's commits, and each commit makes SQLite in the other
+workers read its pages anew. A worker sends a message only after the answer to the previous one, so both ends never
+write at once, and changes made in the meantime form the next message.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["PipedCommit", "WriteRequest", "receive", "send"]
 
 
 class WriteRequest(NamedTuple):
-    """What a worker asks to have written, and how many replies came since it last asked.
+    """Journal changes of a worker, and its number of replies since the previous request.
 
-    The answer is what the changes returned, and the error of them all or None.
+    The answer is a list with the result of each change, and the error common to all changes, or None.
     """
 
     changes: Sequence[Change]
@@ -31,7 +31,7 @@ class WriteRequest(NamedTuple):
 
 
 class PipedCommit(Durable):
-    """In a worker: its changes are made by the process at the other end of `pipe`."""
+    """`Durable` of a worker: sends changes through `pipe` to the process that writes the journal."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -41,7 +41,7 @@ class PipedCommit(Durable):
         self._flushing = False
 
     def count_reply(self) -> None:
-        """Tell of one more reply with the next changes."""
+        """Count a reply, reported with the next changes."""
         self._replies += 1
 
     def _begin(self) -> None:
@@ -54,7 +54,7 @@ class PipedCommit(Durable):
         self._outgoing.append((change, future))
         if not self._unanswered and not self._flushing and future is not None:
             self._flushing = True
-            self._loop.call_soon(self._flush)  # all that this turn of the loop brings goes together
+            self._loop.call_soon(self._flush)  # the changes of one turn of the loop go together
 
     def _flush(self) -> None:
         outgoing, self._outgoing, self._flushing = self._outgoing, [], False
@@ -78,7 +78,7 @@ class PipedCommit(Durable):
             self._flush()
 
     def _lost(self) -> None:
-        """Nothing will be written any more: what is in flight will be unknown to the next run."""
+        """Fail all awaited changes with sqlite3.OperationalError, as the journal process is gone."""
         with contextlib.suppress(OSError):
             self._loop.remove_reader(self._pipe.fileno())
         waiting = [*self._unanswered, *(future for _, future in self._outgoing)]
@@ -91,7 +91,7 @@ def send(pipe: Connection, message: object) -> None:
 
 
 def receive(pipe: Connection) -> Any:
-    """The next message; EOFError when the other end is gone, also in the midst of one."""
+    """Receive one message; EOFError when the other end is gone, also in the middle of a message."""
     try:
         return pickle.loads(pipe.recv_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Workers: one job done by several processes, each with its part of the tracks, on one journal, quota and budget."""
+"""Workers: one job run by several processes, one shard of the tracks each, on one journal, quota and budget."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from sourcing.store.workspace import Workspace
 __all__ = ["run_in_workers"]
 
 _WHOLE = Shard(1, 1)
-#: Niceness of the workers: all of them wait for the one that writes, so it goes first where cores are few.
+#: Niceness of the workers: all wait for the process that writes the journal, which goes first where cores are few.
 _AFTER_THE_WRITER = 10
 
 
 def run_in_workers(job: Job, workers: int, *, on_reply: Callable[[], object] = lambda: None) -> RunResult:
-    """The same as `run_job`, by `workers` processes; the calls in flight are divided among them.
+    """Run a job like `run_job` in `workers` processes, with the concurrency divided among the workers.
 
-    This process writes the journal for all of them, and in its name: when it dies they end. An interrupt is passed on.
-    A worker that dies is said so: its calls in flight are unknown, and the same command takes up the rest.
+    This process writes the journal for all workers: when it dies, the workers end. An interrupt is passed on. When a
+    worker dies, `stopped` is StoppedShort; its calls in flight are unknown, and the same command resumes the rest.
     """
     if workers == 1:
         return run_job(job, on_reply=on_reply)
@@ -75,9 +75,9 @@ def _parts(job: Job, workers: int) -> Iterator[Job]:
 
 @contextlib.contextmanager
 def _deaf_to_terminal() -> Iterator[None]:
-    """A process started here never hears SIGINT: a terminal sends it to all of them, and we pass it on ourselves.
+    """Block SIGINT in processes started inside the block: the terminal signals all, and `_pass_on` sends SIGTERM.
 
-    Heard twice, it would break off the calls in flight. Ignoring it would not do, as a run sets handlers of its own.
+    A second signal would break off calls in flight. Blocked and not ignored, as a run installs its own handlers.
     """
     resource_tracker.ensure_running()  # comes with the first process else, and lets SIGINT in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -88,7 +88,7 @@ def _deaf_to_terminal() -> Iterator[None]:
 
 
 def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callable[[], object]) -> RunResult:
-    """Write the journal for the workers at the other ends until all of them are gone."""
+    """Write the journal for the workers until all pipes are closed; returns the sum of the workers' results."""
     result = RunResult()
     while pipes.get_map():
         messages: list[tuple[Connection, WriteRequest]] = []
@@ -110,7 +110,7 @@ def _write_for(pipes: selectors.BaseSelector, journal: Journal, on_reply: Callab
         answers, error = make_changes(journal, [change for _, asking in messages for change in asking.changes])
         for pipe, asking in messages:
             n = len(asking.changes)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it is gone: the next select tells
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead worker: the next select finds it
                 send(pipe, (answers[:n], error))
             del answers[:n]
             for _ in range(asking.replies):
@@ -126,7 +126,7 @@ def _pass_on(processes: list[BaseProcess]) -> None:
 
 
 def _work(job: Job, pipe: Connection) -> None:
-    """In a worker process."""
+    """Main function of a worker process: run its part of the job and send the RunResult through `pipe`."""
     os.nice(_AFTER_THE_WRITER)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     committing = PipedCommit(pipe)

@@ -1,4 +1,4 @@
-"""Forms by which phrases that say others are looked up, instead of comparing each with each.
+"""Forms of phrases for looking up implied phrases, instead of comparing all pairs.
 
 One phrase says another when both have the same key (`aspect_key`: same stems, any order), or when it implies it: same
 facet, same head (the last content word), every stem of the other and more, no negation and no opposites between them.
@@ -25,7 +25,7 @@ _READ_PHRASES = 1 << 16  # kept at once; phrases of music repeat a lot
 
 
 class Phrase(NamedTuple):
-    """A phrase says another one if its `says` holds the other's `key` or `less`."""
+    """A phrase implies another if `says` holds the other's `key` or `less`."""
 
     key: Form  # how phrases of the same key name it
     less: Form  # how longer phrases of its facet and head name it

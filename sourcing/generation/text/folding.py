@@ -191,7 +191,7 @@ def _single_spaced(text: str, starts: Sequence[int], ends: Sequence[int]) -> Fol
 
 @cache
 def _is_simple(character: str) -> bool:
-    """True when a character folds to exactly one, whatever stands before it."""
+    """True when a character folds to exactly one character, in any context."""
     return not _extends(character) and len(_fold_cluster(character)) == 1
 
 

@@ -59,7 +59,7 @@ def holds_markup(folded_text: str) -> bool:
 
 
 def speaks_to_model(folded_text: str, tokens: Sequence[str]) -> bool:
-    """True when a folded text, of which `tokens` are the words, tells a model what to do, in whatever disguise."""
+    """True when a folded text, of which `tokens` are the words, instructs a model, in any disguise."""
     if _instructs(folded_text, tokens):
         return True
     plain = _without_disguise(folded_text)

@@ -178,7 +178,7 @@ def _timed(text: str) -> list[Span]:
 
 
 def _labelled(text: str) -> list[Span]:
-    """What follows "Lyrics:" or "Verse 1:" in its line, up to the first sentence that speaks about the song."""
+    """Text after "Lyrics:" or "Verse 1:" in the same line, up to the first sentence that speaks about the song."""
     spans = []
     for match in _LABEL.finditer(text):
         word = match.group(1).strip(MARKS).casefold()
@@ -205,6 +205,6 @@ def _sung_end(text: str, start: int, least: int) -> int:
 
 
 def _after_inline_marks(text: str) -> list[Span]:
-    """What follows a [Chorus] on its own line; `lyric_lines` sees to the lines below it."""
+    """Text after a [Chorus] on the same line; `lyric_lines` sees to the lines below it."""
     spans = [(mark.end(), _sung_end(text, mark.end(), STRONG + 1)) for mark in inline_marks(text)]
     return [span for span in spans if text[span[0] : span[1]].strip()]

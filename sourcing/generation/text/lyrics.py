@@ -76,7 +76,7 @@ def mask_lyrics(text: str, sung: Runs = NO_RUNS) -> str:
 
 
 def lyric_runs(text: str, spans: Sequence[Span] | None = None, *, over_words: int = MAX_LYRIC_WORDS) -> Runs:
-    """The `shared_runs` of what a text marks as lyrics, as it stands and without what stands between lines.
+    """The `shared_runs` of a text's marked lyrics, verbatim and without lines in between.
 
     `spans` are its `lyric_spans`, where they are known.
     """

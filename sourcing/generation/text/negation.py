@@ -27,7 +27,7 @@ _WIDE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u3190-
 
 
 def denied_spans(folded_text: str) -> list[Span]:
-    """Spans of a folded text whose words a negation of the same sentence turns into their opposite, in order.
+    """Spans of a folded text denied by a negation of the same sentence, in order.
 
     A negation reaches four words, or eight characters of a script without spaces, and no further than its clause;
     over an "or" it reaches on. "Not only" and its like are none.
@@ -66,7 +66,7 @@ def _scope_end(text: str, start: int) -> int:
 
 
 def _reach(text: str, start: int, end: int) -> int:
-    """The end of the first few words in [start, end), whichever script they are in."""
+    """End of the first few words in [start, end), in any script."""
     for place, token in enumerate(_TOKEN.finditer(text, start, end)):
         if _WIDE.match(token.group()):
             return min(end, token.start() + _REACH_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Words of a text as grounding compares them: folded, lightly stemmed, in families, without the empty ones.
+"""Words of a text in the form grounding compares: folded, lightly stemmed, in families, without the empty ones.
 
 Scripts written without spaces (Chinese, Japanese, Thai and their neighbours) have no words to look up: there each
 character is a word of its own, and what a text states are its pairs of neighbouring characters between empty ones.
@@ -85,7 +85,7 @@ def words(text: str) -> list[str]:
 
 
 def words_at(folded_text: str) -> list[Stem]:
-    """The words of a text that is folded already, each with its place in it."""
+    """Words of a folded text, each with its place."""
     pattern = _WORD if _ALONE.search(folded_text) else _PLAIN_WORD
     return [(match.group(), match.start(), match.end()) for match in pattern.finditer(simplified(folded_text))]
 
@@ -101,7 +101,7 @@ def content_stems(text: str) -> list[str]:
 
 
 def stems_at(folded_text: str) -> list[Stem]:
-    """The stems of a text that is folded already, each with its place in it."""
+    """Stems of a folded text, each with its place."""
     text = simplified(folded_text)
     stems: list[Stem] = []
     for run in _runs_of(text).finditer(text):
@@ -182,7 +182,7 @@ def least_runs(tokens: Sequence[str], *, over_words: int) -> Iterator[tuple[int,
 
 
 def merge_spans(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order, those that touch or overlap as one, empty ones left out."""
+    """Spans in order, touching and overlapping spans merged, empty spans left out."""
     merged_spans: list[Span] = []
     for start, end in sorted(span for span in spans if span[0] < span[1]):
         if merged_spans and start <= merged_spans[-1][1]:
