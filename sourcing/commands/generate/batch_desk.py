@@ -1,4 +1,4 @@
-"""The desk that batch commands work at, and the endpoints and packs that its journal names."""
+"""The desk that batch commands work at, and the look-up of endpoints and packs named in the journal."""
 
 from __future__ import annotations
 
