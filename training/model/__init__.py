@@ -1,1 +1,1 @@
-"""The towers, their projections and the dual encoder made of them."""
+"""The audio tower, the text tower and the dual encoder of both with projections."""
