@@ -1,4 +1,4 @@
-"""Training: from a dataset version to a model that knows which tracks sound alike and which words fit them."""
+"""Training: from a dataset version to a model that embeds tracks and words in one space."""
 
 from __future__ import annotations
 

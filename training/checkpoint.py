@@ -95,7 +95,7 @@ class Checkpoints:
 
 
 def require_fit(folder: Path, record: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """CheckpointError names the first thing in which the run in `folder`, by its `record`, differs from `facts`.
+    """Raise CheckpointError naming the first difference between `record`, of the run in `folder`, and `facts`.
 
     Both hold `dataset` (name@version), `logical_hash`, `recipe`, and number and hash of the `tracks` in use.
     """

@@ -247,14 +247,14 @@ def search(
 
 
 def _command(*words: str, **options: Path | None) -> str:
-    """A command to paste, quoted, with the options that are not as they are by default."""
+    """A quoted command to paste, with the options that differ from the default."""
     options = {name: path for name, path in options.items() if path not in (None, Path("datasets"))}
     flags = [word for name, path in options.items() for word in (f"--{name.replace('_', '-')}", str(path))]
     return f"crossmusim {shlex.join([*words, *flags])}"
 
 
 def _open_verified(name: str, root: Path) -> Any:
-    """A dataset version whose every byte is as published."""
+    """Open a dataset version and verify every byte against the manifest."""
     from sourcing.store.versions import open_version
 
     version = open_version(name, root)
@@ -287,7 +287,7 @@ def _noted_model(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' own bars, advice and telemetry off the terminal during import and use."""
+    """Silence the libraries' progress bars, advice, warnings and telemetry inside the block."""
     for name, value in {
         "OMP_WAIT_POLICY": "PASSIVE",  # a spinning thread starves whatever shares its core
         "TOKENIZERS_PARALLELISM": "false",

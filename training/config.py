@@ -44,8 +44,8 @@ class TrainConfig:
     """How the model is trained; a crop is `ModelConfig.clip_s` long, a track is seen once per epoch."""
 
     epochs: int = 60
-    steps: int = 0  # when above 0 it wins over epochs
-    batch_size: int = 64  # never more than there are tracks
+    steps: int = 0  # overrides epochs when above 0
+    batch_size: int = 64  # at most the number of tracks
     lr: float = 1e-3  # audio tower, projections, temperature
     text_lr: float = 1e-5  # text tower, once it is not frozen
     weight_decay: float = 0.1  # on matrices only
@@ -59,14 +59,14 @@ class TrainConfig:
     aspects_probability: float = 0.5  # with both: how often a text is the aspects, else the caption
     text_variants: int = 0  # 0: fresh aspects each epoch; n: n draws per description, encoded once while frozen
     origins: tuple[str, ...] = ()  # descriptions to learn from; empty means all
-    gain_db: float = 0.0  # loudness is changed by up to this much, either way
+    gain_db: float = 0.0  # random gain, up or down by at most this much
     freq_mask_bins: int = 1  # SpecAugment: fewer than this many neighbouring mel bands are hidden
     time_mask_fraction: float = 0.0  # SpecAugment: up to this part of the crop is hidden
     seed: int = 0
     eval_every_steps: int = 50  # on the validation split, where there is one; always at the end
-    validation_tracks: int = 512  # at most so many are looked at during training
+    validation_tracks: int = 512  # most tracks measured during training
     checkpoint_every_steps: int = 50
-    select: str = "best"  # which weights are exported: best: those of the highest validation MRR; last
+    select: str = "best"  # exported weights: "best" of the highest validation MRR, or "last"
 
     def total_steps(self, tracks: int) -> int:
         """Steps of the whole run over so many training tracks; batches run on across the ends of epochs."""
@@ -82,12 +82,12 @@ class Recipe:
     train: TrainConfig
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain values, as from JSON."""
+        """The recipe as plain values that survive a round trip through JSON."""
         train = dataclasses.asdict(self.train)
         return {"model": dataclasses.asdict(self.model), "train": {**train, "origins": list(self.train.origins)}}
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
-        """A recipe with some keys changed (`lr`, or `train.lr`); UsageError names keys near an unknown one."""
+        """The recipe with `settings` applied (keys `lr` or `train.lr`); UsageError names keys near an unknown one."""
         tables = self.as_dict()
         for key, value in settings.items():
             table, name = _find_key(key, tables)
@@ -121,7 +121,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def parse_settings(assignments: Iterable[str]) -> dict[str, Any]:
-    """`("lr=3e-4", "origins=mined,scraped")` → values as TOML reads them; what TOML does not read is a string."""
+    """`("lr=3e-4", "origins=mined,scraped")` → values parsed as TOML; text that TOML refuses is a string."""
     settings: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -166,7 +166,7 @@ def _make(kind: Any, values: Mapping[str, Any], where: str) -> Any:
 
 
 def _check(name: str, hint: Any, value: Any, where: str) -> Any:
-    """The value in the type of its field: 1 passes as 1.0, "a,b" as ("a", "b"), nothing else is bent."""
+    """The value in the field's type: 1 passes as 1.0, "a,b" as ("a", "b"); UsageError for a wrong type."""
     kinds = get_args(hint) or (hint,)
     if str in kinds and Ellipsis in kinds:  # tuple[str, ...]
         items = value.split(",") if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Messages of the training commands: lines and tables made from the same records that --json prints."""
+"""Text output of the training commands: lines and tables made from the records that --json prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue's embeddings on disk, and exact search over them by words or by a track.
+"""The index: the catalogue's embeddings on disk, and exact search by words or by a track.
 
 <folder>/
   embeddings.npy     (N, E) float32 unit vectors, rows as in tracks.parquet
@@ -37,7 +37,7 @@ __all__ = ["Hit", "TrackIndex", "embed_catalogue", "search_like", "search_text"]
 
 FORMAT = "crossmusim-index/1"
 _TRACK_COLUMNS = ("track_id", "title", "artist")
-_PART_ROWS = 64  # tracks that a killed run loses at most
+_PART_ROWS = 64  # most tracks lost when a run is killed
 _REBUILD = "run `crossmusim embed MODEL` again"
 
 Vectors = npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class TrackIndex:
-    """Unit vectors (N, E) of tracks, one row each, with the fingerprint of the model they come from."""
+    """Unit vectors (N, E) of tracks, one row per track, with the fingerprint of the embedding model."""
 
     embeddings: Vectors
     tracks: pl.DataFrame
@@ -116,7 +116,7 @@ class TrackIndex:
 
     @classmethod
     def load(cls, folder: Path | str) -> TrackIndex:
-        """The index of a folder, its vectors memory-mapped; CheckpointError when missing or torn."""
+        """The index of a folder, with vectors memory-mapped; CheckpointError when missing or torn."""
         folder = Path(folder)
         path = folder / "index.json"
         if not path.is_file():

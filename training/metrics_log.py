@@ -31,7 +31,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]  # what follows the last newline was never finished
+    return [json.loads(line) for line in lines[:-1] if line]  # text after the last newline is a torn row
 
 
 def _line(row: dict[str, Any]) -> str:

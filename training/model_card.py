@@ -102,7 +102,7 @@ def _licences(census: Mapping[str, int]) -> str:
 
 
 def _validation(record: Mapping[str, Any]) -> str:
-    """Figures seen during training, beside those of a random order of the same tracks."""
+    """The validation figures of training, beside the figures of a random order of the same tracks."""
     validation, count = record["validation"], record["validation_tracks"]
     if not validation:
         return "None yet: `crossmusim evaluate MODEL NAME` writes them here."

@@ -1,4 +1,4 @@
-"""Text–audio pairs from a dataset version: which tracks can be used, and batch number s of a run.
+"""Text–audio pairs from a dataset version: the usable tracks of a split, and the batches of a run.
 
 Every draw (order, crop, text) comes from a generator keyed by (seed, what, epoch or track …), never from a running
 state: batch s is the same whether the run came from the start or from a checkpoint.
@@ -54,7 +54,7 @@ class Wording:
 
 @dataclass(frozen=True)
 class PairedTrack:
-    """A track with sound, texts and labels."""
+    """A track with PCM samples, wordings and labels."""
 
     track_id: str
     artist: str
@@ -73,7 +73,7 @@ class SplitData:
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs: crops (B, N) int16, their texts, and the position of each one's track."""
+    """B pairs: crops (B, N) int16, B texts, and B positions of tracks."""
 
     crops: npt.NDArray[np.int16]
     texts: list[str]
@@ -142,7 +142,7 @@ def require_tracks(data: SplitData, version: DatasetVersion, split: str, audio_r
 
 
 def usable_texts(track: PairedTrack) -> list[str]:
-    """The queries that a track is a right answer to, in the order of its descriptions, each once."""
+    """The distinct queries with the track as a right answer, in the order of the descriptions."""
     return list(dict.fromkeys(text for wording in track.wordings for text in wording.texts()))
 
 
@@ -181,7 +181,7 @@ class Pairs:
         return sorted(texts)
 
     def _draw(self, epoch: int, position: int) -> tuple[npt.NDArray[np.int16], str]:
-        """A crop (N,) and a text of a track, drawn for this epoch."""
+        """A crop (N,) and a text of a track, drawn by epoch and track."""
         track, random = self.tracks[position], self._random(_ITEM, epoch, self.keys[position])
         start = random_start(len(track.pcm), self.clip_samples, random)
         crop = take(track.pcm, start, self.clip_samples)
@@ -201,7 +201,7 @@ class Pairs:
 
 
 def prefetch(make: Callable[[int], Batch], steps: Iterable[int], *, depth: int = 3) -> Iterator[Batch]:
-    """Yield `make(step)` for each step in order, made up to `depth` ahead in one other thread."""
+    """Yield `make(step)` for each step in order, made up to `depth` steps ahead in a background thread."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="pairs") as pool:
         waiting: deque[Any] = deque()  # of futures, at most depth + 1: memory stays flat
         for step in steps:

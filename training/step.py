@@ -37,11 +37,11 @@ _STEP_SEED = 1_000_003  # a prime, so that seeds of near runs and near steps do 
 class StepResult:
     loss: float  # NT-Xent in nats; ln B is that of a model that knows nothing
     scale: float  # factor of the cosines, 1 / temperature
-    grad_norm: float  # before it was clipped
+    grad_norm: float  # before clipping
 
 
 def choose_device() -> torch.device:
-    """CUDA when there is one, else the CPU with one thread per usable core (OMP_NUM_THREADS wins)."""
+    """CUDA when available, else the CPU with one thread per usable core (OMP_NUM_THREADS wins)."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     _keep_freed_memory()
@@ -69,7 +69,7 @@ def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int, fina
 
 
 def make_optimizer(model: DualEncoder, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW over all trained parameters, the text tower only where the recipe unfreezes it.
+    """AdamW over all trained parameters; the text tower's only when the recipe unfreezes the tower.
 
     Weight decay falls on matrices and convolutions only, never on norms, biases, the class token or the scale.
     """
@@ -186,7 +186,7 @@ def _augment(mel: Tensor, config: TrainConfig) -> Tensor:
 
 @contextlib.contextmanager
 def _precision(device: torch.device) -> Iterator[None]:
-    """bf16 autocast on a GPU that has it; fp32 elsewhere."""
+    """Autocast to bf16 on a GPU with bf16; fp32 elsewhere."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         with torch.autocast("cuda", dtype=torch.bfloat16):
             yield

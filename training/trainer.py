@@ -1,4 +1,4 @@
-"""The training run: from a dataset version to a model folder, through checkpoints that any death may interrupt.
+"""The training run: from a dataset version to a model folder, with checkpoints from which an interrupted run resumes.
 
     <out>/            the model folder, put there whole at the end, with training.json and metrics.jsonl in it
     <out>.run/        while it runs: metrics.jsonl and checkpoints/; gone once the model folder is complete
@@ -52,16 +52,16 @@ class Watcher:
 
 @dataclass
 class _Run:
-    """A run: what it is made of, where it is written, and what changes as the steps go by."""
+    """A run: recipe, output folder, model, optimizer, and the state that changes with each step."""
 
     recipe: Recipe
     out: Path
-    facts: dict[str, Any]  # what must be the same for the run to be taken up
+    facts: dict[str, Any]  # must be equal for the run to resume
     checkpoints: Checkpoints
     model: DualEncoder
     optimizer: torch.optim.Optimizer
     step: int = 0
-    seconds: float = 0.0  # of all sittings together
+    seconds: float = 0.0  # training time, summed over interruptions
     best: dict[str, float] = field(default_factory=dict)  # step and validation figures of the best weights
     last: dict[str, Any] = field(default_factory=dict)  # the newest value of every column of metrics.jsonl
 
@@ -146,7 +146,7 @@ def _load(
 
 
 def _facts(version: DatasetVersion, recipe: Recipe, tracks: list[PairedTrack]) -> dict[str, Any]:
-    """The dataset, recipe and tracks of a run, which must be the same for it to be taken up."""
+    """The dataset, recipe and tracks of a run; a run resumes only when all are equal."""
     lines = "\n".join(f"{track.track_id} {len(track.pcm)}" for track in tracks)
     return {
         "dataset": str(version),
@@ -170,7 +170,7 @@ def _run_steps(run: _Run, pairs: Pairs, validation: Sequence[PairedTrack], watch
     config, total = run.recipe.train, run.recipe.train.total_steps(len(pairs.tracks))
     log = MetricsLog(run_folder(run.out) / "metrics.jsonl", at_step=run.step)
     features = _known_features(run.model, pairs)
-    start_s = time.monotonic() - run.seconds  # seconds of earlier sittings count too
+    start_s = time.monotonic() - run.seconds  # seconds before an interruption count too
     for batch in prefetch(pairs.batch, range(run.step, total)):
         result = train_step(
             run.model,
@@ -192,7 +192,7 @@ def _run_steps(run: _Run, pairs: Pairs, validation: Sequence[PairedTrack], watch
             "grad_norm": result.grad_norm,
             "seconds": round(run.seconds, 3),
         }
-        at_end = run.step == total  # measured and saved there, whatever the recipe's numbers
+        at_end = run.step == total  # the last step is always measured and saved
         if len(validation) >= 2 and (at_end or run.step % config.eval_every_steps == 0):
             row["validation"] = validate(run.model, validation, direction=config.direction)
             _keep_best(run, row["validation"])
@@ -210,10 +210,10 @@ def _save_checkpoint(run: _Run) -> None:
 
 
 def _keep_best(run: _Run, validation: dict[str, float]) -> None:
-    """Save the weights when their MRR on the validation split, of both directions together, is the highest so far.
+    """Save the weights when the validation MRR, of both directions together, is the highest so far.
 
-    Of equals the later. Not the lowest loss: on little data it turns upwards, or stays flat, while retrieval still
-    improves.
+    Of equal MRR the later step counts. Not the lowest loss: on little data the loss turns upwards, or stays flat, while
+    retrieval still improves.
     """
     if run.recipe.train.select == "best" and (not run.best or _ranking(validation) >= _ranking(run.best)):
         run.best = {"step": run.step, **validation}
@@ -225,7 +225,7 @@ def _ranking(validation: dict[str, float]) -> float:
 
 
 def _trained_state(run: _Run) -> dict[str, Tensor]:
-    """All weights and statistics but those of a text tower that is never trained: it is 90 MB that never change."""
+    """All weights and statistics, without a text tower that is never trained: 90 MB that never change."""
     state = run.model.state_dict()
     if never_trains_text(run.recipe.train):
         return {name: value for name, value in state.items() if not name.startswith("text_tower.")}
@@ -249,7 +249,7 @@ def _known_features(model: DualEncoder, pairs: Pairs) -> dict[str, Tensor] | Non
 
 
 def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
-    """Write the model folder, its metrics, then the record that marks the folder complete; then the run folder goes."""
+    """Write the model folder, the metrics, then the record that marks completion; then delete the run folder."""
     if run.best:
         run.model.load_state_dict(run.checkpoints.load("best").state["model"], strict=False)
     record = {
@@ -265,7 +265,7 @@ def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
         "seconds": round(run.seconds, 1),
         **more,
     }
-    # In this order: a death between two of them leaves a run that is taken up and exported again.
+    # In this order: a crash between two of these leaves a run that resumes and exports again.
     save_dual_encoder(run.model.eval(), run.out, card=make_card(run.out.name, run.recipe.model, record))
     shutil.copyfile(run_folder(run.out) / "metrics.jsonl", run.out / "metrics.jsonl")
     write_json(run.out / RECORD_FILE, record)
@@ -274,7 +274,7 @@ def _export(run: _Run, more: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_foreign_folder(out: Path) -> None:
-    """Refuse to replace a folder that holds anything but a model."""
+    """Raise UsageError when `out` exists, is not empty and is no model folder: saving would replace the content."""
     if out.exists() and not (out / "config.json").exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(str(out), "it exists and is no model folder", "name another with --out")
 

@@ -1,1 +1,1 @@
-"""The verbs of the command line, a module or a folder to a noun; they alone print, prompt and exit."""
+"""The command line's commands, one module or folder per noun; only these modules print, prompt and exit."""

@@ -118,7 +118,7 @@ def _write(invocation: Invocation, path: Path, catalogue: Catalogue) -> None:
 
 
 def _remember(invocation: Invocation, catalogue: Catalogue, layout_flags: dict[str, str]) -> None:
-    """Keep in the settings the way this file was read, where the file itself does not tell."""
+    """Write layout flags, mapped columns and `make_ids` of the import to the workspace's settings file."""
     from sourcing.errors import UsageError
     from sourcing.settings import SETTINGS_FILE
     from sourcing.store.settings_file import write_section
@@ -172,7 +172,7 @@ def _refuse_nothing(path: Path, catalogue: Catalogue) -> None:
 
 
 def _preview(catalogue: Catalogue) -> list[Any]:
-    """Lines and a table that show the column map and the first tracks as they will be imported."""
+    """Lines of the column map, and a table of the first tracks as imported."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""Tables whose ids stay whole, and progress with rate and time left, on a terminal or in a log."""
+"""Tables that never break an id, and progress with rate and time left, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MEGABYTE = 1_000_000
 
 
 def print_lines(lines: Iterable[str | Table]) -> None:
-    """Print strings unchanged, and tables with complete ids."""
+    """Print strings without markup, and tables fitted to the console with ids unbroken."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)
@@ -37,7 +37,7 @@ def print_lines(lines: Iterable[str | Table]) -> None:
 
 
 def table_text(table: Table) -> str:
-    """Lines of a table as they look on stderr."""
+    """A table as text, fitted to the width of stderr."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, stderr=True, highlight=False)
@@ -48,7 +48,7 @@ def table_text(table: Table) -> str:
 
 
 def number_table(columns: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] | None = None) -> Table:
-    """Make a table of one column of names and others of numbers, as wide as it must be, up to 100 characters."""
+    """Make a table with a column of names and right-aligned columns of numbers, at most 100 characters wide."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -110,7 +110,7 @@ def _word_width(cell: RenderableType) -> int:
 
 
 class Advance:
-    """A progress display that is called for every `n` more that are done; `total` may be set once it is known."""
+    """A progress display, called with the number of units just done; `total` may be set once known."""
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit = what, total, unit
@@ -124,7 +124,7 @@ class Advance:
         self.show()
 
     def one_of(self, total: int) -> None:
-        """Count one more, of `total` in all."""
+        """Count one unit done, of `total` units."""
         self.total = total
         self()
 
@@ -137,7 +137,7 @@ class Advance:
         """Bring the display up to date."""
 
     def amounts(self) -> str:
-        """The display's words, as far as total and rate are known: `120 of 300, 12/s, 15 s left`."""
+        """The display's text, with total and rate where known: `120 of 300, 12/s, 15 s left`."""
         elapsed_s = time.monotonic() - self.started
         parts = [f"{self._amount(self.done)} of {self._amount(self.total)}" if self.total else self._amount(self.done)]
         if self.done and elapsed_s > 0:

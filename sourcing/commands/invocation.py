@@ -1,4 +1,4 @@
-"""Invocation: what every command is handed - workspace, settings, and how to speak.
+"""Invocation: object passed to every command, with workspace, settings and output.
 
 Results go to stdout (with `--json` exactly one JSON object), everything else to stderr.
 """
@@ -65,7 +65,7 @@ class Invocation:
         print_lines([self.pasteable(line) if isinstance(line, str) else line for line in lines])
 
     def note(self, message: str) -> None:
-        """Say something on stderr."""
+        """Print a message on stderr, with pasteable commands."""
         print(self.pasteable(message), file=sys.stderr, flush=True)
 
     def progress(self, what: str, total: int | None = None, unit: str = "") -> AbstractContextManager[Advance]:
@@ -73,10 +73,10 @@ class Invocation:
         return open_progress(what, total, unit)
 
     def pasteable(self, message: str) -> str:
-        """The message with its commands in a form that can be pasted here: this program, this workspace, real names.
+        """The message with commands ready to paste: program as typed, `--workspace`, real names for placeholders.
 
-        Code that cannot know a name writes `catalogue import FILE`, `train NAME`, PACK or MODEL; where nothing of that
-        kind is there yet, that stays.
+        Code that cannot know a name writes `catalogue import FILE`, `train NAME`, PACK or MODEL; a placeholder
+        stays where the workspace has no such thing yet.
         """
         folder = "" if self.workspace_dir == Path() else f" --workspace {shlex.quote(str(self.workspace_dir))}"
 
@@ -114,7 +114,7 @@ _PLACEHOLDERS: dict[str, Callable[[Invocation], str]] = {
 
 
 def program_as_typed() -> str:
-    """Words that call this program, in a form that can be typed again."""
+    """The program's name as typed by the user, for commands printed to be pasted."""
     called = Path(sys.argv[0])
     if called.name in ("cli.py", "crossmusim.py"):
         return "python -m crossmusim"

@@ -165,7 +165,7 @@ def _roots(invocation: Invocation) -> list[Path]:
 
 
 def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
-    """Load the packs of these ids, or all packs."""
+    """Load the packs of `pack_ids`, or every pack when empty."""
     from sourcing.generation.packs.pack_files import find_pack, pack_folders
 
     roots = _roots(invocation)

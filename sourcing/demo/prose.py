@@ -1,4 +1,4 @@
-"""Prose and tags about a track, drawn from its audible attributes; none contradicts the sound."""
+"""Prose and tags about a track, drawn from the track's audible attributes, never contradicting the sound."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _fill(family: str, track: DemoTrack, rng: random.Random, phrase: str = "") -
 
 
 def with_article(phrase: str) -> str:
-    """The phrase behind "a" or "an", by the sound that its spelling suggests."""
+    """The phrase with the article "a" or "an", chosen by spelling."""
     return f"{'an' if re.match(r'[aeio]|8|un(?!i)', phrase) else 'a'} {phrase}"
 
 

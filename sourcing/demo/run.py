@@ -49,7 +49,7 @@ class DemoOptions:
 
 
 class StepFailed(CrossmusimError):
-    """A command of the demo ended with another exit code than 0, which is passed on."""
+    """Error for a demo command that failed; the command's exit code is passed on."""
 
     def __init__(self, thing: str, finding: str, cure: str, exit_code: int) -> None:
         super().__init__(thing, finding, cure)
@@ -85,7 +85,7 @@ class Mission:
         return answer
 
     def timed(self, name: str, shows: str, work: Callable[[], None]) -> None:
-        """Run `work`, a step that is no command (inventing the world), announced and timed like a command."""
+        """Run `work`, a step without a command such as inventing the world, announced and timed."""
         self.say(f"\n# {shows}")
         started = time.monotonic()
         work()
@@ -98,7 +98,7 @@ def run_demo(
     say: Callable[[str], None],
     progress: Callable[[str, int], AbstractContextManager[Callable[..., None]]],
 ) -> tuple[Mission, World]:
-    """Invent the world in `options.out`, serve the site on loopback, and run every command from import to search."""
+    """Invent the world in `options.out`, serve the site on loopback, and run all steps from import to search."""
     require_sound()
     prepare(options)
     out, world = options.out, build_world(options.seed, options.tracks)
@@ -114,7 +114,7 @@ def run_demo(
 
 
 def prepare(options: DemoOptions) -> None:
-    """Make `out` an empty folder that a demo may fill: InputError for an earlier demo without --fresh."""
+    """Make `out` an empty folder for the demo; InputError for an earlier demo without --fresh."""
     out = options.out
     if not out.exists() or not any(out.iterdir()):
         out.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def prepare(options: DemoOptions) -> None:
 
 
 def lay_out(out: Path, web: Web, url: str) -> None:
-    """Write the settings that point three sources at the site and leave out the others, and the review pages."""
+    """Write settings that point three sources at the site and disable the rest, and the list of review URLs."""
     from sourcing.crawling.sources import SOURCES
 
     sources = {"musicbrainz": "musicbrainz", "wikipedia": "wikipedia", "schemaorg": "reviews"}
@@ -198,7 +198,7 @@ def learn(mission: Mission) -> None:
 
 
 def serve_forever(options: DemoOptions, port: int, say: Callable[[str], None], progress: Callable[..., Any]) -> None:
-    """Lay the demo's catalogue and settings out and serve its site until interrupted, for crawls by hand."""
+    """Write the demo's catalogue and settings and serve the site until interrupted, for crawls by hand."""
     world = build_world(options.seed, options.tracks)
     web = build_web(world)
     out = options.out
@@ -246,7 +246,7 @@ def _likeable(out: Path) -> str:
 
 
 def _run(command: list[str], say: Callable[[str], None]) -> tuple[int, str, list[str]]:
-    """The exit code, stdout and last stderr lines of a command, whose stderr is passed on line by line."""
+    """The exit code, stdout and last stderr lines of a command; stderr is passed to `say` line by line."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"

@@ -76,7 +76,7 @@ _PATTERNS: dict[str, dict[str, tuple[int, ...]]] = {
 
 @dataclass(frozen=True)
 class TrackSpec:
-    """What one track sounds like; `backing` are instruments under the lead, fewest first."""
+    """The audible attributes of one track; `backing` lists the instruments under the lead."""
 
     lead: str
     tempo: str
@@ -131,7 +131,7 @@ def render(spec: TrackSpec, sample_rate_hz: int = SAMPLE_RATE_HZ) -> Wave:
 def write_all(
     specs: Sequence[tuple[Path, TrackSpec]], processes: int = 1, advance: Callable[[int], Any] = lambda _n: None
 ) -> None:
-    """Write each spec as 16-bit mono FLAC at its path; bytes do not depend on `processes`."""
+    """Write each (path, spec) as 16-bit mono FLAC; bytes do not depend on `processes`."""
     require_sound()
     for path in {path.parent for path, _ in specs}:
         path.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def _write(job: tuple[Path, TrackSpec]) -> None:
 
 
 def _add(mix: Wave, part: Wave, rms: float) -> None:
-    """Mix `part` in at a given loudness, so that waveforms of unlike shape are heard alike."""
+    """Mix `part` in scaled to `rms`, so that the waveform's crest does not decide an instrument's loudness."""
     import numpy as np
 
     mix += part * (rms / max(float(np.sqrt(np.mean(part * part))), 1e-6))

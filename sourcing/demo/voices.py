@@ -14,7 +14,7 @@ __all__ = ["VOICES", "hit"]
 
 
 def hit(name: str, rng: np.random.Generator, sr: int) -> Wave:
-    """A drum by name, at full loudness, as long as it rings."""
+    """One hit of the drum `name` at full loudness, as samples (n,) for the ringing time."""
     import numpy as np
 
     length_s = {"kick": 0.28, "snare": 0.2, "ghost": 0.08, "hat": 0.06, "brush": 0.4, "tick": 0.05, "crash": 1.2}[name]

@@ -28,7 +28,7 @@ _ARTICLE_SHARE, _REVIEW_SHARE = 0.6, 0.25
 
 @dataclass
 class Web:
-    """The web's answers, each by the key that a request names; filled by `build_web`, then only read."""
+    """The web's answers by the key in the request; filled by `build_web`, then only read."""
 
     recordings: dict[str, dict[str, Any]] = field(default_factory=dict)  # MBID → full record
     isrcs: dict[str, list[str]] = field(default_factory=dict)  # ISRC → MBIDs
@@ -59,7 +59,7 @@ def build_web(world: World) -> Web:
 
 
 def review_urls(web: Web, base_url: str) -> list[str]:
-    """Addresses for `crawl run --urls`, with dead and closed pages among them."""
+    """Addresses for `crawl run --urls`, dead and closed pages included."""
     return [f"{base_url}/{path}" for path in sorted([*web.pages, *web.dead])]
 
 
@@ -77,7 +77,7 @@ def _add_recording(web: Web, track: DemoTrack, draw: random.Random) -> None:
 
 
 def _add_version(web: Web, track: DemoTrack, draw: random.Random, version: str, longer_s: float) -> None:
-    """Another recording of the same work: near in name, different in sound."""
+    """Add a second recording of the track's work to the web: near in name, different in sound."""
     mbid = str(uuid.UUID(int=draw.getrandbits(128), version=4))
     junk = draw.sample(word_list("names")["junk_tags"], 2)
     tags = [{"name": name, "count": draw.randint(1, 5)} for name in [version.split()[-1].lower(), *junk]]
@@ -208,7 +208,7 @@ def _add_review(web: Web, track: DemoTrack, draw: random.Random) -> None:
 
 
 def _page(track: DemoTrack, paragraphs: list[str], json_ld: str, head: str) -> str:
-    """A review page; three in four name a licence, and the words of the others stay unpublished."""
+    """A review page; three in four name a licence, the rest's words stay unpublished."""
     licence = '<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>'
     terms = f"Our texts are {licence}." if track.number % 4 else "Subscribe to our newsletter."
     title = html.escape(f"{track.title} by {track.artist}: review")
@@ -230,7 +230,7 @@ def _page(track: DemoTrack, paragraphs: list[str], json_ld: str, head: str) -> s
 
 
 def _spoil_reviews(web: Web, world: World) -> None:
-    """One page with torn JSON-LD, one closed to models by its meta tag, one below a disallowed path, one dead link."""
+    """Add a page of torn JSON-LD, a page closed to models by meta tag, a page on a disallowed path, a dead link."""
     tracks = world.draw("spoiled reviews").sample(world.tracks, 3)
     texts = [prose.review(track, world.draw(f"spoiled:{track.number}")) for track in tracks]
     torn = '{"@context": "https://schema.org", "@type": "MusicRecording", "name": "' + tracks[0].title.replace('"', "")

@@ -1,4 +1,4 @@
-"""The demo's lists of words: names, styles, sentences, and what each audible attribute is called."""
+"""The demo's lists of words: names, styles, sentences, and the words for each audible attribute."""
 
 from __future__ import annotations
 

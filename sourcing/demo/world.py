@@ -30,7 +30,7 @@ _LOUD = ("overdrive",)
 
 @dataclass(frozen=True)
 class DemoTrack:
-    """One track with all its attributes, of which catalogue and web each tell a part."""
+    """One track with all attributes; catalogue and web each tell a part of the attributes."""
 
     track_id: str
     title: str
@@ -91,7 +91,7 @@ class World:
         return tuple(dict.fromkeys(track.artist for track in self.tracks))
 
     def draw(self, what: str) -> random.Random:
-        """A random generator for each purpose, so that a new purpose changes no other."""
+        """A separate random generator per purpose, so that a new purpose changes no earlier draw."""
         return random.Random(f"{self.seed}:{what}")
 
 

@@ -1,4 +1,4 @@
-"""Bands: of the scored pairs of one document, which are accepted, left to a person, rejected; verdicts win."""
+"""Bands: the scored pairs of one document accepted, left to a person for review, or rejected; verdicts win."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_REJECTS = 20  # of one document; "Intro" by Various Artists is unlike thous
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The scores where the bands accept and review begin, and the largest honest difference of two lengths."""
+    """The scores where the bands accept and review begin, and the largest gap of durations of one recording, in s."""
 
     accept_score: float
     review_score: float
@@ -33,7 +33,7 @@ def band_pairs(
     thresholds: Thresholds,
     verdicts: Mapping[tuple[str, str], Verdict],
 ) -> list[MatchRow]:
-    """Match rows for all pairs in accept and review, and for the nearest rejected pairs."""
+    """Match rows for all pairs in accept and review, and for the _MAX_REJECTS best-scored rejected pairs."""
     accept_score, review_score = thresholds.accept_score, thresholds.review_score
     below_accept = (accept_score + min(review_score, accept_score)) / 2
     for pair in pairs:
@@ -61,7 +61,7 @@ def band_pairs(
 
 
 def _settle_rivals(accepts: list[Pair], reviews: list[Pair], below_accept: float) -> None:
-    """Leave one track per document accepted, or several that nothing tells apart; the others go to review."""
+    """Leave one track per document accepted, or several of equal identity; lower the rest to `below_accept`."""
     exact = [pair for pair in accepts if pair.method != "text"]
     by_text = [pair for pair in accepts if pair.method == "text"]
     best = max((pair.score for pair in by_text), default=0.0)
@@ -86,6 +86,6 @@ def _settle_rivals(accepts: list[Pair], reviews: list[Pair], below_accept: float
 
 
 def _identity(track: TrackSide) -> tuple[object, ...]:
-    """Identity of a track among rivals: title, version, artist, length to the nearest five seconds."""
+    """The fields that distinguish two tracks: title, version, artist, length to the nearest five seconds."""
     length = round(track.duration_s / 5) if track.duration_s else None
     return track.title.full, track.title.versions, track.title.version_words, track.artist.whole, length

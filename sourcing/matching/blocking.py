@@ -1,4 +1,4 @@
-"""Which pairs are worth comparing: equal identifiers, like titles of like artists, equal titles, a crawl's lead."""
+"""Pairs worth comparing, from indexes: equal identifiers, like titles of like artists, equal titles, a crawl's lead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMMON = frozenset({"the", "and", "of"})
 
 
 class Blocks:
-    """An index over tracks; positions are those of the sequence given.
+    """An index over tracks; positions count in the sequence given.
 
     Nothing that `score_pair` would keep is lost between an artist and a document of a like credit: the titles are
     sifted with the same ratios that the score is made of, at the cut below which it keeps nothing.
@@ -100,7 +100,7 @@ class Blocks:
         self._title_indexes.append(title_index)
 
     def _alike_artists(self, artist: Artist) -> list[int]:
-        """Artists that share more than half of the words of the shorter credit, or its sound, and can score."""
+        """Numbers of artists that share over half the shorter credit's words, or the sound, and reach KEPT_ARTIST."""
         key = (artist.raw, artist.aliases)
         artist_numbers = self._alike.get(key)
         if artist_numbers is None:
@@ -148,7 +148,7 @@ class _TitleIndex:
                 self.by_sorted[_in_order(form)].append(position)
 
     def alike(self, title: Title, other_titles: frozenset[str] = frozenset()) -> set[int]:
-        """Positions of tracks whose title could score above the cut."""
+        """Positions of tracks with a title that may score above KEPT_TITLE."""
         if len(self.positions) <= _FEW:
             return set(self.positions)
         if len(self._titles) != len(self.by_title):
@@ -173,17 +173,17 @@ class _TitleIndex:
         return positions
 
     def with_title_among(self, phrases: set[str]) -> set[int]:
-        """Tracks whose whole title is one of the phrases of a heading."""
+        """Positions of tracks with a whole title among a heading's phrases."""
         return {position for phrase in phrases & self.by_title.keys() for position in self.by_title[phrase]}
 
 
 def artist_words(artist: Artist) -> set[str]:
-    """The words of the name; of every name in it where it has several."""
+    """The words of all names and aliases of the credit, common words left out."""
     return {word for name in (*artist.names, *artist.aliases) for word in _words(name)}
 
 
 def _may_be_misspelt(one: Artist, other: Artist) -> bool:
-    """Whether credits that share too few words are yet alike enough for `artist_similarity` to say so."""
+    """True when two credits share a name, or two of the names are spelled alike (_MISSPELT)."""
     if one.whole == other.whole or set(one.names) & set(other.names):
         return True
     return any(

@@ -51,7 +51,7 @@ _LINKS = frozenset(["for", "für", "pour", "per", "in", "en", "the", "solo", "au
 
 
 def one_form(title: str) -> str:
-    """A title in plain lower case with its classical terms in English; any other title as it came."""
+    """A classical title in lower case with terms in English; a title without classical terms unchanged."""
     if _SIGN.search(title) is None:
         return title
     text = " ".join(title.replace("♭", " flat").replace("♯", " sharp").split())
@@ -78,12 +78,12 @@ def one_form(title: str) -> str:
 
 
 def without_links(text: str) -> str:
-    """A folded classical title without the words that only join."""
+    """A folded classical title without linking words."""
     return " ".join(word for word in text.split() if word not in _LINKS)
 
 
 def says_key(text: str) -> str:
-    """ "c sharp minor" of a folded title; empty where it names no key."""
+    """ "c sharp minor" of a folded title; empty for a title without a key."""
     key = _KEY.search(text)
     return " ".join(part for part in key.groups() if part) if key else ""
 

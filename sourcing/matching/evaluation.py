@@ -21,7 +21,7 @@ MatchOne = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[str, float, li
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """A track and a document, and whether a careful person says that the document is about the track."""
+    """A track and a document, with a person's judgement `same`: True when the document is about the track."""
 
     name: str
     kind: str
@@ -33,7 +33,7 @@ class LabelledPair:
 
 @dataclass(frozen=True)
 class Judged:
-    """A labelled pair with its band; a pair not worth keeping is a reject."""
+    """A labelled pair with band, score and reasons; a pair below every band is a reject."""
 
     pair: LabelledPair
     band: str
@@ -43,7 +43,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Rate:
-    """`hits` of `of`; None and no interval where there was nothing to count."""
+    """The share `hits` / `of` with an interval; `None` and no interval when `of` is 0."""
 
     hits: int
     of: int
@@ -68,7 +68,7 @@ class Rate:
 
 
 def read_pairs(path: Path) -> list[LabelledPair]:
-    """The pairs of a JSONL file; InputError names the first line that is none."""
+    """The pairs of a JSONL file; InputError names the first line that is no pair."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -91,7 +91,7 @@ class _Rule:
 
 
 class _Matcher:
-    """Tracks indexed once, and the rule by which documents are compared with them."""
+    """Tracks indexed once, and the rule for comparing documents with tracks."""
 
     def __init__(self, rule: _Rule, tracks: Iterable[Mapping[str, object]]) -> None:
         self.rule = rule
@@ -147,7 +147,7 @@ def _exact(document: DocumentSide, tracks: list[TrackSide], blocks: Blocks) -> l
 def _run(
     rule: _Rule, tracks: pl.DataFrame, chunks: Iterable[pl.DataFrame], workers: int
 ) -> Iterator[tuple[int, list[MatchRow]]]:
-    """(documents done, their rows) chunk by chunk, in order; each worker indexes the tracks for itself."""
+    """Yield (number of documents, match rows) per chunk, in order; each worker builds an own index of the tracks."""
     if workers <= 1:
         matcher = _Matcher(rule, tracks.iter_rows(named=True))
         for chunk in chunks:

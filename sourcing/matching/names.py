@@ -86,7 +86,7 @@ class Title:
 
     @cached_property
     def forms(self) -> frozenset[str]:
-        """Every form another title may be equal to."""
+        """Every non-empty form of the title for comparing titles."""
         return frozenset(form for form in (self.full, self.short, self.bare, self.tail) if form)
 
 
@@ -111,7 +111,7 @@ class Artist:
 
     @property
     def nobody(self) -> bool:
-        """Whether the credit names no artist: "Various Artists"."""
+        """True when the credit names no artist: "Various Artists"."""
         return self.whole in _NOBODY
 
 
@@ -183,7 +183,7 @@ def _tail(core: str) -> str:
 
 
 def _strip(title: str) -> tuple[str, list[str], list[str], list[str]]:
-    """(title without brackets, marks of versions in lower case, other brackets, guests)."""
+    """(title without brackets, version marks in lower case, remaining brackets, guests)."""
     marks: list[str] = []
     asides: list[str] = []
     guests: list[str] = []
@@ -261,5 +261,5 @@ def _without_article(name: str) -> str:
 
 
 def _spelled(name: str) -> str:
-    """ "deadmau5" with letters for the digits inside its words."""
+    """The name with letters for digits inside words: "deadmau5" is "deadmaus"."""
     return " ".join(word.translate(_LEET) if re.search(r"[a-z]{2}", word) else word for word in name.split())

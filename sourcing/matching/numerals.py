@@ -61,7 +61,7 @@ def digits_for_numbered(text: str) -> str:
 
 
 def digits_for_words(words: Sequence[str]) -> Sequence[str]:
-    """Folded words with the numbers among them in digits: "twenty four" is "24", "nineteen eighty five" "1985"."""
+    """Folded words with number words in digits: "twenty four" is "24", "nineteen eighty five" "1985"."""
     if _NUMBER_WORDS.isdisjoint(words):
         return words
     tokens: list[str] = []
@@ -116,7 +116,7 @@ def _read(words: list[str]) -> list[str]:
 
 
 def _years(numbers: list[int]) -> list[str]:
-    """A pair like 19 and 85 is the year 1985."""
+    """Numbers as texts; a pair like 19 and 85 is one year, 1985."""
     if len(numbers) == 2 and 10 <= numbers[0] <= 20 and 10 <= numbers[1] <= 99:
         return [f"{numbers[0]}{numbers[1]}"]
     return [str(number) for number in numbers]

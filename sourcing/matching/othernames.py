@@ -1,6 +1,4 @@
-"""Other names of artists and titles, learnt from documents: aliases that sources state, and what something stronger
-than names teaches.
-"""
+"""Aliases of artists and titles: stated by sources, or learnt from equal identifiers and accepted pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ __all__ = ["NO_OTHER_NAMES", "OtherNames", "folded_names", "folded_titles", "lea
 
 
 class OtherNames(NamedTuple):
-    """Other names of artists and titles, folded."""
+    """Aliases of artists and titles, folded."""
 
     artists: Mapping[str, frozenset[str]]  # a whole credit → other names of that artist
     titles: Mapping[tuple[str, str], frozenset[str]]  # (a whole credit, a full title) → other titles
@@ -31,10 +29,10 @@ _ALIKE = 0.9
 def learn_names(
     documents: pl.DataFrame, tracks: pl.DataFrame, accepted_pairs: Collection[tuple[str, str]]
 ) -> OtherNames:
-    """Names that `Jay Chou` has elsewhere, so that one recording with an id opens the way for those without.
+    """Collect aliases of artists and titles, so that one recording with an id helps to match recordings without.
 
     Evidence is an alias that a document states, an equal MBID or ISRC with a like title, or a pair (track_id, doc_id)
-    that a person accepted. Only credits of one name each are taken: in longer ones it is not said who is who.
+    that a person accepted. Only credits of one name each are taken: credits of several names do not say who is who.
     """
     ours = tracks.select("track_id", "title", "artist", "mbid", "isrc")
     theirs = documents.select("doc_id", "title", "artist", "mbid", "isrcs").drop_nulls("artist")
@@ -61,7 +59,7 @@ def learn_names(
 
 
 def folded_names(aliases: object) -> frozenset[str]:
-    """Every way to write the artists named, as credits are folded."""
+    """Every alias of the named artists, folded like credits."""
     return frozenset(alias for name in _texts(aliases) for alias in read_artist(name).aliases)
 
 
@@ -81,7 +79,7 @@ def _alike(title: str, other: str | None) -> bool:
 def _stated(
     documents: pl.DataFrame,
 ) -> tuple[defaultdict[str, set[str]], defaultdict[tuple[str, str], set[str]]]:
-    """Other names of artists and titles that documents state of themselves; each name stands for all others of it."""
+    """Aliases of artists and of titles stated by documents; each name maps to all aliases."""
     names: defaultdict[str, set[str]] = defaultdict(set)
     titles: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     stating = documents.filter(

@@ -1,4 +1,4 @@
-"""One document against one track: a score between 0 and 1, what speaks for and against, and what forbids."""
+"""One document against one track: a score between 0 and 1, reasons for and against, and vetoes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pair:
 
 
 def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: float) -> Pair | None:
-    """Score by title and artist; identifiers are compared by the caller, who knows what to do with them.
+    """Score by title and artist; comparing identifiers is left to the caller.
 
     None for a pair not worth keeping: titles or artists far apart, and no crawl for the track led to the page.
     """
@@ -86,7 +86,7 @@ def score_pair(track: TrackSide, document: DocumentSide, *, max_duration_gap_s: 
 
 
 def _otherwise_called(track: TrackSide, document: DocumentSide) -> bool:
-    """True where the one's title is another name of the other's: a translation, a transliteration."""
+    """True when one side's title is an alias of the second's: a translation, a transliteration."""
     if document.title is None or not (document.other_titles or track.other_titles):
         return False
     return bool(document.other_titles & track.title.forms or track.other_titles & document.title.forms)
@@ -107,7 +107,7 @@ def _artist_evidence(track: TrackSide, document: DocumentSide) -> tuple[float, s
 
 
 def _doubt_page(pair: Pair, artist_reason: str) -> None:
-    """Doubt about prose without a mark of being about a recording: a village may share its name with a song."""
+    """Doubt prose without a sign of being about the recording: a village may share a song's name."""
     title = pair.document.title
     heading, opening = pair.document.heading, f"{comparable(pair.document.lead[:300])} "
     if "(disambiguation)" in heading.casefold() or " may refer to " in opening:
@@ -134,7 +134,7 @@ def _doubt_page(pair: Pair, artist_reason: str) -> None:
 
 
 def _doubt_nobody(pair: Pair, max_gap_s: float) -> None:
-    """Doubt where no performer is named: only a rare title of the same length is enough."""
+    """Doubt a credit that names no artist, unless title and duration agree and the title has three words."""
     mine, theirs = pair.track.duration_s, pair.document.duration_s
     same_length = mine is not None and theirs is not None and abs(mine - theirs) <= min(1.0, max_gap_s)
     if not (same_length and pair.title == 1 and len(pair.track.title.full.split()) >= 3):
@@ -144,7 +144,7 @@ def _doubt_nobody(pair: Pair, max_gap_s: float) -> None:
 
 
 def _mentions(text: str, artist: Artist) -> bool:
-    """Whether a text names the artist; a name of one word only as it is written, because "Air" is also a word."""
+    """True when the text names the artist; a name of one word must be spelled as written: "Air" is also a word."""
     if not text:
         return False
     if " " in artist.whole:
@@ -190,7 +190,7 @@ def _compare_versions(pair: Pair, one: Title, other: Title) -> None:
 
 
 def _bare_version(one: str, other: str) -> set[str]:
-    """Version words outside brackets that one title has more than the other: "Ignition Remix"."""
+    """Version words outside brackets found in just one of the two titles: "Ignition Remix"."""
     strong = {
         "live",
         "remix",
@@ -223,7 +223,7 @@ def _compare_numbers(pair: Pair, one: Title, other: Title, page_title: bool) -> 
 
 
 def _compare_guests(pair: Pair) -> None:
-    """Guests on one side only make another recording; a guest on one side only may be left out on the other."""
+    """Doubt the pair when both sides name guests and share none; a guest on one side only is no evidence."""
     track, document = pair.track, pair.document
     mine = track.title.guests | track.artist.guests
     theirs = (document.title.guests if document.title else frozenset()) | (

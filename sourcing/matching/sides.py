@@ -1,4 +1,4 @@
-"""Both sides of a comparison, read once from their rows: a track and a document."""
+"""Both sides of a comparison, a track and a document, parsed once from table rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOCUMENT_COLUMNS = (
 
 @dataclass(frozen=True)
 class TrackSide:
-    """A track, read once."""
+    """A track's fields, parsed once for comparing."""
 
     track_id: str
     title: Title
@@ -41,7 +41,7 @@ class TrackSide:
 
 @dataclass(frozen=True)
 class DocumentSide:
-    """A document, read once; `artist` is None where the source names none."""
+    """A document's fields, parsed once for comparing; `artist` is None where the source names no artist."""
 
     doc_id: str
     title: Title | None

@@ -1,4 +1,4 @@
-"""How alike two titles or two artist credits are, between 0 and 1."""
+"""Similarity of two titles or two artist credits, between 0 and 1."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def title_similarity(one: Title, other: Title) -> float:
 
 
 def same_piece(one: Title, other: Title) -> bool | None:
-    """What numbers, keys and names of works say: True the same, False another, None nothing."""
+    """True for the same classical work, False for different works, `None` when neither title tells."""
     if one.work is None and other.work is None:
         return None
     mine, theirs = (title.work or read_work(title.parts, anything=True) for title in (one, other))
@@ -71,7 +71,7 @@ def _folded_similarity(one: Title, other: Title) -> float:
 
 
 def _across_brackets(whole: Title, piece: Title) -> bool:
-    """ "Feel Like a Natural Woman" is most of "(You Make Me Feel Like) A Natural Woman"."""
+    """True when `piece` runs across brackets of `whole`: "Feel Like a Woman" in "(You Make Me Feel Like) A Woman"."""
     words, all_words = len(piece.full.split()), len(whole.full.split())
     return words >= 4 and 2 * words > all_words and f" {piece.full} " in f" {whole.full} "
 
@@ -92,7 +92,7 @@ def _similarity(one: str, other: str) -> float:
 
 
 def _substituted(one: str, other: str) -> bool:
-    """True when both titles hold a word unlike all words of the other."""
+    """True when each title holds a word unlike every word of the second."""
     mine, theirs = one.split(), other.split()
     return _has_stranger(mine, theirs) and _has_stranger(theirs, mine)
 
@@ -103,7 +103,7 @@ def _has_stranger(words: list[str], among: list[str]) -> bool:
 
 
 def _misspelt(one: str, other: str) -> bool:
-    """A slip of the pen is seldom in the first letter ("night", "light"), and none says no ("can", "can't")."""
+    """True for similar words of the same first letter (not "night", "light"), unless negated ("can", "can't")."""
     if one[0] != other[0] or (one.endswith("nt") and other in _SAID) or (other.endswith("nt") and one in _SAID):
         return False
     return fuzz.ratio(one, other) >= 100 * _TOKEN_ALIKE
@@ -144,12 +144,12 @@ def _credit_similarity(one: Artist, other: Artist) -> float:
 
 
 def _leads(name: str, band: str) -> bool:
-    """ "jimi hendrix" leads "jimi hendrix experience"; a name of one word may be anybody's."""
+    """True when `band` is a name of several words and a band word: "jimi hendrix", "jimi hendrix experience"."""
     return band.startswith(f"{name} ") and " " in name and band[len(name) + 1 :] in _BANDS
 
 
 def _initials(one: str, other: str) -> bool:
-    """ "m ravel" and "maurice ravel": enough for a look, not for acceptance."""
+    """True for names equal up to initials, "m ravel" and "maurice ravel": enough for review, not for acceptance."""
     mine, theirs = one.split(), other.split()
     if len(mine) != len(theirs) or len(mine) < 2 or mine[-1] != theirs[-1]:
         return False

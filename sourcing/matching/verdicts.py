@@ -1,4 +1,4 @@
-"""Verdicts: what people decided about pairs, in a log that is only ever added to, and the last word on each pair."""
+"""Verdicts: people's decisions about pairs in an append-only log, and the latest verdict per pair."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = ("accept", "reject", "undo")
 
 @dataclass(frozen=True)
 class Verdict:
-    """One decision about one pair; `undo` takes back the pair's decision before it."""
+    """One decision about one pair; `undo` takes back the pair's previous decision."""
 
     track_id: str
     doc_id: str
@@ -53,9 +53,9 @@ class VerdictLog:
             os.fsync(stream.fileno())
 
     def read(self) -> tuple[list[Verdict], str]:
-        """All verdicts in order of entry, and a warning about torn lines ("" without any).
+        """All verdicts in order of entry, and a warning about torn lines, or "".
 
-        InputError for any other line that is no verdict: the log is the truth and is not guessed at.
+        InputError for a line that is JSON but no verdict: the log is the truth and is not guessed at.
         """
         if not self.path.exists():
             return [], ""
@@ -86,7 +86,7 @@ class VerdictLog:
 
 
 def last_words(verdicts: Iterable[Verdict]) -> Mapping[tuple[str, str], Verdict]:
-    """The latest verdict by (track_id, doc_id); an undone verdict gives way to the one before it."""
+    """The latest verdict by (track_id, doc_id); an undone verdict gives way to the previous verdict."""
     verdicts_of: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         history = verdicts_of.setdefault(verdict.pair, [])

@@ -8,7 +8,7 @@ __all__ = ["FILLER", "NEUTRAL", "REMASTER", "TEMPO", "VERSION", "VERSION_NAMES",
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a text, for lists of them in code."""
+    """The words of a text as a set, for word lists in code."""
     return frozenset(words.split())
 
 
@@ -119,9 +119,7 @@ TEMPO = word_set(
 
 
 def is_mix(mark: str) -> bool:
-    """True for "(Somebody's Mix)", "(Somebody Edit)", "(Club Version)", which are other recordings; "(Radio Edit)" is
-    not.
-    """
+    """True for the mark of a new recording: "(Smith's Mix)", "(Smith Edit)", "(Club Version)"; not "(Radio Edit)"."""
     if not (kind := re.search(r"\b(mix|edit|version)\b", mark)):
         return False
     makers = set(re.findall(r"\w+", NEUTRAL.sub(" ", mark))) - _PLAIN_EDIT
@@ -129,7 +127,7 @@ def is_mix(mark: str) -> bool:
 
 
 def uncensored(text: str) -> str:
-    """Text with the words that somebody starred out: "F**k You", "Bad B*tch"."""
+    """Text with starred-out words restored: "F**k You", "Bad B*tch"."""
     return _CENSORED.sub(_profanity, text) if _STARS.search(text) else text
 
 

@@ -1,4 +1,4 @@
-"""Works: what a classical title says of work and movement, and whether two titles can be of the same."""
+"""Works: classical titles parsed into work and movement, and the comparison of two works."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _PARTED = re.compile(r":\s+|(?<=\w),\s+(?=[IVX]{1,5}\.\s)|\s+[-–—]\s+(?=[IVX
 
 @dataclass(frozen=True)
 class Movement:
-    """What follows the work's name: its number, and its words without links and numbers."""
+    """A movement, named behind the work: number, and words without linking words and numbers."""
 
     number: str
     words: tuple[str, ...]
@@ -63,7 +63,7 @@ class Movement:
 
 @dataclass(frozen=True)
 class Work:
-    """A title read as that of a work; `anchors` are what two titles of the same one share at least one of."""
+    """A title parsed as a work's; two titles of the same work share at least one of `anchors`."""
 
     catalogue: frozenset[tuple[str, str, str]]  # (system, number, number within it or "")
     forms: frozenset[str]
@@ -88,9 +88,9 @@ def parts_of(title: str) -> list[str]:
 
 
 def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
-    """A title, parted by `parts_of` and each part folded; None where nothing says that it is a work.
+    """Parse a title's folded parts (see `parts_of`) as a work; `None` for a title without signs of a work.
 
-    With `anything` every title is read, to be held against one that is a work: "Für Elise" names one too.
+    With `anything` every title is parsed, to be compared with a work: "Für Elise" names a work too.
     """
     if not (anything or _SIGN.search(" ".join(parts))):
         return None
@@ -122,7 +122,7 @@ def read_work(parts: tuple[str, ...], *, anything: bool = False) -> Work | None:
 
 
 def same_work(one: Work, other: Work) -> bool | None:
-    """True for the same piece, False for titles in contradiction, None for too little evidence."""
+    """True for the same piece, False for titles in contradiction, `None` for too little evidence."""
     common_number = _shared_catalogue(one, other)
     if common_number is False or (one.key and other.key and one.key != other.key):
         return False
@@ -154,7 +154,7 @@ def same_work(one: Work, other: Work) -> bool | None:
 
 
 def _head(text: str) -> tuple[frozenset[str], frozenset[str], tuple[str, ...], str, str]:
-    """(forms, players, other words, number, key) of the part that names the work."""
+    """(forms, players, remaining words, number, key) of the part that names the work."""
     numbers = [next(group for group in match.groups() if group) for match in _NUMBER.finditer(text)]
     text = _NUMBER.sub(" ", text)
     key = _KEY.search(text)
@@ -187,7 +187,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _shared_catalogue(one: Work, other: Work) -> bool | None:
-    """True for an equal catalogue number, False for a different one, None without a common catalogue."""
+    """True for an equal catalogue number, False for a different one, `None` without a common catalogue."""
     systems = {system for system, _, _ in one.catalogue} & {system for system, _, _ in other.catalogue}
     if not systems:
         return None
@@ -235,7 +235,7 @@ def _composers() -> dict[str, list[tuple[str, list[tuple[str, ...]]]]]:
 
 
 def composer_names(text: str) -> frozenset[str]:
-    """Composers a folded credit may mean; "chopin", "f chopin" and "frederic chopin" give the same."""
+    """Composers that a folded credit may mean; "chopin", "f chopin" and "frederic chopin" give the same."""
     words = text.split()
     for length in (2, 1):
         surname, forenames = " ".join(words[-length:]), words[:-length]
@@ -247,7 +247,7 @@ def composer_names(text: str) -> frozenset[str]:
 
 
 def _fits(names: list[str], forenames: tuple[str, ...]) -> bool:
-    """True when the given names or initials are the forenames, with omissions only behind the first."""
+    """True when the given names or initials fit the forenames in order, the first included."""
     if not names:
         return True
     initials = [letter for name in names for letter in (name if _are_initials(name, forenames) else [name])]

@@ -23,7 +23,7 @@ __all__ = ["PcmCache"]
 
 
 class PcmCache:
-    """A folder of waveforms by the path of their sound file, each decoded once."""
+    """A folder of waveforms, one per path of a sound file, each decoded once."""
 
     def __init__(self, folder: Path | str, *, sample_rate_hz: int = SAMPLE_RATE_HZ, minimum_s: float = 0.5) -> None:
         self.folder = Path(folder)

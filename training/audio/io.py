@@ -1,4 +1,4 @@
-"""Sound files as mono waveforms: decode, resample, refuse what cannot be used, cut into clips.
+"""Sound files as mono waveforms: decode, resample, refuse unusable files, cut into clips.
 
 Everything reads through `stream_blocks`, so that a whole file, a cached file and an hour-long stream
 give the same samples. Letters in shapes: n samples.
@@ -92,12 +92,12 @@ def stream_blocks(
 def stream_windows(
     path: Path | str, size: int, sample_rate_hz: int = SAMPLE_RATE_HZ, *, minimum_s: float = 0.5
 ) -> Iterator[Waveform]:
-    """Yield the clips that `windows` names, each (size,), with no more than three of them in memory."""
+    """Yield the clips at the starts of `windows`, each (size,), at most three clips in memory."""
     previous: Waveform | None = None
     for block in stream_blocks(path, size / sample_rate_hz, sample_rate_hz, minimum_s=minimum_s):
         if len(block) == size:
             yield block
-            previous = block  # the last window may have to reach back into it
+            previous = block  # the last window may start inside this block
         elif previous is None:
             yield take(block, 0, size)
         else:  # the last window ends with the track and overlaps the one before
@@ -105,7 +105,7 @@ def stream_windows(
 
 
 def windows(n: int, size: int) -> list[int]:
-    """Start samples of clips of `size` that cover a track of `n` samples including its very end.
+    """Start samples of clips of `size` that cover a track of `n` samples, end included.
 
     Clips lie end to end; the last is flush with the end and so overlaps its neighbour. A track shorter
     than one clip gives one start, and `take` repeats the track to fill it.
@@ -148,7 +148,7 @@ def _resampled(path: Path, sample_rate_hz: int) -> Iterator[Waveform]:
 
 
 def _decoded(path: Path) -> Iterator[tuple[Waveform, int, bool | None]]:
-    """Yield mono pieces (n,), the file's rate in Hz, and each one's place.
+    """Yield (mono piece (n,), the file's rate in Hz, place) in order.
 
     The place is None for the first piece, True for the last, which is empty, and False for the others.
     """

@@ -1,4 +1,4 @@
-"""The mel spectrogram of the Music Tagging Transformer, in decibels, on whatever device the audio is.
+"""The mel spectrogram of the Music Tagging Transformer, in decibels, on the audio's device.
 
 22,050 Hz; windows of 1,024 samples (periodic Hann) every 512, centred with reflect padding; power;
 128 HTK mel bands from 0 to 11,025 Hz without area normalisation; 10 log10(max(x, 1e-10)) with no

@@ -1,1 +1,1 @@
-"""Evaluation: retrieval and similarity beside their chance, with intervals, so that no number stands alone."""
+"""Evaluation: retrieval and similarity, each figure beside chance and with a 95 % interval."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 __all__ = ["REPLICATES", "Floats", "Ints", "Measured", "measure_all"]
 
 REPLICATES = 1000  # 25 of them lie beyond each end of a 95 % interval
-_LEVEL = 0.95  # of intervals
+_LEVEL = 0.95  # confidence level of intervals
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -61,7 +61,7 @@ def measure_all(
     weights = [  # how often each query was drawn, (Q,) per replicate
         np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)[group] for _ in range(replicates)
     ]
-    # Chance keeps texts and their duplicates as they are, and only deals out the audio anew.
+    # Chance keeps texts and duplicates, and permutes only the audio.
     chance_summaries = [_summarise(score(random.permutation(tracks)), None, lower_is_better) for _ in range(replicates)]
     replicas = [_summarise(per_query, counts, lower_is_better) for counts in weights]
     values = _summarise(per_query, None, lower_is_better)
@@ -84,7 +84,7 @@ def _summarise(values: Mapping[str, Floats], counts: Ints | None, lower_is_bette
 
 
 def _median(values: Floats, counts: Ints | None) -> float:
-    # np.average takes weights, np.median does not: a query drawn twice stands there twice.
+    # np.average takes weights, np.median does not: a query drawn twice is repeated.
     return float(np.median(values if counts is None else np.repeat(values, counts)))
 
 

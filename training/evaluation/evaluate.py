@@ -22,13 +22,13 @@ from training.pairs import PairedTrack, usable_texts
 __all__ = ["embed_texts", "embed_tracks", "measure_split", "validate"]
 
 _TEXT_BATCH = 64  # texts encoded at once
-_MINIMUM_LABELLED = 2  # values a facet must have among the tracks to be measured unasked
+_MINIMUM_LABELLED = 2  # distinct values that a facet needs to be measured by default
 
 
 def embed_tracks(
     model: DualEncoder, tracks: Sequence[PairedTrack], *, on_progress: Callable[[int], None] | None = None
 ) -> Floats:
-    """Unit vectors (N, E) of whole tracks, as search and index see them, in fp64."""
+    """Unit vectors (N, E) of whole tracks in fp64, embedded as for search and index."""
     vectors = []
     for track in tracks:
         vectors.append(model.embed_track(track.pcm).double().numpy())
@@ -39,9 +39,9 @@ def embed_tracks(
 
 @torch.no_grad()
 def embed_texts(model: DualEncoder, texts: Sequence[str]) -> Floats:
-    """Unit vectors (Q, E) of texts in their order; batched by length, so that little is padding."""
+    """Unit vectors (Q, E) in fp64 of texts, in input order; batched by length, so that little is padding."""
     model.eval()
-    # Positions by length of their text; the vectors go back to where their texts stand.
+    # Positions sorted by text length; vectors are written back in input order.
     order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
     vectors = np.empty((len(texts), model.config.embedding_ndim), dtype=np.float64)
     for begin in range(0, len(order), _TEXT_BATCH):
@@ -76,12 +76,12 @@ def measure_split(
     replicates: int = REPLICATES,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure retrieval and similarity on a split's tracks, each figure with interval and chance.
+    """Measure retrieval and similarity on a split's tracks, each figure beside interval and chance.
 
     Returns {"tracks", "queries", "metrics": {"text_to_audio", "audio_to_text", "similarity"}, "verdict", "skipped"}.
 
     `facets` are the label columns for audio→audio; None takes all that have two values or more. A facet where
-    nothing can be told (one value, or all of it by one artist) lands in `skipped`.
+    no figure is possible (one value, or all of a value by one artist) lands in `skipped`.
     """
     queries = gather_queries([usable_texts(track) for track in tracks])
     audio, text = embed_tracks(model, tracks, on_progress=on_progress), embed_texts(model, queries.texts)

@@ -1,4 +1,4 @@
-"""The evaluation as a record and as a table: each number beside its interval and its chance, and a verdict in words."""
+"""The evaluation as a record and as a table: each number beside interval and chance, and a verdict in words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def as_record(retrieval: Metrics, similarity: Metrics) -> dict[str, Any]:
 
 
 def table_rows(record: Mapping[str, Any]) -> list[tuple[str, str, str, str, str, str]]:
-    """Rows of (name, metric, value, interval, chance with interval, clear) for a table, from `as_record`."""
+    """Rows (section, metric, value, interval, chance with interval, clear) of a table, from a record of `as_record`."""
     sections = [(_DIRECTIONS[name], record[name]) for name in _DIRECTIONS if name in record]
     sections += [(f"same {facet}", metrics) for facet, metrics in record.get("similarity", {}).items()]
     return [

@@ -21,7 +21,7 @@ __all__ = ["Queries", "evaluate_retrieval", "first_ranks", "gather_queries", "me
 
 @dataclass(frozen=True)
 class Queries:
-    """Distinct texts in the order of first use, and for each the positions of the tracks that carry it."""
+    """Distinct texts in the order of first use, each with the positions of the tracks that carry the text."""
 
     texts: list[str]
     tracks: list[list[int]]
@@ -39,7 +39,7 @@ def gather_queries(texts_by_track: Sequence[Sequence[str]]) -> Queries:
 
 
 def rank_all(scores: Floats) -> Ints:
-    """The ranks (Q, N) from 1 of scores (Q, N): how many candidates score at least as high, itself included."""
+    """The ranks (Q, N) from 1 of scores (Q, N): the number of candidates that score at least as high."""
     # Per query N log N by sorting; comparing every pair would be N². side="left" counts strictly lower scores.
     lower = [np.searchsorted(np.sort(row), row, side="left") for row in scores]
     ranks: Ints = scores.shape[1] - np.stack(lower).astype(np.int64)
@@ -67,7 +67,7 @@ def metrics_of_ranks(ranks: Floats) -> dict[str, Floats]:
 
 
 def first_ranks(scores: Floats, queries: Queries) -> tuple[Ints, Ints]:
-    """Each text's rank of its best track (Q,) and each track's rank of its best text (N,), from scores (Q, N)."""
+    """The rank of the best track per text (Q,) and of the best text per track (N,), by scores (Q, N)."""
     text_ranks, track_ranks = rank_all(scores), rank_all(scores.T)  # (Q, N), (N, Q)
     texts_of = _texts_of(queries, scores.shape[1])
     best_tracks = [text_ranks[query, owners].min() for query, owners in enumerate(queries.tracks)]

@@ -1,4 +1,4 @@
-"""Audio→audio similarity: do a track's nearest neighbours carry its label, when its own artist is left out?
+"""Audio→audio similarity: precision and mAP of a track's neighbours by label, tracks of the same artist left out.
 
 Tracks of one artist sound alike for reasons (the same studio, the same voice) that have nothing to do with the
 label, so they are never candidates. Chance is the same measurement with the audio shuffled among the tracks.
@@ -32,7 +32,7 @@ def evaluate_similarity(
     labelled = [position for position, values in enumerate(labels) if values]
     if len(labelled) < 2:
         return None
-    # Artists are compared as people write them: case and outer spaces make no other artist.
+    # Artists are compared without case and outer spaces.
     names = [artists[position].casefold().strip() for position in labelled]
     allowed = np.asarray([[a != b for b in names] for a in names])  # (N, N); False on the diagonal
     right = np.asarray([[bool(labels[a] & labels[b]) for b in labelled] for a in labelled]) & allowed  # (N, N)

@@ -1,1 +1,1 @@
-"""The towers, their projections and the dual encoder."""
+"""The audio tower, the text tower and the dual encoder of both with projections."""

@@ -22,7 +22,7 @@ from training.audio.mel import HOP_SIZE, MEL_BANDS, MelSpectrogram
 
 __all__ = ["MAXIMUM_SAMPLES", "MINIMUM_SAMPLES", "MusicTaggingTransformer", "load_published"]
 
-MAXIMUM_TOKENS = 512  # of a clip, as many as there are published position embeddings: 47 s
+MAXIMUM_TOKENS = 512  # of a clip, the number of published position embeddings: 47 s
 MINIMUM_SAMPLES = 3 * HOP_SIZE  # 4 frames, one token
 MAXIMUM_SAMPLES = (4 * MAXIMUM_TOKENS + 3) * HOP_SIZE - 1  # 2,051 frames, 512 tokens
 _HEADS = 8  # of attention
@@ -31,7 +31,7 @@ _DROPOUT = 0.1
 
 
 class MusicTaggingTransformer(nn.Module):
-    """The encoder and its tag head: teacher (128, 256), student (128, 64), small (16, 256)."""
+    """The encoder with the tag head; (conv, attention) of teacher (128, 256), student (128, 64), small (16, 256)."""
 
     def __init__(self, conv_ndim: int = 128, attention_ndim: int = 256, n_seq_cls: int = 50) -> None:
         super().__init__()
@@ -42,10 +42,10 @@ class MusicTaggingTransformer(nn.Module):
         self.spec = MelSpectrogram()  # no parameters, only buffers
         self.frontend = _Stem(conv_ndim, attention_ndim)
         # Channels last: the stem then takes about half the time on a CPU; names and values are the same.
-        self.frontend.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types it not
+        self.frontend.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
         self.dropout = nn.Dropout(_DROPOUT)
         self.transformer = _Transformer(attention_ndim)
-        self.to_latent = nn.Identity()  # in the published model, and so here
+        self.to_latent = nn.Identity()  # kept, as a layer of the published model
         self.mlp_head = nn.Sequential(nn.LayerNorm(attention_ndim), nn.Linear(attention_ndim, n_seq_cls))
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class _Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         n_clips, n_tokens, ndim = tokens.shape
         qkv = self.to_qkv(tokens).view(n_clips, n_tokens, 3, _HEADS, ndim // _HEADS)
-        # Every head looks with its own D / H dimensions.
+        # Each head attends over D / H of the dimensions.
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, S, D / H)
         heads = F.scaled_dot_product_attention(query, key, value)  # (B, H, S, D / H), scaled by (D / H) ** -0.5
         # Heads side by side again before they are mixed.
@@ -182,7 +182,7 @@ class _FeedForward(nn.Module):
 
 
 def load_published(source: Path | str | Mapping[str, Any]) -> MusicTaggingTransformer:
-    """The model of a published Lightning checkpoint, or of its state dict, sized by the shapes of the tensors.
+    """The model of a published Lightning checkpoint, or of a state dict, sized by the shapes of the weights.
 
     The prefix `network.` is stripped and a student's `teacher*` keys are dropped. CheckpointError when the
     file is missing or torn, or when its names or shapes are not this model's.

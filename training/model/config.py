@@ -1,4 +1,4 @@
-"""Sizes and parts of a model, as stored beside the weights; units are in the names."""
+"""The configuration of a model, stored beside the weights; units are in the names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_TEXT_MODEL = "sentence-transformers/distiluse-base-multilingual-cased-v2
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the dual encoder's parts, the text model, and the audio format."""
+    """The sizes of a dual encoder's parts, the name of the text model, and length and rate of audio clips."""
 
     conv_ndim: int = 128  # channels of the audio encoder's stem: 128 teacher and student, 16 small
     attention_ndim: int = 256  # width of its transformer: 256 teacher and small, 64 student

@@ -1,4 +1,4 @@
-"""The dual encoder: an audio tower and a text tower whose projections meet in one space of unit vectors.
+"""The dual encoder: an audio tower and a text tower with projections into one space of unit vectors.
 
 Letters: B rows of a batch, N samples, T frames, D width of a tower's output, H width of a projection's hidden layer,
 E width of the common space.
@@ -30,7 +30,7 @@ from training.model.text_tower import TextTower
 __all__ = ["FORMAT", "DualEncoder", "Projection"]
 
 FORMAT = "crossmusim-dual-encoder/1"
-_MAXIMUM_SCALE = 100.0  # CLIP's bound (Radford et al., 2021): beyond it its training was not stable
+_MAXIMUM_SCALE = 100.0  # CLIP's bound (Radford et al., 2021): CLIP's training was unstable above
 
 
 class Projection(nn.Module):
@@ -46,7 +46,7 @@ class Projection(nn.Module):
 
 
 class DualEncoder(nn.Module):
-    """Audio tower, text tower, a projection each, and the scale of their cosine similarities.
+    """Audio tower, text tower, one projection for each tower, and the scale of cosine similarities in the loss.
 
     `load_text` gives the text tower of a name, as `training.model.text_source.load_text_tower` does.
     """
@@ -60,7 +60,7 @@ class DualEncoder(nn.Module):
         _check(config, self.clip_samples)
         self.audio_tower = MusicTaggingTransformer(config.conv_ndim, config.attention_ndim, n_seq_cls=1)
         self.audio_tower.mlp_head.requires_grad_(False)  # the tag head has no part in this model
-        # Loaded between the random draws of the two: some text models draw too, and a seed stands for one model.
+        # Loaded between audio tower and projections: loading may draw random numbers, so the order is part of a seed.
         self.text_tower = load_text(config.text_model)
         hidden_ndim, out_ndim = config.projection_hidden_ndim, config.embedding_ndim
         self.audio_projection = Projection(self.audio_tower.out_ndim, hidden_ndim, out_ndim)
@@ -124,7 +124,7 @@ class DualEncoder(nn.Module):
         return F.normalize(total, dim=0).float()
 
     def _clips(self, source: Path | str | npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-        """Yield clips (clip_samples,) that cover the track to the very end."""
+        """Yield clips (clip_samples,) that cover the whole track, end included."""
         if isinstance(source, np.ndarray):
             return (take(source, start, self.clip_samples) for start in windows(len(source), self.clip_samples))
         return stream_windows(source, self.clip_samples, self.config.sample_rate_hz)

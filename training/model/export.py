@@ -31,7 +31,7 @@ _OWN_IMPORT = re.compile(r"^from ((?:sourcing|training)\.[\w.]+) import", re.MUL
 
 
 def save_dual_encoder(model: DualEncoder, folder: Path | str, *, card: str = "") -> None:
-    """Write the model folder in place of the one there; `card` is the text of its README.md."""
+    """Write the model folder, replacing an existing folder; `card` is the text of its README.md."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
@@ -48,7 +48,7 @@ def save_dual_encoder(model: DualEncoder, folder: Path | str, *, card: str = "")
 
 
 def portable_sources() -> dict[str, str]:
-    """The text of every module that encoding needs, by the name of its copy in a model folder.
+    """File name of the copy in a model folder → source text, for every module that encoding needs.
 
     The copies lie side by side and import each other relatively, for loaders copy no sub-folders.
     """
@@ -73,7 +73,7 @@ def _copy_name(module: str) -> str:
 
 
 def _make_portable(folder: Path) -> None:
-    """Put the copies into the folder, and name the class by its copy instead of by the installed module."""
+    """Write the copies into the folder, and make modules.json name the class in the copy, not the installed module."""
     for name, text in portable_sources().items():
         (folder / name).write_text(text, encoding="utf-8")
     path = folder / "modules.json"

@@ -1,4 +1,4 @@
-"""The module `training.model.audio_tower` under the name of the model it holds, the Music Tagging Transformer."""
+"""Alias of the module `training.model.audio_tower`, named after the Music Tagging Transformer."""
 
 from training.model.audio_tower import MusicTaggingTransformer, load_published
 

@@ -1,4 +1,4 @@
-"""The class `AudioTextModule` under its earlier name, which stands in the modules.json of older model folders."""
+"""The class `AudioTextModule` at an earlier import path, named in the modules.json of older model folders."""
 
 from training.model.sentence_transformer import AudioTextModule
 

@@ -33,7 +33,7 @@ _PLACES = ("token", "cache_folder", "revision", "local_files_only")  # options o
 
 
 class AudioTextModule(InputModule):
-    """Encodes each input by its kind: a path or a waveform is audio, any other string is text.
+    """Encode each input by kind: a path or a waveform is audio, any other string is text.
 
     `sourcing.store.audio.audio_path` says which strings are paths. A sound file's whole track is embedded, from all its
     windows. A path that is missing, or of a kind that is not decoded, is an AudioError, never a text.
@@ -78,14 +78,14 @@ class AudioTextModule(InputModule):
     def load(  # type: ignore[override]  # the library passes all but the first argument by name
         cls, model_name_or_path: str, subfolder: str = "", **options: Any
     ) -> AudioTextModule:
-        """The module of a folder, or of a repository on the hub, whose files are fetched first."""
+        """The module of a folder, or of a repository on the hub after fetching the files."""
         places = {name: options[name] for name in _PLACES if name in options}
         folder = cls.load_dir_path(model_name_or_path, subfolder, **places)
         return cls(load_dual_encoder(folder or Path(model_name_or_path, subfolder)))
 
 
 def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
-    """`dual` itself, not a copy, as a SentenceTransformer on the same device.
+    """Wrap `dual`, not a copy, as a SentenceTransformer on the device of `dual`.
 
     `.encode` takes strings, paths of sound files as strings, waveforms (N,) at the model's rate, and
     `{"array", "sampling_rate"}`, mixed as one likes, and returns unit vectors.
@@ -94,11 +94,11 @@ def as_sentence_transformer(dual: DualEncoder) -> SentenceTransformer:
 
 
 def _audio_source(value: Any, sample_rate_hz: int) -> str | npt.NDArray[Any] | None:
-    """A path or a mono waveform for audio, None for text."""
+    """A path or a mono waveform for audio, `None` for text."""
     if isinstance(value, str | os.PathLike):
         path = audio_path(value) if isinstance(value, str) else Path(os.fspath(value))
         return None if path is None else str(path)
-    rate_hz = sample_rate_hz  # of a bare waveform, which cannot say
+    rate_hz = sample_rate_hz  # a bare waveform does not say its rate
     if isinstance(value, dict) and {"array", "sampling_rate"} <= value.keys():
         value, rate_hz = value["array"], int(value["sampling_rate"])
     if isinstance(value, Tensor):

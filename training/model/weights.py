@@ -42,7 +42,7 @@ def load_dual_encoder(folder: Path | str, *, device: str | torch.device = "cpu")
     record = _read_record(folder)
     cure = "train again, or take another model folder"
     try:
-        # Random weights first, which are all replaced; the text tower comes whole from its own folder.
+        # Random weights, all replaced by the file's; the text tower is loaded from text/.
         model = DualEncoder(ModelConfig(**record["model"]), lambda _name: read_text_tower(folder / "text"))
         missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     except (OSError, TypeError, KeyError, RuntimeError, SafetensorError, UsageError) as error:
@@ -51,7 +51,7 @@ def load_dual_encoder(folder: Path | str, *, device: str | torch.device = "cpu")
     # Only the text tower may be missing from the file: its weights lie in text/.
     if unexpected or any(not name.startswith("text_tower.") for name in missing):
         raise CheckpointError(str(folder), "its weights are not those its config.json tells of", cure)
-    # Also a change that still loads: an index made with other weights would give wrong neighbours.
+    # Catches changed weights that still load: an index of the old weights would give wrong neighbours.
     if model.fingerprint() != record.get("fingerprint"):
         raise CheckpointError(str(folder), "its weights were changed after it was saved", cure)
     return model.to(device).eval()

@@ -1,4 +1,4 @@
-"""`crawl coverage`: how many documents of each source have which fields, and where that dropped."""
+"""`crawl coverage`: share of each source's documents that have each field, by week, and alarms for drops."""
 
 from __future__ import annotations
 

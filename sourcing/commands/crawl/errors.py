@@ -1,4 +1,4 @@
-"""The end of crawl commands where a page object raised: exit 1, its page a rejected row, all others read."""
+"""Exit code of crawl commands after a page object raised: 1, the page being a rejected row and the rest read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["end_on_page_errors"]
 
 
 def end_on_page_errors(invocation: Invocation, *stages: str) -> None:
-    """Exit with 1, after the result, where rejected rows of these stages are mistakes of a page object."""
+    """Exit with 1, after the result, when rejected rows of `stages` have the reason page_object_failed."""
     rejected = invocation.workspace.read_rejected().filter(reason="page_object_failed")
     findings = [row["finding"] for row in rejected.iter_rows(named=True) if row["stage"] in stages]
     if findings:

@@ -127,7 +127,7 @@ def import_dump(
 
 
 def wanted_by(tracks: dy.DataFrame[Track]) -> Callable[[Mapping[str, Any]], bool]:
-    """Make the test that is true of a document's row that may be about one of these tracks; matching has the last word.
+    """Make a predicate on document rows: True when the row may be about one of `tracks`; matching has the last word.
 
     Exact MBID or ISRC, or artist and title in folded form, brackets and guests aside. A release is wanted for its
     own name as a track's album or title, and for any title in its row's `tracks`.
@@ -166,7 +166,7 @@ def _artist_key(artist: str) -> str:
 
 
 def _title_keys(title: str) -> set[str]:
-    """The folded whole title, and the folded title without brackets and what follows a dash."""
+    """The folded whole title, and the folded part before a dash, brackets removed."""
     from sourcing.matching.names import fold
 
     bare = re.split(r"\s[-–—]\s", re.sub(r"[(\[][^()\[\]]*[)\]]", " ", title), maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Progress of crawl commands: tasks that the ledger knows of, and bytes of WARC files that are read."""
+"""Progress of crawl commands: tasks of the ledger, and bytes of WARC files read."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def run(invocation: Invocation, /, **typed: Any) -> None:
 
 @dataclass(frozen=True)
 class _Flags:
-    """The options of `crawl run` as click hands them over."""
+    """The options of `crawl run` as click passes options."""
 
     urls: Path | None
     sitemaps: tuple[str, ...]
@@ -203,7 +203,7 @@ def _spoilt_rows(invocation: Invocation) -> list[dict[str, Any]]:
 
 
 def _ask_for_lost(invocation: Invocation) -> None:
-    """Make the next run ask for pages the last rebuild could not read, also where the file looks unchanged."""
+    """Make the tasks pending of records that the last rebuild could not read, in unchanged files too."""
     from sourcing.crawling.ledger import LEDGER_FILE, Ledger
     from sourcing.crawling.warc.mending import ask_for_lost
 
@@ -215,7 +215,7 @@ def _ask_for_lost(invocation: Invocation) -> None:
 
 
 def _sources_to_ask(settings: Settings, names: tuple[str, ...]) -> Mapping[str, Source]:
-    """Enabled sources with their settings applied, or the named sources; UsageError where a name cannot be asked."""
+    """Enabled sources with settings applied, all or the named; UsageError for a name unknown or not enabled."""
     from sourcing.crawling.sources import SOURCES, effective, enabled, why_off
     from sourcing.redactor import read_key
 

@@ -1,4 +1,4 @@
-"""`crawl status`: how far the crawl is, how fast, and what is wrong with it."""
+"""`crawl status`: progress, speed and alarms of a crawl."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def status(invocation: Invocation, every_s: float | None) -> None:
 
 
 def look(invocation: Invocation) -> tuple[Progress, list[str]]:
-    """Read the progress and the alarms of this workspace's crawl."""
+    """Read progress and alarms of the workspace's crawl."""
     from sourcing.crawling.ledger import LEDGER_FILE
     from sourcing.crawling.ledger.view import looked_at
     from sourcing.crawling.monitoring.alarms import alarms
@@ -70,7 +70,7 @@ def look(invocation: Invocation) -> tuple[Progress, list[str]]:
 
 
 def watched(render: Callable[[], list[Any]], every_s: float, *, wait: Callable[[float], None] = time.sleep) -> None:
-    """Show what `render` gives, again every so many seconds, until an interrupt."""
+    """Show the lines of `render`, rendered anew every `every_s` seconds, until an interrupt."""
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""The desk of the batch commands, and the endpoints and packs named in its journal."""
+"""The desk that batch commands work at, and the look-up of endpoints and packs named in the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches in words and in numbers: what was handed over, how far it is, what came back."""
+"""Batches as JSON and as lines: calls submitted, progress, replies collected."""
 
 from __future__ import annotations
 

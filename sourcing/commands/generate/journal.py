@@ -1,4 +1,4 @@
-"""`crossmusim generate status|describe|revalidate|merge`: what the journal holds, and what is made of it for free."""
+"""`crossmusim generate status|describe|revalidate|merge`: count calls, describe stored replies anew."""
 
 from __future__ import annotations
 
@@ -157,9 +157,9 @@ def merge(invocation: Invocation, journals: tuple[Path, ...]) -> None:
 
 
 def rebuild(invocation: Invocation, *, anew: bool = True) -> dict[str, Any]:
-    """Write the descriptions table and its rejected rows; one process at a time, the others wait their turn.
+    """Write the descriptions table and the rejected rows, one process at a time; the rest wait their turn.
 
-    Not `anew`: only where they are no longer what they would be.
+    Without `anew`, tables up to date with workspace, journal, packs and code are kept.
     """
     from sourcing.generation.descriptions.freshness import inputs_digest, note_fresh_tables, summary_of_fresh_tables
     from sourcing.generation.descriptions.rebuild import rebuild_descriptions
@@ -189,7 +189,7 @@ _REPORT = "their bytes are kept, each is a rejected row (row_error) and all othe
 
 
 def end_on_row_errors(invocation: Invocation, row_errors: Sequence[str]) -> None:
-    """Exit with 1, after the result, where looking at replies raised: those are rejected rows, all others are done."""
+    """Exit with 1, after the result, when reading replies raised: each such reply is a rejected row."""
     if row_errors:
         names = "; ".join(f"{n} times {name}" for name, n in Counter(row_errors).most_common(3))
         invocation.note(f"error: looking at {len(row_errors)} replies raised ({names}); {_REPORT}")
@@ -197,7 +197,7 @@ def end_on_row_errors(invocation: Invocation, row_errors: Sequence[str]) -> None
 
 
 def table_lines(tables: dict[str, Any]) -> list[str]:
-    """Lines that tell people of the tables that `rebuild` wrote."""
+    """Lines for the user about the tables that `rebuild` wrote."""
     by_origin = ", ".join(f"{number} {origin}" for origin, number in tables["descriptions"].items()) or "none"
     lines = [f"descriptions: {by_origin}; {tables['rejected']} pieces rejected, see tables/rejected-describe.parquet"]
     if tables["disagreements"]:
@@ -217,7 +217,7 @@ def _rejected_by_reason(invocation: Invocation) -> dict[str, int]:
 def _lost_with_their_process(
     invocation: Invocation, calls: list[CallRow], counts: dict[str, dict[str, int]]
 ) -> list[CallRow]:
-    """Calls with those of dead processes as unknown (in `counts` too), before any run has written that down."""
+    """The calls, with calls in flight of dead processes as `unknown`; changes `counts` too, but not the journal."""
     from sourcing.store.presence import Presence
 
     is_dead = functools.cache(Presence(invocation.workspace.generation_dir).is_dead)

@@ -1,4 +1,4 @@
-"""The options that plan, run and batch share, and the jobs they come to: one per model."""
+"""The options that plan, run and batch share, and the jobs made from the options, one per model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _OPTIONS = (
 
 
 def with_call_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of model calls to a command, which hands them as keywords to `make_jobs`."""
+    """Add the options of model calls to a command; the command passes the values to `make_jobs` as keywords."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

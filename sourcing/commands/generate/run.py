@@ -193,7 +193,7 @@ def _run_lines(result: RunResult) -> list[str]:
 
 
 def _reconcile(invocation: Invocation, job: Job) -> dict[str, int]:
-    """Look up the calls that were in flight at a crash, once those of dead processes are marked as such."""
+    """Mark the calls in flight of dead processes as unknown, then look the unknown calls up at the endpoint."""
     from datetime import UTC, datetime
 
     from sourcing.generation.journal.journal import enter_journal

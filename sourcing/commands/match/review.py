@@ -109,7 +109,7 @@ class _Waiting:
 
 @dataclass
 class _Sitting:
-    """One reviewer going through the queue; `undone` ones come back to where the queue stands."""
+    """One reviewer's pass through the queue; `undone` pairs come back at the queue's present place."""
 
     log: VerdictLog
     reviewer: str
@@ -174,7 +174,7 @@ class _Sitting:
 
 
 def _pairs_in_review(invocation: Invocation) -> list[_Waiting]:
-    """Pairs that a person decides, also those decided since; the likeliest first."""
+    """Pairs in the band review and pairs already decided by a person, highest score first."""
     import polars as pl
 
     from sourcing.matching.verdicts import REVIEWED
@@ -204,7 +204,7 @@ def _keys() -> Iterator[str]:
 
 
 def _side_by_side(pair: _Waiting, progress: str) -> str:
-    """Text that shows a pair side by side; it goes to stderr, results alone to stdout."""
+    """Text that shows a pair side by side, for stderr: stdout is for results alone."""
     from rich.markup import escape
     from rich.table import Table
 

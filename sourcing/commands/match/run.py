@@ -1,4 +1,4 @@
-"""`match run | evaluate`: decide which document is about which track, and measure how well that is decided."""
+"""`match run | evaluate`: decide which document is about which track, and measure precision and recall of matching."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _miss(one: Judged) -> dict[str, Any]:
 
 
 def _decided_pairs(invocation: Invocation) -> list[LabelledPair]:
-    """Pairs that people accepted and rejected, labelled with their source."""
+    """Pairs that people accepted or rejected, as labelled pairs; the kind is the document's source."""
     from sourcing.errors import InputError
     from sourcing.matching.evaluation import LabelledPair
     from sourcing.matching.verdicts import VERDICTS_FILE, VerdictLog, last_words

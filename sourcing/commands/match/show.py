@@ -1,4 +1,4 @@
-"""`match show`: the documents held against one track, with what spoke for and against each."""
+"""`match show`: the documents compared with one track, each with score and reasons."""
 
 from __future__ import annotations
 

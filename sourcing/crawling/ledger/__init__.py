@@ -1,4 +1,4 @@
-"""The ledger of a crawl: every request we mean to make, what became of it, and which process may ask which host."""
+"""The ledger of a crawl: every planned request with its outcome, and which process may ask which host."""
 
 from sourcing.crawling.ledger.archive import Archive, Refusal
 from sourcing.crawling.ledger.census import Census

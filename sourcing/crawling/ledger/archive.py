@@ -1,4 +1,4 @@
-"""Archive: where in the WARC files each task's answers lie, and which pages said no, should their records be lost."""
+"""Archive: where each task's captures lie in the WARC files, and the refusals of pages, should records be lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REASON = "warc_damaged"
 
 
 class Refusal(NamedTuple):
-    """A page's no: its task and last address, when it was met, and the signal."""
+    """A page's refusal: task, last address, time and signal."""
 
     source: str
     url: str
@@ -36,7 +36,7 @@ class Refusal(NamedTuple):
 
 
 class Archive:
-    """A view of the ledger's tables about its WARC files."""
+    """The ledger's tables of WARC files, captures and refusals."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -45,14 +45,14 @@ class Archive:
     # --- captures ---
 
     def enter(self, captures: Iterable[tuple[str, int, str, bool]]) -> None:
-        """Note captures: file, offset, task, and whether it stands without another, as all but revisits do."""
+        """Insert captures: file, offset, task, and True for a capture that holds its own body (a revisit does not)."""
         self._db.executemany(
             "INSERT OR REPLACE INTO captures VALUES (?, ?, ?, ?)",
             [(self._file(file), offset, bytes.fromhex(key), whole) for file, offset, key, whole in captures],
         )
 
     def offsets(self, file: str) -> dict[int, str]:
-        """Offset → task of the file's captures, without lost ones."""
+        """Offset → task of the file's captures, lost captures left out."""
         rows = self._db.execute(
             "SELECT c.offset, hex(c.key) FROM captures c JOIN warc_files f ON f.id = c.file"
             " WHERE f.file = ? AND c.whole <> ?",
@@ -61,7 +61,7 @@ class Archive:
         return {offset: key.lower() for offset, key in rows}
 
     def files(self) -> set[str]:
-        """Names of the files that hold captures which are not known to be lost."""
+        """Names of the files with at least one capture that is not lost."""
         return {
             name
             for (name,) in self._db.execute(
@@ -71,11 +71,11 @@ class Archive:
         }
 
     def forget(self, file: str) -> None:
-        """Drop the captures of a file that was moved into others."""
+        """Delete the captures of a file whose records moved into new files."""
         self._db.execute("DELETE FROM captures WHERE file = ?", (self._file(file),))
 
     def lose(self, file: str, offsets: Collection[int], finding: str) -> int:
-        """Make tasks pending whose latest capture lies in the file; returns how many tasks are pending for it."""
+        """Mark the captures at `offsets` lost; returns the number of tasks made pending for lack of a later capture."""
         number, db = self._file(file), self._db
         db.execute("CREATE TEMP TABLE IF NOT EXISTS lost (key BLOB, offset INTEGER, PRIMARY KEY (key, offset))")
         db.execute("DELETE FROM lost")
@@ -96,7 +96,7 @@ class Archive:
         return self._ask("key IN (SELECT key FROM lost)", (), finding)
 
     def lose_pages(self, urls: Collection[str], finding: str) -> int:
-        """Make pages at these addresses pending, for ledgers older than the table of captures."""
+        """Make the pages at `urls` pending, in a ledger older than the table of captures; returns their number."""
         marks = ",".join("?" * len(urls))
         return self._ask(f"url IN ({marks}) OR found_at IN ({marks})", (*urls, *urls), finding) if urls else 0
 
@@ -112,7 +112,7 @@ class Archive:
     # --- files ---
 
     def looked_through(self, file: str) -> tuple[int, int] | None:
-        """Size and modification time (ns) of the file at its last complete reading."""
+        """Size in bytes and modification time in ns that the file had at the last complete reading."""
         row = self._db.execute("SELECT size, changed FROM warc_files WHERE file = ?", (file,)).fetchone()
         return None if row is None else (row[0], row[1])
 
@@ -139,7 +139,7 @@ class Archive:
         self._db.execute("DELETE FROM refusals WHERE key = ?", (bytes.fromhex(key),))
 
     def refusals(self) -> Iterator[Refusal]:
-        """Noes in force, in the order of tasks; of a ledger from before they were noted, its denied tasks."""
+        """Refusals in force, in the order of tasks; the denied tasks, in a ledger older than the table of refusals."""
         has_table = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'refusals'").fetchone()
         older = "(SELECT key, unixepoch() AS at, coalesce(finding, '') AS signal FROM tasks" + _REFUSED + ")"
         for source, url, key, at, signal in self._db.execute(

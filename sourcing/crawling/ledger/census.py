@@ -1,4 +1,4 @@
-"""Census: how many tasks are in which state, which wait for what, and what became of those that were lost."""
+"""Census: tasks counted by source, state and reason, hosts that are paused, and tasks that failed or were denied."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SOME_TASKS = (  # each by an index that holds such tasks alone
 
 
 class Census:
-    """Read-only counts over the ledger; costs the number of queues, not of tasks, but for `outcomes`."""
+    """Read-only counts over the ledger; each costs the number of queues, not of tasks, except `outcomes`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
     def ready(self, source: str, enough: int) -> int:
-        """Tasks of a source that could be asked now, counted no further than about `enough`."""
+        """Number of the source's tasks that can be asked now; counting stops at about `enough`."""
         count = 0
         for (n,) in self._db.execute(
             "SELECT c.n FROM queues q JOIN counts c ON c.queue = q.id AND c.state = 0 WHERE q.source = ?", (source,)
@@ -33,7 +33,7 @@ class Census:
         return count
 
     def soonest(self, sources: Collection[str]) -> float | None:
-        """Time when the next delayed task of the sources may be asked; None when none waits."""
+        """Time at which the sources' next delayed task is due; `None` without delayed tasks."""
         row = self._db.execute(
             "SELECT t.next_at FROM tasks t JOIN queues q ON q.id = t.queue WHERE t.state = 5"
             f" AND q.source IN ({','.join('?' * len(sources))}) ORDER BY t.next_at LIMIT 1",
@@ -72,7 +72,7 @@ class Census:
         return table
 
     def totals(self, sources: Collection[str] | None = None) -> dict[str, int]:
-        """State → number of tasks, over all sources or the given ones."""
+        """State → number of tasks, over all sources or the given `sources`."""
         total = dict.fromkeys(STATES, 0)
         for source, states in self.counts().items():
             for state, n in states.items():
@@ -94,7 +94,7 @@ class Census:
         return table
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Failed and denied tasks, in the order they were added."""
+        """Failed and denied tasks, in the order of adding."""
         for key, source, url, state, reason, finding in self._db.execute(
             "SELECT hex(t.key), q.source, t.url, t.state, coalesce(t.reason, ''), coalesce(t.finding, '')"
             " FROM tasks t JOIN queues q ON q.id = t.queue WHERE t.state IN (3, 4) ORDER BY t.seq"

@@ -1,4 +1,4 @@
-"""The task ledger: every request we mean to make and what became of it, in SQLite, safe against any death.
+"""The task ledger: every planned request with its outcome, in SQLite, safe when a process dies.
 
     pending ──lease──▶ leased ──▶ fetched          (its response is in the WARC files)
        ▲                 ├──────▶ denied           (robots.txt or a consent signal said no)
@@ -98,10 +98,10 @@ class Ledger:
     # --- tasks come in ---
 
     def add(self, specs: Iterable[TaskSpec], *, cursor: tuple[str, int] | None = None) -> int:
-        """Add tasks, ignoring those already known; returns how many were new. Reads `specs` lazily.
+        """Add tasks, skipping known keys; returns the number of new tasks. Reads `specs` lazily.
 
-        One whose URL is none, as a page may have it, is added as failed.
-        `cursor` (name, position) is noted with the last of them: a feed that is cut off goes on from there.
+        A task with an invalid URL, as pages may hold, is added as failed.
+        `cursor` (name, position) is noted with the last task: a feed that is cut off goes on from there.
         """
         new = 0
         stream = iter(specs)
@@ -166,7 +166,7 @@ class Ledger:
         *,
         room: Callable[[str, str], int] = lambda _source, _host: sys.maxsize,
     ) -> list[Task]:
-        """Lease up to `n` due tasks of hosts that are neither paused nor claimed by other processes.
+        """Lease up to `n` due tasks of hosts that are neither paused nor claimed by a second process.
 
         Queues (one source on one host) take turns; within one, highest priority first, then the order of adding.
         `room(source, host)` is how many tasks of that queue are wanted; it is called once per queue and lease.
@@ -195,7 +195,7 @@ class Ledger:
         return tasks
 
     def _open_queues(self, now: float) -> Iterator[tuple[int, str, str]]:
-        """Queues with due tasks, starting behind the last one served."""
+        """Queues with due tasks, starting behind the queue served last."""
         start, living = self._turn, self.run.living()
         for low, high in ((start, sys.maxsize), (-1, start)):
             while rows := self._db.execute(
@@ -221,7 +221,7 @@ class Ledger:
         finding: str | None = None,
         known: Validators | None = None,
     ) -> None:
-        """Fetched; a `reason` says why its page object could not be asked for follow-ups."""
+        """Mark the task fetched; `reason` says why the page object could not be asked for follow-ups."""
         known = known or Validators()
         self._db.execute(
             f"UPDATE tasks SET state = 2, {_HOME}, attempts = attempts + 1, reason = ?, finding = ?, next_at = 0,"
@@ -243,17 +243,17 @@ class Ledger:
         finding: str = "",
         http_status: int | None = None,
     ) -> None:
-        """Failed for good, or, with `retry_at`, pending again from then on; the attempt counts either way."""
+        """Mark the task failed, or with `retry_at` pending from that time on; the attempt counts either way."""
         state, next_at = (FAILED, 0.0) if retry_at is None else (LATER, retry_at)
         self._settle(key, state, reason=reason, finding=finding, next_at=next_at, http_status=http_status)
 
     def denied(self, key: str, signal: str, *, again_at: float = 0.0, http_status: int | None = None) -> None:
-        """Denied by `signal`; with `again_at`, `reopen` makes it pending from then on."""
+        """Mark the task denied by `signal`; with `again_at`, `reopen` makes it pending from that time on."""
         reason = signal.partition(":")[0].strip().replace(" ", "_")
         self._settle(key, DENIED, reason=reason, finding=signal, next_at=again_at, http_status=http_status)
 
     def postpone(self, key: str, until: float, reason: str = "") -> None:
-        """Back to pending without counting an attempt: we never got to ask."""
+        """Return a leased task to pending, due at `until`, without counting an attempt: no request was sent."""
         self._db.execute(
             "UPDATE tasks SET state = ?, next_at = ?, lease_until = NULL, owner = NULL, reason = ?"
             " WHERE key = ? AND state = ?",
@@ -261,7 +261,7 @@ class Ledger:
         )
 
     def moved(self, key: str, source: str, url: str, until: float = 0.0) -> None:
-        """Move a task to another address, pending from `until` on: a redirect led there, and its host is asked next."""
+        """Move a leased task to the URL of a redirect, in the queue of that URL's host, pending from `until` on."""
         url = strip_secrets(url)
         self._db.execute(
             "UPDATE tasks SET home = coalesce(home, queue), queue = ?, onward = ?, hops = hops + 1, state = ?,"
@@ -290,13 +290,13 @@ class Ledger:
     # --- back to pending ---
 
     def renew(self, now: float, lease_s: float) -> None:
-        """Renew the leases of this process: it is there, however long its tasks wait for their turn."""
+        """Renew the own process's leases: a living process keeps them, however long the tasks wait for their turn."""
         self._db.execute(
             "UPDATE tasks SET lease_until = ? WHERE state = 1 AND owner = ?", (now + lease_s, self.run.owner)
         )
 
     def release_expired(self, now: float) -> int:
-        """Make tasks with an expired lease pending, except those of living processes; how many."""
+        """Make tasks with an expired lease pending, except tasks of living foreign processes; returns the number."""
         living = self.run.living()
         cursor = self._db.execute(
             "UPDATE tasks SET state = 0, lease_until = NULL, owner = NULL WHERE state = 1 AND lease_until <= ?"
@@ -346,7 +346,7 @@ class Ledger:
     # --- what sites say for all their pages ---
 
     def site_file(self, url: str) -> tuple[int, bytes, float] | None:
-        """Status, body and time of a site's own file that an earlier turn at a slow host went into."""
+        """Status, body and fetch time of a site's own file (robots.txt), kept for later turns at a slow host."""
         row: tuple[int, bytes, float] | None = self._db.execute(
             "SELECT status, body, fetched_at FROM site_files WHERE url = ?", (url,)
         ).fetchone()

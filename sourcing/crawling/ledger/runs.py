@@ -1,4 +1,4 @@
-"""Runs: the crawl processes that share a ledger, which hosts each of them asks, and what a dead one leaves behind.
+"""Runs: the crawl processes that share a ledger, their claims on hosts, and the release of a dead process's tasks.
 
 A host belongs to one process at a time, so that its rate, its pauses and its robots file are one process's
 business; no living process loses one, it gives idle ones back by itself. One that has fewer hosts than another
@@ -34,14 +34,14 @@ class Run:
 
     @contextmanager
     def entered(self, now: float) -> Iterator[None]:
-        """Announce this process to all processes of the crawl; at the end, hosts are given back."""
+        """Announce the process in the ledger; at the end, its hosts and leases are released."""
         with self._presence.entered():
             self._db.execute("INSERT INTO runs VALUES (?, ?)", (self.owner, now))
             yield
             self.forget(self.owner)
 
     def others(self) -> list[str]:
-        """Announced processes except this process, alive or dead."""
+        """Announced processes except the own, alive or dead."""
         return [row[0] for row in self._db.execute("SELECT owner FROM runs WHERE owner <> ?", (self.owner,))]
 
     def dead(self) -> list[str]:
@@ -64,7 +64,7 @@ class Run:
             self._presence.forget(owner)
 
     def claim(self, host: str, now: float) -> None:
-        """Claim the host for this process for a limited time; the caller has seen that it is free."""
+        """Claim the host for the own process for CLAIM_S seconds; the caller has seen that the host is free."""
         if self._claims.get(host, 0.0) > now + CLAIM_S / 2:
             return
         self._claims[host] = now + CLAIM_S
@@ -76,7 +76,7 @@ class Run:
         self._db.execute("DELETE FROM wishes WHERE host = ?", (host,))
 
     def wish(self, sources: Collection[str], now: float) -> None:
-        """Ask a process with more hosts of these sources to hand hosts over."""
+        """Wish for half the surplus of hosts of the process that holds most hosts of `sources`."""
         theirs: dict[str, list[str]] = defaultdict(list)  # process → its hosts, those with most to ask first
         for host, owner in self._db.execute(
             "SELECT q.host, h.owner FROM counts c JOIN queues q ON q.id = c.queue JOIN hosts h ON h.host = q.host"
@@ -93,12 +93,12 @@ class Run:
         )
 
     def wished(self, now: float) -> set[str]:
-        """Hosts of this process wanted by other processes: nothing more is asked there, and they are given up."""
+        """Hosts that foreign processes wish for; the caller stops asking its hosts among them and gives them up."""
         rows = self._db.execute("SELECT host FROM wishes WHERE owner <> ? AND until > ?", (self.owner, now))
         return {row[0] for row in rows}
 
     def give_up(self, host: str) -> None:
-        """Release the host to another process: nothing is in flight there."""
+        """Release the host; the caller has no request in flight there."""
         if self._claims.pop(host, None) is not None:
             self._db.execute("UPDATE hosts SET owner = NULL WHERE host = ? AND owner = ?", (host, self.owner))
 
@@ -107,7 +107,7 @@ class Run:
         return bool(self._claims)
 
     def take(self, host: str, now: float) -> float:
-        """Claim a host on which no task was leased; 0 when it is ours, else when to try again."""
+        """Claim a host on which no task was leased; returns 0 once claimed, else the time to try again."""
         if self._claims.get(host, 0.0) > now:
             return 0.0
         row = self._db.execute(
@@ -123,20 +123,20 @@ class Run:
         return 0.0
 
     def keep(self, active: Collection[str], now: float) -> list[str]:
-        """Renew the claims of `active` hosts; returns others that were idle for long, to be given up."""
+        """Renew the claims of `active` hosts; returns hosts idle past their claim, to be given up."""
         for host in active:
             if host in self._claims:
                 self.claim(host, now)
         return [host for host, until in self._claims.items() if until < now and host not in active]
 
     def rest(self) -> None:
-        """Give back every host: nothing is in flight, and others may have work there."""
+        """Release every host, with no request in flight: a second process may have work there."""
         if self._claims:
             self._claims.clear()
             self._db.execute("UPDATE hosts SET owner = NULL WHERE owner = ?", (self.owner,))
 
     def pause(self, host: str, until: float, delay_s: float = 0.0) -> None:
-        """Pause the host until `until`, for present and later runs; `delay_s` is the distance it is asked at."""
+        """Pause the host until `until`, for later runs too; `delay_s` is the time between requests to the host."""
         self._db.execute(
             "INSERT INTO hosts (host, paused_until, delay_s) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
             " SET paused_until = max(paused_until, excluded.paused_until),"

@@ -1,4 +1,4 @@
-"""SQL schema of the ledger, and row classes for its tasks.
+"""SQL schema of the ledger, and row classes for tasks.
 
 Ten million tasks must cost neither memory nor a scan: tasks point to a queue (one source on one host), partial
 indices hold only what is still to be asked, and triggers keep the counts per queue and state.
@@ -106,7 +106,7 @@ class Validators:
 
 @dataclass(frozen=True)
 class Task:
-    """A leased task with the fields needed for its request."""
+    """A leased task with the fields that the request needs."""
 
     priority: int
     seq: int
@@ -123,7 +123,7 @@ class Task:
 
     @property
     def address(self) -> str:
-        """The URL to ask: the task's own, or the one it was sent on to."""
+        """The URL to ask: the last redirect's, or the task's own."""
         return self.onward or self.url
 
 

@@ -1,4 +1,4 @@
-"""Tallies: how many requests each source had in each minute, with which outcome, and how many bytes they brought."""
+"""Tallies: requests and bytes counted by source, minute and outcome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tallies:
         )
 
     def asked_today(self, source: str, now: float) -> int:
-        """Requests of the UTC day `now` lies in."""
+        """Requests of the UTC day that holds `now`."""
         midnight = int(now // _DAY_S) * (_DAY_S // 60)
         row = self._db.execute(
             "SELECT sum(n) FROM minutes WHERE source = ? AND minute >= ? AND minute < ? AND outcome = ?",

@@ -1,4 +1,4 @@
-"""A ledger looked at from outside: beside a running crawl or after it, never made, never changed."""
+"""Read-only view of a ledger, during a crawl or later; never creates the file and never changes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TABLES = "queues, counts, hosts, runs, minutes"
 
 @contextmanager
 def looked_at(path: Path) -> Iterator[LedgerView | None]:
-    """The ledger at `path` to look at; None where there is none yet.
+    """Open the ledger at `path` read-only; `None` where no ledger exists yet.
 
     InputError where the file is none that this version reads. Costs the number of hosts and of minutes of
     crawling, not of tasks.
@@ -55,7 +55,7 @@ class LedgerView:
         return [row[0] for row in self._db.execute("SELECT DISTINCT source FROM queues ORDER BY source")]
 
     def deepest(self) -> dict[str, int]:
-        """Source → number of open tasks on its busiest host."""
+        """Source → number of open tasks on the busiest host."""
         rows = self._db.execute(
             "SELECT source, max(n) FROM (SELECT q.source, sum(c.n) AS n FROM counts c JOIN queues q ON q.id = c.queue"
             " WHERE c.state IN (?, ?, ?) GROUP BY q.id) GROUP BY source",
@@ -93,14 +93,14 @@ class LedgerView:
         return [(host, float(until)) for host, until in rows]
 
     def processes(self) -> dict[str, float]:
-        """Crawl processes alive → when they began."""
+        """Living crawl process → start time."""
         dead = set(self._run.dead())
         rows = self._db.execute("SELECT owner, started_at FROM runs ORDER BY started_at, owner")
         return {owner: float(at) for owner, at in rows if owner not in dead}
 
 
 def _begun(db: sqlite3.Connection, path: Path) -> bool:
-    """True when the ledger's tables exist; not so in the moment before a first crawl has made them."""
+    """True when the ledger's tables exist; false in the moment before a first crawl has made them."""
     try:
         if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
             return False

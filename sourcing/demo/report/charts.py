@@ -105,7 +105,7 @@ def _svg(height: float, parts: Sequence[str], title: str) -> Markup:
 
 
 def _ticks(low: float, high: float, count: int) -> list[float]:
-    """Round numbers inside [low, high], about `count` of them."""
+    """About `count` round numbers inside [low, high]."""
     rough = (high - low) / count or 1.0
     power = 10 ** math.floor(math.log10(rough))
     step = min((power * factor for factor in (1, 2, 5, 10)), key=lambda each: abs(each - rough))

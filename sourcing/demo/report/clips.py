@@ -31,7 +31,7 @@ def encode_clips(
 
 
 def encode_clip(path: Path) -> bytes:
-    """The first CLIP_S seconds of a sound file as a mono MP3 that fades out at its end."""
+    """The first CLIP_S seconds of a sound file as a mono MP3 with a fade-out."""
     import numpy as np
     import soundfile
 

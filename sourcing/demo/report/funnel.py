@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the mission: the unit it counts, and what its outcomes are called here."""
+    """A stage of the mission: counted unit, and names of the outcomes."""
 
     unit: str
     outcomes: str

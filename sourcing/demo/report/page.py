@@ -84,7 +84,7 @@ def render_report(facts: dict[str, Any]) -> str:
 
 
 def _track_ids(examples: Iterable[Example], searches: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Tracks to be heard, the most needed first: what is searched from, examples, then hits rank by rank."""
+    """Ids of tracks to play, most needed first: query tracks, examples, then hits rank by rank."""
     searches = list(searches)
     ranks = [
         search["hits"][rank]["track_id"] for rank in range(_HITS) for search in searches if rank < len(search["hits"])
@@ -125,7 +125,7 @@ def _retrieval(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _map(out: Path, tracks: Mapping[str, DemoTrack], labels: Labels, playable: frozenset[str]) -> Markup:
-    """The index's embeddings as a map with its regions."""
+    """The index's embeddings drawn as a map with named regions; empty without an index."""
     import numpy as np
     import polars as pl
 
@@ -148,7 +148,7 @@ def _tooltip(track: DemoTrack) -> str:
 
 
 def _searches(mission: Mission, result: dict[str, Any], labels: Labels) -> list[dict[str, Any]]:
-    """The searches with their first hits; a hit is good when its label is the one the query means."""
+    """The searches with the first hits of each; a hit is good when the label has the value that the query means."""
     searches = [(f"“{text}”", "", facet, value, result["searches"][text]) for text, facet, value in QUERIES]
     for name, answer in mission.answers.items():
         if name.startswith("like "):

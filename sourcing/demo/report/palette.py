@@ -51,10 +51,10 @@ def marker(lead: str, x: float, y: float, radius: float, attributes: str = "", i
 
 
 def swatch(lead: str) -> Markup:
-    """The lead's marker as a small picture to stand beside its name."""
+    """The lead instrument's marker as a small SVG, to stand beside the name."""
     return Markup('<svg class="swatch" viewBox="0 0 14 14" aria-hidden="true">{}</svg>').format(marker(lead, 7, 7, 5))
 
 
 def legend() -> list[tuple[str, Markup]]:
-    """Every lead instrument with its swatch, family by family."""
+    """Every lead instrument with the swatch, family by family."""
     return [(lead, swatch(lead)) for lead in LEADS]

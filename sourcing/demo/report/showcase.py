@@ -1,4 +1,4 @@
-"""The report's examples of descriptions, chosen by a written rule, and the small model's record of right and wrong.
+"""The report's examples of descriptions, chosen by a written rule, and the small model's right and wrong aspects.
 
 The demo invented its tracks, so it knows how each one sounds and can hold every mined aspect against that: *true* names
 an attribute the track has, *false* one it lacks, *silent* none at all. The words that give an attribute away are the
@@ -28,7 +28,7 @@ _CONTEXT_CHARS = 160  # of a document around its quotes
 
 @dataclass(frozen=True)
 class Example:
-    """A description with its track, the truth of each aspect, and documents with marked quotes."""
+    """A description with track, truth of each aspect, and documents with quotes marked."""
 
     kind: str  # "hit" | "miss" | "scraped"
     description: Row
@@ -39,7 +39,7 @@ class Example:
 
 @dataclass
 class ModelRecord:
-    """How the small model did: replies, aspects by truth, refused claims by reason with one finding each."""
+    """The small model's record: replies, aspects by truth, refused claims by reason with one finding each."""
 
     model: str = ""
     replies: int = 0
@@ -91,7 +91,7 @@ def choose(mined: Iterable[Row], tracks: Mapping[str, DemoTrack], count: int = _
 
 
 def model_record(workspace: Workspace, world: World, replies: int) -> ModelRecord:
-    """The small model's record over all its replies, shown or not."""
+    """The small model's record over all replies, shown in the report or not."""
     tracks = {track.track_id: track for track in world.tracks}
     mined = [row for row in workspace.read(Description).to_dicts() if row["origin"] == "mined"]
     record = ModelRecord(mined[0]["model"] if mined else "", replies, len(mined))
@@ -104,7 +104,7 @@ def model_record(workspace: Workspace, world: World, replies: int) -> ModelRecor
 
 
 def aspect_truth(text: str, track: DemoTrack) -> str:
-    """true, false or silent: what an aspect says of a track's sound, by its cues; one false cue makes it false."""
+    """true, false or silent: an aspect checked against the track's sound by cue words; one false cue makes false."""
     text = text.lower()
     truths = {"true"} if track.style_tag in text else set()
     own = {name: {value} for name, value in track.audible.items()} | {"lead": set(track.instruments)}
@@ -137,7 +137,7 @@ def _refused_claims(workspace: Workspace) -> Iterable[Row]:
 
 
 def _marked_documents(row: Row, documents: Mapping[str, Row]) -> list[Row]:
-    """The texts of a description's documents with its aspects' quotes marked."""
+    """The texts of a description's documents with the aspects' quotes marked."""
     spans: dict[str, list[tuple[int, int]]] = {doc_id: [] for doc_id in row["doc_ids"]}
     for aspect in row["aspects"]:
         for quote in aspect["evidence"]:

@@ -30,7 +30,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Dot:
-    """A track on the map, in any unit; `text` is what pointing at it shows."""
+    """A track on the map, in the units of the embedding axes; `text` is the tooltip."""
 
     track_id: str
     x: float
@@ -41,7 +41,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Region:
-    """A named cluster of dots at its centroid."""
+    """A named cluster of dots; x and y are the centroid."""
 
     name: str
     x: float
@@ -50,7 +50,7 @@ class Region:
 
 
 def project(vectors: Points) -> Points:
-    """The vectors (N, D) on their two widest principal axes, (N, 2)."""
+    """The vectors (N, D) projected on the two widest principal axes, (N, 2)."""
     import numpy as np
 
     centred = vectors - vectors.mean(axis=0)
@@ -60,9 +60,7 @@ def project(vectors: Points) -> Points:
 
 
 def find_regions(points: Points, labels: Sequence[Labels], count: int = _REGIONS) -> list[Region]:
-    """Clusters of the map's points (N, 2), each named by the labels that set its tracks apart; those without a name
-    left out.
-    """
+    """Clusters of the map's points (N, 2), named by distinguishing labels; clusters without a name are left out."""
     members = _k_means(points, min(count, len(points)))
     regions = []
     for number in range(int(members.max(initial=-1)) + 1):
@@ -119,7 +117,7 @@ def draw_map(dots: Sequence[Dot], regions: Sequence[Region], playable: frozenset
 
 
 def _names(places: Sequence[tuple[str, float, float]]) -> list[Markup]:
-    """Names inside the frame, a line to a label, each moved down until clear of the names above."""
+    """Region names as SVG texts inside the frame, one line per label, each moved down below overlapping names."""
     boxes: list[tuple[float, float, float, float]] = []
     texts = []
     for name, x, y in sorted(places, key=lambda entry: entry[2]):

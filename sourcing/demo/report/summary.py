@@ -1,4 +1,4 @@
-"""The figures of a finished demo: one JSON object, and some twenty lines for a terminal."""
+"""The figures of a finished demo: one JSON object, and about twenty lines for a terminal."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def summarise(mission: Mission, world: World) -> dict[str, Any]:
 
 
 def summary_lines(mission: Mission, result: dict[str, Any]) -> list[str]:
-    """Some twenty lines for a terminal."""
+    """The figures of a finished demo as about twenty lines for a terminal."""
     seconds = result["seconds"]
     lines = ["", "What came of it"]
     lines += [f"  {name:<13} {value}" for name, value in fact_lines(result)]
@@ -87,7 +87,7 @@ def fact_lines(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def labels_by_track(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Each track's labels as facet → value, as the catalogue has them; training never reads them."""
+    """Track id → the catalogue's labels as facet → value; training never reads the labels."""
     rows = workspace.read(Track).select("track_id", "labels").iter_rows()
     return {track_id: {label["facet"]: label["value"] for label in labels} for track_id, labels in rows}
 
