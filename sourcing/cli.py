@@ -125,6 +125,10 @@ TABLE: dict[str, tuple[Any, str]] = {
             "lint": ("sourcing.commands.prompts:lint", "Check packs for mistakes."),
             "render": ("sourcing.commands.prompts:render", "Show the request a pack would send."),
             "test": ("sourcing.commands.prompts:test", "Run a pack's cases against its recorded replies."),
+            "record": (
+                "sourcing.commands.record:record",
+                "Ask a model for the replies of cases, and keep them in the pack.",
+            ),
             "bench": (
                 "sourcing.commands.bench:bench",
                 "Measure packs, or the rules alone, on documents with known answers.",

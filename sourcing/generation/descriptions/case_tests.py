@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import dataframely as dy
@@ -19,13 +20,14 @@ from sourcing.generation.packs.cases import Case, Expect, golden_path
 from sourcing.generation.packs.judges import is_judge, judged_name
 from sourcing.generation.packs.lint import plain_examples
 from sourcing.generation.packs.pack import Pack
+from sourcing.generation.packs.recordings import recording_state
 from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import CAPTION_LANGUAGE
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.text.lexicon import facet_of
 from sourcing.store.schemas import Description, Document, Match, Rejected, Track
 
-__all__ = ["CaseResult", "run_case"]
+__all__ = ["CaseResult", "Outcome", "run_case", "try_case"]
 
 _S = TypeVar("_S", bound=dy.Schema)
 _Made = tuple[dy.DataFrame[Description], dy.DataFrame[Rejected]]
@@ -34,15 +36,41 @@ _AUTHOR = "author"
 _AT = datetime(2000, 1, 1, tzinfo=UTC)  # nothing a case asserts depends on the time
 
 
+class Outcome(StrEnum):
+    """What a case came to."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    STALE = "STALE"  # its recording answers another request than the case sends now
+    NEEDS_RECORDING = "NEEDS RECORDING"
+    ERROR = "ERROR"  # it could not be tried: the pack, the case or its recording is broken
+
+
 @dataclass(frozen=True)
 class CaseResult:
     """Aspects, caption, rejection reasons and problems of one case; a case without problems passes."""
 
     name: str
-    aspects: list[str]
-    caption: str | None
-    rejected: list[str]  # reasons
-    problems: list[str]
+    aspects: list[str] = field(default_factory=list)
+    caption: str | None = None
+    rejected: list[str] = field(default_factory=list)  # reasons
+    problems: list[str] = field(default_factory=list)
+    outcome: Outcome = Outcome.PASS
+
+
+def try_case(pack: Pack, case: Case) -> CaseResult:
+    """Run a case where its recording is of its present request; never raises for a broken one."""
+    try:
+        state = recording_state(pack, case)
+        if state == "missing":
+            todo = f"`crossmusim prompts record {pack.id} --case {case.name}` asks a model for it"
+            return CaseResult(case.name, problems=[todo], outcome=Outcome.NEEDS_RECORDING)
+        if state == "stale":
+            stale = "its recording answers another request: template, inputs, schema or sampling have changed since"
+            return CaseResult(case.name, problems=[stale], outcome=Outcome.STALE)
+        return run_case(pack, case)
+    except PromptError as error:
+        return CaseResult(case.name, problems=[f"{error.thing}: {error.found}; {error.cure}"], outcome=Outcome.ERROR)
 
 
 def run_case(pack: Pack, case: Case) -> CaseResult:
@@ -63,7 +91,8 @@ def run_case(pack: Pack, case: Case) -> CaseResult:
     aspects = [text for row in own_rows for text in row["aspect_list"]]
     caption = next((row["caption"] for row in own_rows), None)
     reasons = sorted(set(rejected_rows["reason"]))
-    return CaseResult(case.name, aspects, caption, reasons, _problems(case.expect, aspects, caption or "", reasons))
+    problems = _problems(case.expect, aspects, caption or "", reasons)
+    return CaseResult(case.name, aspects, caption, reasons, problems, Outcome.FAIL if problems else Outcome.PASS)
 
 
 def _recorded(pack: Pack, case: Case) -> Reply:

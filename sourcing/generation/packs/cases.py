@@ -12,7 +12,7 @@ from sourcing.generation.packs.pack import Pack, Strict
 from sourcing.generation.packs.pack_files import read_pack_file
 from sourcing.generation.packs.pack_yaml import read_yaml
 
-__all__ = ["Case", "Expect", "golden_path", "load_cases"]
+__all__ = ["Case", "Expect", "golden_file", "golden_path", "load_cases"]
 
 
 class Expect(Strict):
@@ -30,7 +30,7 @@ class Case(Strict):
 
     name: str = Field(min_length=1)
     inputs: dict[str, Any]
-    golden: str
+    golden: str = ""  # the case's name with .json
     expect: Expect = Field(default_factory=Expect)
 
 
@@ -55,12 +55,22 @@ def load_cases(pack: Pack) -> list[Case]:
     return cases
 
 
+def golden_file(pack: Pack, case: Case) -> Path:
+    """Where the recording of a case lies, or will."""
+    thing, folder = f"prompt pack {pack.name} case {case.name!r}", (pack.folder / "golden").resolve()
+    name = case.golden or f"{case.name}.json"
+    if "\0" in name:
+        raise PromptError(thing, "its golden is no file name", "correct it")
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder) or path == folder:
+        raise PromptError(thing, f"there is no golden/{name}", "name a file in that folder")
+    return path
+
+
 def golden_path(pack: Pack, case: Case) -> Path:
-    if "\0" in case.golden:
-        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", "its golden is no file name", "correct it")
-    path = (pack.folder / "golden" / case.golden).resolve()
-    if not path.is_relative_to((pack.folder / "golden").resolve()) or not path.is_file():
-        raise PromptError(
-            f"prompt pack {pack.name} case {case.name!r}", f"there is no golden/{case.golden}", "record the reply there"
-        )
+    """Where the recording of a case lies; PromptError when it is not there."""
+    path = golden_file(pack, case)
+    if not path.is_file():
+        cure = f"record it: `crossmusim prompts record {pack.id} --case {case.name}`"
+        raise PromptError(f"prompt pack {pack.name} case {case.name!r}", f"there is no golden/{path.name}", cure)
     return path

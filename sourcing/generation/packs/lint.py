@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from sourcing.errors import PromptError
-from sourcing.generation.packs.cases import golden_path, load_cases
+from sourcing.generation.packs.cases import golden_file, golden_path, load_cases
 from sourcing.generation.packs.judges import is_judge
 from sourcing.generation.packs.lock import check_lock
 from sourcing.generation.packs.pack import Pack
@@ -142,7 +142,8 @@ def _case_findings(pack: Pack) -> Iterator[str]:
     for case in cases:
         try:
             render(pack, case.inputs)
-            json.loads(golden_path(pack, case).read_bytes())
+            if golden_file(pack, case).is_file():  # else it waits to be recorded
+                json.loads(golden_path(pack, case).read_bytes())
         except PromptError as error:
             yield f"case {case.name!r}: {error.thing}: {error.found}"
         except (ValueError, RecursionError):
