@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sourcing.generation.text.folding import fold_text
 from sourcing.generation.text.words import data_sections, is_written_without_spaces
+from sourcing.store.language_id import simplified
 
 if TYPE_CHECKING:
     from HanTa.HanoverTagger import HanoverTagger
@@ -185,8 +186,10 @@ def _chinese(sentence: str) -> Iterator[Token]:
     for word, name in _jieba().tag(sentence):
         at = sentence.index(word, at)
         part = next((_CHINESE[name[:n]] for n in range(len(name), 0, -1) if name[:n] in _CHINESE), "X")
-        fixed = _fixed("zh").get(word)
-        yield Token("," if word in "、，" else word, at, at + len(word), fixed or part)
+        plain = simplified(word)
+        if part not in "NA":
+            part = _fixed("zh").get(plain) or _words_of_music().get(plain) or part
+        yield Token("," if word in "、，" else word, at, at + len(word), _fixed("zh").get(plain) or part)
         at += len(word)
 
 
@@ -219,12 +222,21 @@ def _jieba() -> Any:
     import rjieba
 
     tagger = rjieba.Jieba()
+    for term, part in _words_of_music().items():
+        if [name[:1] for _, name in tagger.tag(term)] not in (["n"], ["a"]):
+            tagger.add_word(term, _OF_MUSIC, part.lower())  # "和声" is a word of music before it is "和" and "声"
+    return tagger
+
+
+@cache
+def _words_of_music() -> dict[str, str]:
+    """Chinese term of the lexicon → A for those of mood and tempo, N for others."""
+    parts: dict[str, str] = {}
     for facet, lines in [*data_sections("facets").items(), *data_sections("facets_zh").items()]:
         for term in map(str.strip, ",".join(lines).split(",")):
-            if is_written_without_spaces(term) and [name[:1] for _, name in tagger.tag(term)] not in (["n"], ["a"]):
-                # "和声" is a word of music before it is "和" and "声"
-                tagger.add_word(term, _OF_MUSIC, "a" if facet == "mood" else "n")
-    return tagger
+            if is_written_without_spaces(term):
+                parts.setdefault(simplified(term), "A" if facet in ("mood", "tempo_rhythm") else "N")
+    return parts
 
 
 @cache

@@ -138,9 +138,11 @@ def test_a_copied_chinese_sentence_is_parted_into_phrases_with_facets_and_spans(
         ("缓慢的华尔兹", "genre"),
         ("风琴", "instrument"),
         ("小号", "instrument"),
-        ("吉他粗糙", "production"),
+        ("吉他", "instrument"),
+        ("粗糙", "production"),
         ("空旷", "production"),
-        ("女声轻柔", "vocal"),
+        ("女声", "vocal"),
+        ("轻柔", "vocal"),
     ]
     for aspect in vetted_reply.aspects:
         (place,) = aspect["evidence"]
