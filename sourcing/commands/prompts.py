@@ -34,7 +34,13 @@ def list_packs(invocation: Invocation) -> None:
     """
     from rich.table import Table
 
-    packs = _load(invocation, ())
+    packs: list[Pack] = []
+    broken: dict[str, str] = {}
+    for pack_id, load in _each(invocation, ()):
+        try:
+            packs.append(load())
+        except PromptError as error:
+            broken[pack_id] = f"{error.thing}: {error.found}"
     result = {
         "packs": [
             {
@@ -46,12 +52,13 @@ def list_packs(invocation: Invocation) -> None:
                 "path": str(pack.folder),
             }
             for pack in packs
-        ]
+        ],
+        "broken": broken,
     }
     table = Table("pack", "hash", "inputs", "description")
     for pack in packs:
         table.add_row(pack.name, pack.prompt_hash[:12], ", ".join(pack.inputs), pack.description.partition(". ")[0])
-    invocation.emit(result, [table])
+    invocation.emit(result, [table, *(f"broken: {pack_id}: {finding}" for pack_id, finding in broken.items())])
 
 
 @click.command

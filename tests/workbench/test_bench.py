@@ -43,7 +43,7 @@ def test_a_pack_is_asked_about_each_document_once(tmp_path: Path, capsys: pytest
         assert code == 0, result
         (name, figures), *_ = result["variants"].items()
         assert name == "mine@1.0.0, m"
-        assert figures["documents"] == 19
+        assert figures["documents"] == 21
         asked = len(server.log)  # once each, and again where a reply does not fit the schema
         assert figures["measures"]["recall"][0] > 0.15
         assert figures["usd"] == 0

@@ -101,6 +101,9 @@ def test_a_broken_case_or_pack_stops_no_other(tmp_path: Path, pack: Path, capsys
     assert by_name["mine", "bad"] == "ERROR"
     assert by_name["broken", "(pack)"] == "ERROR"
     assert by_name["judge", "handmade_cut"] == "PASS"
+    code, result = run_json(capsys, typed(tmp_path, "list"))
+    assert (code, list(result["broken"])) == (0, ["broken"])
+    assert "mine" in [each["id"] for each in result["packs"]]
     code, result = run_json(capsys, typed(tmp_path, "lint"))
     assert (code, "broken" in json.dumps(result)) == (3, True)
 

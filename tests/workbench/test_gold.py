@@ -43,12 +43,12 @@ def write(folder: Path, text: str, name: str = "en.yaml") -> Path:
 
 
 def test_the_gold_set_has_every_kind_manner_and_language(documents: list[GoldDocument]) -> None:
-    assert len(documents) >= 128
+    assert len(documents) >= 160
     assert {document.kind for document in documents} == set(KINDS)
     assert {document.manner for document in documents} == set(MANNERS)
     languages = Counter(document.language for document in documents)
     assert set(languages) == {"en", "de", "fr", "es", "zh", "ja"}
-    assert min(languages.values()) >= 9
+    assert min(languages.values()) >= 13
 
 
 def test_aspects_are_verbatim_and_what_must_not_be_taken_stands_in_the_text(documents: list[GoldDocument]) -> None:
@@ -62,11 +62,11 @@ def test_aspects_are_verbatim_and_what_must_not_be_taken_stands_in_the_text(docu
 
 
 def test_our_rules_hold_their_bars_on_the_gold_set(documents: list[GoldDocument]) -> None:
-    """Rules alone, as measured when they were written: F1 0.75 (0.50 before), ragged 0.9 % (17 % before)."""
+    """Rules alone, as measured when they were written: F1 0.74, ragged 1 %; the rules before them: 0.50 and 17 %."""
     figures = estimates(score_all(documents, by_rules))
     assert figures["ragged"].value is not None and figures["ragged"].value < 0.03
     assert figures["unsupported"].value == 0
-    assert figures["f1"].value is not None and figures["f1"].value > 0.72
+    assert figures["f1"].value is not None and figures["f1"].value > 0.7
     assert figures["caption_support"].value == 1
 
 
