@@ -27,7 +27,7 @@ _SPACELESS_PHRASE = {
     "zh": re.compile(r"(?:R?[AN]+O)*[AN]*N|A+"),
     "ja": re.compile(r"(?:(?:R?A+|N+)O|(?<![INO])VE|A)*A?N+|A+"),
 }
-MAX_SPACELESS_CHARACTERS = 12
+_MAX_SPACELESS_CHARACTERS = 12
 _LISTING = (",", "C", ",C", ",D", "CD", ",CD")  # between the phrases of an enumeration
 _MUSICAL = ("genre", "instrument", "vocal", "tempo_rhythm", "harmony", "production")
 
@@ -72,7 +72,7 @@ def _spaceless_phrases(tokens: Sequence[Token], language: str) -> list[Phrase]:
         if match:
             noun = tokens[at - 1].word if at and letters[at - 1] in "NR" and set(match.group()) <= set("RA") else None
             first = at
-            if len("".join(token.word for token in tokens[at : match.end()])) > MAX_SPACELESS_CHARACTERS:
+            if len("".join(token.word for token in tokens[at : match.end()])) > _MAX_SPACELESS_CHARACTERS:
                 first = match.end() - len(match.group().rpartition("O")[2])  # without what is said of it
             phrases.append(Phrase(tokens[first].start, tokens[match.end() - 1].end, noun))
         at = match.end() if match else at + 1

@@ -21,6 +21,7 @@ from sourcing.generation.text.words import (
 __all__ = ["Part", "aspect_key", "sentences", "split_phrase"]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])")
+_LONGEST_TEXT, _LONGEST_SENTENCE = 10_000, 600  # characters looked at: a reply may hold megabytes
 _MARKS = " .;:,!?()\"“”'‘’-–—，。；：、！？（）「」『』《》…"
 
 
@@ -43,6 +44,8 @@ def split_phrase(text: str, language: str = "und", facet: str | None = None) -> 
     ("drum and bass") is never parted. In languages without a tagger, a text with no phrase the lexicon knows comes back
     whole.
     """
+    if len(text) > _LONGEST_TEXT:
+        return [Part(text, "other")]
     if is_term(text):
         return [Part(text, facet_of(text, facet))]
     if has_tagger(language) and is_written_without_spaces(text) == (language[:2] in SPACELESS):
@@ -60,7 +63,7 @@ def _joint_parts(text: str) -> list[str]:
 def _tagged_parts(text: str, language: str, suggestion: str | None) -> list[Part]:
     parts: list[Part] = []
     for sentence in sentences(text):
-        phrases = noun_phrases(sentence, language)
+        phrases = noun_phrases(sentence[:_LONGEST_SENTENCE], language)
         for phrase, own_facet in zip(phrases, _facets(sentence, phrases, language), strict=True):
             part = sentence[phrase.start : phrase.end]
             facet = suggestion if suggestion and own_facet == "other" and len(phrases) == 1 else own_facet

@@ -66,13 +66,14 @@ def has_tagger(language: str) -> bool:
     return language[:2] in (*_MODELS, *_LISTED, *SPACELESS)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def tag(sentence: str, language: str) -> tuple[Token, ...]:
     """Tokens of one sentence in a language that `has_tagger`."""
     code = language[:2]
     if code in _LISTED:
         return _by_lists(sentence, code)
     if code in SPACELESS:
+        sentence = sentence.encode("utf-8", "replace").decode()  # half a surrogate pair has no UTF-8
         return tuple(_chinese(sentence) if code == "zh" else _japanese(sentence))
     places = [(match.group(), match.start(), match.end()) for match in _TOKEN.finditer(sentence)]
     if not places:
@@ -122,7 +123,7 @@ def _fixed(code: str) -> dict[str, str]:
 
 
 def _by_lists(sentence: str, code: str) -> tuple[Token, ...]:
-    """Tokens by the lists of `data/function_words.txt`; a word on no list is a noun, or an adjective behind one."""
+    """Tokens by the lists of `data/parts_of_speech.txt`; a word on no list is a noun, or an adjective behind one."""
     lists = _function_words(code)
     places = [(match.group(), match.start(), match.end()) for match in _LISTED_TOKEN.finditer(sentence)]
     folded = [fold_text(word).rstrip("'") for word, _, _ in places]
@@ -184,7 +185,7 @@ _OF_MUSIC = 100_000  # how often a word of music is taken to occur
 def _chinese(sentence: str) -> Iterator[Token]:
     at = 0
     for word, name in _jieba().tag(sentence):
-        at = sentence.index(word, at)
+        at = sentence.find(word, at)
         part = next((_CHINESE[name[:n]] for n in range(len(name), 0, -1) if name[:n] in _CHINESE), "X")
         plain = simplified(word)
         if part not in "NA":
@@ -198,7 +199,7 @@ def _japanese(sentence: str) -> Iterator[Token]:
     for token in _janome().tokenize(sentence):
         word, (kind, detail, *_) = token.surface, token.part_of_speech.split(",")
         part = _japanese_part(word, kind, detail, before)
-        at = sentence.index(word, at)
+        at = sentence.find(word, at)
         yield Token("," if word in "、，" else word, at, at + len(word), part)
         at, before = at + len(word), part
 

@@ -37,8 +37,16 @@ def test_a_sentence_has_these_phrases(language: str, sentence: str, phrases: lis
 
 @pytest.mark.parametrize("language", ["en", "de", "fr", "es", "zh", "ja", "und", "xx"])
 @pytest.mark.parametrize(
-    "text", ["", " ", "…", "\0", "a" * 5000, "🎵" * 300, "، ؟", "-' -- ''", "的" * 500, "\u202e\u200b"]
+    "text", ["", " ", "…", "\0", "a" * 5000, "🎵" * 300, "، ؟", "-' -- ''", "的" * 500, "\u202e\u200b", "的\ud800钢琴"]
 )
 def test_no_text_breaks_it(language: str, text: str) -> None:
     for part in split_phrase(text, language):
         assert part.text
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "zh", "ja"])
+@pytest.mark.parametrize(
+    "text", ["a " * 500_000, "slow, " * 200_000, "鋼" * 300_000, "warm-" * 100_000, "soft " * 400 + "drum."]
+)
+def test_a_text_without_end_is_read_in_bounded_work(language: str, text: str) -> None:
+    assert len(split_phrase(text, language)) < 5_000
