@@ -90,9 +90,9 @@ def _facets(sentence: str, phrases: Sequence[Phrase], language: str) -> list[str
 def _is_idle(part: str) -> bool:
     """True for people, things sold and places, and for a word like "voice" while it stands alone."""
     own = fold_text(part).split()
-    return not {own[-1], own[-1].removesuffix("s")}.isdisjoint(_heads("people")) or (
-        len(own) == 1 and own[0] in _heads("bare")
-    )
+    if not own or (len(own) == 1 and own[0] in _heads("bare")):
+        return True
+    return not {own[-1], own[-1].removesuffix("s")}.isdisjoint(_heads("people"))
 
 
 @cache

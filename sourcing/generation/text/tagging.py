@@ -177,8 +177,6 @@ _CHINESE = {
     "r": "X", "m": "M", "q": "M", "x": ".", "s": "N", "f": "X", "l": "N", "i": "A", "j": "N", "g": "N", "eng": "N",
     "vn": "N",
 }  # fmt: skip
-
-
 _OF_MUSIC = 100_000  # how often a word of music is taken to occur
 
 
