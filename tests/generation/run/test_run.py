@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -368,7 +369,15 @@ def test_a_ceiling_of_calls_is_kept_at_any_concurrency(tmp_path: Path) -> None:
         assert len(server.log) == 12
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that is heard here, also where the tests were started in the background of a shell, which ignores it."""
+    before = signal.getsignal(request.param)
+    signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_an_interrupt_lets_calls_in_flight_end_and_begins_no_other(tmp_path: Path, number: signal.Signals) -> None:
     def answer(body: dict[str, Any], asked: Asked) -> Reply:
         if len(server.log) == 3:
