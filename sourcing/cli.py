@@ -121,19 +121,21 @@ TABLE: dict[str, tuple[Any, str]] = {
     ),
     "prompts": (
         {
-            "list": ("sourcing.commands.prompts:list_packs", "List the prompt packs."),
-            "lint": ("sourcing.commands.prompts:lint", "Check packs for mistakes."),
-            "render": ("sourcing.commands.prompts:render", "Show the request a pack would send."),
-            "test": ("sourcing.commands.prompts:test", "Run a pack's cases against its recorded replies."),
+            "list": ("sourcing.commands.prompts.packs:list_packs", "List the prompt packs."),
+            "lint": ("sourcing.commands.prompts.packs:lint", "Check packs for mistakes."),
+            "render": ("sourcing.commands.prompts.packs:render", "Show the request a pack would send."),
+            "test": ("sourcing.commands.prompts.test:test", "Run a pack's cases against its recorded replies."),
             "record": (
-                "sourcing.commands.record:record",
+                "sourcing.commands.prompts.record:record",
                 "Ask a model for the replies of cases, and keep them in the pack.",
             ),
+            "run": ("sourcing.commands.prompts.run:run", "Try a pack live on cases, gold documents or tracks."),
             "bench": (
-                "sourcing.commands.bench:bench",
+                "sourcing.commands.prompts.bench:bench",
                 "Measure packs, or the rules alone, on documents with known answers.",
             ),
-            "lock": ("sourcing.commands.prompts:lock", "Record the hash of each pack version."),
+            "history": ("sourcing.commands.prompts.run:history", "List the runs that were kept."),
+            "lock": ("sourcing.commands.prompts.packs:lock", "Record the hash of each pack version."),
         },
         "Prompt packs: templates, cases and recorded replies.",
     ),

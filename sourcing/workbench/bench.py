@@ -1,54 +1,19 @@
-"""Bench: prompt packs, or the rules alone, held against the gold documents.
-
-A pack is asked about the gold documents in a workspace of their own, through a journal like any other: what was
-answered once is not paid again, and a run that stopped goes on.
-"""
+"""Bench: figures of prompt packs, or of the rules alone, on the gold documents, in all and by group."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+from sourcing.workbench.measures.gold import GOLD_FOLDER, GoldDocument
+from sourcing.workbench.measures.scores import MEASURES, DocumentScore, Estimate, Words, estimates, score
 
-from sourcing.store.schemas import Document, Match, Track
-from sourcing.store.workspace import Workspace
-from sourcing.workbench.gold import GOLD_FOLDER, GoldDocument
-from sourcing.workbench.rules import document_row, track_row
-from sourcing.workbench.scores import MEASURES, DocumentScore, Estimate, Words, estimates, score
-
-__all__ = ["GROUPS", "as_dict", "gold_folder", "grouped", "lay_out", "score_all", "words_of"]
+__all__ = ["GROUPS", "as_dict", "gold_folder", "grouped", "score_all"]
 
 #: By what figures are told apart.
 GROUPS = ("language", "kind", "manner")
-
-
-def lay_out(workspace: Workspace, documents: Sequence[GoldDocument]) -> None:
-    """Write the tables of a workspace whose tracks and documents are the gold ones, each matched to its own."""
-    rows = {
-        Track: [track_row(document) for document in documents],
-        Document: [document_row(document) for document in documents],
-        Match: [
-            {"track_id": d.id, "doc_id": d.id, "score": 1.0, "band": "accept", "method": "gold", "reasons": []}
-            for d in documents
-        ],
-    }
-    for schema, table in rows.items():
-        frame = schema.validate(pl.DataFrame(table, schema=schema.create_empty().schema), cast=True)
-        workspace.write(schema, frame)
-
-
-def words_of(documents: Iterable[GoldDocument], descriptions: pl.DataFrame) -> dict[str, Words]:
-    """Gold id → what the descriptions of one pack and model say of it; nothing where none was kept."""
-    rows = {row["track_id"]: row for row in descriptions.iter_rows(named=True)}
-    words: dict[str, Words] = {}
-    for document in documents:
-        row = rows.get(document.id)
-        aspects = [(aspect["text"], aspect["facet"]) for aspect in row["aspects"]] if row else []
-        words[document.id] = Words(aspects, row["caption"] if row else None)
-    return words
 
 
 def score_all(

@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sourcing.generation.descriptions.case_tests import CaseResult, Outcome
 from sourcing.store.workspace import atomic_path
+from sourcing.workbench.trials import Outcome, Trial
 
 __all__ = ["write_junit"]
 
@@ -18,12 +18,13 @@ _ELEMENTS = {
     Outcome.STALE: "failure",
     Outcome.ERROR: "error",
     Outcome.NEEDS_RECORDING: "skipped",
+    Outcome.NEEDS_REVIEW: "skipped",
 }
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path: Path, results: Sequence[tuple[str, CaseResult]]) -> None:
-    """Write one suite per pack; a stale case is a failure, one that needs recording is skipped."""
+def write_junit(path: Path, results: Sequence[tuple[str, Trial]]) -> None:
+    """Write one suite per pack; a stale case is a failure, one that needs recording or review is skipped."""
     suites = ElementTree.Element("testsuites")
     for name, own in groupby(results, key=lambda pair: pair[0]):
         cases = [result for _, result in own]

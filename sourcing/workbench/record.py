@@ -26,23 +26,24 @@ __all__ = ["Wanted", "record", "wanted"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A case to be recorded, and the body that asks for its reply."""
+    """A sample of a case to be recorded, and the body that asks for its reply."""
 
     case: Case
     state: str  # missing, stale, current or handmade
     body: bytes
     worst_nusd: int
+    sample: int = 0
 
 
 def wanted(pack: Pack, cases: Sequence[Case], endpoint: Endpoint, price: Price, *, again: bool = False) -> list[Wanted]:
     """The cases that need recording, or all of them if `again`; replies written by hand are only replaced by name."""
     maker = RequestMaker(pack, endpoint)
     needed = []
-    for case in cases:
-        state = recording_state(pack, case)
+    for case, sample in [(each, sample) for each in cases for sample in range(each.samples)]:
+        state = recording_state(pack, case, sample)
         if again or state in ("missing", "stale"):
-            _, body = maker.make(render(pack, case.inputs), 0)
-            needed.append(Wanted(case, state, body, worst_case(body, price).nusd))
+            _, body = maker.make(render(pack, case.inputs), sample)
+            needed.append(Wanted(case, state, body, worst_case(body, price).nusd, sample))
     return needed
 
 
@@ -76,5 +77,5 @@ async def _record_all(
                 thing = f"prompt pack {pack.name} case {each.case.name!r}"
                 cure = failure.cure(endpoint.dialect.key_variable)
                 raise UpstreamError(thing, f"{endpoint.name} did not answer ({failure})", cure) from failure
-            write_recording(pack, each.case, reply.raw, model=endpoint.model, at=datetime.now(UTC))
+            write_recording(pack, each.case, reply.raw, model=endpoint.model, at=datetime.now(UTC), sample=each.sample)
             on_reply()

@@ -33,7 +33,7 @@ def test_the_rules_are_measured_without_a_model(tmp_path: Path, capsys: pytest.C
     value, low, high = figures["measures"]["f1"]
     assert 0 < low <= value <= high < 1
     assert len(figures["details"]) == figures["documents"]
-    assert not list(tmp_path.iterdir()), "nothing is written"
+    assert (tmp_path / "workbench" / "runs" / f"{figures['run']}.json").is_file()
 
 
 def test_a_pack_is_asked_about_each_document_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,8 +49,9 @@ def test_a_pack_is_asked_about_each_document_once(tmp_path: Path, capsys: pytest
         assert figures["usd"] == 0
         code, again = run_json(capsys, bench(tmp_path, *own))
         assert (code, len(server.log)) == (0, asked), "nothing is paid twice"
+        runs = [each["variants"][name].pop("run") for each in (result, again)]
         assert again == result
-    assert (tmp_path / "workbench" / "gold").is_dir()
+    assert runs == ["r1", "r2"]
 
 
 def test_a_model_that_is_not_there_ends_the_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

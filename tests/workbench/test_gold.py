@@ -11,9 +11,9 @@ from sourcing.errors import CrossmusimError
 from sourcing.generation.packs.pack_files import built_in_packs
 from sourcing.generation.text.folding import fold_text
 from sourcing.workbench.bench import score_all
-from sourcing.workbench.gold import GOLD_FOLDER, KINDS, MANNERS, GoldDocument, load_gold
-from sourcing.workbench.rules import by_rules
-from sourcing.workbench.scores import estimates
+from sourcing.workbench.measures.gold import GOLD_FOLDER, KINDS, MANNERS, GoldDocument, load_gold
+from sourcing.workbench.measures.rules import by_rules
+from sourcing.workbench.measures.scores import estimates
 
 GOLD = built_in_packs() / GOLD_FOLDER
 

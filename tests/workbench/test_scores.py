@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sourcing.workbench.gold import GoldAspect, GoldDocument
-from sourcing.workbench.ragged import ragged
-from sourcing.workbench.scores import Estimate, Words, estimates, score
+from sourcing.workbench.measures.gold import GoldAspect, GoldDocument
+from sourcing.workbench.measures.ragged import ragged
+from sourcing.workbench.measures.scores import Estimate, Words, estimates, score
 
 TEXT = (
     "Dusk is a slow piano ballad. Brushed drums enter late, and there is no bass. Ana Ruiz's voice is hushed. "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sourcing.generation.packs.pack import Pack
     from sourcing.generation.run.job import Job
 
-__all__ = ["make_jobs", "prompt_roots", "with_call_options"]
+__all__ = ["endpoint_of", "make_jobs", "price_for", "prompt_roots", "with_call_options"]
 
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # the shape of BCP 47
 
@@ -91,7 +91,7 @@ def make_jobs(invocation: Invocation, call_options: dict[str, Any], *, batch: bo
     for model in models:
         invocation.override("generation", model=model)
         settings = invocation.settings.generation
-        endpoint = _endpoint(invocation, local=local)
+        endpoint = endpoint_of(invocation, local=local)
         options = RunOptions(
             concurrency=settings.concurrency,
             timeout_s=settings.timeout_s,
@@ -99,7 +99,7 @@ def make_jobs(invocation: Invocation, call_options: dict[str, Any], *, batch: bo
             resend_unknown=call_options["on_unknown"] == "resend",
             account=pack.prompt_hash,
             ceilings=ceilings,
-            price=_price(invocation, endpoint, call_options["price"], ceilings, batch=batch),
+            price=price_for(invocation, endpoint, call_options["price"], ceilings, batch=batch),
             give_up_after_s=settings.give_up_after_s,
             store_completions=settings.store_completions and endpoint.dialect.stored,
         )
@@ -142,13 +142,15 @@ def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
     return pack
 
 
-def _endpoint(invocation: Invocation, *, local: bool) -> Endpoint:
+def endpoint_of(invocation: Invocation, *, local: bool) -> Endpoint:
     from sourcing.generation.endpoint.endpoint import resolve_endpoint
 
     return resolve_endpoint(invocation.settings.generation, local=local, environment=os.environ)
 
 
-def _price(invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool) -> Price:
+def price_for(
+    invocation: Invocation, endpoint: Endpoint, flag: str | None, ceilings: Ceilings, *, batch: bool
+) -> Price:
     """The price of an endpoint; a server on this machine is free, unless a budget stands on it: it may be a proxy."""
     from sourcing.generation.cost.prices import FREE, named_price, price_of
 

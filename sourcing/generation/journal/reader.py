@@ -16,7 +16,7 @@ from sourcing.generation.journal.schema import decompress
 from sourcing.generation.replies.bounded_json import line_of
 from sourcing.generation.replies.parsed_reply import ParsedReply
 
-__all__ = ["STATES", "BatchCall", "CallRow", "JournalReader", "RunState"]
+__all__ = ["STATES", "Answer", "BatchCall", "CallRow", "JournalReader", "RunState"]
 
 STATES = ("planned", "sending", "replied", "failed", "unknown")
 
@@ -83,6 +83,18 @@ class BatchCall(NamedTuple):
     @property
     def open_call(self) -> OpenCall:
         return OpenCall(self.call_id, self.request_key, self.body, self.kind, self.parent)
+
+
+class Answer(NamedTuple):
+    """State of a call with its last reply, follow-ups included; tokens, nano-USD and seconds sum all attempts."""
+
+    state: str
+    raw: bytes | None
+    error: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_nusd: int | None
+    seconds: float
 
 
 class RunTarget(NamedTuple):
@@ -248,6 +260,30 @@ class JournalReader:
         if row is None:
             raise KeyError(key)
         return decompress(row["reply"])
+
+    def answer(self, key: str) -> Answer | None:
+        """What became of a call; None for a key that is not known."""
+        call = self._connection.execute(
+            "SELECT call_id, state, error FROM calls WHERE request_key = ?", (key,)
+        ).fetchone()
+        if call is None:
+            return None
+        family = "SELECT ?1 UNION SELECT call_id FROM calls WHERE parent = ?1"
+        (last,) = self._connection.execute(
+            f"SELECT MAX(call_id) FROM calls WHERE state = 'replied' AND call_id IN ({family})", (call["call_id"],)
+        ).fetchone()
+        reply = self._connection.execute(_LAST_REPLY, (last,)).fetchone() if last is not None else None
+        sums = self._connection.execute(
+            f"SELECT SUM(input_tokens), SUM(output_tokens), SUM(cost_nusd) FROM attempts WHERE call_id IN ({family})",
+            (call["call_id"],),
+        ).fetchone()
+        times = self._connection.execute(
+            f"SELECT sent_at, ended_at FROM attempts WHERE call_id IN ({family})", (call["call_id"],)
+        )
+        raw = decompress(reply["reply"]) if reply is not None else None
+        tokens_in, tokens_out, cost_nusd = sums
+        seconds = sum(_seconds(*row) for row in times)
+        return Answer(str(call["state"]), raw, call["error"], tokens_in, tokens_out, cost_nusd, seconds)
 
     def body(self, key: str) -> bytes:
         """Request body of a call, byte for byte; KeyError when the key is not known."""

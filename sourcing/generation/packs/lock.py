@@ -9,9 +9,10 @@ from pathlib import Path
 from sourcing.errors import PromptError
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.pack_files import load_pack, pack_folders, read_pack_file
+from sourcing.generation.packs.versions import keep_version
 from sourcing.store.workspace import atomic_path
 
-__all__ = ["LOCK_FILE", "check_lock", "lock_packs", "read_lock"]
+__all__ = ["LOCK_FILE", "check_lock", "draft_name", "lock_packs", "read_lock"]
 LOCK_FILE = "prompts.lock"
 
 
@@ -28,6 +29,12 @@ def read_lock(root: Path) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
+def draft_name(pack: Pack) -> str:
+    """The pack's name, with `-draft` where its version was locked with another hash: a template being worked on."""
+    locked = read_lock(pack.folder.parent).get(pack.name, pack.prompt_hash)
+    return pack.name if locked == pack.prompt_hash else f"{pack.name}-draft"
+
+
 def check_lock(pack: Pack) -> None:
     """PromptError when the pack's version was locked with another hash; a version not yet locked passes."""
     hash_in_lock = read_lock(pack.folder.parent).get(pack.name)
@@ -40,7 +47,10 @@ def check_lock(pack: Pack) -> None:
 
 
 def lock_packs(root: Path, *, only: Sequence[str] | None = None) -> list[str]:
-    """Add the versions not locked yet to the folder's lock, sorted; returns them. Locked lines never change."""
+    """Add the versions not locked yet to the folder's lock, sorted; returns them. Locked lines never change.
+
+    A copy of each version is kept in its pack, see `versions`.
+    """
     hashes = read_lock(root)
     new_names = []
     for pack_id, folder in pack_folders([root]).items():
@@ -48,6 +58,7 @@ def lock_packs(root: Path, *, only: Sequence[str] | None = None) -> list[str]:
             continue
         pack = load_pack(folder)
         check_lock(pack)
+        keep_version(pack)
         if pack.name not in hashes:
             hashes[pack.name] = pack.prompt_hash
             new_names.append(pack.name)

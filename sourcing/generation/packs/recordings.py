@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sourcing.errors import PromptError
-from sourcing.generation.packs.cases import Case, golden_file, golden_path
+from sourcing.generation.packs.cases import Case, golden_file
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.render import render
 from sourcing.generation.wire import canonical_json, ordered_json, sha256_hex
@@ -33,27 +33,27 @@ def request_hash(pack: Pack, case: Case) -> str:
     return sha256_hex(canonical_json(sent))
 
 
-def recording_state(pack: Pack, case: Case) -> State:
-    """What a case's recording is: of its present request, of another one, not there yet, or written by hand.
+def recording_state(pack: Pack, case: Case, sample: int = 0) -> State:
+    """What the recording of a sample is: of its present request, of another one, not there yet, or written by hand.
 
     PromptError when the messages do not render, or the file is no JSON.
     """
-    request = request_hash(pack, case)
-    if not golden_file(pack, case).is_file():
+    request, path = request_hash(pack, case), golden_file(pack, case, sample)
+    if not path.is_file():
         return "missing"
     try:
-        recorded = json.loads(golden_path(pack, case).read_bytes())
+        recorded = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         thing = f"prompt pack {pack.name} case {case.name!r}"
-        raise PromptError(thing, f"golden/{case.golden} is not JSON", "record the reply anew") from error
+        raise PromptError(thing, f"golden/{path.name} is not JSON", "record the reply anew") from error
     note = recorded.get(_RECORDED) if isinstance(recorded, dict) else None
     if not isinstance(note, dict):
         return "handmade"
     return "current" if note.get("request") == request else "stale"
 
 
-def write_recording(pack: Pack, case: Case, reply: bytes, *, model: str, at: datetime) -> None:
-    """Keep the reply of a server, a JSON object, as the recording of a case's present request."""
+def write_recording(pack: Pack, case: Case, reply: bytes, *, model: str, at: datetime, sample: int = 0) -> None:
+    """Keep the reply of a server, a JSON object, as the recording of a sample of a case's present request."""
     try:
         body: Any = json.loads(reply)
     except (ValueError, RecursionError):
@@ -62,6 +62,6 @@ def write_recording(pack: Pack, case: Case, reply: bytes, *, model: str, at: dat
         finding = f"the reply of {model} is no JSON object ({reply[:80]!r})"
         raise PromptError(f"prompt pack {pack.name} case {case.name!r}", finding, "ask another server")
     note = {"request": request_hash(pack, case), "model": model, "at": at.isoformat(timespec="seconds")}
-    path = golden_file(pack, case)
+    path = golden_file(pack, case, sample)
     path.parent.mkdir(exist_ok=True)
     write_json(path, {**body, _RECORDED: note})

@@ -36,8 +36,10 @@ __all__ = [
     "Tables",
     "count_calls",
     "cut_document",
+    "languages_of",
     "plan_calls",
     "plan_steps",
+    "target_inputs",
 ]
 
 #: Characters of a document a prompt may hold, about 500 tokens; cut at the last sentence that ends within.
@@ -95,7 +97,9 @@ def plan_steps(
         decoy = is_decoy(target.track["track_id"])
         if calls_left is not None and calls_left <= 0:
             return
-        sample_slots = [(language, idx) for language in _languages(pack, target, scope) for idx in range(pack.samples)]
+        sample_slots = [
+            (language, idx) for language in languages_of(pack, target, scope) for idx in range(pack.samples)
+        ]
         sample_slots, refusal = sample_slots[: None if decoy else calls_left], _refusal(pack, endpoint, target)
         if calls_left is not None and refusal is None and not decoy:
             calls_left -= len(sample_slots)
@@ -128,7 +132,7 @@ def cut_document(text: str, budget: int = DOCUMENT_CHARS) -> str:
     return window[:budget].rsplit(None, 1)[0].rstrip()
 
 
-def _languages(pack: Pack, target: Target, scope: Scope) -> Sequence[str]:
+def languages_of(pack: Pack, target: Target, scope: Scope) -> Sequence[str]:
     """Languages of a target's calls: of the judged description, of the scope, or of the document (default English)."""
     if target.description is not None:
         return [target.description["language"]]
@@ -166,7 +170,7 @@ def _calls_of(
     for language, sample_idx in sample_slots:
         if language not in messages_of:
             try:
-                messages_of[language] = render(pack, _inputs(pack, target, language))
+                messages_of[language] = render(pack, target_inputs(pack, target, language))
             except PromptError as error:
                 finding = f"{error.found}, asked about track {target.track['track_id']}"
                 raise PromptError(error.thing, finding, error.cure) from error
@@ -185,7 +189,8 @@ def _calls_of(
         )
 
 
-def _inputs(pack: Pack, target: Target, language: str) -> dict[str, Any]:
+def target_inputs(pack: Pack, target: Target, language: str) -> dict[str, Any]:
+    """Values of the pack's inputs for a target; a document is cut to DOCUMENT_CHARS."""
     track, document, description = target.track, target.document or {}, target.description or {}
     values = {
         "title": track["title"],

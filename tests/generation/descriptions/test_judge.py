@@ -18,7 +18,6 @@ from loopback import Asked, Loopback, Reply
 
 from sourcing.errors import PromptError
 from sourcing.generation import calls as replies
-from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.endpoint.endpoint import Endpoint
 from sourcing.generation.packs.cases import Case, load_cases
@@ -30,6 +29,7 @@ from sourcing.generation.run.job import Job, read_tables
 from sourcing.generation.run.options import RunOptions
 from sourcing.store import Description, Track, Workspace
 from sourcing.store.shard import Shard
+from sourcing.workbench.replay import run_case
 
 AT = datetime(2026, 11, 3, tzinfo=UTC)
 PROSE = (

@@ -8,10 +8,10 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.packs.cases import load_cases
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.packs.render import render
+from sourcing.workbench.replay import run_case
 
 PROMPTS = Path(__file__).parents[3] / "prompts"
 PACKS = {name: load_pack(PROMPTS / name) for name in ("judge", "mine", "recall")}

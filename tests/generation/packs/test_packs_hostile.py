@@ -17,7 +17,6 @@ from genworld import PROSE, World, documents, matches, tracks, write_pack
 from loopback import Asked, Loopback, Reply
 
 from sourcing.errors import PromptError
-from sourcing.generation.descriptions.case_tests import run_case
 from sourcing.generation.descriptions.describe import example_aspects
 from sourcing.generation.packs.cases import load_cases
 from sourcing.generation.packs.lint import lint, plain_examples
@@ -29,6 +28,7 @@ from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.run.job import Job
 from sourcing.generation.run.workers import run_in_workers
 from sourcing.store import Document, Match, Track, Workspace
+from sourcing.workbench.replay import run_case
 
 INPUT = {"title": "Blue", "document": PROSE}
 LOOPS = "".join(f"{{% for c{n} in document %}}" for n in range(9)) + "{% endfor %}" * 9
@@ -348,7 +348,7 @@ def test_a_worked_example_of_any_shape_stops_nothing(tmp_path: Path, example: ob
     pack = load_pack(folder)
     assert set(aspects) <= set(example_aspects(plain_examples(pack))) or not aspects
     (case,) = load_cases(pack)
-    assert run_case(pack, case).aspects == ["slow solo piano"]
+    assert run_case(pack, case).texts == ["slow solo piano"]
 
 
 @pytest.mark.parametrize("text", ["not JSON", "{", "[" * 5000, "{{ title }}", '"\\ud83d"', "NaN", ""])

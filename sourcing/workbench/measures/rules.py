@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sourcing.generation.descriptions.scraped import describe_document
-from sourcing.generation.grounding.aspects import ground
+from sourcing.generation.grounding.aspects import VettedReply, ground
 from sourcing.generation.grounding.context import ReplyContext
 from sourcing.generation.grounding.names import names_of
 from sourcing.generation.text.phrases import sentences
-from sourcing.workbench.gold import GoldDocument
-from sourcing.workbench.scores import Words
+from sourcing.workbench.measures.gold import GoldDocument
+from sourcing.workbench.measures.scores import Words
 
-__all__ = ["by_rules", "document_row", "track_row"]
+__all__ = ["by_rules", "document_row", "track_row", "vetted_by_rules"]
 
 _TAG = re.compile(r"\s*[,;|·#\n、，；]\s*")
 _COUNT = re.compile(r"\s*[(\[]?[x×]?\s*(\d+)[)\]]?$")
@@ -23,16 +23,21 @@ _AT = datetime(2000, 1, 1, tzinfo=UTC)
 
 def by_rules(document: GoldDocument) -> Words:
     """Aspects and caption of a document as if a model had copied every sentence of it."""
+    result = vetted_by_rules(document)
+    return Words([(aspect["text"], aspect["facet"]) for aspect in result.aspects], result.caption)
+
+
+def vetted_by_rules(document: GoldDocument) -> VettedReply:
+    """The same with the places of the aspects, and with what was left out."""
     row, _ = describe_document(track_row(document), document_row(document))
     caption = row["caption"] if row else None
     if document.kind == "tags":
-        aspects = row["aspects"] if row else []
-    else:
-        names = names_of((document.artist,), (document.title,), (document.album,))
-        context = ReplyContext(names, document.language)
-        payload = {"aspects": sentences(document.text), "caption": ""}
-        aspects = ground(payload, document.text, doc_id=document.id, context=context).aspects
-    return Words([(aspect["text"], aspect["facet"]) for aspect in aspects], caption)
+        return VettedReply(row["aspects"] if row else [], caption)
+    names = names_of((document.artist,), (document.title,), (document.album,))
+    context = ReplyContext(names, document.language)
+    payload = {"aspects": sentences(document.text), "caption": ""}
+    result = ground(payload, document.text, doc_id=document.id, context=context)
+    return VettedReply(result.aspects, caption, result.findings)
 
 
 def track_row(document: GoldDocument) -> dict[str, Any]:

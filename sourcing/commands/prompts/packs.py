@@ -17,10 +17,9 @@ from sourcing.nearest import nearest
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.calls import PlannedCall
-    from sourcing.generation.descriptions.case_tests import CaseResult
     from sourcing.generation.packs.pack import Pack
 
-__all__ = ["lint", "list_packs", "lock", "render", "test"]
+__all__ = ["each_pack", "lint", "list_packs", "lock", "render"]
 
 
 @click.command("list")
@@ -36,7 +35,7 @@ def list_packs(invocation: Invocation) -> None:
 
     packs: list[Pack] = []
     broken: dict[str, str] = {}
-    for pack_id, load in _each(invocation, ()):
+    for pack_id, load in each_pack(invocation, ()):
         try:
             packs.append(load())
         except PromptError as error:
@@ -74,7 +73,7 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     from sourcing.generation.packs.lint import lint as lint_pack
 
     findings: dict[str, list[str]] = {}
-    for pack_id, load in _each(invocation, pack_ids):
+    for pack_id, load in each_pack(invocation, pack_ids):
         try:
             pack = load()
             findings[pack.name] = lint_pack(pack)
@@ -131,75 +130,6 @@ def render(
 
 @click.command
 @click.argument("pack_ids", metavar="[PACK]...", nargs=-1)
-@click.option("--case", "case_names", multiple=True, metavar="NAME", help="Only this case; may be repeated.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the outcomes as JUnit XML, too.")
-@click.pass_obj
-def test(invocation: Invocation, pack_ids: tuple[str, ...], case_names: tuple[str, ...], junit: Path | None) -> None:
-    """Replay each case's recorded reply through grounding and hold what it becomes against the case; asks nobody.
-
-    A case whose recording answers another request than the pack sends now is STALE, one without is NEEDS RECORDING;
-    neither passes. A broken pack or case is an ERROR and stops no other. Exits with 3 unless all recorded cases pass.
-
-    \b
-    Example:
-      crossmusim prompts test mine
-      crossmusim prompts test --junit outcomes.xml
-    """
-    from dataclasses import asdict
-
-    from sourcing.generation.descriptions.case_tests import CaseResult, Outcome, try_case
-    from sourcing.generation.packs.cases import load_cases
-
-    results: list[tuple[str, CaseResult]] = []
-    for pack_id, load in _each(invocation, pack_ids):
-        try:
-            pack = load()
-            cases = [case for case in load_cases(pack) if not case_names or case.name in case_names]
-        except PromptError as error:
-            problem = f"{error.thing}: {error.found}; {error.cure}"
-            results.append((pack_id, CaseResult("(pack)", problems=[problem], outcome=Outcome.ERROR)))
-            continue
-        results += [(pack.name, try_case(pack, case)) for case in cases]
-    if case_names and not results:
-        raise UsageError(f"--case {case_names[0]}", "no such case", "`crossmusim prompts list` names the packs")
-    if junit is not None:
-        from sourcing.workbench.junit import write_junit
-
-        write_junit(junit, results)
-    counts = Counter(result.outcome for _, result in results)
-    lines = [line for name, result in results for line in _case_lines(name, result)] or ["no cases"]
-    bad = [(name, each) for name, each in results if each.outcome in (Outcome.FAIL, Outcome.STALE, Outcome.ERROR)]
-    summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
-    answer = {
-        "passed": counts[Outcome.PASS],
-        "failed": len(bad),
-        "outcomes": {str(outcome): n for outcome, n in counts.items()},
-        "cases": [{"pack": name, **asdict(result)} for name, result in results],
-    }
-    invocation.emit(answer, [*lines, summary] if len(results) > 1 else lines)
-    if bad:
-        name, first = bad[0]
-        invocation.note(f"error: {len(bad)} of {len(results)} cases; first {name} {first.name}: {first.problems[0]}")
-        sys.exit(PromptError.exit_code)
-
-
-def _case_lines(name: str, result: CaseResult) -> list[str]:
-    """The outcome of a case; behind a failure, what came out and what was wrong with it."""
-    lines = [
-        f"{result.outcome} {name} {result.name}" + (f": {len(result.aspects)} aspects" if not result.problems else "")
-    ]
-    lines += [f"  {problem}" for problem in result.problems]
-    if result.outcome == "FAIL":
-        lines += [
-            f"  aspects: {', '.join(result.aspects) or 'none'}",
-            f"  caption: {result.caption or 'none'}",
-            f"  rejected: {', '.join(result.rejected) or 'nothing'}",
-        ]
-    return lines
-
-
-@click.command
-@click.argument("pack_ids", metavar="[PACK]...", nargs=-1)
 @click.pass_obj
 def lock(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     """Record the hash of each pack version in prompts.lock; refuse a version that changed since it was locked.
@@ -224,7 +154,7 @@ def _roots(invocation: Invocation) -> list[Path]:
     return pack_roots(invocation.settings.prompts_dir, invocation.workspace.root)
 
 
-def _each(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[tuple[str, Callable[[], Pack]]]:
+def each_pack(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[tuple[str, Callable[[], Pack]]]:
     """Id and loader of these packs, or of all: each is loaded by itself, so that a broken one stops no other."""
     from sourcing.generation.packs.pack_files import find_pack, pack_folders
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from sourcing.generation.text.entailment import read_phrase
 from sourcing.generation.text.folding import fold_text, tidy_phrase
 from sourcing.generation.text.words import content_stems, held_stems, words
-from sourcing.workbench.gold import GoldDocument
-from sourcing.workbench.ragged import ragged
+from sourcing.workbench.measures.gold import GoldDocument
+from sourcing.workbench.measures.ragged import ragged
 
 __all__ = ["MEASURES", "AspectScore", "DocumentScore", "Estimate", "Measure", "Words", "estimates", "score"]
 

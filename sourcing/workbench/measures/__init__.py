@@ -1,0 +1,1 @@
+"""Gold documents, and how aspects and captions are measured on them."""
