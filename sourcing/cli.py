@@ -122,8 +122,12 @@ TABLE: dict[str, tuple[Any, str]] = {
     "prompts": (
         {
             "list": ("sourcing.commands.prompts.packs:list_packs", "List the prompt packs."),
+            "new": ("sourcing.commands.prompts.packs:new", "Write a starter pack to fill in."),
+            "copy": ("sourcing.commands.prompts.packs:copy", "Copy a pack into the workspace, to change it there."),
+            "show": ("sourcing.commands.prompts.packs:show", "Show a pack: origin, hash, inputs, cases, versions."),
             "lint": ("sourcing.commands.prompts.packs:lint", "Check packs for mistakes."),
-            "render": ("sourcing.commands.prompts.packs:render", "Show the request a pack would send."),
+            "render": ("sourcing.commands.prompts.render:render", "Show the request a pack would send."),
+            "watch": ("sourcing.commands.prompts.render:watch", "Render a case anew on every save, and try it."),
             "test": ("sourcing.commands.prompts.test:test", "Run a pack's cases against its recorded replies."),
             "record": (
                 "sourcing.commands.prompts.record:record",
@@ -133,6 +137,16 @@ TABLE: dict[str, tuple[Any, str]] = {
             "bench": (
                 "sourcing.commands.prompts.bench:bench",
                 "Measure packs, or the rules alone, on documents with known answers.",
+            ),
+            "compare": (
+                "sourcing.commands.prompts.compare:compare",
+                "Hold two versions, models or runs against each other.",
+            ),
+            "report": ("sourcing.commands.prompts.page:report", "Write runs side by side as one HTML file."),
+            "serve": ("sourcing.commands.prompts.page:serve", "Show the same page live on this machine."),
+            "accept": (
+                "sourcing.commands.prompts.page:accept",
+                "Take what was decided on the page into the packs.",
             ),
             "history": ("sourcing.commands.prompts.run:history", "List the runs that were kept."),
             "lock": ("sourcing.commands.prompts.packs:lock", "Record the hash of each pack version."),

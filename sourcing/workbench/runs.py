@@ -48,7 +48,8 @@ class Subject:
     cluster: str
     source: str | None = None
     about: Row = field(default_factory=dict)  # title, artist, language, kind and what else a reader wants to see
-    messages: list[Row] = field(default_factory=list)
+    inputs: Row = field(default_factory=dict)  # of the prompt
+    messages: list[Row] = field(default_factory=list)  # as sent
 
 
 class Variant(NamedTuple):
@@ -88,7 +89,8 @@ class Run:
 def subject(item: Item, messages: Sequence[Row] = ()) -> Subject:
     """What a run keeps of an item."""
     track, gold = item.track, item.gold
-    about = {name: track[name] for name in ("title", "artist", "album") if track.get(name)}
+    given = item.inputs if item.gold is None and item.document and item.document["source"] == "case" else track
+    about = {name: given[name] for name in ("title", "artist", "album") if given.get(name)}
     about |= {"language": item.language}
     if gold is not None:
         about |= {"kind": gold.kind, "manner": gold.manner}
@@ -96,7 +98,7 @@ def subject(item: Item, messages: Sequence[Row] = ()) -> Subject:
         about |= {"url": item.document["url"]}
     if item.judged is not None:
         about |= {"judged": ", ".join(item.judged["aspect_list"])}
-    return Subject(item.name, item.digest, item.cluster, item.source, about, list(messages))
+    return Subject(item.name, item.digest, item.cluster, item.source, about, dict(item.inputs), list(messages))
 
 
 def make_run(

@@ -16,7 +16,7 @@ from sourcing.generation.descriptions.describe import describe_reply, example_as
 from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.descriptions.scraped import rejected_row
 from sourcing.generation.grounding.context import PackRules, rules_of
-from sourcing.generation.packs.lint import plain_examples
+from sourcing.generation.packs.lint_schema import plain_examples
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.replies.payload import read_payload

@@ -128,13 +128,13 @@ def prompt_roots(invocation: Invocation) -> list[Path]:
 
 
 def _sound_pack(invocation: Invocation, pack_id: str) -> Pack:
-    from sourcing.generation.packs.lint import lint
+    from sourcing.generation.packs.lint import mistakes
     from sourcing.generation.packs.lock import check_lock
     from sourcing.generation.packs.pack_files import find_pack
 
     pack = find_pack(pack_id, prompt_roots(invocation))
     check_lock(pack)
-    findings = lint(pack)
+    findings = mistakes(pack)
     if findings:
         raise PromptError(
             f"prompt pack {pack.name}", findings[0], f"mend it; `crossmusim prompts lint {pack.id}` shows all"

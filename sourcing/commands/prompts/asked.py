@@ -43,12 +43,12 @@ def load_sound(invocation: Invocation, name: str) -> Pack:
 
     A template that changed under a locked version may be tried: its runs are called drafts.
     """
-    from sourcing.generation.packs.lint import lint
+    from sourcing.generation.packs.lint import mistakes
     from sourcing.generation.packs.versions import find_version
 
     pack = find_version(name, prompt_roots(invocation))
     invocation.pack_id = pack.id
-    if findings := lint(pack, with_lock=False):
+    if findings := mistakes(pack, with_lock=False):
         cure = f"mend it; `crossmusim prompts lint {pack.id}` shows all"
         raise PromptError(f"prompt pack {pack.name}", findings[0], cure)
     return pack

@@ -1,4 +1,4 @@
-"""`crossmusim prompts list|lint|render|test|lock`: prompt packs looked at, checked, replayed and locked."""
+"""`crossmusim prompts list|new|copy|show|lint|lock`: prompt packs begun, looked at, checked and locked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sourcing.generation.calls import PlannedCall
     from sourcing.generation.packs.pack import Pack
 
-__all__ = ["each_pack", "lint", "list_packs", "lock", "render"]
+__all__ = ["copy", "each_pack", "lint", "list_packs", "lock", "new", "show"]
 
 
 @click.command("list")
@@ -76,7 +76,7 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
     for pack_id, load in each_pack(invocation, pack_ids):
         try:
             pack = load()
-            findings[pack.name] = lint_pack(pack)
+            findings[pack.name] = lint_pack(pack, roots=_roots(invocation))
         except PromptError as error:
             if len(pack_ids) == 1:
                 raise
@@ -92,40 +92,130 @@ def lint(invocation: Invocation, pack_ids: tuple[str, ...]) -> None:
 
 
 @click.command
-@click.argument("pack_id", metavar="PACK")
-@click.option("--track", "track_id", metavar="ID", help="Render for this track of the catalogue.")
-@click.option("--doc", "doc_id", metavar="ID", help="With --track: for this document instead of the best matched.")
-@click.option("--case", "case_name", metavar="NAME", help="Render for one of the pack's cases.")
+@click.argument("pack_id", metavar="PACK[@VERSION]")
 @click.pass_obj
-def render(
-    invocation: Invocation, pack_id: str, track_id: str | None, doc_id: str | None, case_name: str | None
-) -> None:
-    """Show the messages PACK would send for a track or a case; send nothing.
+def show(invocation: Invocation, pack_id: str) -> None:
+    """Show a pack: where it lies and what it hides, its hash and lock, its inputs with examples, cases and versions.
 
     \b
     Example:
-      crossmusim prompts render mine --track t-0001
+      crossmusim prompts show mine
     """
+    from rich.table import Table
 
-    if (track_id is None) == (case_name is None) or (doc_id and not track_id):
-        raise UsageError("prompts render", "it needs either --track or --case", "give one (--doc goes with --track)")
-    (pack,) = _load(invocation, (pack_id,))
-    if case_name is not None:
-        from sourcing.generation.packs.cases import load_cases
-        from sourcing.generation.packs.render import render as render_pack
+    from sourcing.generation.packs.lint import INPUTS, sample_inputs
+    from sourcing.generation.packs.lock import draft_name, read_lock
+    from sourcing.generation.packs.versions import find_version, kept_versions
 
-        cases = {case.name: case for case in load_cases(pack)}
-        if case_name not in cases:
-            finding = f"{pack.name} has the cases {', '.join(cases) or 'none'}"
-            raise UsageError(f"--case {case_name}", finding, nearest(case_name, cases, "name one"))
-        messages = render_pack(pack, cases[case_name].inputs)
-        result: dict[str, Any] = {"pack": pack.name, "messages": messages}
-    else:
-        call = _call(invocation, pack, str(track_id), doc_id)
-        messages = list(call.request["messages"])
-        result = {"pack": pack.name, "track_id": call.track_id, "doc_id": call.doc_id, "messages": messages}
-    lines = [line for message in messages for line in (f"--- {message['role']} ---", message["content"])]
+    roots = _roots(invocation)
+    pack = find_version(pack_id, roots)
+    places = [root / pack.id for root in roots if (root / pack.id / "prompt.j2").is_file()]
+    locked = read_lock(pack.folder.parent).get(pack.name)
+    state = "locked" if locked == pack.prompt_hash else "not locked" if locked is None else "changed since it was locked"
+    cases, problem = _case_states(pack)
+    examples = sample_inputs(pack)
+    inputs = {
+        name: {**spec.model_dump(), "example": examples.get(name), "given_as": INPUTS.get(name)}
+        for name, spec in pack.inputs.items()
+    }
+    result: dict[str, Any] = {
+        "pack": draft_name(pack), "prompt_hash": pack.prompt_hash, "lock": state, "path": str(pack.folder),
+        "origin": _origin(places.index(pack.folder) if pack.folder in places else -1, roots, pack),
+        "hides": [str(place) for place in places if place != pack.folder and pack.folder in places],
+        "description": pack.description, "inputs": inputs, "includes": list(pack.includes),
+        "sampling": pack.sampling.parameters(), "samples": pack.samples, "may_name": list(pack.may_name),
+        "cases": cases, "versions": list(kept_versions(pack.folder)), "output": dict(pack.output),
+    }  # fmt: skip
+    table = Table("input", "type", "required", "what it is", "example")
+    for name, row in inputs.items():
+        table.add_row(name, row["type"], "yes" if row["required"] else "no", row["description"] or _MEANING.get(name, ""),
+                      _short(row["example"]))  # fmt: skip
+    hidden = [f"hides {place}" for place in result["hides"]]
+    lines: list[Any] = [
+        f"{result['pack']}: {pack.description}",
+        f"{result['origin']}: {pack.folder}", *hidden, f"hash {pack.prompt_hash} ({state})", table,
+        f"sampling: {', '.join(f'{k} {v}' for k, v in pack.sampling.parameters().items())}; samples {pack.samples}",
+        f"versions kept: {', '.join(result['versions']) or 'none'}",
+        f"cases: {', '.join(f'{name} ({state})' for name, state in cases.items()) or 'none'}{problem}",
+    ]  # fmt: skip
     invocation.emit(result, lines)
+
+
+#: What a plan gives for each input; a pack's own description of it comes first.
+_MEANING = {
+    "title": "the track's title", "artist": "the artist credit", "album": "the album, may be empty",
+    "year": "year of release", "tags": "the owner's tags", "language": "language of the words asked for",
+    "document": "the page's text, cut at a sentence", "document_title": "the page's title",
+    "aspects": "aspects to be judged", "caption": "caption to be judged",
+}  # fmt: skip
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _origin(place: int, roots: list[Path], pack: Pack) -> str:
+    """In words: from which of the folders of packs one comes."""
+    if place < 0:
+        return "a kept version"
+    own = pack.folder.parent
+    return "comes along" if own == roots[-1] else "of the workspace" if own == roots[-2] else "of the settings' prompts_dir"
+
+
+def _case_states(pack: Pack) -> tuple[dict[str, str], str]:
+    """Case → what its recording is; and what is wrong with the cases' file."""
+    from sourcing.generation.packs.cases import load_cases
+    from sourcing.generation.packs.recordings import recording_state
+
+    states: dict[str, str] = {}
+    try:
+        for case in load_cases(pack):
+            try:
+                states[case.name] = recording_state(pack, case)
+            except PromptError as error:
+                states[case.name] = f"broken: {error.found}"
+    except PromptError as error:
+        return states, f" (broken: {error.thing}: {error.found})"
+    return states, ""
+
+
+@click.command
+@click.argument("pack_id", metavar="PACK")
+@click.option("--description", default="Say what a document tells of the sound.", help="What it is for, in a sentence.")
+@click.pass_obj
+def new(invocation: Invocation, pack_id: str, description: str) -> None:
+    """Write a starter pack into the workspace's (or the settings') folder of packs: template, schema and two cases.
+
+    \b
+    Example:
+      crossmusim prompts new textures --description "Quote what a document says of textures."
+    """
+    from sourcing.generation.packs.new_pack import new_pack
+
+    folder = new_pack(_roots(invocation)[0], pack_id, description=description)
+    lines = [f"wrote {folder}", f"next: crossmusim prompts record {pack_id} --endpoint local"]
+    invocation.emit({"path": str(folder)}, lines)
+
+
+@click.command
+@click.argument("pack_id", metavar="PACK[@VERSION]")
+@click.argument("new_id", metavar="[NEW]", required=False)
+@click.pass_obj
+def copy(invocation: Invocation, pack_id: str, new_id: str | None) -> None:
+    """Copy a pack into the workspace's (or the settings') folder, to change it there; under the same name it wins.
+
+    \b
+    Example:
+      crossmusim prompts copy mine
+      crossmusim prompts copy mine drier
+    """
+    from sourcing.generation.packs.new_pack import copy_pack
+    from sourcing.generation.packs.versions import find_version
+
+    pack = find_version(pack_id, _roots(invocation))
+    folder = copy_pack(pack, _roots(invocation)[0], new_id or pack.id)
+    invocation.emit({"path": str(folder)}, [f"wrote {folder}", f"next: crossmusim prompts show {new_id or pack.id}"])
 
 
 @click.command
@@ -168,21 +258,3 @@ def _load(invocation: Invocation, pack_ids: tuple[str, ...]) -> list[Pack]:
 
     roots = _roots(invocation)
     return [find_pack(pack_id, roots) for pack_id in pack_ids or pack_folders(roots)]
-
-
-def _call(invocation: Invocation, pack: Pack, track_id: str, doc_id: str | None) -> PlannedCall:
-    from sourcing.generation.endpoint.endpoint import resolve_endpoint
-    from sourcing.generation.planning.plan import Scope, plan_calls
-    from sourcing.generation.run.job import read_tables
-
-    endpoint = resolve_endpoint(invocation.settings.generation, local=True, environment={})  # only names a model
-    tables = read_tables(invocation.workspace, pack)
-    plan = plan_calls(pack, endpoint, tables, Scope(track_ids=[track_id]))
-    calls = [call for call in plan.calls if doc_id is None or call.doc_id == doc_id]
-    if not calls:
-        thing = f"--track {track_id}" + (f" --doc {doc_id}" if doc_id else "")
-        finding = plan.rejected[0]["finding"] if plan.rejected else "no call is planned for it"
-        cure = "name a track of the catalogue" + (" with an accepted match" if "document" in pack.inputs else "")
-        known_ids = tables.tracks["track_id"].to_list()
-        raise UsageError(thing, finding, cure if track_id in known_ids else nearest(track_id, known_ids, cure))
-    return calls[0]

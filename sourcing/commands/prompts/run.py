@@ -43,6 +43,7 @@ def find_items(invocation: Invocation, pack: Pack, options: dict[str, Any]) -> t
     from sourcing.commands.generate.options import prompt_roots
     from sourcing.generation.packs.cases import load_cases
     from sourcing.generation.packs.pack_files import find_pack
+    from sourcing.generation.packs.recordings import recording_state
     from sourcing.generation.planning.plan import Scope
     from sourcing.generation.run.job import read_tables
     from sourcing.workbench.bench import gold_folder
@@ -79,7 +80,10 @@ def find_items(invocation: Invocation, pack: Pack, options: dict[str, Any]) -> t
         if name not in names:
             finding = f"{pack.name} has the cases {', '.join(names) or 'none'}"
             raise UsageError(f"--case {name}", finding, nearest(name, names, "name one"))
-    chosen = [case for case in cases if not options["case_names"] or case.name in options["case_names"]]
+    if options["case_names"]:
+        chosen = [case for case in cases if case.name in options["case_names"]]
+    else:  # replies written by hand test the rules that read them; a model cannot give them
+        chosen = [case for case in cases if recording_state(today, case) != "handmade"] or cases
     if not chosen:
         raise UsageError(f"prompt pack {pack.name}", "it has no cases", "write some, or give --gold or --tracks N")
     return "cases", items_of_cases(today, chosen)

@@ -19,7 +19,7 @@ from sourcing.generation.descriptions.judge import apply_verdicts
 from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.journal.journal import Journal
 from sourcing.generation.packs.judges import is_verdict
-from sourcing.generation.packs.lint import plain_examples
+from sourcing.generation.packs.lint_schema import plain_examples
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.pack_files import load_pack, pack_folders
 from sourcing.generation.planning.decoys import is_decoy

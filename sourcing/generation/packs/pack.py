@@ -38,6 +38,8 @@ class InputSpec(Strict):
 
     type: Literal["string", "integer", "number", "list"]
     required: bool = True
+    description: str = ""  # for people
+    example: Any = None  # shown by `prompts show`, and used by lint to try the template
 
 
 class Sampling(Strict):

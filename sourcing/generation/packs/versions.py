@@ -36,7 +36,7 @@ def kept_versions(folder: Path) -> dict[str, Path]:
 
 
 def find_version(name: str, roots: Sequence[Path]) -> Pack:
-    """The pack called `id` or `id@version`: today's, or the copy of a locked version.
+    """The pack called `id` or `id@version`: today's, a hidden one of a later root, or the copy of a locked version.
 
     PromptError names the versions there are when it is not among them.
     """
@@ -44,12 +44,17 @@ def find_version(name: str, roots: Sequence[Path]) -> Pack:
     pack = find_pack(pack_id, roots)
     if version in ("", pack.version):
         return pack
-    copies = kept_versions(pack.folder)
-    if version not in copies:
-        known = [*copies, *([pack.version] if pack.version not in copies else [])]
-        cure = nearest(version, known, "name one of those")
-        raise PromptError(f"prompt pack {name}", f"it has the versions {', '.join(known)}", cure)
-    return load_pack(copies[version])
+    known = [pack.version]
+    for folder in (root / pack_id for root in roots if (root / pack_id / PROMPT_FILE).exists()):
+        for own_version, copy in [*kept_versions(folder).items(), ("", folder)]:
+            own = load_pack(copy) if own_version in ("", version) else None
+            if own is not None and own.version == version:
+                return own
+            known.append(own_version or (own.version if own else ""))
+    known = sorted(set(known), key=_order)
+    raise PromptError(
+        f"prompt pack {name}", f"it has the versions {', '.join(known)}", nearest(version, known, "name one")
+    )
 
 
 def _order(version: str) -> tuple[int, ...]:

@@ -473,10 +473,12 @@ def test_every_recorded_verdict_belongs_to_a_case_and_a_case_without_aspects_is_
 
 def test_lint_tells_what_a_judge_lacks(tmp_path: Path) -> None:
     judge = write_pack(tmp_path, "judge", inputs={"aspects": "list"}, user="{{ aspects | join(', ') }}")
-    assert [finding for finding in lint(load_pack(judge)) if "judge" in finding] == [
+    prefix = f"{judge / 'prompt.j2'} line 9: "
+    assert [finding.removeprefix(prefix) for finding in lint(load_pack(judge)) if "a judge" in finding] == [
         "it declares 'aspects', so it is a judge, and its output has no property 'verdicts'",
         "it declares 'aspects', so it is a judge, and its output has no property 'caption_supported'",
     ]
     inputs = {"title": "string", "caption": "string"}
     plain = write_pack(tmp_path, "plain", inputs=inputs, user="{{ title }} {{ caption }}")
-    assert lint(load_pack(plain)) == ["input 'caption' is given to judges only, which declare 'aspects' too"]
+    (finding,) = lint(load_pack(plain))
+    assert finding.endswith("line 9: input 'caption' is given to judges only, which declare 'aspects' too")

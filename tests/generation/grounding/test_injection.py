@@ -21,7 +21,7 @@ from sourcing.generation.descriptions.describe import describe, example_aspects
 from sourcing.generation.grounding.context import rules_of
 from sourcing.generation.grounding.leaks import aspect_leak, caption_leak, copied_leak, sentence_leak
 from sourcing.generation.grounding.names import names_of
-from sourcing.generation.packs.lint import plain_examples
+from sourcing.generation.packs.lint_schema import plain_examples
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.packs.render import render
 from sourcing.generation.text.folding import fold, fold_text, wording

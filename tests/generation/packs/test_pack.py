@@ -9,7 +9,7 @@ from genworld import write_pack
 
 from sourcing.errors import PromptError
 from sourcing.generation.packs.cases import load_cases
-from sourcing.generation.packs.lint import INPUTS, lint
+from sourcing.generation.packs.lint import INPUTS, lint, mistakes
 from sourcing.generation.packs.lock import check_lock, lock_packs, read_lock
 from sourcing.generation.packs.pack_files import find_pack, load_pack, pack_roots
 from sourcing.generation.packs.render import render
@@ -31,7 +31,7 @@ def test_a_pack_loads_and_renders_its_messages_in_order(tmp_path: Path) -> None:
         {"role": "system", "content": "Name what you hear."},
         {"role": "user", "content": "Blue: Slow piano."},
     ]
-    assert lint(pack) == []
+    assert mistakes(pack) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_lint_finds_what_a_server_or_a_plan_would_refuse(tmp_path: Path) -> None
         user="{{ title }} {{ document }} {{ album }} {{ mood }}",
     )
     edit(folder, "required: [aspects, caption]", "required: [aspects]")
-    findings = "\n".join(lint(load_pack(folder)))
+    findings = "\n".join(mistakes(load_pack(folder)))
     assert "'mood' is not one a plan can give" in findings
     assert "'title' is declared integer and given as string" in findings
     assert "uses 'album', which is not declared" in findings
@@ -161,7 +161,7 @@ def test_a_template_changed_under_a_locked_version_is_a_finding_with_its_cure(tm
     assert lock_packs(tmp_path) == ["mine@1.0.0"]
     assert lock_packs(tmp_path) == []
     edit(folder, "Name what", "Say what")
-    (finding,) = lint(load_pack(folder))
+    (finding,) = mistakes(load_pack(folder))
     assert "bump `version`" in finding
     assert "crossmusim prompts lock" in finding
     with pytest.raises(PromptError, match="locked version"):
@@ -188,12 +188,12 @@ def test_cases_are_read_strictly(tmp_path: Path) -> None:
     case = "- {name: a, inputs: {title: Blue, document: text}, golden: a.json, expect: {aspects_include: [x]}}\n"
     (folder / "cases.yaml").write_text(case, encoding="utf-8")
     assert load_cases(load_pack(folder))[0].expect.aspects_include == ["x"]
-    assert lint(load_pack(folder)) == []
+    assert mistakes(load_pack(folder)) == []
     (folder / "cases.yaml").write_text(case.replace("aspects_include", "aspect_include"), encoding="utf-8")
     with pytest.raises(PromptError, match="aspect_include"):
         load_cases(load_pack(folder))
     (folder / "cases.yaml").write_text(case.replace("a.json", "b.json") + case, encoding="utf-8")
-    assert any("stands there twice" in finding for finding in lint(load_pack(folder)))
+    assert any("stands there twice" in finding for finding in mistakes(load_pack(folder)))
 
 
 def test_every_built_in_pack_is_sound_and_locked() -> None:
@@ -202,7 +202,7 @@ def test_every_built_in_pack_is_sound_and_locked() -> None:
     assert {folder.name for folder in folders} >= {"mine", "recall"}
     for folder in folders:
         pack = load_pack(folder)
-        assert lint(pack) == []
+        assert lint(pack, roots=[root]) == []
         assert read_lock(root).get(pack.name) == pack.prompt_hash
         assert set(pack.inputs) <= set(INPUTS)
 

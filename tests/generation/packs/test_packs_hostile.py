@@ -19,7 +19,8 @@ from loopback import Asked, Loopback, Reply
 from sourcing.errors import PromptError
 from sourcing.generation.descriptions.describe import example_aspects
 from sourcing.generation.packs.cases import load_cases
-from sourcing.generation.packs.lint import lint, plain_examples
+from sourcing.generation.packs.lint import lint, mistakes
+from sourcing.generation.packs.lint_schema import plain_examples
 from sourcing.generation.packs.pack_files import load_pack
 from sourcing.generation.packs.pack_yaml import read_yaml
 from sourcing.generation.packs.render import render
@@ -277,7 +278,7 @@ def test_the_same_text_in_another_encoding_is_the_same_pack(tmp_path: Path, enco
     other = load_pack(folder)
     assert other.prompt_hash == pack.prompt_hash
     assert render(other, INPUT) == render(pack, INPUT)
-    assert lint(other) == []
+    assert mistakes(other) == []
 
 
 SCHEMAS = {
@@ -306,7 +307,7 @@ def test_a_schema_that_no_reply_can_be_held_against_is_a_lint_finding_and_nothin
         path = world.pack_folder / "prompt.j2"
         text = path.read_text(encoding="utf-8").replace("caption: {type: string}", schema)
         path.write_text(text.replace("127.0.0.1:9", server.url.removeprefix("http://")), encoding="utf-8")
-        assert any(finding in found for found in lint(load_pack(world.pack_folder)))
+        assert any(finding in found for found in mistakes(load_pack(world.pack_folder)))
         with pytest.raises(PromptError):
             world.run()
         arguments = ["--workspace", str(tmp_path), "generate", "run", "recall", "--base-url", f"{server.url}/v1"]
@@ -320,7 +321,7 @@ def test_a_schema_may_point_into_itself(tmp_path: Path) -> None:
     path = folder / "prompt.j2"
     text = path.read_text(encoding="utf-8").replace("caption: {type: string}", "caption: {$ref: '#/$defs/line'}")
     path.write_text(text.replace("  required: [aspects", "  $defs: {line: {type: string}}\n  required: [aspects"))
-    assert lint(load_pack(folder)) == []
+    assert mistakes(load_pack(folder)) == []
 
 
 EXAMPLES = {
@@ -395,7 +396,7 @@ def test_hostile_yaml_is_refused_in_words(tmp_path: Path, text: str, finding: st
         read_yaml(text, "cases.yaml")
     folder = write_pack(tmp_path)
     (folder / "cases.yaml").write_text(text, encoding="utf-8", newline="")
-    assert lint(load_pack(folder))
+    assert mistakes(load_pack(folder))
     path = folder / "prompt.j2"
     path.write_text(path.read_text(encoding="utf-8").replace("owners: [someone]", text), encoding="utf-8")
     with pytest.raises(PromptError):
@@ -474,7 +475,7 @@ def test_a_run_of_a_pack_with_bom_and_a_loop_goes_through(tmp_path: Path, capsys
     ],
 )
 def test_lint_names_the_line_of_a_slip(tmp_path: Path, user: str, finding: str) -> None:
-    findings = lint(load_pack(write_pack(tmp_path, user=user)))
+    findings = mistakes(load_pack(write_pack(tmp_path, user=user)))
     assert len(findings) >= 1
     assert f"prompt.j2 {finding}" in findings[0]
 
