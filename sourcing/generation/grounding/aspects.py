@@ -69,6 +69,10 @@ def ground(
                     )
                 reply.findings.append(result)
                 continue
+            if _is_capitalised(result, document_text, language):
+                finding = f"{result.text!r} is written as a name, and no word of it is of music"
+                reply.findings.append(Finding("aspect_is_name", finding, aspect))
+                continue
             if part_facet is None or (isinstance(aspect, str) and part_facet == "other" and language.startswith("en")):
                 unknown = f"{text!r} holds no phrase of a known facet, so it may not be about the sound"
                 reply.findings.append(Finding("facet_unknown", unknown, aspect))
@@ -275,6 +279,17 @@ def _check_language(reply: VettedReply, language: str) -> None:
     if finding is not None:
         reply.aspects.clear()
         reply.findings.append(finding)
+
+
+def _is_capitalised(support: _Support, document_text: str, language: str) -> bool:
+    """True for two and more words with capitals throughout, as "Dennis Clay", none of them a word of music.
+
+    German writes all nouns so; "Brass Stabs" at the beginning of a sentence has its words of music.
+    """
+    tokens = support.text.split()
+    if language.startswith("de") or len(tokens) < 2 or not all(token[:1].isupper() for token in tokens):
+        return False
+    return support.text in document_text and all(facet_of(token) == "other" for token in (support.text, *tokens))
 
 
 def _facet_or_none(facet: object) -> str | None:

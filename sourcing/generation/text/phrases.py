@@ -66,7 +66,8 @@ def _tagged_parts(text: str, language: str, suggestion: str | None) -> list[Part
         phrases = noun_phrases(sentence[:_LONGEST_SENTENCE], language)
         for phrase, own_facet in zip(phrases, _facets(sentence, phrases, language), strict=True):
             part = sentence[phrase.start : phrase.end]
-            facet = suggestion if suggestion and own_facet == "other" and len(phrases) == 1 else own_facet
+            lone = len(phrases) == 1 and not _is_event(part)
+            facet = suggestion if suggestion and own_facet == "other" and lone else own_facet
             if facet != "other" and not _is_idle(part) and not _names_somebody(part):
                 parts.append(Part(part, facet))
     return parts
@@ -93,6 +94,11 @@ def _is_idle(part: str) -> bool:
     if not own or (len(own) == 1 and own[0] in _heads("bare")):
         return True
     return not {own[-1], own[-1].removesuffix("s")}.isdisjoint(_heads("people"))
+
+
+def _is_event(part: str) -> bool:
+    """True for a participle alone, as "announced": without a word of music it is nobody's sound."""
+    return " " not in part and part.endswith("ed") and part.isascii()
 
 
 @cache
