@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[Any, str]] = {
                 "sourcing.commands.generate.journal:revalidate",
                 "Hold stored replies against today's rules, and say what changed; free.",
             ),
+            "why": ("sourcing.commands.generate.why:why", "Show where a description came from."),
             "batch": (
                 {
                     "submit": (

@@ -262,9 +262,11 @@ class JournalReader:
         return decompress(row["reply"])
 
     def answer(self, key: str) -> Answer | None:
-        """What became of a call; None for a key that is not known."""
+        """What became of a call, a follow-up standing for the call it follows; None for a key that is not known."""
         call = self._connection.execute(
-            "SELECT call_id, state, error FROM calls WHERE request_key = ?", (key,)
+            "SELECT c.call_id, c.state, c.error FROM calls k JOIN calls c ON c.call_id = coalesce(k.parent, k.call_id)"
+            " WHERE k.request_key = ?",
+            (key,),
         ).fetchone()
         if call is None:
             return None
