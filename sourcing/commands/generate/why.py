@@ -65,4 +65,7 @@ def _call_lines(call: dict[str, Any] | None) -> list[str]:
     lines.append(f"{tokens}, {call['seconds']:.1f} s, {price}, {len(call['attempts'])} attempts")
     lines.append("prompt as sent:")
     lines += [f"  {message['role']}: {message['content']}" for message in call["messages"] or ()]
+    if call["follow_up"]:
+        lines.append("its first reply was cut or did not fit; asked again:")
+        lines += [f"  {message['role']}: {message['content']}" for message in call["follow_up"]]
     return [*lines, f"reply as received ({call['finish_reason'] or 'no reason told'}):", f"  {call['reply']}"]

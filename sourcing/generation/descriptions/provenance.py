@@ -89,11 +89,12 @@ def _call(journal: Journal, row: Row) -> Row | None:
     if answer is None:
         return {**call, "withheld": "the call is not in this workspace's journal"}
     reply = ParsedReply.read(answer.raw) if answer.raw is not None else ParsedReply()
-    request = json.loads(journal.reader.body(key))
+    follow_up = None if answer.request_key == key else _messages(journal, key)
     return {
         **call,
         "sample": row["sample_idx"],
-        "messages": request.get("messages"),
+        "messages": _messages(journal, answer.request_key),
+        "follow_up": follow_up,  # what asked for this very reply, after one that was cut or did not fit
         "reply": reply.content,
         "finish_reason": reply.finish_reason,
         "input_tokens": answer.input_tokens,
@@ -102,6 +103,10 @@ def _call(journal: Journal, row: Row) -> Row | None:
         "seconds": round(answer.seconds, 3),
         "attempts": journal.reader.attempts(key),
     }
+
+
+def _messages(journal: Journal, key: str) -> Any:
+    return json.loads(journal.reader.body(key)).get("messages")
 
 
 def _left_out(workspace: Workspace, key: str) -> list[Row]:

@@ -88,6 +88,7 @@ class BatchCall(NamedTuple):
 class Answer(NamedTuple):
     """State of a call with its last reply, follow-ups included; tokens, nano-USD and seconds sum all attempts."""
 
+    request_key: str  # of the first call, which a larger try or a repair may have followed
     state: str
     raw: bytes | None
     error: str | None
@@ -264,7 +265,8 @@ class JournalReader:
     def answer(self, key: str) -> Answer | None:
         """What became of a call, a follow-up standing for the call it follows; None for a key that is not known."""
         call = self._connection.execute(
-            "SELECT c.call_id, c.state, c.error FROM calls k JOIN calls c ON c.call_id = coalesce(k.parent, k.call_id)"
+            "SELECT c.call_id, c.request_key, c.state, c.error"
+            " FROM calls k JOIN calls c ON c.call_id = coalesce(k.parent, k.call_id)"
             " WHERE k.request_key = ?",
             (key,),
         ).fetchone()
@@ -285,7 +287,9 @@ class JournalReader:
         raw = decompress(reply["reply"]) if reply is not None else None
         tokens_in, tokens_out, cost_nusd = sums
         seconds = sum(_seconds(*row) for row in times)
-        return Answer(str(call["state"]), raw, call["error"], tokens_in, tokens_out, cost_nusd, seconds)
+        return Answer(
+            str(call["request_key"]), str(call["state"]), raw, call["error"], tokens_in, tokens_out, cost_nusd, seconds
+        )
 
     def body(self, key: str) -> bytes:
         """Request body of a call, byte for byte; KeyError when the key is not known."""

@@ -166,6 +166,7 @@ function open() {
   (cell.messages || []).forEach((message) => prompt.append(make("div", "soft small", message.role), make("pre", "", message.content)));
   if (cell.messages && cell.messages.length) panel.append(prompt);
   panel.hidden = false;
+  document.body.classList.add("open");
   panel.querySelector(".variant.at")?.scrollIntoView({ block: "nearest" });
 }
 
@@ -257,7 +258,7 @@ function keep() {
 }
 const decided = () => ({ format: 1, decisions: Object.values(decisions) });
 
-function shut() { byId("detail").hidden = true; focusCell(); }
+function shut() { byId("detail").hidden = true; document.body.classList.remove("open"); focusCell(); }
 
 async function save() {
   const answer = await fetch("decisions", { method: "POST", headers: { "Content-Type": "application/json", "X-Token": data.token }, body: JSON.stringify(decided()) });
