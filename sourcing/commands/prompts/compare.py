@@ -129,12 +129,14 @@ def _lines(comparison: Comparison) -> list[Any]:
     a, b = comparison.a, comparison.b
     rows = []
     for key, each in comparison.differences.items():
+        if key == "usd" and not (each.a or each.b):
+            continue
         form = MEASURES[key].form
         span = "-" if each.low is None or each.high is None else f"{each.low:+{form}} to {each.high:+{form}}"
         numbers = [f"{each.a:{form}}", f"{each.b:{form}}", f"{each.value:+{form}}", span]
         rows.append([MEASURES[key].title, str(each.items), *numbers, _verdict(key, each), _counts(key, each)])
     lines: list[Any] = [f"A {a.id} {a.variant}", f"B {b.id} {b.variant}"]
-    columns = ["", "n", "A", "B", "B - A", "95 %", "", "won-lost-tied"]
+    columns = ["", "n", "A", "B", "B - A", "95 %", "verdict", "w-l-t"]
     lines.append(number_table(columns, rows))
     for name, run in _sides(comparison).items():
         cost = _usd_per_caption(run)
