@@ -27,7 +27,7 @@ from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 from sourcing.generation.run.run import run_calls
 from sourcing.generation.wire import sha256_hex
 from sourcing.workbench.items import Item
-from sourcing.workbench.replay import Judge, check
+from sourcing.workbench.replay import check
 from sourcing.workbench.trials import Outcome, Trial, Usage, make_trial
 
 __all__ = ["Asking", "Forecast"]
@@ -134,7 +134,7 @@ class Asking:
             tools = RunTools(None, quota, on_reply, clock)
             return run_calls(run, steps, journal, self.pack, self.endpoint, self.options, tools)
 
-    def checked_trials(self, stopped: CrossmusimError | None = None, *, judge: Judge | None = None) -> list[Trial]:
+    def checked_trials(self, stopped: CrossmusimError | None = None) -> list[Trial]:
         """One trial per item and sample, from the replies in the journal, held against what its item expects.
 
         Without a reply its outcome is ERROR; an item that expects nothing passes here.
@@ -144,7 +144,7 @@ class Asking:
             for item, calls in self.calls():
                 for call in calls:
                     trial = self._trial(journal, item, call, stopped)
-                    trials.append(trial if item.expect.is_empty else check(self.pack, item, trial, judge=judge))
+                    trials.append(trial if item.expect.is_empty else check(self.pack, item, trial))
         return trials
 
     def _trial(self, journal: Journal, item: Item, call: PlannedCall, stopped: CrossmusimError | None) -> Trial:

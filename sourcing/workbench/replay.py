@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sourcing.errors import PromptError
 from sourcing.generation.packs.cases import Case, Expect, golden_path
@@ -15,13 +15,10 @@ from sourcing.workbench.expectations import problems_of
 from sourcing.workbench.items import Item, items_of_cases
 from sourcing.workbench.trials import Outcome, Trial, Usage, make_trial
 
-__all__ = ["Judge", "check", "replay", "run_case", "summed_up"]
-
-#: Asks a judge's pack about a trial: what it denies, or None while it has not been asked.
-Judge = Callable[[str, Item, Trial], Sequence[str] | None]
+__all__ = ["check", "replay", "run_case", "summed_up"]
 
 
-def replay(pack: Pack, case: Case, *, judge: Judge | None = None) -> list[Trial]:
+def replay(pack: Pack, case: Case) -> list[Trial]:
     """The trials of a case's recorded samples; never raises for a broken case or recording.
 
     A recording of another request than the case sends now is STALE, a missing one is NEEDS RECORDING.
@@ -29,14 +26,14 @@ def replay(pack: Pack, case: Case, *, judge: Judge | None = None) -> list[Trial]
     trials = []
     for sample in range(case.samples):
         try:
-            trials.append(_replay_sample(pack, case, sample, judge))
+            trials.append(_replay_sample(pack, case, sample))
         except PromptError as error:
             problem = f"{error.thing}: {error.found}; {error.cure}"
             trials.append(Trial(case.name, sample).with_problems([problem], Outcome.ERROR))
     return trials
 
 
-def _replay_sample(pack: Pack, case: Case, sample: int, judge: Judge | None) -> Trial:
+def _replay_sample(pack: Pack, case: Case, sample: int) -> Trial:
     trial = Trial(case.name, sample)
     state = recording_state(pack, case, sample)
     if state == "missing":
@@ -45,10 +42,10 @@ def _replay_sample(pack: Pack, case: Case, sample: int, judge: Judge | None) -> 
     if state == "stale":
         stale = "its recording answers another request: template, inputs, schema or sampling have changed since"
         return trial.with_problems([stale], Outcome.STALE)
-    return run_case(pack, case, sample, judge=judge)
+    return run_case(pack, case, sample)
 
 
-def run_case(pack: Pack, case: Case, sample: int = 0, *, judge: Judge | None = None) -> Trial:
+def run_case(pack: Pack, case: Case, sample: int = 0) -> Trial:
     """Replay a case's recorded reply through grounding and description, or through judging for a judge's pack.
 
     PromptError when the messages do not render, the recorded reply is missing, or a judge's case has no aspects.
@@ -57,10 +54,10 @@ def run_case(pack: Pack, case: Case, sample: int = 0, *, judge: Judge | None = N
     (item,) = items_of_cases(pack, [case])
     raw = golden_path(pack, case, sample).read_bytes()
     trial = make_trial(pack, item, raw, sample=sample, request_key=case.name, usage=Usage())
-    return check(pack, item, trial, judge=judge)
+    return check(pack, item, trial)
 
 
-def check(pack: Pack, item: Item, trial: Trial, *, judge: Judge | None = None) -> Trial:
+def check(pack: Pack, item: Item, trial: Trial) -> Trial:
     """The trial with what it lacks of its item's expectations, and its outcome."""
     if trial.outcome is Outcome.ERROR:
         return trial
@@ -70,10 +67,8 @@ def check(pack: Pack, item: Item, trial: Trial, *, judge: Judge | None = None) -
         nothing = "its case expects nothing yet; `crossmusim prompts accept` makes it expect what came out"
         return trial.with_problems([nothing], Outcome.NEEDS_REVIEW)
     if not problems and expect.judged_by is not None and not is_judge(pack):
-        denied = None if judge is None else judge(expect.judged_by, item, trial)
-        if denied is None:
-            return trial.with_problems([f"{expect.judged_by} has not judged it; --live asks it"], Outcome.NEEDS_REVIEW)
-        problems = list(denied)
+        waiting = f"{expect.judged_by} has not judged it; --live with --judge-model asks it"
+        return trial.with_problems([waiting], Outcome.NEEDS_REVIEW)
     return trial.with_problems(problems, Outcome.FAIL if problems else Outcome.PASS)
 
 

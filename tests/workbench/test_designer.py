@@ -102,6 +102,33 @@ def test_live_tests_ask_the_model_and_say_what_failed(tmp_path: Path, capsys: py
     assert result["outcomes"] == {"NEEDS RECORDING": 2}, "a live reply is no recording until it is accepted"
 
 
+def test_a_judge_of_another_model_has_the_last_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_json(capsys, typed(tmp_path, "new", "texture"))
+    cases = """- name: waltz
+  inputs: {document: "A slow waltz for harp, played in a wide hall."}
+  expect: {min_aspects: 1, judged_by: judge}
+"""
+    (tmp_path / "prompts" / "texture" / "cases.yaml").write_text(cases, encoding="utf-8")
+    supported = True
+
+    def both(body: dict[str, Any], asked: Asked) -> Reply:
+        if body["model"] != "strict":
+            return answer(body, asked)
+        verdicts = [{"aspect": "slow waltz", "supported": supported}]
+        return json_reply(completion(json.dumps({"verdicts": verdicts, "caption_supported": True})))
+
+    with chat_server(both) as server:
+        own = typed(tmp_path, "test", "texture", "--live", "--base-url", f"{server.url}/v1", "--model", "m")
+        assert run_json(capsys, own)[1]["outcomes"] == {"NEEDS REVIEW": 1}
+        assert run_json(capsys, [*own, "--judge-model", "m"])[0] == 2, "nobody judges himself"
+        assert run_json(capsys, [*own, "--judge-model", "strict"])[1]["outcomes"] == {"PASS": 1}
+    supported = False
+    with chat_server(both) as server:
+        own = typed(tmp_path, "test", "texture", "--live", "--base-url", f"{server.url}/v1", "--model", "m")
+        code, result = run_json(capsys, [*own, "--judge-model", "strict"])
+        assert (code, result["cases"][0]["problems"]) == (3, ["the judge denies 'slow waltz'"])
+
+
 def test_watching_shows_a_saved_change_and_a_slip_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.packs.cases import Case
+    from sourcing.workbench.items import Item
+    from sourcing.workbench.runs import Run
     from sourcing.workbench.trials import Trial
 
 __all__ = ["test"]
@@ -32,6 +34,7 @@ Results = list[tuple[str, "Trial"]]
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the outcomes as JUnit XML, too.")
 @click.option("--live", is_flag=True, help="Ask a model now, instead of the recordings; PACK may be PACK@VERSION.")
 @with_model_options
+@click.option("--judge-model", metavar="NAME", help="With --live: the model of `judged_by`; not the one it judges.")
 @click.pass_obj
 def test(
     invocation: Invocation,
@@ -94,15 +97,37 @@ def _live(invocation: Invocation, name: str, case_names: Sequence[str], options:
     wanted = {"case_names": case_names, "gold": False, "tracks": None, "track_ids": (), "languages": ()}
     about, items = find_items(invocation, pack, wanted)
     results: Results = []
+    judge_model = options.pop("judge_model")
     for asking in make_askings(invocation, pack, items, options):
         made = ask(invocation, asking, about)
+        trials = _judged(invocation, items, made, judge_model, options) if judge_model else made.trials
         for item in items:
-            own = [trial for trial in made.trials if trial.name == item.name]
+            own = [trial for trial in trials if trial.name == item.name]
             trial = summed_up(own, max(item.pass_at_least, 1))
             if item.expect.is_empty and trial.outcome is Outcome.PASS:
                 trial = trial.with_problems(["its case expects nothing yet"], Outcome.NEEDS_REVIEW)
             results.append((f"{made.pack}, {made.model}", trial))
     return results
+
+
+def _judged(
+    invocation: Invocation, items: Sequence[Item], made: Run, judge_model: str, options: dict[str, Any]
+) -> list[Trial]:
+    """The trials of a run, those that wait for a judge's word by what it says now."""
+    from sourcing.workbench.judging import items_for_judge, judge_key, settled
+
+    if judge_model == made.model:
+        raise UsageError(f"--judge-model {judge_model}", "it made what it would judge", "name another model")
+    trials = made.trials
+    for name in sorted({item.expect.judged_by for item in items if item.expect.judged_by}):
+        judge = load_sound(invocation, name)
+        waiting = items_for_judge(judge, items, trials)
+        for asking in make_askings(invocation, judge, waiting, {**options, "models": (judge_model,)}):
+            verdicts = {trial.name: trial for trial in ask(invocation, asking, "verdicts", keep=False).trials}
+            trials = [
+                settled(trial, verdicts[judge_key(trial)]) if judge_key(trial) in verdicts else trial for trial in trials
+            ]
+    return trials
 
 
 def _broken(error: PromptError) -> Trial:
