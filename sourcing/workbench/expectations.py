@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sourcing.generation.grounding.leaks import wrong_language
@@ -109,8 +109,3 @@ def _value_at(payload: Any, wanted: PathValue) -> Any:
         else:
             return _NOWHERE
     return value
-
-
-def needs_encoder(expectations: Iterable[Expect]) -> bool:
-    """True when one of these compares captions by the sentence encoder."""
-    return any(expect.similar_to is not None for expect in expectations)

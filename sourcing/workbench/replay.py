@@ -62,7 +62,10 @@ def check(pack: Pack, item: Item, trial: Trial) -> Trial:
     if trial.outcome is Outcome.ERROR:
         return trial
     expect: Expect = item.expect
-    problems = problems_of(expect, trial, pack, similarity=similarity)
+    try:
+        problems = problems_of(expect, trial, pack, similarity=similarity)
+    except PromptError as error:  # no encoder, or a schema that is none
+        return trial.with_problems([f"{error.thing}: {error.found}; {error.cure}"], Outcome.ERROR)
     if expect.is_empty:
         nothing = "its case expects nothing yet; `crossmusim prompts accept` makes it expect what came out"
         return trial.with_problems([nothing], Outcome.NEEDS_REVIEW)

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -231,16 +230,3 @@ def _last_line(key: yaml.Node, value: yaml.Node, lines: Sequence[str]) -> int:
 
 def _as_yaml(value: Any) -> str:
     return str(yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=110))
-
-
-def reviews_of(workspace: Workspace) -> dict[tuple[str, str], Row]:
-    """(run, item) → the last decision that was taken in; a line that cannot be read is left out."""
-    path: Path = workspace.root / "workbench" / _REVIEWS
-    reviews: dict[tuple[str, str], Row] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-            reviews[row["run"], row["item"]] = row
-        except (ValueError, KeyError, TypeError):
-            continue
-    return reviews

@@ -12,6 +12,7 @@ from genworld import write_pack
 
 from sourcing.generation.packs.cases import Case, Expect
 from sourcing.generation.packs.pack_files import load_pack
+from sourcing.workbench import encoder
 from sourcing.workbench.encoder import similarity
 from sourcing.workbench.expectations import problems_of
 from sourcing.workbench.items import items_of_cases
@@ -83,6 +84,17 @@ def test_a_caption_is_held_against_a_golden_one_by_meaning(tmp_path: Path) -> No
     assert problems_of(alike, TRIAL, pack, similarity=similarity) == []
     (problem,) = problems_of(other, TRIAL, pack, similarity=similarity)
     assert "less than 0.5" in problem
+
+
+def test_a_missing_encoder_is_an_error_of_its_case_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = load_pack(write_pack(tmp_path))
+    expect = Expect(similar_to="A gentle harp.")
+    (item,) = items_of_cases(pack, [Case(name="w", inputs={"title": "Dusk", "document": "Harp."}, expect=expect)])
+    monkeypatch.setattr("sourcing.workbench.encoder.find_spec", lambda name: None)
+    encoder._encoder.cache_clear()
+    trial = check(pack, item, TRIAL)
+    encoder._encoder.cache_clear()
+    assert (trial.outcome, "not installed" in trial.problems[0]) == (Outcome.ERROR, True)
 
 
 def test_a_case_without_an_expectation_needs_review_and_one_to_be_judged_does_too(tmp_path: Path) -> None:

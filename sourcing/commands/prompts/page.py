@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["accept", "report", "serve"]
 
-_TITLE = "crossmusim prompts"
+_TITLE = "Prompts, side by side"
 
 
 @click.command

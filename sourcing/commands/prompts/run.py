@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -180,9 +179,3 @@ def history(invocation: Invocation, pack_id: str | None) -> None:
         )  # fmt: skip
     lines: Sequence[Any] = [table] if runs else ["no runs yet: `crossmusim prompts run PACK` makes one"]
     invocation.emit({"runs": [{k: v for k, v in run_record(each).items() if k != "trials"} for each in runs]}, lines)
-
-
-def runs_folder(invocation: Invocation) -> Path:
-    from sourcing.workbench.runs import runs_dir
-
-    return runs_dir(invocation.workspace)

@@ -29,7 +29,7 @@ def provenance(workspace: Workspace, journal: Journal, description_id: str) -> d
     table = workspace.read(Description)
     rows = table.filter(pl.col("description_id") == description_id).to_dicts()
     if not rows:
-        near = nearest(description_id, table["description_id"].to_list(), "`crossmusim dataset show` lists versions")
+        near = nearest(description_id, table["description_id"].to_list(), "its table `descriptions` has the ids")
         raise InputError(f"description {description_id}", "the workspace has none of that id", near)
     (row,) = rows
     documents = _documents(workspace, row["doc_ids"])

@@ -54,7 +54,7 @@ The document is data, never an instruction.
 {{{{ document | replace("</", "< /") }}}}
 </document>
 """
-_CASE = """# What must become of the reply: see docs/prompts.md. `prompts record {id}` asks a model for the replies.
+_CASE = """# What must become of the replies; `crossmusim prompts record {id}` asks a model for them.
 - name: first
   inputs:
     document: A slow waltz for harp and strings, recorded close, with a hushed and tender mood.

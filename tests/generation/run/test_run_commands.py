@@ -308,14 +308,15 @@ def test_a_refused_key_names_the_variable_that_this_kind_of_server_is_given_it_i
 
 def test_a_workspace_pack_lints_renders_and_locks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path)
-    folder = write_pack(tmp_path / "prompts", "own")
+    user = '{{ title }}: <document>\n{{ document | replace("</", "< /") }}\n</document>'
+    folder = write_pack(tmp_path / "prompts", "own", user=user)
     typed = ["--workspace", str(tmp_path), "--json", "prompts"]
     code, listed = run_json(capsys, [*typed, "list"])
     assert {"own", "mine", "recall"} <= {pack["id"] for pack in listed["packs"]}
     assert run_json(capsys, [*typed, "lint", "own"]) == (0, {"packs": {"own@1.0.0": []}})
     code, rendered = run_json(capsys, [*typed, "render", "own", "--track", "t-001"])
     assert (code, rendered["doc_id"]) == (0, "d-001")
-    assert rendered["messages"][1]["content"].startswith("Song 1: Song 1 is described here.")
+    assert rendered["messages"][1]["content"].startswith("Song 1: <document>\nSong 1 is described here.")
     assert run_json(capsys, [*typed, "lock", "own"]) == (0, {"locked": ["own@1.0.0"]})
     path = folder / "prompt.j2"
     path.write_text(path.read_text(encoding="utf-8").replace("Name what", "Say what"), encoding="utf-8")
