@@ -187,7 +187,7 @@ def find_run(name: str, runs: Sequence[Run]) -> Run:
         if same_pack and (not model or run.model == model):
             return run
     known = list(dict.fromkeys(each for run in runs for each in (run.id, run.pack, run.pack.partition("@")[0])))
-    cure = nearest(name, known, "make one: `crossmusim prompts run PACK`") if known else "`crossmusim prompts run PACK`"
+    cure = nearest(name, known, "`crossmusim prompts run PACK` makes one")
     raise UsageError(f"run {name}", f"there is none (there are {', '.join(known[-8:]) or 'none'})", cure)
 
 

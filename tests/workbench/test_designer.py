@@ -85,6 +85,7 @@ def test_a_copy_in_the_workspace_wins_and_says_what_it_hides(
     assert set(shown["cases"].values()) == {"current", "handmade"}
     code, result = run_json(capsys, typed(tmp_path, "copy", "mine"))
     assert (code, "there already" in json.dumps(result)) == (2, True)
+    assert run_json(capsys, typed(tmp_path, "new", "judge"))[0] == 2, "a starter hides no pack unasked"
     code, result = run_json(capsys, typed(tmp_path, "new", "../out"))
     assert (code, (tmp_path / "out").exists()) == (2, False)
 

@@ -192,8 +192,13 @@ def new(invocation: Invocation, pack_id: str, description: str) -> None:
       crossmusim prompts new textures --description "Quote what a document says of textures."
     """
     from sourcing.generation.packs.new_pack import new_pack
+    from sourcing.generation.packs.pack_files import pack_folders
 
-    folder = new_pack(_roots(invocation)[0], pack_id, description=description)
+    roots = _roots(invocation)
+    if (hidden := pack_folders(roots).get(pack_id)) is not None:
+        cure = f"name another, or change a copy of it: `crossmusim prompts copy {pack_id}`"
+        raise UsageError(f"pack {pack_id}", f"there is one in {hidden}", cure)
+    folder = new_pack(roots[0], pack_id, description=description)
     lines = [f"wrote {folder}", f"next: crossmusim prompts record {pack_id} --endpoint local"]
     invocation.emit({"path": str(folder)}, lines)
 
