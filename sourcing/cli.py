@@ -143,6 +143,10 @@ TABLE: dict[str, tuple[Any, str]] = {
                 "sourcing.commands.prompts.compare:compare",
                 "Hold two versions, models or runs against each other.",
             ),
+            "optimise": (
+                "sourcing.commands.prompts.optimise:optimise",
+                "Search for a better system message, within a budget.",
+            ),
             "report": ("sourcing.commands.prompts.page:report", "Write runs side by side as one HTML file."),
             "serve": ("sourcing.commands.prompts.page:serve", "Show the same page live on this machine."),
             "accept": (

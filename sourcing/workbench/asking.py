@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sourcing.errors import CrossmusimError
 from sourcing.generation.calls import PlannedCall
@@ -23,6 +24,8 @@ from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import Step
 from sourcing.generation.planning.request_maker import RequestMaker
+from sourcing.generation.replies.parsed_reply import ParsedReply
+from sourcing.generation.replies.payload import read_payload
 from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 from sourcing.generation.run.run import run_calls
 from sourcing.generation.wire import sha256_hex
@@ -146,6 +149,16 @@ class Asking:
                     trial = self._trial(journal, item, call, stopped)
                     trials.append(trial if item.expect.is_empty else check(self.pack, item, trial))
         return trials
+
+    def payloads(self) -> list[Any]:
+        """The JSON of each item's first reply, for packs that describe nothing; None where it holds none."""
+        values = []
+        with Journal.read(self.journal_dir) as journal:
+            for _, calls in self.calls():
+                answer = journal.reader.answer(calls[0].request_key)
+                content = ParsedReply.read(answer.raw).content if answer is not None and answer.raw else None
+                values.append(read_payload(content or "").last(lambda value: isinstance(value, dict)))
+        return values
 
     def _trial(self, journal: Journal, item: Item, call: PlannedCall, stopped: CrossmusimError | None) -> Trial:
         answer = journal.reader.answer(call.request_key)
