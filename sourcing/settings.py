@@ -144,6 +144,9 @@ class PublishSettings(_Section):
     split_salt: str = Field("crossmusim", description="another salt deals the artists anew; that is a major version")
     validation_fraction: float = Field(0.1, ge=0, lt=1, description="tracks that choose between models")
     test_fraction: float = Field(0.2, ge=0, lt=1, description="tracks that no training sees")
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="descriptions whose words fewer samples, models or sources share are left out"
+    )
     consent_max_age_days: int = Field(30, ge=0, description="publishing warns of documents asked for longer ago")
 
 

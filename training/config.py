@@ -34,9 +34,9 @@ _CHOICES = {
 }
 _MAY_BE_ZERO = {
     "steps", "seed", "lr", "text_lr", "weight_decay", "warmup_steps", "final_lr_fraction", "aspects_probability",
-    "text_variants", "gain_db", "freq_mask_bins", "time_mask_fraction",
+    "text_variants", "gain_db", "freq_mask_bins", "time_mask_fraction", "min_confidence",
 }  # fmt: skip
-_AT_MOST_ONE = {"final_lr_fraction", "aspects_probability", "time_mask_fraction"}
+_AT_MOST_ONE = {"final_lr_fraction", "aspects_probability", "time_mask_fraction", "min_confidence"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class TrainConfig:
     aspects_probability: float = 0.5  # with both: how often a text is the aspects, else the caption
     text_variants: int = 0  # 0: fresh aspects each epoch; n: n draws per description, encoded once while frozen
     origins: tuple[str, ...] = ()  # descriptions to learn from; empty means all
+    min_confidence: float = 0.0  # descriptions that fewer voices bear out are not learnt from
     gain_db: float = 0.0  # random gain, up or down by at most this much
     freq_mask_bins: int = 1  # SpecAugment: fewer than this many neighbouring mel bands are hidden
     time_mask_fraction: float = 0.0  # SpecAugment: up to this part of the crop is hidden

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from sourcing.errors import DatasetError
 from sourcing.store.audio import stays_below
@@ -88,11 +89,12 @@ def load_split(
     cache: PcmCache,
     text_mode: str = "both",
     origins: Sequence[str] = (),
+    min_confidence: float = 0.0,
     on_progress: Callable[[int], None] | None = None,
 ) -> SplitData:
     """The tracks of a split with both texts and sound; the others become rejected rows, and nothing is raised."""
     rows = version.scan("tracks", split).collect().sort("track_id").to_dicts()
-    wordings = _read_wordings(version, split, text_mode, origins)
+    wordings = _read_wordings(version, split, text_mode, origins, min_confidence)
     rejected: list[dict[str, str]] = []
     root = audio_root.resolve()
 
@@ -224,10 +226,17 @@ def _draw_text(wording: Wording, aspects_probability: float, random: np.random.G
 
 
 def _read_wordings(
-    version: DatasetVersion, split: str, text_mode: str, origins: Sequence[str]
+    version: DatasetVersion, split: str, text_mode: str, origins: Sequence[str], min_confidence: float
 ) -> dict[str, list[Wording]]:
-    columns = ("track_id", "description_id", "origin", "aspect_list", "caption")
-    rows = version.scan("descriptions", split).select(columns).collect().sort("track_id", "description_id")
+    """Wordings by track; a `prompted` description without a confidence counts as 0, as nobody bears it out."""
+    frame = version.scan("descriptions", split)
+    columns = ["track_id", "description_id", "origin", "aspect_list", "caption"]
+    if min_confidence:
+        unknown = pl.when(pl.col("origin") == "prompted").then(0.0).otherwise(1.0)
+        known = "confidence" in frame.collect_schema().names()  # versions published before have none
+        confidence = pl.coalesce("confidence", unknown) if known else unknown
+        frame = frame.filter(confidence >= min_confidence)
+    rows = frame.select(columns).collect().sort("track_id", "description_id")
     wordings: dict[str, list[Wording]] = {}
     for row in rows.iter_rows(named=True):
         if origins and row["origin"] not in origins:

@@ -136,6 +136,7 @@ def _load(
             cache=cache,
             text_mode=config.text_mode,
             origins=config.origins,
+            min_confidence=config.min_confidence,
             on_progress=watcher.on_audio,
         )
         for split in ("train", "validation")

@@ -123,7 +123,10 @@ def publish(
     if options.version:
         dataset.refuse_existing(options.version)  # said before the work, and held to once more when sealing
     lost_by_id = lost_documents(dataset.versions(), tables.documents, tables.descriptions, tables.rejected_rows)
-    valid = validate_tables(tables.tracks, tables.documents, tables.descriptions, tables.rejected_rows, lost_by_id)
+    valid = validate_tables(
+        tables.tracks, tables.documents, tables.descriptions, tables.rejected_rows, lost_by_id,
+        min_confidence=settings.min_confidence,
+    )  # fmt: skip
     if valid.descriptions.is_empty():
         raise DatasetError(f"dataset {name}", *_nothing_to_publish(valid))
     report = validation_report(valid)

@@ -51,11 +51,14 @@ def validate_tables(
     descriptions: pl.DataFrame,
     rejected_rows: pl.DataFrame,
     lost_by_id: Mapping[str, LostDocument] | None = None,
+    *,
+    min_confidence: float = 0.0,
 ) -> ValidTables:
     """Hold every row against its schema, against the rows it points to, and against licence and consent.
 
     Of duplicates the first in input order stays. Documents no published description draws on are left out: no track
     says which split they would belong to. `lost_by_id` tells of documents published before what became of them.
+    Descriptions below `min_confidence` are left out, and so are those from a model's memory that nobody bears out.
     """
     lost_by_id = lost_by_id or {}
     if documents is None:
@@ -68,12 +71,13 @@ def validate_tables(
     refusals = dict.fromkeys(documents["doc_id"].to_list(), _NO) | {key: lost[:2] for key, lost in lost_by_id.items()}
     good, without_evidence = _with_sound_evidence(good, may_use, refusals)
     good, with_lyrics = _without_lyrics(good, documents)
+    good, doubtful = _without_doubtful(good, min_confidence)
     good, repeats = _without_repeats(good)
 
     doc_ids = {doc_id for ids in good["doc_ids"].to_list() for doc_id in ids}
     public_documents = _withhold(may_use.filter(pl.col("doc_id").is_in(list(doc_ids))))
     bad_rows = [*bad_tracks, *bad_documents, *bad_descriptions, *denied_documents]
-    bad_rows += [*strangers, *without_evidence, *with_lyrics, *repeats]
+    bad_rows += [*strangers, *without_evidence, *with_lyrics, *doubtful, *repeats]
     ours = pl.DataFrame(bad_rows, schema=Rejected.create_empty().schema, orient="row")
     # Samples of rows rejected earlier stay in the workspace: they may hold page text nobody allowed us to pass on.
     earlier = rejected_rows.with_columns(row=pl.lit(None, pl.String)).select(ours.columns)
@@ -121,6 +125,19 @@ def _of_known_tracks(descriptions: pl.DataFrame, tracks: pl.DataFrame) -> tuple[
         _bad_row("description", row, "track_unknown", f"the catalogue has no track {row['track_id']!r}")
         for row in strangers
     ]
+
+
+def _without_doubtful(descriptions: pl.DataFrame, min_confidence: float) -> tuple[pl.DataFrame, list[Row]]:
+    """Descriptions at or above a confidence; those without one stay, but for `prompted` ones, whose evidence it is."""
+    unknown = pl.when(pl.col("origin") == "prompted").then(0.0).otherwise(1.0)
+    low = pl.coalesce("confidence", unknown) < min_confidence
+    finding = f"below [publish] min_confidence, {min_confidence:g}"
+    rows = descriptions.filter(low).to_dicts()
+    bad = [
+        _bad_row("description", row, "confidence_low", f"its confidence, {row['confidence']}, is {finding}")
+        for row in rows
+    ]
+    return descriptions.filter(~low), bad
 
 
 def _with_sound_evidence(

@@ -177,6 +177,13 @@ class Description(dy.Schema):
         description="the aspect list with facets and, per aspect, character spans [start, end) of document text and the"
         " share of its model's samples, of the models asked and of the sources that say it (null: nobody to compare)",
     )
+    confidence = dy.Float64(
+        nullable=True,
+        min=0.0,
+        max=1.0,
+        description="mean, over aspects, of the shares of samples, models and sources that say it (null: nobody to"
+        " compare)",
+    )
     doc_ids = dy.List(dy.String(), description="documents it draws on")
     licences = dy.List(dy.String(), description="licences of everything it draws on, sorted")
     prompt = dy.String(nullable=True, description="prompt pack as id@version")

@@ -14,9 +14,11 @@ from sourcing.store.workspace import rejected_frame
 DRAWN = {"origin": "mined", "doc_ids": ["d"], "licences": ["CC-BY-SA-4.0"]}
 
 
-def _check(tracks: Any = (), documents: Any = (), descriptions: Any = (), rejected: Any = ()) -> ValidTables:
+def _check(
+    tracks: Any = (), documents: Any = (), descriptions: Any = (), rejected: Any = (), **options: Any
+) -> ValidTables:
     tables = frames(list(tracks), list(documents), list(descriptions))
-    return validate_tables(**tables, rejected_rows=rejected_frame(list(rejected)))
+    return validate_tables(**tables, rejected_rows=rejected_frame(list(rejected)), **options)
 
 
 def _reasons(checked: ValidTables) -> dict[str, str]:
@@ -34,6 +36,19 @@ def test_sound_rows_pass_sorted_by_key() -> None:
 def test_a_description_of_an_unknown_track_is_set_aside() -> None:
     checked = _check([track("a")], [], [description("1", "a"), description("2", "gone")])
     assert _reasons(checked) == {"2": "track_unknown"}
+
+
+def test_descriptions_below_the_confidence_wanted_are_set_aside_and_so_are_memories_nobody_bears_out() -> None:
+    rows = [
+        description("1", "a", confidence=0.9),
+        description("2", "b", confidence=0.2),
+        description("3", "c", origin="prompted", licences=["model"], confidence=None),
+        description("4", "d", confidence=None),
+    ]
+    tracks = [track(name) for name in "abcd"]
+    checked = _check(tracks, [], rows, min_confidence=0.5)
+    assert _reasons(checked) == {"2": "confidence_low", "3": "confidence_low"}
+    assert _reasons(_check(tracks, [], rows)) == {}
 
 
 def test_a_denied_document_goes_and_takes_its_descriptions_along() -> None:

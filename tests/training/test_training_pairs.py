@@ -81,6 +81,18 @@ def test_only_descriptions_of_the_wanted_origin_and_form_are_used(tmp_path: Path
     assert "scraped" in captions.rejected[0]["finding"]
 
 
+def test_descriptions_that_nobody_bears_out_are_not_learnt_from(tmp_path: Path) -> None:
+    def edit(_tracks: list[dict[str, Any]], descriptions: list[dict[str, Any]]) -> None:
+        for place, row in enumerate(descriptions):
+            row["confidence"] = (0.9, 0.2, None)[place % 3]
+            row["origin"] = "prompted" if place % 3 == 2 else row["origin"]
+
+    everything = load_edited(tmp_path / "all", edit)
+    sure = load_edited(tmp_path / "sure", edit, min_confidence=0.5)
+    assert 0 < len(sure.tracks) < len(everything.tracks)
+    assert {row["reason"] for row in sure.rejected} == {"no_description"}
+
+
 def test_nothing_usable_is_one_sentence_that_names_the_commonest_reason(tmp_path: Path) -> None:
     version, _ = publish_tones(tmp_path, artists=8)
     data = load_split(version, "train", audio_root=tmp_path / "elsewhere", cache=PcmCache(tmp_path / "cache"))

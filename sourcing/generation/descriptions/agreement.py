@@ -71,7 +71,8 @@ def score_agreement(
 
     An aspect whose `samples` or `models` is below `min_agreement` becomes a rejected row (agreement_low), and so does
     a caption with a sentence that states the aspect. A description left with neither aspect nor caption is removed.
-    A low `sources` removes no aspect, as a page is free to leave aspects out.
+    A low `sources` removes no aspect, as a page is free to leave aspects out. The description's `confidence` is the
+    mean, over the aspects that stay and have a second voice, of the mean of their scores.
     """
     by_track = descriptions.with_row_index("row").sort("track_id", "row")
     flat = by_track.select("row", pl.col("aspects")).explode("aspects", empty_as_null=False, keep_nulls=False)
@@ -79,7 +80,9 @@ def score_agreement(
     shares = [pl.when(pl.col(f"{name}_of") > 0).then(_share(name)).alias(name) for name in _SCORES]
     is_compared = pl.any_horizontal(pl.col(f"{name}_of") > 0 for name in _SCORES)
     low = pl.any_horizontal((pl.col(f"{name}_of") > 0) & (_share(name) < min_agreement) for name in _SCORES[:2])
-    flat = flat.with_columns(agreement=pl.when(is_compared).then(pl.struct(shares)), low=low)
+    flat = flat.with_columns(
+        agreement=pl.when(is_compared).then(pl.struct(shares)), shared=pl.mean_horizontal(shares), low=low
+    )
     agreed, rejected_rows = _leave_out(descriptions, flat, min_agreement)
     return Description.validate(agreed), rejected_frame(rejected_rows)
 
@@ -241,8 +244,10 @@ def _whole(descriptions: pl.DataFrame, flat: pl.DataFrame, mute: list[int]) -> p
     """Descriptions with the aspects of `flat` (an empty list for rows not in `flat`), and no caption in `mute` rows."""
     schema = Description.create_empty().schema
     fields = [field.name for field in schema["aspects"].inner.fields]  # type: ignore[attr-defined]
-    together = flat.group_by("row", maintain_order=True).agg(pl.struct(fields).alias("aspects"))
-    whole = descriptions.drop("aspects").with_row_index("row")
+    together = flat.group_by("row", maintain_order=True).agg(
+        pl.struct(fields).alias("aspects"), pl.col("shared").mean().round(6).alias("confidence")
+    )
+    whole = descriptions.drop("aspects", "confidence").with_row_index("row")
     whole = whole.join(together, on="row", how="left", maintain_order="left").with_columns(
         pl.col("aspects").fill_null(pl.lit([], dtype=schema["aspects"])),
         caption=pl.when(~pl.col("row").is_in(mute)).then("caption"),

@@ -92,6 +92,14 @@ def test_an_aspect_has_the_share_of_the_samples_that_say_it() -> None:
     assert found["a", "piano"] == (1 / 3, None, None)
 
 
+def test_a_description_s_confidence_is_the_mean_of_what_other_voices_say_of_its_aspects() -> None:
+    rows = [mined("a", "slow", "piano", sample=0), mined("b", "slow tempo", sample=1), mined("c", "slow", sample=2)]
+    scored, _ = score_agreement(frame(rows), DOCUMENTS, TargetReplies([reply(0), reply(1), reply(2)]))
+    assert dict(scored.select("description_id", "confidence").iter_rows()) == {"a": 0.666667, "b": 1.0, "c": 1.0}
+    alone, _ = score_agreement(frame([mined("a", "slow")]), DOCUMENTS, TargetReplies([reply()]))
+    assert alone["confidence"].to_list() == [None]
+
+
 def test_a_sample_that_gave_nothing_does_not_say_it() -> None:
     found = shares([mined("a", "slow", sample=0), mined("b", "slow", sample=1)], [reply(n) for n in range(5)])
     assert found["a", "slow"] == (2 / 5, None, None)
