@@ -130,7 +130,10 @@ def show(invocation: Invocation, pack_id: str) -> None:
     for name, row in inputs.items():
         table.add_row(name, row["type"], "yes" if row["required"] else "no", row["description"] or _MEANING.get(name, ""),
                       _short(row["example"]))  # fmt: skip
-    hidden = [f"hides {place}" for place in result["hides"]]
+    hidden = [
+        "hides the pack that comes along" if Path(place).parent == roots[-1] else f"hides {place}"
+        for place in result["hides"]
+    ]
     lines: list[Any] = [
         f"{result['pack']}: {pack.description}",
         f"{result['origin']}: {pack.folder}", *hidden, f"hash {pack.prompt_hash} ({state})", table,
