@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,15 @@ from sourcing.errors import CrossmusimError
 from sourcing.generation.calls import PlannedCall
 from sourcing.generation.cost.estimate import EMBEDDED, HOSTED, Estimate, Load, estimate
 from sourcing.generation.endpoint.endpoint import Endpoint
-from sourcing.generation.journal.journal import Journal, enter_journal
+from sourcing.generation.journal.journal import Journal
 from sourcing.generation.journal.plan_writer import enter_run
-from sourcing.generation.limits.quota import QUOTA_FILE, Quota
 from sourcing.generation.packs.pack import Pack
 from sourcing.generation.packs.render import render
 from sourcing.generation.planning.plan import Step
 from sourcing.generation.planning.request_maker import RequestMaker
 from sourcing.generation.replies.parsed_reply import ParsedReply
 from sourcing.generation.replies.payload import read_payload
+from sourcing.generation.run.job import NO_RATES, Rates, run_tools
 from sourcing.generation.run.options import RunOptions, RunResult, RunTools
 from sourcing.generation.run.run import run_calls
 from sourcing.generation.wire import sha256_hex
@@ -58,17 +58,22 @@ class Asking:
     endpoint: Endpoint
     items: Sequence[Item]
     options: RunOptions
+    rates: Rates = NO_RATES
 
     @property
     def journal_dir(self) -> Path:
         return self.folder / "generation"
 
-    def calls(self, start: int = 0) -> Iterator[tuple[Item, tuple[PlannedCall, ...]]]:
+    @cached_property
+    def calls(self) -> list[tuple[Item, tuple[PlannedCall, ...]]]:
         """Each item with its planned calls, one per sample; PromptError where its messages do not render."""
         maker = RequestMaker(self.pack, self.endpoint)
-        for item in self.items[start:]:
+        calls = []
+        for item in self.items:
             messages = render(self.pack, item.inputs)
-            yield item, tuple(self._call(maker, item, messages, idx) for idx in range(self.samples(item)))
+            own = tuple(self._call(maker, item, messages, idx) for idx in range(self.samples(item)))
+            calls.append((item, own))
+        return calls
 
     def samples(self, item: Item) -> int:
         return max(item.samples, self.pack.samples)
@@ -91,19 +96,15 @@ class Asking:
         )
 
     def forecast(self) -> Forecast:
-        """Count the calls that have no reply yet, and what they may cost."""
+        """Count the calls that have no reply yet, and weigh what they may cost."""
         load, states = Load(self.options.price), Counter[str]()
         with Journal.read(self.journal_dir) as journal:
-            seen: set[str] = set()
-            for _, calls in self.calls():
-                for call in calls:
-                    if call.request_key in seen:
-                        continue
-                    seen.add(call.request_key)
-                    state = journal.reader.states([call.request_key]).get(call.request_key, "planned")
-                    states["replied" if state == "replied" else "open"] += 1
-                    if state != "replied":
-                        load.add(call.body)
+            distinct_calls = {call.request_key: call for _, calls in self.calls for call in calls}
+            for call in distinct_calls.values():
+                state = journal.reader.states([call.request_key]).get(call.request_key, "planned")
+                states["replied" if state == "replied" else "open"] += 1
+                if state != "replied":
+                    load.add(call.body)
             weighed = estimate(
                 load,
                 samples=journal.reader.samples(self.pack.id, self.endpoint.model),
@@ -114,27 +115,21 @@ class Asking:
 
     def ask(self, *, on_reply: Callable[[], object] = lambda: None) -> RunResult:
         """Send the calls without a reply; `stopped` of the result says why some are left."""
-        plan = [[call.request_key for call in calls] for _, calls in self.calls()]  # renders all before any is sent
+        request_keys = [call.request_key for _, calls in self.calls for call in calls]
 
         def steps(start: int) -> Iterator[Step]:
-            for position, (_, calls) in enumerate(self.calls(start), start + 1):
+            for position, (_, calls) in enumerate(self.calls[start:], start + 1):
                 yield Step(position, calls)
 
-        def clock() -> datetime:
-            return datetime.now(UTC)
-
-        quota = Quota(self.journal_dir / QUOTA_FILE, f"{self.endpoint.identity} {self.endpoint.model}")
-        with enter_journal(self.journal_dir) as (journal, presence), quota:
-            journal.bury(presence.is_dead, clock())
+        with run_tools(self.journal_dir, self.endpoint, self.rates, RunTools(on_reply=on_reply)) as (journal, tools):
             run = enter_run(
                 journal,
                 pack=(self.pack.id, self.pack.version, self.pack.prompt_hash),
                 endpoint=self.endpoint.identity,
                 model=self.endpoint.model,
-                plan=sha256_hex("\n".join(key for keys in plan for key in keys)),
-                at=clock(),
+                plan=sha256_hex("\n".join(request_keys)),
+                at=tools.clock(),
             )
-            tools = RunTools(None, quota, on_reply, clock)
             return run_calls(run, steps, journal, self.pack, self.endpoint, self.options, tools)
 
     def checked_trials(self, stopped: CrossmusimError | None = None) -> list[Trial]:
@@ -144,7 +139,7 @@ class Asking:
         """
         trials = []
         with Journal.read(self.journal_dir) as journal:
-            for item, calls in self.calls():
+            for item, calls in self.calls:
                 for call in calls:
                     trial = self._trial(journal, item, call, stopped)
                     trials.append(trial if item.expect.is_empty else check(self.pack, item, trial))
@@ -154,7 +149,7 @@ class Asking:
         """The JSON of each item's first reply, for packs that describe nothing; None where it holds none."""
         values = []
         with Journal.read(self.journal_dir) as journal:
-            for _, calls in self.calls():
+            for _, calls in self.calls:
                 answer = journal.reader.answer(calls[0].request_key)
                 content = ParsedReply.read(answer.raw).content if answer is not None and answer.raw else None
                 values.append(read_payload(content or "").last(lambda value: isinstance(value, dict)))

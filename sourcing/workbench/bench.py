@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sourcing.workbench.measures.gold import GOLD_FOLDER, GoldDocument
-from sourcing.workbench.measures.scores import MEASURES, DocumentScore, Estimate, Words, estimates, score
+from sourcing.workbench.measures.gold import GOLD_FOLDER
+from sourcing.workbench.measures.scores import MEASURES, DocumentScore, Estimate, estimates
 
-__all__ = ["GROUPS", "as_dict", "gold_folder", "grouped", "score_all"]
+__all__ = ["GROUPS", "as_dict", "gold_folder", "grouped"]
 
 #: By what figures are told apart.
 GROUPS = ("language", "kind", "manner")
-
-
-def score_all(
-    documents: Sequence[GoldDocument],
-    describe: Callable[[GoldDocument], Words],
-    *,
-    on_document: Callable[[], object] = lambda: None,
-) -> list[DocumentScore]:
-    """Score what `describe` takes from each document."""
-    scores = []
-    for document in documents:
-        scores.append(score(document, describe(document)))
-        on_document()
-    return scores
 
 
 def grouped(scores: Sequence[DocumentScore]) -> dict[str, dict[str, list[DocumentScore]]]:

@@ -21,6 +21,7 @@ from sourcing.errors import UsageError
 from sourcing.generation.text.folding import fold_text
 from sourcing.generation.text.words import words
 from sourcing.workbench.expectations import supported_share
+from sourcing.workbench.measures.scores import MEASURES as SHARES
 from sourcing.workbench.runs import Run
 from sourcing.workbench.trials import Outcome, Trial
 
@@ -164,10 +165,8 @@ def paired_values(run: Run, key: str, names: Mapping[str, str]) -> Values:
 
 def f1_of(counts: Mapping[str, int]) -> float:
     """F1 of one document; 1 where there is nothing to say and nothing was said."""
-    if not counts["aspects"] or not counts["gold"]:
-        return float(counts["aspects"] == counts["gold"])
-    precision, recall = counts["right"] / counts["aspects"], counts["found"] / counts["gold"]
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    share = SHARES["f1"].share(counts)
+    return float(counts["aspects"] == counts["gold"]) if share is None else share
 
 
 def _near_duplicates(run: Run, names: Mapping[str, str]) -> Values:

@@ -123,6 +123,9 @@ def test_a_judge_of_another_model_has_the_last_word(tmp_path: Path, capsys: pyte
         assert run_json(capsys, own)[1]["outcomes"] == {"NEEDS REVIEW": 1}
         assert run_json(capsys, [*own, "--judge-model", "m"])[0] == 2, "nobody judges himself"
         assert run_json(capsys, [*own, "--judge-model", "strict"])[1]["outcomes"] == {"PASS": 1}
+        run_json(capsys, typed(tmp_path, "copy", "texture", "other"))
+        both_packs = typed(tmp_path, "test", "texture", "other", *own[6:], "--judge-model", "strict")
+        assert run_json(capsys, both_packs)[1]["outcomes"] == {"PASS": 2}
     supported = False
     with chat_server(both) as server:
         own = typed(tmp_path, "test", "texture", "--live", "--base-url", f"{server.url}/v1", "--model", "m")

@@ -13,7 +13,7 @@ from sourcing.errors import PromptError, UsageError
 if TYPE_CHECKING:
     from sourcing.commands.invocation import Invocation
     from sourcing.generation.packs.pack import Pack
-    from sourcing.workbench.asking import Asking
+    from sourcing.workbench.asking import Asking, Forecast
     from sourcing.workbench.items import Item
     from sourcing.workbench.runs import Run
 
@@ -60,6 +60,7 @@ def make_askings(
     """One asking per model of the options; UsageError where options contradict each other or no price is known."""
     from sourcing.generation.cost.budget import Ceilings
     from sourcing.generation.cost.estimate import require_bound
+    from sourcing.generation.run.job import Rates
     from sourcing.generation.run.options import RunOptions
     from sourcing.workbench.asking import Asking
 
@@ -77,12 +78,13 @@ def make_askings(
             account=pack.prompt_hash, ceilings=ceilings, give_up_after_s=settings.give_up_after_s,
             price=price_for(invocation, endpoint, options["price"], ceilings, batch=False),
         )  # fmt: skip
-        yield Asking(invocation.workspace.root / "workbench", pack, endpoint, items, run_options)
+        rates = Rates(settings.requests_per_minute, settings.tokens_per_minute)
+        yield Asking(invocation.workspace.root / "workbench", pack, endpoint, items, run_options, rates)
 
 
-def plan_line(asking: Asking) -> str:
-    """What an asking will send, and what that may cost, in one line."""
-    forecast = asking.forecast()
+def plan_line(asking: Asking, forecast: Forecast | None = None) -> str:
+    """What an asking will send, and what that may cost, in one line; `forecast` spares counting once more."""
+    forecast = forecast or asking.forecast()
     if not forecast.to_send:
         cost = "nothing to pay"
     elif forecast.estimate.cost_nusd_p50 is None or forecast.estimate.worst_nusd is None:
@@ -104,13 +106,13 @@ def ask(invocation: Invocation, asking: Asking, about: str, *, keep: bool = True
 
     forecast = asking.forecast()
     if not asking.endpoint.is_local:
-        invocation.note(plan_line(asking))
+        invocation.note(plan_line(asking, forecast))
     stopped = None
     if forecast.to_send:
         with invocation.progress(f"asking {asking.endpoint.name}, {asking.endpoint.model}", forecast.to_send) as advance:
             stopped = asking.ask(on_reply=advance).stopped
     trials = asking.checked_trials(stopped)
-    subjects = [subject(item, calls[0].request["messages"]) for item, calls in asking.calls()]
+    subjects = [subject(item, calls[0].request["messages"]) for item, calls in asking.calls]
     pack, endpoint = asking.pack, asking.endpoint
     variant = Variant(draft_name(pack), pack.prompt_hash, endpoint.model, endpoint.name)
     run = make_run(variant, about, subjects, trials, asking.items, at=datetime.now(UTC))

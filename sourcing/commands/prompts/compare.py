@@ -88,13 +88,14 @@ def _power_lines(askings: Sequence[Asking], runs: Sequence[Run]) -> list[str]:
     clusters = len({item.cluster or item.name for item in items})
     deviation = past_deviation(runs, askings[0].pack.id)
     told = "going by runs of this pack" if deviation is not None else "taking a quarter of them to change"
-    lines = [plan_line(asking) for asking in askings]
+    forecasts = [asking.forecast() for asking in askings]
+    lines = [plan_line(asking, forecast) for asking, forecast in zip(askings, forecasts, strict=True)]
     lines.append(
         f"{len(items)} items in {clusters} clusters show a difference of {smallest_difference(clusters, deviation):.3f}"
         f" in the share of supported quotes (80 % power, 5 % level, {told})"
     )
-    calls = sum(forecast.planned for forecast in (asking.forecast() for asking in askings))
-    costs = [asking.forecast().estimate.worst_nusd for asking in askings]
+    calls = sum(forecast.planned for forecast in forecasts)
+    costs = [forecast.estimate.worst_nusd for forecast in forecasts]
     each = [cost / 1e9 for cost in costs if cost is not None]
     more = f"{3 * calls} more calls" + (f", {3 * sum(each):.4f} USD at worst" if any(each) else "")
     lines.append(f"half of that takes four times as many items: {more}")

@@ -48,18 +48,13 @@ def record(
     from sourcing.errors import UsageError
     from sourcing.generation.cost.prices import named_price, price_of
     from sourcing.generation.endpoint.endpoint import resolve_endpoint
-    from sourcing.generation.packs.cases import load_cases
+    from sourcing.generation.packs.cases import cases_named, load_cases
     from sourcing.generation.packs.pack_files import find_pack
-    from sourcing.nearest import nearest
     from sourcing.workbench.record import record as record_cases
     from sourcing.workbench.record import wanted
 
     pack = find_pack(pack_id, prompt_roots(invocation))
-    cases = load_cases(pack)
-    names = [case.name for case in cases]
-    if unknown := [name for name in case_names if name not in names]:
-        finding = f"{pack.name} has the cases {', '.join(names) or 'none'}"
-        raise UsageError(f"--case {unknown[0]}", finding, nearest(unknown[0], names, "name one"))
+    chosen = cases_named(pack, load_cases(pack), case_names)
     local = model_options["endpoint"] == "local"
     invocation.override("generation", base_url=model_options["base_url"], model=model_options["model"])
     settings = invocation.settings.generation
@@ -70,7 +65,6 @@ def record(
         output_usd_per_mtok=settings.price_output_usd_per_mtok,
     )
     price = price_of(endpoint.model, endpoint.base_url, overrides=overrides, must_know=True)
-    chosen = [case for case in cases if not case_names or case.name in case_names]
     needed = [
         each
         for each in wanted(pack, chosen, endpoint, price, again=again or bool(case_names))

@@ -121,14 +121,11 @@ def _split(lines: list[str]) -> Iterator[str]:
 
 def _case_inputs(invocation: Invocation, pack: Pack, case_name: str | None) -> dict[str, Any]:
     """Inputs of a case of today's pack; an earlier version gets those it declares."""
-    from sourcing.generation.packs.cases import load_cases
+    from sourcing.generation.packs.cases import cases_named, load_cases
     from sourcing.generation.packs.pack_files import find_pack
 
-    cases = {case.name: case for case in load_cases(find_pack(pack.id, prompt_roots(invocation)))}
-    if case_name not in cases:
-        finding = f"{pack.name} has the cases {', '.join(cases) or 'none'}"
-        raise UsageError(f"--case {case_name}", finding, nearest(str(case_name), cases, "name one"))
-    return cases[case_name].inputs
+    cases = load_cases(find_pack(pack.id, prompt_roots(invocation)))
+    return cases_named(pack, cases, [str(case_name)])[0].inputs
 
 
 def _document_inputs(pack: Pack, path: Path) -> dict[str, Any]:

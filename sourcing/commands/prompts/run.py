@@ -40,7 +40,7 @@ def item_options(command: Any) -> Any:
 def find_items(invocation: Invocation, pack: Pack, options: dict[str, Any]) -> tuple[str, list[Item]]:
     """What the options name: cases (of today's pack, for an earlier version too), gold documents or tracks."""
     from sourcing.commands.generate.options import prompt_roots
-    from sourcing.generation.packs.cases import load_cases
+    from sourcing.generation.packs.cases import cases_named, load_cases
     from sourcing.generation.packs.pack_files import find_pack
     from sourcing.generation.packs.recordings import recording_state
     from sourcing.generation.planning.plan import Scope
@@ -73,16 +73,9 @@ def find_items(invocation: Invocation, pack: Pack, options: dict[str, Any]) -> t
             raise UsageError(f"{pack.name} on tracks", "none of them has anything to ask about", cure)
         return "tracks", items
     today = find_pack(pack.id, prompt_roots(invocation))
-    cases = load_cases(today)
-    names = [case.name for case in cases]
-    for name in options["case_names"]:
-        if name not in names:
-            finding = f"{pack.name} has the cases {', '.join(names) or 'none'}"
-            raise UsageError(f"--case {name}", finding, nearest(name, names, "name one"))
-    if options["case_names"]:
-        chosen = [case for case in cases if case.name in options["case_names"]]
-    else:  # replies written by hand test the rules that read them; a model cannot give them
-        chosen = [case for case in cases if recording_state(today, case) != "handmade"] or cases
+    chosen = cases_named(pack, load_cases(today), options["case_names"])
+    if not options["case_names"]:  # replies written by hand test the rules that read them; a model cannot give them
+        chosen = [case for case in chosen if recording_state(today, case) != "handmade"] or chosen
     if not chosen:
         raise UsageError(f"prompt pack {pack.name}", "it has no cases", "write some, or give --gold or --tracks N")
     return "cases", items_of_cases(today, chosen)

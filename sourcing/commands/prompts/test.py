@@ -43,6 +43,7 @@ def test(
     case_names: tuple[str, ...],
     junit: Path | None,
     live: bool,
+    judge_model: str | None,
     **options: Any,
 ) -> None:
     """Hold what becomes of each case's recorded reply against what the case expects; asks nobody, but with --live.
@@ -58,13 +59,16 @@ def test(
       crossmusim prompts test mine --live --endpoint local
     """
     results: Results = []
-    answered = [name for name, value in options.items() if value]
-    if answered and not live:
-        flag = "--" + {"models": "model"}.get(answered[0], answered[0]).replace("_", "-")
+    live_flags = [name for name, value in {**options, "judge_model": judge_model}.items() if value]
+    if live_flags and not live:
+        flag = "--" + {"models": "model"}.get(live_flags[0], live_flags[0]).replace("_", "-")
         raise UsageError(flag, "recorded replies need no model", "add --live, or leave it out")
     for name, load in each_pack(invocation, pack_ids) if not live else [(name, None) for name in pack_ids]:
         try:
-            results += _live(invocation, name, case_names, options) if load is None else _replayed(load(), case_names)
+            if load is None:
+                results += _live(invocation, name, case_names, judge_model, options)
+            else:
+                results += _replayed(load(), case_names)
         except PromptError as error:
             results.append((name, _broken(error)))
     if live and not pack_ids:
@@ -88,7 +92,9 @@ def _replayed(pack: Any, case_names: Sequence[str]) -> Results:
     return [(pack.name, outcome(case)) for case in load_cases(pack) if not case_names or case.name in case_names]
 
 
-def _live(invocation: Invocation, name: str, case_names: Sequence[str], options: dict[str, Any]) -> Results:
+def _live(
+    invocation: Invocation, name: str, case_names: Sequence[str], judge_model: str | None, options: dict[str, Any]
+) -> Results:
     from sourcing.commands.prompts.run import find_items
     from sourcing.workbench.replay import summed_up
     from sourcing.workbench.trials import Outcome
@@ -97,7 +103,6 @@ def _live(invocation: Invocation, name: str, case_names: Sequence[str], options:
     wanted = {"case_names": case_names, "gold": False, "tracks": None, "track_ids": (), "languages": ()}
     about, items = find_items(invocation, pack, wanted)
     results: Results = []
-    judge_model = options.pop("judge_model")
     for asking in make_askings(invocation, pack, items, options):
         made = ask(invocation, asking, about)
         trials = _judged(invocation, items, made, judge_model, options) if judge_model else made.trials

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from sourcing.errors import PromptError
+from sourcing.errors import PromptError, UsageError
 from sourcing.generation.packs.pack import Pack, Strict
 from sourcing.generation.packs.pack_files import read_pack_file
 from sourcing.generation.packs.pack_yaml import read_yaml
+from sourcing.nearest import nearest
 from sourcing.store.schemas import FACETS
 
-__all__ = ["CASES_FILE", "Case", "Expect", "PathValue", "golden_file", "golden_path", "load_cases"]
+__all__ = ["CASES_FILE", "Case", "Expect", "PathValue", "cases_named", "golden_file", "golden_path", "load_cases"]
 
 CASES_FILE = "cases.yaml"
 Facet = Literal[FACETS]  # type: ignore[valid-type]
@@ -97,6 +99,16 @@ def load_cases(pack: Pack) -> list[Case]:
     if twice:
         raise PromptError(str(path), f"case {twice[0]!r} stands there twice", "give each case its own name")
     return cases
+
+
+def cases_named(pack: Pack, cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
+    """The cases of these names, or all without a name; UsageError for a name that no case has."""
+    known = [case.name for case in cases]
+    for name in names:
+        if name not in known:
+            finding = f"{pack.name} has the cases {', '.join(known) or 'none'}"
+            raise UsageError(f"--case {name}", finding, nearest(name, known, "name one"))
+    return [case for case in cases if not names or case.name in names]
 
 
 def golden_file(pack: Pack, case: Case, sample: int = 0) -> Path:

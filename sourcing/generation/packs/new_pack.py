@@ -9,11 +9,10 @@ from pathlib import Path
 
 from sourcing.errors import UsageError
 from sourcing.generation.packs.pack import PROMPT_FILE, SHARED_FOLDER, Pack, included_file
-from sourcing.generation.packs.pack_files import read_pack_file
+from sourcing.generation.packs.pack_files import ID_PATTERN, read_pack_file
 
 __all__ = ["copy_pack", "new_pack"]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _PROMPT = """---
 format: 1
 id: {id}
@@ -100,7 +99,7 @@ def copy_pack(pack: Pack, root: Path, pack_id: str) -> Path:
 
 
 def _free_folder(root: Path, pack_id: str) -> Path:
-    if not _NAME.fullmatch(pack_id):
+    if not re.fullmatch(ID_PATTERN, pack_id):
         raise UsageError(f"pack {pack_id}", "it is no name of a pack", "use a to z, digits, - and _, at most 64")
     folder = root / pack_id
     if folder.exists():

@@ -27,6 +27,8 @@ from sourcing.generation.packs.templates import parse_template, template_environ
 from sourcing.nearest import nearest
 
 __all__ = [
+    "FRONT_MATTER",
+    "ID_PATTERN",
     "built_in_packs",
     "find_pack",
     "load_pack",
@@ -36,10 +38,10 @@ __all__ = [
     "read_pack_file",
 ]
 
-_ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+ID_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _SEMVER_PATTERN = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$"
 _MARKER = re.compile(r"^--- (system|user|assistant) ---[ \t]*$", re.MULTILINE)
-_FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _MAX_FILE_BYTES = 1 << 20
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -50,7 +52,7 @@ _BYTE_ORDER_MARKS = (
 
 class _Front(Strict):
     format: Literal[1]
-    id: str = Field(pattern=_ID_PATTERN)
+    id: str = Field(pattern=ID_PATTERN)
     version: str = Field(pattern=_SEMVER_PATTERN)
     description: str = ""
     owners: list[str] = Field(default_factory=list)
@@ -96,7 +98,7 @@ def load_pack(folder: Path) -> Pack:
     """Read a pack folder; PromptError names the line of the front matter or template that does not hold."""
     path = folder / PROMPT_FILE
     source = read_pack_file(path)
-    match = _FRONT.match(source)
+    match = FRONT_MATTER.match(source)
     if match is None:
         raise PromptError(
             str(path), "it does not open with front matter", "begin with a `---` line, YAML, a `---` line"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import yaml
 from sourcing.errors import PromptError
 from sourcing.generation.packs.cases import CASES_FILE
 from sourcing.generation.packs.pack import PROMPT_FILE
-from sourcing.generation.packs.pack_files import read_pack_file
+from sourcing.generation.packs.pack_files import FRONT_MATTER, read_pack_file
 
 __all__ = ["Positions"]
-
-_FRONT = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
 class Positions:
@@ -23,7 +20,7 @@ class Positions:
 
     def __init__(self, folder: Path) -> None:
         self.prompt, self.cases = folder / PROMPT_FILE, folder / CASES_FILE
-        front = _FRONT.match(_text(self.prompt))
+        front = FRONT_MATTER.match(_text(self.prompt))
         self._front = _compose(front[1]) if front else None
         self._cases = _compose(_text(self.cases))
 

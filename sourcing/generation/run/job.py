@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -31,7 +33,7 @@ from sourcing.store.schemas import Description, Document, Match, Track
 from sourcing.store.versions import file_sha256
 from sourcing.store.workspace import Workspace
 
-__all__ = ["Job", "read_tables", "run_job"]
+__all__ = ["NO_RATES", "Job", "Rates", "read_tables", "run_job", "run_tools"]
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,29 @@ def run_job(
     """
     if committing is None:
         job.check_prompts()
-    endpoint, folder = job.endpoint, Workspace(job.workspace).generation_dir
-    quota = Quota(
-        folder / QUOTA_FILE, f"{endpoint.identity} {endpoint.model}",
-        requests_per_minute=job.requests_per_minute, tokens_per_minute=job.tokens_per_minute,
-    )  # fmt: skip
-    with enter_journal(folder) as (journal, presence), quota:
-        journal.bury(presence.is_dead, clock())
+    folder, rates = Workspace(job.workspace).generation_dir, Rates(job.requests_per_minute, job.tokens_per_minute)
+    with run_tools(folder, job.endpoint, rates, RunTools(committing, None, on_reply, clock)) as (journal, tools):
         run = job.enter(journal, clock())
-        tools = RunTools(committing, quota, on_reply, clock)
-        return run_calls(run, job.steps, journal, job.pack, endpoint, job.options, tools)
+        return run_calls(run, job.steps, journal, job.pack, job.endpoint, job.options, tools)
+
+
+class Rates(NamedTuple):
+    """What an endpoint allows in a minute; None where nothing is known."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+NO_RATES = Rates()
+
+
+@contextlib.contextmanager
+def run_tools(folder: Path, endpoint: Endpoint, rates: Rates, tools: RunTools) -> Iterator[tuple[Journal, RunTools]]:
+    """Open a folder's journal for a run at an endpoint: calls of dead processes buried, its quota among the tools."""
+    quota = Quota(folder / QUOTA_FILE, f"{endpoint.identity} {endpoint.model}", **rates._asdict())
+    with enter_journal(folder) as (journal, presence), quota:
+        journal.bury(presence.is_dead, tools.clock())
+        yield journal, replace(tools, quota=quota)
 
 
 def read_tables(workspace: Workspace, pack: Pack, *, prompt_roots: Sequence[Path] = ()) -> Tables:
