@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +149,7 @@ def save_run(folder: Path, run: Run) -> Run:
         except FileExistsError:
             number += 1
             continue
-        saved = Run(**{**run.__dict__, "id": path.stem})
+        saved = replace(run, id=path.stem)
         write_json(path, {"format": FORMAT, **asdict(saved)})
         return saved
 

@@ -87,12 +87,12 @@ def _power_lines(askings: Sequence[Asking], runs: Sequence[Run]) -> list[str]:
     items = askings[0].items
     clusters = len({item.cluster or item.name for item in items})
     deviation = past_deviation(runs, askings[0].pack.id)
-    told = "going by runs of this pack" if deviation is not None else "taking a quarter of them to change"
+    basis = "going by runs of this pack" if deviation is not None else "taking a quarter of them to change"
     forecasts = [asking.forecast() for asking in askings]
     lines = [plan_line(asking, forecast) for asking, forecast in zip(askings, forecasts, strict=True)]
     lines.append(
         f"{len(items)} items in {clusters} clusters show a difference of {smallest_difference(clusters, deviation):.3f}"
-        f" in the share of supported quotes (80 % power, 5 % level, {told})"
+        f" in the share of supported quotes (80 % power, 5 % level, {basis})"
     )
     calls = sum(forecast.planned for forecast in forecasts)
     costs = [forecast.estimate.worst_nusd for forecast in forecasts]

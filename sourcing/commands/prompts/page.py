@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -198,5 +199,5 @@ def _recorded(pack: Pack) -> Run:
     subjects = [subject(item, render(pack, item.inputs)) for item in items]
     trials = [trial for case in cases for trial in replay(pack, case)]
     variant = Variant(pack.name, pack.prompt_hash, "recorded", "")
-    made = make_run(variant, "cases", subjects, trials, items, at=datetime.now(UTC))
-    return type(made)(**{**made.__dict__, "id": f"recorded:{pack.name}"})
+    run = make_run(variant, "cases", subjects, trials, items, at=datetime.now(UTC))
+    return replace(run, id=f"recorded:{pack.name}")

@@ -208,12 +208,11 @@ def _look(
     invocation: Invocation, pack_id: str, case_name: str, shown: list[str], options: dict[str, Any]
 ) -> list[str]:
     """Show a case's messages, or how they differ from those shown before, and what a model makes of them."""
-    from sourcing.commands.prompts.run import find_items, run_lines
+    from sourcing.commands.prompts.run import case_options, find_items, run_lines
 
     try:
         pack = load_sound(invocation, pack_id)
-        wanted = {"case_names": (case_name,), "gold": False, "tracks": None, "track_ids": (), "languages": ()}
-        about, items = find_items(invocation, pack, wanted)
+        about, items = find_items(invocation, pack, case_options([case_name]))
         lines = list(_split(_message_lines(_request(pack, dict(items[0].inputs)))))
         changed = list(difflib.unified_diff(shown, lines, lineterm="", n=0))[2:] if shown else lines
         for line in [f"{pack.name} {case_name}", *(changed or ["the messages are the same"])]:

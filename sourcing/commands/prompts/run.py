@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sourcing.workbench.items import Item
     from sourcing.workbench.runs import Run
 
-__all__ = ["find_items", "history", "item_options", "run"]
+__all__ = ["case_options", "find_items", "history", "item_options", "run"]
 
 _ITEM_OPTIONS = (
     click.option("--case", "case_names", multiple=True, metavar="NAME", help="Only this case; repeatable."),
@@ -37,6 +37,11 @@ def item_options(command: Any) -> Any:
     return command
 
 
+def case_options(case_names: Sequence[str]) -> dict[str, Any]:
+    """The values of the item options that name cases alone."""
+    return {"case_names": case_names, "gold": False, "tracks": None, "track_ids": (), "languages": ()}
+
+
 def find_items(invocation: Invocation, pack: Pack, options: dict[str, Any]) -> tuple[str, list[Item]]:
     """What the options name: cases (of today's pack, for an earlier version too), gold documents or tracks."""
     from sourcing.commands.generate.options import prompt_roots
@@ -49,10 +54,10 @@ def find_items(invocation: Invocation, pack: Pack, options: dict[str, Any]) -> t
     from sourcing.workbench.items import items_of_cases, items_of_gold, items_of_tracks
     from sourcing.workbench.measures.gold import load_gold
 
-    named = [flag for flag, name in (("--case", "case_names"), ("--gold", "gold")) if options[name]]
-    named += ["--track"] if options["track_ids"] or options["tracks"] else []
-    if len(named) > 1:
-        raise UsageError(" ".join(named), "each names another set of things to ask about", "give one of them")
+    flags = [flag for flag, name in (("--case", "case_names"), ("--gold", "gold")) if options[name]]
+    flags += ["--track"] if options["track_ids"] or options["tracks"] else []
+    if len(flags) > 1:
+        raise UsageError(" ".join(flags), "each names another set of things to ask about", "give one of them")
     if options["gold"]:
         return "gold", items_of_gold(pack, load_gold(gold_folder(prompt_roots(invocation)), options["languages"]))
     if options["tracks"] or options["track_ids"]:
@@ -105,41 +110,40 @@ def run(invocation: Invocation, /, pack_id: str, dry_run: bool, **options: Any) 
         if dry_run:
             lines.append(plan_line(asking))
             continue
-        made = ask(invocation, asking, about)
-        runs.append(made)
-        lines += run_lines(made)
+        runs.append(ask(invocation, asking, about))
+        lines += run_lines(runs[-1])
     if runs:
         lines.append(f"next: crossmusim prompts report {' '.join(each.id for each in runs)}")
     invocation.emit({"runs": [run_record(each) for each in runs], "plan": lines if dry_run else []}, lines)
 
 
-def run_record(made: Run) -> dict[str, Any]:
+def run_record(own_run: Run) -> dict[str, Any]:
     """A run as JSON: what was asked, the outcomes, and a row per item."""
     from sourcing.workbench.runs import as_rows
 
-    counts = Counter(str(trial.outcome) for trial in made.trials)
+    counts = Counter(str(trial.outcome) for trial in own_run.trials)
     return {
-        "id": made.id, "pack": made.pack, "prompt_hash": made.prompt_hash, "model": made.model, "about": made.about,
-        "at": made.at, "items": len(made.subjects), "outcomes": dict(counts), "usd": made.usd, "trials": as_rows(made),
+        "id": own_run.id, "pack": own_run.pack, "prompt_hash": own_run.prompt_hash, "model": own_run.model, "about": own_run.about,
+        "at": own_run.at, "items": len(own_run.subjects), "outcomes": dict(counts), "usd": own_run.usd, "trials": as_rows(own_run),
     }  # fmt: skip
 
 
-def run_lines(made: Run) -> list[str]:
+def run_lines(own_run: Run) -> list[str]:
     """A run for people: each item with its words, then the sums."""
     from sourcing.workbench.expectations import supported_share
 
     lines = []
-    for trial in made.trials:
+    for trial in own_run.trials:
         sample = f" [{trial.sample}]" if trial.sample else ""
         lines.append(f"{trial.outcome} {trial.name}{sample}: {', '.join(trial.texts) or 'no aspects'}")
         if trial.caption:
             lines.append(f"  {trial.caption}")
         lines += [f"  {problem}" for problem in trial.problems]
-    counts = Counter(trial.outcome for trial in made.trials)
-    shares = [share for trial in made.trials if (share := supported_share(trial)) is not None]
+    counts = Counter(trial.outcome for trial in own_run.trials)
+    shares = [share for trial in own_run.trials if (share := supported_share(trial)) is not None]
     supported = f", {sum(shares) / len(shares):.0%} of aspects supported" if shares else ""
-    cost = "" if made.usd is None else f", {made.usd:.4f} USD"
-    lines.append(f"{made.id}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}{supported}{cost}")
+    cost = "" if own_run.usd is None else f", {own_run.usd:.4f} USD"
+    lines.append(f"{own_run.id}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}{supported}{cost}")
     return lines
 
 

@@ -95,35 +95,34 @@ def _replayed(pack: Any, case_names: Sequence[str]) -> Results:
 def _live(
     invocation: Invocation, name: str, case_names: Sequence[str], judge_model: str | None, options: dict[str, Any]
 ) -> Results:
-    from sourcing.commands.prompts.run import find_items
+    from sourcing.commands.prompts.run import case_options, find_items
     from sourcing.workbench.replay import summed_up
     from sourcing.workbench.trials import Outcome
 
     pack = load_sound(invocation, name)
-    wanted = {"case_names": case_names, "gold": False, "tracks": None, "track_ids": (), "languages": ()}
-    about, items = find_items(invocation, pack, wanted)
+    about, items = find_items(invocation, pack, case_options(case_names))
     results: Results = []
     for asking in make_askings(invocation, pack, items, options):
-        made = ask(invocation, asking, about)
-        trials = _judged(invocation, items, made, judge_model, options) if judge_model else made.trials
+        live_run = ask(invocation, asking, about)
+        trials = _judged(invocation, items, live_run, judge_model, options) if judge_model else live_run.trials
         for item in items:
             own = [trial for trial in trials if trial.name == item.name]
             trial = summed_up(own, max(item.pass_at_least, 1))
             if item.expect.is_empty and trial.outcome is Outcome.PASS:
                 trial = trial.with_problems(["its case expects nothing yet"], Outcome.NEEDS_REVIEW)
-            results.append((f"{made.pack}, {made.model}", trial))
+            results.append((live_run.variant, trial))
     return results
 
 
 def _judged(
-    invocation: Invocation, items: Sequence[Item], made: Run, judge_model: str, options: dict[str, Any]
+    invocation: Invocation, items: Sequence[Item], live_run: Run, judge_model: str, options: dict[str, Any]
 ) -> list[Trial]:
     """The trials of a run, those that wait for a judge's word by what it says now."""
     from sourcing.workbench.judging import items_for_judge, judge_key, settled
 
-    if judge_model == made.model:
+    if judge_model == live_run.model:
         raise UsageError(f"--judge-model {judge_model}", "it made what it would judge", "name another model")
-    trials = made.trials
+    trials = live_run.trials
     for name in sorted({item.expect.judged_by for item in items if item.expect.judged_by}):
         judge = load_sound(invocation, name)
         waiting = items_for_judge(judge, items, trials)

@@ -75,8 +75,8 @@ def _document(doc_id: str, document: Row | None) -> Row:
     if document is None:
         return {"doc_id": doc_id, "withheld": "the document is no longer in the documents table"}
     names = ("source", "url", "permalink", "title", "retrieved_at", "consent", "licences")
-    kept = {name: document[name] for name in names if name in document}
-    return {"doc_id": doc_id, **kept, "retrieved_at": str(kept["retrieved_at"]), "has_text": bool(document["text"])}
+    facts = {name: document[name] for name in names if name in document}
+    return {"doc_id": doc_id, **facts, "retrieved_at": str(facts["retrieved_at"]), "has_text": bool(document["text"])}
 
 
 def _call(journal: Journal, row: Row) -> Row | None:

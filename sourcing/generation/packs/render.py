@@ -70,8 +70,8 @@ def _value(pack: Pack, name: str, inputs: Mapping[str, Any]) -> Any:
     }
     if not fits[spec.type]:
         odd = next((each for each in value if not isinstance(each, str)), None) if isinstance(value, list) else None
-        given = f"{type(value).__name__}" if odd is None else f"a list with {odd!r}, which is no text"
-        finding = f"input {name!r} is {given}, declared {spec.type}"
+        kind = type(value).__name__ if odd is None else f"a list with {odd!r}, which is no text"
+        finding = f"input {name!r} is {kind}, declared {spec.type}"
         raise PromptError(f"prompt pack {pack.name}", finding, "correct the value or the declaration")
     if isinstance(value, str):
         return _defuse(value)
